@@ -1,0 +1,443 @@
+//! What a user agent refuses without knowing any state: syntax, and what it does not support at all.
+//!
+//! [`request`] and [`response`] look at what every transaction and dialog relies on. [`support`] compares a request
+//! with what a user agent says of itself (RFC 3261 sections 8.2.1 to 8.2.3, in their order). [`verdict`] is both for
+//! bytes whose sender has no dialog here.
+
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::header::{
+    Accept, Contact, ContentEncoding, ContentType, From, ListHeader, MaxForwards, ProxyRequire,
+    RecordRoute, Require, Route, To, Via,
+};
+use super::uri::Uri;
+use super::{HeaderName, Message, MessageLimits, Method, StatusCode};
+use crate::error::{ParseError, Place};
+
+/// The only version of the protocol (RFC 3261 section 7.1; compared without regard to case).
+const VERSION: &str = "SIP/2.0";
+
+/// How a branch begins that is unique by itself (RFC 3261 section 8.1.1.7).
+const MAGIC_COOKIE: &str = "z9hG4bK";
+
+/// A request that is answered with an error and has no other effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The answer.
+    pub status: StatusCode,
+    /// What is wrong and where, fit for a reason phrase; it names the header field.
+    pub reason: String,
+    /// Where it is wrong.
+    pub place: Place,
+    /// Header fields that the answer has to carry: Allow with 405 and 501, Unsupported with 420, Accept or
+    /// Accept-Encoding with 415.
+    pub headers: Vec<(HeaderName, String)>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, place: Place, what: &'static str) -> Self {
+        let reason = phrase(&ParseError {
+            place: place.clone(),
+            what,
+        });
+        Self {
+            status,
+            reason,
+            place,
+            headers: Vec::new(),
+        }
+    }
+
+    fn with(mut self, name: HeaderName, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+}
+
+impl core::convert::From<ParseError> for Refusal {
+    fn from(error: ParseError) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error.place, error.what)
+    }
+}
+
+/// Why a response is dropped without effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Discard {
+    /// It does not follow the grammar.
+    Malformed(ParseError),
+    /// It has more than one Via value, so it was meant for someone else (RFC 3261 section 8.1.3.3).
+    NotOurs,
+}
+
+impl core::convert::From<ParseError> for Discard {
+    fn from(error: ParseError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+impl core::fmt::Display for Discard {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Malformed(error) => error.fmt(f),
+            Self::NotOurs => f.write_str("Via: more than one value in a response"),
+        }
+    }
+}
+
+/// The error's words without the characters that a reason phrase has no room for (RFC 3261 section 25.1).
+fn phrase(error: &ParseError) -> String {
+    const ALLOWED: &str = " ;/?:@&=+$,-_.!~*'()";
+    let fits = |c: &char| c.is_alphanumeric() || ALLOWED.contains(*c);
+    error.to_string().chars().filter(fits).collect()
+}
+
+/// Whether a request is one: version (505), then the start line and the header fields that every user agent reads
+/// (400), rule M6.
+///
+/// Absent Max-Forwards and From tag are accepted, and Via values without branch: older peers send none (RFC 3261
+/// sections 16.3, 12.1.1 and 17.2.3).
+///
+/// # Errors
+/// What to answer. Nothing is ever answered to ACK and BENOTIFY: those are dropped.
+pub fn request(message: &Message) -> Result<(), Refusal> {
+    let Some(method) = message.method() else {
+        return Err(ParseError::start_line("not a request").into());
+    };
+    if !message.version().is_empty() && !message.version().eq_ignore_ascii_case(VERSION) {
+        return Err(Refusal::new(
+            StatusCode::VERSION_NOT_SUPPORTED,
+            Place::StartLine,
+            "version is not SIP/2.0",
+        ));
+    }
+    if let Some(defect) = message.defect() {
+        return Err(defect.clone().into());
+    }
+    if let Uri::Sip(uri) = Uri::parse(message.request_uri())?
+        && !uri.headers.is_empty()
+    {
+        return Err(ParseError {
+            place: Place::Uri,
+            what: "headers in a Request-URI",
+        }
+        .into());
+    }
+    common(message)?;
+    let cseq = message.cseq()?;
+    if cseq.method != *method {
+        let what = "not the method of the request";
+        let status = if method.is_known() {
+            StatusCode::BAD_REQUEST
+        } else {
+            StatusCode::NOT_IMPLEMENTED
+        };
+        return Err(Refusal::new(status, Place::Header(HeaderName::CSeq), what));
+    }
+    if message.via_top()?.branch() == Some(MAGIC_COOKIE) {
+        return Err(ParseError::header(HeaderName::Via, "branch without an identifier").into());
+    }
+    message.typed::<MaxForwards>()?;
+    each::<Route<'_>>(message)?;
+    each::<Require<'_>>(message)?;
+    each::<ProxyRequire<'_>>(message)?;
+    contents(message)?;
+    let star = message
+        .list::<Contact<'_>>()
+        .any(|contact| matches!(contact, Ok(Contact::Star)));
+    if star && (*method != Method::Register || message.list::<Contact<'_>>().count() > 1) {
+        return Err(ParseError::header(HeaderName::Contact, "misplaced *").into());
+    }
+    Ok(())
+}
+
+/// Whether a response is one, and meant for this user agent.
+///
+/// # Errors
+/// It is to be dropped.
+pub fn response(message: &Message) -> Result<(), Discard> {
+    if message.is_request() {
+        return Err(ParseError::start_line("not a response").into());
+    }
+    if !message.version().eq_ignore_ascii_case(VERSION) {
+        return Err(ParseError::start_line("version is not SIP/2.0").into());
+    }
+    if let Some(defect) = message.defect() {
+        return Err(defect.clone().into());
+    }
+    common(message)?;
+    if message.list::<Via<'_>>().count() > 1 {
+        Err(Discard::NotOurs)
+    } else {
+        Ok(())
+    }
+}
+
+/// The fields that every message has (RFC 3261 section 8.1.1).
+fn common(message: &Message) -> Result<(), ParseError> {
+    message.via_top()?;
+    each::<Via<'_>>(message)?;
+    message.required::<From<'_>>()?;
+    message.required::<To<'_>>()?;
+    message.call_id()?;
+    message.cseq()?;
+    Ok(())
+}
+
+/// The fields that a dialog and the reader of the body rely on.
+fn contents(message: &Message) -> Result<(), ParseError> {
+    each::<RecordRoute<'_>>(message)?;
+    each::<Contact<'_>>(message)?;
+    message.typed::<ContentType<'_>>()?;
+    each::<ContentEncoding<'_>>(message)
+}
+
+fn each<'a, H: ListHeader<'a> + 'a>(message: &'a Message) -> Result<(), ParseError> {
+    message.list::<H>().try_for_each(|value| value.map(|_| ()))
+}
+
+/// What a user agent says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct UserAgent<'a> {
+    /// The methods it takes (Allow).
+    pub methods: &'a [Method],
+    /// The option tags it supports (Supported), in lower case.
+    pub options: &'a [&'a str],
+    /// The media types it takes, in lower case as `type/subtype` or `type/*`; empty where it takes all.
+    pub content_types: &'a [&'a str],
+}
+
+impl UserAgent<'_> {
+    fn allow(&self) -> String {
+        let names: Vec<&str> = self.methods.iter().map(Method::as_str).collect();
+        names.join(", ")
+    }
+
+    fn takes(&self, type_: &str, subtype: &str) -> bool {
+        self.content_types.is_empty()
+            || self
+                .content_types
+                .iter()
+                .any(|taken| in_range(taken, type_, subtype))
+    }
+}
+
+/// Whether a media type lies in a range as Accept has them.
+fn in_range(range: &str, type_: &str, subtype: &str) -> bool {
+    let (range_type, range_subtype) = range.split_once('/').unwrap_or((range, "*"));
+    (range_type == "*" || range_type.eq_ignore_ascii_case(type_))
+        && (range_subtype == "*" || range_subtype.eq_ignore_ascii_case(subtype))
+}
+
+/// Whether `agent` supports what a well-formed request asks for, in the order of RFC 3261 section 8.2 (rule M6): its
+/// method (501 where the stack has no name for it, else 405), the scheme of its Request-URI (416), the extensions it
+/// requires (420), its body (415), and an answer of a type that the caller reads (406).
+///
+/// # Errors
+/// What to answer, with the header fields that go with it.
+pub fn support(message: &Message, agent: &UserAgent<'_>) -> Result<(), Refusal> {
+    let Some(method) = message.method() else {
+        return Ok(());
+    };
+    if !agent.methods.contains(method) {
+        let status = if method.is_known() {
+            StatusCode::METHOD_NOT_ALLOWED
+        } else {
+            StatusCode::NOT_IMPLEMENTED
+        };
+        let refusal = Refusal::new(status, Place::StartLine, "method not supported");
+        return Err(refusal.with(HeaderName::Allow, agent.allow()));
+    }
+    if matches!(Uri::parse(message.request_uri())?, Uri::Other(_)) {
+        return Err(Refusal::new(
+            StatusCode::UNSUPPORTED_URI_SCHEME,
+            Place::Uri,
+            "unsupported scheme",
+        ));
+    }
+    // ACK and CANCEL are never refused for an extension (RFC 3261 section 8.2.2.3).
+    if !matches!(method, Method::Ack | Method::Cancel) {
+        extensions(message, agent)?;
+    }
+    if !message.body_bytes().is_empty() {
+        body(message, agent)?;
+    }
+    if *method == Method::Invite {
+        answer(message)?;
+    }
+    Ok(())
+}
+
+fn extensions(message: &Message, agent: &UserAgent<'_>) -> Result<(), Refusal> {
+    let mut unsupported = Vec::new();
+    for required in message.list::<Require<'_>>() {
+        let tag = required?.0;
+        if !agent
+            .options
+            .iter()
+            .any(|option| option.eq_ignore_ascii_case(&tag))
+        {
+            unsupported.push(tag);
+        }
+    }
+    if unsupported.is_empty() {
+        return Ok(());
+    }
+    let place = Place::Header(HeaderName::Require);
+    let refusal = Refusal::new(StatusCode::BAD_EXTENSION, place, "extension not supported");
+    Err(refusal.with(HeaderName::Unsupported, unsupported.join(", ")))
+}
+
+fn body(message: &Message, agent: &UserAgent<'_>) -> Result<(), Refusal> {
+    let refusal = |name: HeaderName| {
+        Refusal::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Place::Header(name),
+            "not supported",
+        )
+    };
+    for encoding in message.list::<ContentEncoding<'_>>() {
+        if !encoding?.0.eq_ignore_ascii_case("identity") {
+            let refusal = refusal(HeaderName::ContentEncoding);
+            return Err(refusal.with(HeaderName::AcceptEncoding, "identity".to_owned()));
+        }
+    }
+    match message.typed::<ContentType<'_>>()? {
+        Some(ContentType(media)) if !agent.takes(&media.type_, &media.subtype) => {
+            Err(refusal(HeaderName::ContentType).with(HeaderName::Accept, agent.content_types.join(", ")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The answer to an INVITE is a session description: a caller that reads none cannot be answered (RFC 4475 section
+/// 3.3.15).
+fn answer(message: &Message) -> Result<(), Refusal> {
+    let mut ranges = message.list::<Accept<'_>>().peekable();
+    if ranges.peek().is_none() {
+        return Ok(());
+    }
+    for range in ranges {
+        let media = range?.0;
+        if media.type_ == "*" || media.type_.eq_ignore_ascii_case("multipart") {
+            return Ok(());
+        }
+        if media.type_.eq_ignore_ascii_case("application")
+            && (media.subtype == "*" || media.subtype.eq_ignore_ascii_case("sdp"))
+        {
+            return Ok(());
+        }
+    }
+    let place = Place::Header(HeaderName::Accept);
+    Err(Refusal::new(
+        StatusCode::NOT_ACCEPTABLE,
+        place,
+        "no session description accepted",
+    ))
+}
+
+/// What comes of one message at a user agent that has no dialog with its sender.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether it is a well-formed message of this version of the protocol.
+    pub accepted: bool,
+    /// The answer; `None` where nothing is answered: to responses, to ACK and BENOTIFY, and to what is no request.
+    pub code: Option<StatusCode>,
+    /// Why it is refused, fit for a reason phrase.
+    pub reason: Option<String>,
+    /// Where: a header field, `Request-URI`, `Request-Line`, `Status-Line` or `body`.
+    pub header: Option<String>,
+    /// What could be read of it.
+    pub message: Option<Message>,
+}
+
+/// Judges one message that arrives whole (`sansip inspect`).
+pub fn verdict(bytes: &[u8], agent: &UserAgent<'_>, limits: &MessageLimits) -> Verdict {
+    let (message, broken) = read(bytes, limits);
+    let Some(message) = message else {
+        let error = broken.unwrap_or(ParseError::start_line("neither a request nor a response"));
+        return Verdict {
+            accepted: false,
+            code: None,
+            reason: Some(phrase(&error)),
+            header: Some(place_name(&error.place, false)),
+            message: None,
+        };
+    };
+    let is_request = message.is_request();
+    let syntax = match broken {
+        Some(error) => Err(broken_body(error)),
+        None if is_request => request(&message),
+        None => match response(&message) {
+            Ok(()) => contents(&message).map_err(Refusal::from),
+            Err(Discard::Malformed(error)) => Err(error.into()),
+            Err(Discard::NotOurs) => Ok(()),
+        },
+    };
+    let accepted = syntax.is_ok();
+    let refusal = syntax.and_then(|()| support(&message, agent)).err();
+    let silent = matches!(message.method(), None | Some(Method::Ack | Method::Benotify));
+    let (status, reason, header) = match refusal {
+        Some(refusal) => {
+            let header = place_name(&refusal.place, is_request);
+            (refusal.status, Some(refusal.reason), Some(header))
+        }
+        None if claims_dialog(&message) => (StatusCode::NO_SUCH_CALL, None, None),
+        None => (StatusCode::OK, None, None),
+    };
+    Verdict {
+        accepted,
+        code: (!silent).then_some(status),
+        reason,
+        header,
+        message: Some(message),
+    }
+}
+
+/// The message, or as much of it as can be shown, and what kept it from being read whole.
+fn read(bytes: &[u8], limits: &MessageLimits) -> (Option<Message>, Option<ParseError>) {
+    let error = match Message::parse(Bytes::copy_from_slice(bytes), limits) {
+        Ok(message) => return (Some(message), None),
+        Err(error) => error,
+    };
+    if let Ok(head) = Message::parse_head(Bytes::copy_from_slice(bytes), limits) {
+        return (Some(head), Some(error));
+    }
+    // Where the empty line is missing, the fields before it still say whom to answer.
+    let terminated = [bytes, b"\r\n\r\n"].concat();
+    let head = Message::parse_head(Bytes::from(terminated), limits).ok();
+    (head, Some(error))
+}
+
+fn broken_body(error: ParseError) -> Refusal {
+    let too_large = error.place == Place::Body && error.what == super::message::BODY_TOO_LONG;
+    let status = if too_large {
+        StatusCode::REQUEST_ENTITY_TOO_LARGE
+    } else {
+        StatusCode::BAD_REQUEST
+    };
+    Refusal::new(status, error.place, error.what)
+}
+
+/// Whether a request makes sense only in a dialog or transaction that exists (RFC 3261 sections 9.2, 12.2.2 and
+/// 15.1.2; RFC 3262 section 3; RFC 3311 section 5.2).
+fn claims_dialog(message: &Message) -> bool {
+    match message.method() {
+        Some(Method::Bye | Method::Cancel | Method::Prack | Method::Update) => true,
+        _ => message.to().is_ok_and(|to| to.tag().is_some()),
+    }
+}
+
+fn place_name(place: &Place, is_request: bool) -> String {
+    match place {
+        Place::StartLine if is_request => "Request-Line".to_owned(),
+        Place::StartLine => "Status-Line".to_owned(),
+        Place::Header(name) => name.to_string(),
+        Place::UnknownHeader(name) => name.to_string(),
+        Place::Uri => "Request-URI".to_owned(),
+        Place::Body => "body".to_owned(),
+    }
+}

@@ -1,0 +1,1008 @@
+//! A message as it came: one buffer and an index into it.
+//!
+//! This level is tolerant. It needs a start line that says whether this is a request or a response, and the end of
+//! the header fields; what else is wrong is kept as the message's [`defect`](Message::defect), so that a request can
+//! still be answered. Header values are typed on demand.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use bytes::{Buf, Bytes};
+use memchr::{memchr, memchr_iter, memchr2, memmem};
+use smallvec::SmallVec;
+
+use super::header::{CSeq, CallId, From, Header, ListHeader, To, Via};
+use super::method::is_token_byte;
+use super::{HeaderName, Method, StatusCode, frame};
+use crate::error::{ParseError, Place};
+
+/// Bounds on one message (rule C31). A stream that exceeds one has lost its framing and is closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageLimits {
+    /// Bytes of the start line and all header fields, with the empty line; at most 65,535; 32 KiB. Beyond it the
+    /// connection is closed.
+    pub header_block: usize,
+    /// Header fields; 256. A message with more is malformed (400).
+    pub headers: usize,
+    /// Bytes of the body; 1 MiB. Beyond it a request is answered 413 and the connection closed.
+    pub body: usize,
+}
+
+impl Default for MessageLimits {
+    fn default() -> Self {
+        Self {
+            header_block: 32 << 10,
+            headers: 256,
+            body: 1 << 20,
+        }
+    }
+}
+
+impl MessageLimits {
+    /// The bound on the header section that holds: what is set, but never more than an index entry can reach.
+    pub(super) fn header_bytes(&self) -> usize {
+        self.header_block.min(usize::from(u16::MAX))
+    }
+}
+
+/// What a body beyond its limit is refused with; it alone is answered 413.
+pub(super) const BODY_TOO_LONG: &str = "longer than the limit";
+
+/// Requests and responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// It has a method and a Request-URI.
+    Request,
+    /// It has a status code.
+    Response,
+}
+
+/// A place in the header section; a header section never exceeds 64 KiB.
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
+    start: u16,
+    end: u16,
+}
+
+impl Span {
+    fn new(start: usize, end: usize) -> Self {
+        let clamp = |at: usize| u16::try_from(at).unwrap_or(u16::MAX);
+        Self {
+            start: clamp(start),
+            end: clamp(end),
+        }
+    }
+
+    fn of(self, text: &[u8]) -> &[u8] {
+        text.get(usize::from(self.start)..usize::from(self.end))
+            .unwrap_or_default()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    known: Option<HeaderName>,
+    name: Span,
+    value: Span,
+}
+
+#[derive(Clone, Debug)]
+enum Start {
+    Request {
+        method: Method,
+        uri: Span,
+        version: Span,
+    },
+    Response {
+        status: StatusCode,
+        reason: Span,
+        version: Span,
+    },
+}
+
+/// A request or response. Cloning it counts references; parsing a usual one allocates nothing.
+#[derive(Clone)]
+pub struct Message {
+    /// As received, from the start line to the end of the body.
+    bytes: Bytes,
+    /// The header section with every field on one line, where it came with folded ones; else what stands in `bytes`.
+    unfolded: Option<Bytes>,
+    /// Where the body begins in `bytes`.
+    body: u32,
+    start: Start,
+    index: SmallVec<[Entry; 32]>,
+    defect: Option<Box<ParseError>>,
+}
+
+/// Equal when every byte is.
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Message {}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = self.head();
+        let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+        write!(
+            f,
+            "Message({} .. {} bytes)",
+            String::from_utf8_lossy(line),
+            self.bytes.len()
+        )
+    }
+}
+
+impl Message {
+    /// Reads one message that `bytes` hold whole, as a datagram does; CRLFs before it are skipped. The body is as
+    /// long as Content-Length says, what follows is not part of the message; without Content-Length the body is all
+    /// the rest (RFC 3261 section 18.3).
+    ///
+    /// # Errors
+    /// The start line is neither that of a request nor that of a response, the empty line after the header fields is
+    /// missing, a limit is exceeded, or Content-Length is repeated, is no number, or says more than there is.
+    pub fn parse(bytes: Bytes, limits: &MessageLimits) -> Result<Self, ParseError> {
+        let mut message = Self::read_head(bytes, limits)?;
+        let head = message.body_start();
+        let available = message.bytes.len() - head;
+        let length = match message.content_length()? {
+            Some(length) => usize::try_from(length).unwrap_or(usize::MAX),
+            None => available,
+        };
+        if length > limits.body {
+            return Err(ParseError {
+                place: Place::Body,
+                what: BODY_TOO_LONG,
+            });
+        }
+        if length > available {
+            return Err(ParseError {
+                place: Place::Body,
+                what: "shorter than Content-Length says",
+            });
+        }
+        message.bytes.truncate(head + length);
+        Ok(message)
+    }
+
+    /// Reads the start line and header fields alone and leaves the body empty: for answering a request whose
+    /// framing is broken, and for showing what a message was that [`parse`](Self::parse) refuses.
+    ///
+    /// # Errors
+    /// As with [`parse`](Self::parse), but for the body and Content-Length.
+    pub fn parse_head(bytes: Bytes, limits: &MessageLimits) -> Result<Self, ParseError> {
+        let mut message = Self::read_head(bytes, limits)?;
+        message.bytes.truncate(message.body_start());
+        Ok(message)
+    }
+
+    /// Reads the header section; whatever follows it counts as the body.
+    fn read_head(mut bytes: Bytes, limits: &MessageLimits) -> Result<Self, ParseError> {
+        while bytes.starts_with(b"\r\n") {
+            bytes.advance(2);
+        }
+        let Some((head, _)) =
+            memmem::find(&bytes, b"\r\n\r\n").and_then(|end| bytes.split_at_checked(end + 4))
+        else {
+            return Err(ParseError::start_line("no empty line ends the header fields"));
+        };
+        if head.len() > limits.header_bytes() {
+            return Err(ParseError::start_line(
+                "the header fields are longer than the limit",
+            ));
+        }
+        let unfolded = is_folded(head).then(|| Bytes::from(unfold(head)));
+        let (start, index, defect) = index(unfolded.as_deref().unwrap_or(head), limits)?;
+        // A start line cannot be continued; unfolding has joined it with its continuation.
+        let continued = start_line_is_continued(head);
+        let defect = if continued {
+            Some(ParseError::start_line("continued on a second line"))
+        } else {
+            defect
+        };
+        let body = u32::try_from(head.len()).unwrap_or(u32::MAX);
+        Ok(Self {
+            bytes,
+            unfolded,
+            body,
+            start,
+            index,
+            defect: defect.map(Box::new),
+        })
+    }
+
+    fn head(&self) -> &[u8] {
+        self.unfolded.as_ref().unwrap_or(&self.bytes)
+    }
+
+    fn text(&self, span: Span) -> &[u8] {
+        span.of(self.head())
+    }
+
+    /// The value of the one Content-Length; `None` without one.
+    fn content_length(&self) -> Result<Option<u64>, ParseError> {
+        let mut values = self.raw_all(HeaderName::ContentLength);
+        let Some(value) = values.next() else {
+            return Ok(None);
+        };
+        if values.next().is_some() {
+            return Err(ParseError::header(HeaderName::ContentLength, "repeated"));
+        }
+        match frame::content_length(value) {
+            Some(length) => Ok(Some(length)),
+            None => Err(ParseError::header(HeaderName::ContentLength, "not a number")),
+        }
+    }
+
+    /// The first thing that is wrong with the start line, or with a line that is no header field; such lines are
+    /// not among the [`headers`](Self::headers). A request with a defect is answered 400, a response dropped.
+    pub fn defect(&self) -> Option<&ParseError> {
+        self.defect.as_deref()
+    }
+
+    /// Whether this is a request or a response.
+    pub const fn kind(&self) -> Kind {
+        match self.start {
+            Start::Request { .. } => Kind::Request,
+            Start::Response { .. } => Kind::Response,
+        }
+    }
+
+    /// Whether this is a request.
+    pub const fn is_request(&self) -> bool {
+        matches!(self.start, Start::Request { .. })
+    }
+
+    /// The method of the request line; `None` for a response.
+    pub const fn method(&self) -> Option<&Method> {
+        match &self.start {
+            Start::Request { method, .. } => Some(method),
+            Start::Response { .. } => None,
+        }
+    }
+
+    /// The Request-URI as written, unchecked; empty for a response, or where it is not UTF-8 (then a
+    /// [`defect`](Self::defect) says so).
+    pub fn request_uri(&self) -> &str {
+        match self.start {
+            Start::Request { uri, .. } => core::str::from_utf8(self.text(uri)).unwrap_or_default(),
+            Start::Response { .. } => "",
+        }
+    }
+
+    /// The status code; `None` for a request.
+    pub const fn status(&self) -> Option<StatusCode> {
+        match self.start {
+            Start::Request { .. } => None,
+            Start::Response { status, .. } => Some(status),
+        }
+    }
+
+    /// The reason phrase of a response as written, usually UTF-8; empty for a request.
+    pub fn reason(&self) -> &[u8] {
+        match self.start {
+            Start::Request { .. } => b"",
+            Start::Response { reason, .. } => self.text(reason),
+        }
+    }
+
+    /// The protocol version of the start line as written, `SIP/2.0` in any case; empty where there is none.
+    pub fn version(&self) -> &str {
+        match self.start {
+            Start::Request { version, .. } | Start::Response { version, .. } => {
+                core::str::from_utf8(self.text(version)).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Every header field in order: its name if the stack knows it, the name as written, and the value without the
+    /// white space around it, unfolded.
+    pub fn headers(&self) -> impl Iterator<Item = (Option<HeaderName>, &[u8], &[u8])> {
+        self.index
+            .iter()
+            .map(|entry| (entry.known, self.text(entry.name), self.text(entry.value)))
+    }
+
+    /// The value of the first field of this name.
+    pub fn raw(&self, name: HeaderName) -> Option<&[u8]> {
+        self.raw_all(name).next()
+    }
+
+    /// The values of all fields of this name, in order.
+    pub fn raw_all(&self, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+        self.index
+            .iter()
+            .filter(move |entry| entry.known == Some(name))
+            .map(|entry| self.text(entry.value))
+    }
+
+    /// The values of all fields with this name, known to the stack or not, in any case; compact and long forms are
+    /// one.
+    pub fn raw_by_name<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        let known = HeaderName::from_bytes(name.as_bytes());
+        self.index
+            .iter()
+            .filter(move |entry| match known {
+                Some(_) => entry.known == known,
+                None => self.text(entry.name).eq_ignore_ascii_case(name.as_bytes()),
+            })
+            .map(|entry| self.text(entry.value))
+    }
+
+    /// How many fields of this name there are.
+    pub fn count(&self, name: HeaderName) -> usize {
+        self.index
+            .iter()
+            .filter(|entry| entry.known == Some(name))
+            .count()
+    }
+
+    /// The body, sharing this message's buffer.
+    pub fn body(&self) -> Bytes {
+        self.bytes.slice(self.body_start()..)
+    }
+
+    /// The body, borrowed.
+    pub fn body_bytes(&self) -> &[u8] {
+        self.bytes.get(self.body_start()..).unwrap_or_default()
+    }
+
+    fn body_start(&self) -> usize {
+        usize::try_from(self.body)
+            .unwrap_or(usize::MAX)
+            .min(self.bytes.len())
+    }
+
+    /// The message as it was received, from its start line to the end of its body.
+    pub const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// A copy in a buffer of its own size, so that keeping it keeps no receive buffer alive.
+    #[must_use]
+    pub fn to_owned_small(&self) -> Self {
+        let mut small = self.clone();
+        small.bytes = Bytes::copy_from_slice(&self.bytes);
+        small
+    }
+
+    /// The typed value of a field; `None` when the message has no such field. Of a field that may repeat, the first.
+    ///
+    /// # Errors
+    /// The value does not follow its grammar or is not UTF-8, or a field that must stand once is repeated.
+    pub fn typed<'a, H: Header<'a>>(&'a self) -> Result<Option<H>, ParseError> {
+        let mut values = self.raw_all(H::NAME);
+        let Some(value) = values.next() else {
+            return Ok(None);
+        };
+        if H::NAME.is_single() && values.next().is_some() {
+            return Err(ParseError::header(H::NAME, "repeated"));
+        }
+        parse_value(value).map(Some)
+    }
+
+    /// As [`typed`](Self::typed), where the absence of the field is an error as well.
+    ///
+    /// # Errors
+    /// Those of [`typed`](Self::typed), and that the field is missing.
+    pub fn required<'a, H: Header<'a>>(&'a self) -> Result<H, ParseError> {
+        self.typed()?
+            .ok_or_else(|| ParseError::header(H::NAME, "missing"))
+    }
+
+    /// The typed elements of a field whose value is a comma-separated list, over all its lines.
+    ///
+    /// Each element that does not follow its grammar is an error in its place.
+    pub fn list<'a, H: ListHeader<'a> + 'a>(&'a self) -> impl Iterator<Item = Result<H, ParseError>> + 'a {
+        self.raw_all(H::NAME).flat_map(|value| {
+            let (text, error) = match text_of(H::NAME, value) {
+                Ok(text) => (Some(text), None),
+                Err(error) => (None, Some(Err(error))),
+            };
+            error
+                .into_iter()
+                .chain(text.into_iter().flat_map(H::elements).map(parse_element))
+        })
+    }
+
+    /// The first value of Via: the hop that a response goes to.
+    ///
+    /// # Errors
+    /// It is missing or does not follow its grammar.
+    pub fn via_top(&self) -> Result<Via<'_>, ParseError> {
+        self.list()
+            .next()
+            .ok_or_else(|| ParseError::header(HeaderName::Via, "missing"))?
+    }
+
+    /// The From field.
+    ///
+    /// # Errors
+    /// It is missing, repeated, or does not follow its grammar.
+    pub fn from_(&self) -> Result<From<'_>, ParseError> {
+        self.required()
+    }
+
+    /// The To field.
+    ///
+    /// # Errors
+    /// It is missing, repeated, or does not follow its grammar.
+    pub fn to(&self) -> Result<To<'_>, ParseError> {
+        self.required()
+    }
+
+    /// The Call-ID field.
+    ///
+    /// # Errors
+    /// It is missing, repeated, or does not follow its grammar.
+    pub fn call_id(&self) -> Result<&str, ParseError> {
+        self.required::<CallId<'_>>()?;
+        text_of(
+            HeaderName::CallId,
+            self.raw(HeaderName::CallId).unwrap_or_default(),
+        )
+    }
+
+    /// The CSeq field.
+    ///
+    /// # Errors
+    /// It is missing, repeated, or does not follow its grammar.
+    pub fn cseq(&self) -> Result<CSeq, ParseError> {
+        self.required()
+    }
+}
+
+fn text_of(name: HeaderName, value: &[u8]) -> Result<&str, ParseError> {
+    core::str::from_utf8(value).map_err(|_| ParseError::header(name, "not UTF-8"))
+}
+
+fn parse_value<'a, H: Header<'a>>(value: &'a [u8]) -> Result<H, ParseError> {
+    parse_element(text_of(H::NAME, value)?)
+}
+
+/// The error names the field, wherever inside of its value it was found.
+fn parse_element<'a, H: Header<'a>>(text: &'a str) -> Result<H, ParseError> {
+    H::parse(text).map_err(|error| ParseError::header(H::NAME, error.what))
+}
+
+const fn is_white(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// Where each CRLF of `head` ends that the next line continues.
+fn continuations(head: &[u8]) -> impl Iterator<Item = usize> + '_ {
+    memchr_iter(b'\n', head).filter(|at| {
+        let before = at.checked_sub(1).and_then(|before| head.get(before));
+        before == Some(&b'\r') && head.get(at + 1).copied().is_some_and(is_white)
+    })
+}
+
+fn is_folded(head: &[u8]) -> bool {
+    continuations(head).next().is_some()
+}
+
+fn start_line_is_continued(head: &[u8]) -> bool {
+    memmem::find(head, b"\r\n").is_some_and(|end| head.get(end + 2).copied().is_some_and(is_white))
+}
+
+/// Every run of white space that contains a line end, as one space (RFC 3261 section 7.3.1).
+fn unfold(head: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(head.len());
+    let mut rest = head;
+    let mut read = 0;
+    for line_feed in continuations(head) {
+        let Some((line, after)) = rest.split_at_checked(line_feed + 1 - read) else {
+            break;
+        };
+        out.extend_from_slice(trim_end(line.strip_suffix(b"\r\n").unwrap_or(line)));
+        // White space at the end of `out` is left where a continuation held nothing else.
+        while out.last().copied().is_some_and(is_white) {
+            out.pop();
+        }
+        out.push(b' ');
+        rest = trim_start(after);
+        read = head.len() - rest.len();
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+fn trim_start(mut text: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = text
+        && is_white(*first)
+    {
+        text = rest;
+    }
+    text
+}
+
+fn trim_end(mut text: &[u8]) -> &[u8] {
+    while let [rest @ .., last] = text
+        && is_white(*last)
+    {
+        text = rest;
+    }
+    text
+}
+
+type Index = (Start, SmallVec<[Entry; 32]>, Option<ParseError>);
+
+/// Reads an unfolded header section, the empty line included.
+fn index(head: &[u8], limits: &MessageLimits) -> Result<Index, ParseError> {
+    let mut lines = Lines { head, at: 0 };
+    let (at, line) = lines.next().unwrap_or_default();
+    let (start, mut defect) = start_line(at, line)?;
+    let mut entries = SmallVec::new();
+    for (at, line) in lines {
+        if line.is_empty() {
+            break;
+        }
+        if entries.len() >= limits.headers {
+            return Err(ParseError::start_line("more header fields than the limit"));
+        }
+        match field(at, line) {
+            Ok(entry) => entries.push(entry),
+            Err(error) => defect = defect.or(Some(error)),
+        }
+    }
+    Ok((start, entries, defect))
+}
+
+/// Lines that end with CRLF, and where each begins. A lone CR or LF is part of its line.
+struct Lines<'a> {
+    head: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = (usize, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let start = self.at;
+        let rest = self.head.get(start..)?;
+        let length = memchr_iter(b'\n', rest).find_map(|lf| {
+            let cr = lf.checked_sub(1)?;
+            (rest.get(cr) == Some(&b'\r')).then_some(cr)
+        })?;
+        self.at = start + length + 2;
+        Some((start, rest.get(..length)?))
+    }
+}
+
+/// One header field (RFC 3261 section 25.1: `token HCOLON value`).
+fn field(at: usize, line: &[u8]) -> Result<Entry, ParseError> {
+    let colon = memchr(b':', line);
+    let (name, value) = line
+        .split_at_checked(colon.unwrap_or(line.len()))
+        .unwrap_or_default();
+    let name = trim_end(name);
+    let fault = if colon.is_none() {
+        Some("no colon")
+    } else if name.is_empty() || !name.iter().copied().all(is_token_byte) {
+        Some("not a header field name")
+    } else if memchr2(b'\r', b'\n', line).is_some() {
+        Some("a line end that is not CRLF")
+    } else {
+        None
+    };
+    let known = HeaderName::from_bytes(name);
+    if let Some(what) = fault {
+        let place = known.map_or_else(|| Place::UnknownHeader(excerpt(name)), Place::Header);
+        return Err(ParseError { place, what });
+    }
+    let after_colon = value.get(1..).unwrap_or_default();
+    let value = trim_start(after_colon);
+    let value_at = at + line.len() - value.len();
+    let value = trim_end(value);
+    Ok(Entry {
+        known,
+        name: Span::new(at, at + name.len()),
+        value: Span::new(value_at, value_at + value.len()),
+    })
+}
+
+/// What an error shows of a line that is no header field.
+fn excerpt(line: &[u8]) -> Box<str> {
+    const SHOWN: usize = 32;
+    let shown = line.get(..SHOWN).unwrap_or(line);
+    String::from_utf8_lossy(shown)
+        .chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect::<String>()
+        .into()
+}
+
+fn start_line(at: usize, line: &[u8]) -> Result<(Start, Option<ParseError>), ParseError> {
+    let (start, defect) = match line.split_at_checked(4) {
+        Some((prefix, _)) if prefix.eq_ignore_ascii_case(b"SIP/") => status_line(at, line)?,
+        _ => request_line(at, line)?,
+    };
+    let text_defect = if memchr2(b'\r', b'\n', line).is_some() {
+        Some("a line end that is not CRLF")
+    } else if core::str::from_utf8(line).is_err() {
+        Some("not UTF-8")
+    } else {
+        None
+    };
+    Ok((start, defect.or(text_defect).map(ParseError::start_line)))
+}
+
+/// `Method SP Request-URI SP SIP-Version` (RFC 3261 section 7.1), with other spaces a defect.
+fn request_line(at: usize, line: &[u8]) -> Result<(Start, Option<&'static str>), ParseError> {
+    let Some((method, rest)) = memchr(b' ', line).and_then(|end| line.split_at_checked(end)) else {
+        return Err(ParseError::start_line("neither a request nor a response"));
+    };
+    let Some(method) = Method::parse(method) else {
+        return Err(ParseError::start_line("the method is not a token"));
+    };
+    let strict = rest.get(1..).unwrap_or_default();
+    let rest = trim_start(rest);
+    let uri_at = at + line.len() - rest.len();
+    let rest = trim_end(rest);
+    let last = rest
+        .iter()
+        .rposition(|byte| is_white(*byte))
+        .map_or(0, |space| space + 1);
+    let version = rest.get(last..).filter(|version| last > 0 && is_version(version));
+    let uri = version.map_or(rest, |_| trim_end(rest.get(..last).unwrap_or_default()));
+    let version_span = version.map_or_else(Span::default, |version| {
+        Span::new(uri_at + last, uri_at + last + version.len())
+    });
+    let after_uri = strict
+        .strip_prefix(uri)
+        .and_then(|after| after.strip_prefix(b" "));
+    let defect = if version.is_none() {
+        Some("no SIP version")
+    } else if after_uri != version {
+        Some("its parts are not separated by one space")
+    } else if uri.iter().copied().any(is_white) {
+        Some("white space in the Request-URI")
+    } else {
+        None
+    };
+    let uri = Span::new(uri_at, uri_at + uri.len());
+    Ok((
+        Start::Request {
+            method,
+            uri,
+            version: version_span,
+        },
+        defect,
+    ))
+}
+
+/// `SIP-Version SP Status-Code SP Reason-Phrase` (RFC 3261 section 7.2).
+fn status_line(at: usize, line: &[u8]) -> Result<(Start, Option<&'static str>), ParseError> {
+    let version_end = memchr(b' ', line).unwrap_or(line.len());
+    let version = line.get(..version_end).unwrap_or_default();
+    let rest = line.get(version_end + 1..).unwrap_or_default();
+    let code_end = memchr(b' ', rest).unwrap_or(rest.len());
+    let status = match rest.get(..code_end) {
+        Some(digits @ [_, _, _]) if digits.iter().all(u8::is_ascii_digit) => {
+            let code = digits
+                .iter()
+                .fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
+            StatusCode::new(code)
+        }
+        _ => None,
+    };
+    let Some(status) = status else {
+        return Err(ParseError::start_line("the status code is not one of 100 to 699"));
+    };
+    let defect = if !is_version(version) {
+        Some("no SIP version")
+    } else if code_end == rest.len() {
+        Some("no space after the status code")
+    } else {
+        None
+    };
+    let reason_at = (at + version_end + 1 + code_end + 1).min(at + line.len());
+    let reason = Span::new(reason_at, at + line.len());
+    Ok((
+        Start::Response {
+            status,
+            reason,
+            version: Span::new(at, at + version_end),
+        },
+        defect,
+    ))
+}
+
+/// `"SIP" "/" 1*DIGIT "." 1*DIGIT`, in any case.
+fn is_version(text: &[u8]) -> bool {
+    let Some((name, number)) = text.split_at_checked(4) else {
+        return false;
+    };
+    let mut parts = number.split(|byte| *byte == b'.');
+    let digits = |part: Option<&[u8]>| {
+        part.is_some_and(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit))
+    };
+    name.eq_ignore_ascii_case(b"SIP/")
+        && digits(parts.next())
+        && digits(parts.next())
+        && parts.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<Message, ParseError> {
+        Message::parse(Bytes::copy_from_slice(text.as_bytes()), &MessageLimits::default())
+    }
+
+    const LINE: &str = "INVITE sip:b@example.com SIP/2.0";
+
+    fn with_fields(fields: &str) -> Message {
+        parse(&format!("{LINE}\r\n{fields}\r\n\r\n")).unwrap()
+    }
+
+    #[test]
+    fn a_request_is_read() {
+        let text = "OPTIONS sip:b@example.com SIP/2.0\r\nv: one\r\nX-Unknown :\t two \r\nVia:three\r\nl: 4\r\n\r\nbodymore";
+        let message = parse(text).unwrap();
+        assert_eq!(
+            (message.kind(), message.method()),
+            (Kind::Request, Some(&Method::Options))
+        );
+        assert_eq!(
+            (message.request_uri(), message.version()),
+            ("sip:b@example.com", "SIP/2.0")
+        );
+        assert_eq!((message.status(), message.reason()), (None, &b""[..]));
+        let headers: Vec<_> = message.headers().collect();
+        let expected: Vec<(Option<HeaderName>, &[u8], &[u8])> = vec![
+            (Some(HeaderName::Via), b"v", b"one"),
+            (None, b"X-Unknown", b"two"),
+            (Some(HeaderName::Via), b"Via", b"three"),
+            (Some(HeaderName::ContentLength), b"l", b"4"),
+        ];
+        assert_eq!(headers, expected);
+        assert_eq!(message.raw(HeaderName::Via), Some(&b"one"[..]));
+        assert_eq!(message.raw_all(HeaderName::Via).count(), 2);
+        assert_eq!(message.count(HeaderName::To), 0);
+        assert_eq!(message.raw_by_name("VIA").count(), 2);
+        assert_eq!(message.raw_by_name("x-unknown").next(), Some(&b"two"[..]));
+        assert_eq!(message.body(), "body");
+        assert_eq!(message.bytes(), &text[..text.len() - 4]);
+        assert_eq!(message.defect(), None);
+    }
+
+    #[test]
+    fn a_response_is_read() {
+        let message = parse("SIP/2.0 404 Not \u{e4} Found\r\n\r\nrest").unwrap();
+        assert_eq!(
+            (message.kind(), message.status()),
+            (Kind::Response, Some(StatusCode::NOT_FOUND))
+        );
+        assert_eq!(message.reason(), "Not \u{e4} Found".as_bytes());
+        assert_eq!((message.method(), message.request_uri()), (None, ""));
+        // Without Content-Length the body is the rest (RFC 3261 section 18.3).
+        assert_eq!(message.body(), "rest");
+        assert_eq!(parse("SIP/2.0 100 \r\n\r\n").unwrap().reason(), b"");
+    }
+
+    #[test]
+    fn line_ends_before_the_message_are_skipped() {
+        let message = parse(&format!("\r\n\r\n{LINE}\r\n\r\n")).unwrap();
+        assert_eq!(message.bytes(), &format!("{LINE}\r\n\r\n"));
+    }
+
+    // RFC 3261 section 7.3.1
+    #[test]
+    fn folded_values_are_one_line_and_the_bytes_stay_as_they_were() {
+        let fields = "Subject: I know \t\r\n\t you're \r\n \r\n  there\r\nX:\r\n y\r\nl: 0";
+        let message = with_fields(fields);
+        assert_eq!(
+            message.raw(HeaderName::Subject),
+            Some(&b"I know you're there"[..])
+        );
+        assert_eq!(message.raw_by_name("X").next(), Some(&b"y"[..]));
+        assert_eq!(message.bytes(), &format!("{LINE}\r\n{fields}\r\n\r\n"));
+        assert_eq!(message.defect(), None);
+        assert_eq!(message.to_owned_small(), message);
+        assert_eq!(
+            message.to_owned_small().raw(HeaderName::Subject),
+            message.raw(HeaderName::Subject)
+        );
+    }
+
+    #[test]
+    fn the_body_of_a_folded_message_is_where_it_was() {
+        let message = parse("SIP/2.0 200 OK\r\nSubject: a\r\n      b\r\nl: 3\r\n\r\nabcd").unwrap();
+        assert_eq!(message.body(), "abc");
+        assert_eq!(message.body_bytes(), b"abc");
+    }
+
+    #[test]
+    fn content_length_must_be_one_number_within_the_message() {
+        let refused =
+            |fields: &str, body: &str| parse(&format!("{LINE}\r\n{fields}\r\n\r\n{body}")).unwrap_err();
+        let length = |what| ParseError::header(HeaderName::ContentLength, what);
+        assert_eq!(refused("l: 2", "a").place, Place::Body);
+        assert_eq!(
+            refused("l: 1048577", "a"),
+            ParseError {
+                place: Place::Body,
+                what: BODY_TOO_LONG
+            }
+        );
+        assert_eq!(refused("l: -1", "a"), length("not a number"));
+        assert_eq!(refused("l:", "a"), length("not a number"));
+        assert_eq!(refused("l: 1\r\nContent-Length: 1", "a"), length("repeated"));
+        let head = Message::parse_head(
+            Bytes::from(format!("{LINE}\r\nl: -1\r\n\r\nabc")),
+            &MessageLimits::default(),
+        );
+        assert_eq!(head.unwrap().body(), "");
+    }
+
+    #[test]
+    fn what_is_neither_request_nor_response_is_refused() {
+        for line in [
+            "",
+            "INVITE",
+            "IN\"VITE sip:a SIP/2.0",
+            " INVITE sip:a SIP/2.0",
+            "SIP/2.0",
+            "SIP/2.0 20 OK",
+            "SIP/2.0 99 x",
+            "SIP/2.0 700 x",
+            "SIP/2.0 2000 x",
+            "SIP/2.0 4294967301 x",
+            "SIP/2.0 -20 x",
+            "SIP/2.0  200 OK",
+            "a/b c SIP/2.0",
+        ] {
+            assert!(parse(&format!("{line}\r\nX: y\r\n\r\n")).is_err(), "{line:?}");
+        }
+        assert!(parse(&format!("{LINE}\r\nX: y\r\n")).is_err(), "no empty line");
+    }
+
+    #[test]
+    fn a_bad_start_line_is_a_defect() {
+        for line in [
+            "INVITE  sip:a@b SIP/2.0",
+            "INVITE sip:a@b  SIP/2.0",
+            "INVITE sip:a@b SIP/2.0 ",
+            "INVITE sip:a@b; lr SIP/2.0",
+            "INVITE sip:a@b\tSIP/2.0",
+            "INVITE sip:a@b",
+            "INVITE sip:a@b HTTP/1.1",
+            "INVITE SIP/2.0",
+            "INVITE sip:a@b SIP/2",
+            "INVITE sip:a@b SIP/2.0.0",
+            "INVITE sip:a@b SIP/2.0\r\n folded",
+            "INVITE sip:a@b\r\n SIP/2.0",
+            "INVITE sip:a\rb SIP/2.0",
+            "SIP/2.0 200",
+            "SIP/2 200 OK",
+            "SIP/2.0 200 a\nb",
+        ] {
+            let message = parse(&format!("{line}\r\nCall-ID: c\r\n\r\n")).unwrap();
+            assert_eq!(
+                message.defect().map(|defect| &defect.place),
+                Some(&Place::StartLine),
+                "{line:?}"
+            );
+            assert_eq!(message.raw(HeaderName::CallId), Some(&b"c"[..]));
+        }
+        let spaced = parse("INVITE  sip:a@b; lr  SIP/2.0 \r\n\r\n").unwrap();
+        assert_eq!(
+            (spaced.request_uri(), spaced.version()),
+            ("sip:a@b; lr", "SIP/2.0")
+        );
+        let latin = Bytes::from_static(b"INVITE sip:\xe4@b SIP/2.0\r\n\r\n");
+        assert!(
+            Message::parse(latin, &MessageLimits::default())
+                .unwrap()
+                .defect()
+                .is_some()
+        );
+        assert_eq!(parse("INVITE sip:a@b sip/2.0\r\n\r\n").unwrap().defect(), None);
+    }
+
+    #[test]
+    fn a_line_that_is_no_field_is_a_defect_and_not_among_the_headers() {
+        for (line, place) in [
+            ("no colon here", Place::UnknownHeader("no colon here".into())),
+            (": value", Place::UnknownHeader("".into())),
+            ("X Y: value", Place::UnknownHeader("X Y".into())),
+            ("To: a\nVia: b", Place::Header(HeaderName::To)),
+            ("To: a\rVia: b", Place::Header(HeaderName::To)),
+            ("a\u{1}b\u{e4}", Place::UnknownHeader("a?b\u{e4}".into())),
+        ] {
+            let message = with_fields(&format!("{line}\r\nCall-ID: c"));
+            assert_eq!(
+                message.defect().map(|defect| &defect.place),
+                Some(&place),
+                "{line:?}"
+            );
+            assert_eq!(message.headers().count(), 1);
+        }
+    }
+
+    // rules: C31
+    #[test]
+    fn the_number_of_fields_and_their_bytes_are_bounded() {
+        let fields = |count| format!("{LINE}\r\n{}\r\n", "X: y\r\n".repeat(count));
+        assert_eq!(parse(&fields(256)).unwrap().headers().count(), 256);
+        assert!(parse(&fields(257)).is_err());
+        let long = |bytes: usize| format!("{LINE}\r\nX: {}\r\n\r\n", "y".repeat(bytes - LINE.len() - 9));
+        assert_eq!(long(32 << 10).len(), 32 << 10);
+        assert!(parse(&long(32 << 10)).is_ok());
+        assert!(parse(&long((32 << 10) + 1)).is_err());
+        let wide = MessageLimits {
+            header_block: usize::MAX,
+            ..MessageLimits::default()
+        };
+        assert!(Message::parse(Bytes::from(long(65_535)), &wide).is_ok());
+        assert!(Message::parse(Bytes::from(long(65_536)), &wide).is_err());
+    }
+
+    #[test]
+    fn a_small_copy_shares_nothing() {
+        let buffer = Bytes::from(format!("{LINE}\r\nl: 1\r\n\r\n{}", "x".repeat(1000)));
+        let message = Message::parse(buffer.clone(), &MessageLimits::default()).unwrap();
+        let small = message.to_owned_small();
+        drop(message);
+        assert_eq!(
+            (small.raw(HeaderName::ContentLength), small.body().len()),
+            (Some(&b"1"[..]), 1)
+        );
+        assert!(buffer.try_into_mut().is_ok(), "the buffer has no other user");
+    }
+
+    #[test]
+    fn a_typed_field_is_looked_for_and_counted() {
+        let twice = with_fields(
+            "To: <sip:a@b>\r\nt: <sip:a@b>\r\nVia: SIP/2.0/TCP a, SIP/2.0/TCP b\r\nv: SIP/2.0/TCP c",
+        );
+        assert_eq!(
+            twice.typed::<To<'_>>().err(),
+            Some(ParseError::header(HeaderName::To, "repeated"))
+        );
+        assert_eq!(
+            twice.from_().err(),
+            Some(ParseError::header(HeaderName::From, "missing"))
+        );
+        assert!(twice.typed::<From<'_>>().unwrap().is_none());
+        assert_eq!(twice.list::<Via<'_>>().filter(Result::is_ok).count(), 3);
+        let latin = Bytes::from_static(b"BYE sip:a SIP/2.0\r\nTo: \xe4 <sip:a@b>\r\nVia: \xe4\r\n\r\n");
+        let latin = Message::parse(latin, &MessageLimits::default()).unwrap();
+        assert_eq!(
+            latin.to().err(),
+            Some(ParseError::header(HeaderName::To, "not UTF-8"))
+        );
+        assert_eq!(
+            latin.via_top().err(),
+            Some(ParseError::header(HeaderName::Via, "not UTF-8"))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = Message::parse(Bytes::from(bytes), &MessageLimits::default());
+        }
+
+        #[test]
+        fn no_almost_message_makes_it_panic(text in "(INVITE |SIP/2.0 200)?[ -~]{0,20}( SIP/2.0)?(\r\n[ \tA-Za-z:]{0,12}){0,6}(\r\n\r\n)?.{0,9}") {
+            if let Ok(message) = parse(&text) {
+                let names: usize = message.headers().map(|(_, name, value)| name.len() + value.len()).sum();
+                prop_assert!(names <= message.bytes().len());
+                prop_assert!(message.body().len() <= message.bytes().len());
+            }
+        }
+    }
+}
