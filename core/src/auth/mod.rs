@@ -1,0 +1,244 @@
+//! User authentication: which protocol, whose credentials, and when an answer is no use any more.
+//!
+//! [`AuthState`] holds what an endpoint and its server have agreed on, realm by realm; [`Attempt`] what one request
+//! has tried. What is computed and compared is below, in `security`. Read rules A1 to A3 and A7 to A9, then RFC 3261
+//! section 22 and RFC 8760.
+//!
+//! ```text
+//!   request --authorize--> with what is agreed --> 2xx --handle_success--> next nonce
+//!      ^                                      |
+//!      |                                      +--> 401, 407 --handle_challenge--> failure, with its reason
+//!      +-------------- answer it -----------------------------+
+//! ```
+
+mod state;
+mod table;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::security::digest::Algorithm;
+
+pub(crate) use state::{Attempt, AuthState};
+pub(crate) use table::AuthTable;
+
+/// A way to prove who a user is. In the order of strength, weaker before stronger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum AuthenticationProtocol {
+    /// Digest with MD5 or MD5-sess.
+    DigestMd5,
+    /// Digest with SHA-256 or SHA-256-sess.
+    DigestSha256,
+    /// Digest with SHA-512-256 or SHA-512-256-sess.
+    DigestSha512_256,
+}
+
+impl AuthenticationProtocol {
+    /// All of them, weaker before stronger.
+    pub const ALL: [Self; 3] = [Self::DigestMd5, Self::DigestSha256, Self::DigestSha512_256];
+
+    const fn of(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::Md5 | Algorithm::Md5Sess => Self::DigestMd5,
+            Algorithm::Sha256 | Algorithm::Sha256Sess => Self::DigestSha256,
+            Algorithm::Sha512_256 | Algorithm::Sha512_256Sess => Self::DigestSha512_256,
+        }
+    }
+
+    const fn bit(self) -> u8 {
+        match self {
+            Self::DigestMd5 => 1,
+            Self::DigestSha256 => 2,
+            Self::DigestSha512_256 => 4,
+        }
+    }
+}
+
+/// The protocols that an application lets an endpoint use (rule A3); all, unless it says otherwise.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AllowedProtocols(u8);
+
+impl AllowedProtocols {
+    /// None at all: every challenge fails.
+    pub const fn none() -> Self {
+        Self(0)
+    }
+
+    /// All of them.
+    pub fn all() -> Self {
+        AuthenticationProtocol::ALL.into_iter().collect()
+    }
+
+    /// This one and those that are stronger.
+    pub fn at_least(least: AuthenticationProtocol) -> Self {
+        AuthenticationProtocol::ALL
+            .into_iter()
+            .filter(|protocol| *protocol >= least)
+            .collect()
+    }
+
+    /// These and one more.
+    #[must_use]
+    pub const fn with(self, protocol: AuthenticationProtocol) -> Self {
+        Self(self.0 | protocol.bit())
+    }
+
+    /// These without one.
+    #[must_use]
+    pub const fn without(self, protocol: AuthenticationProtocol) -> Self {
+        Self(self.0 & !protocol.bit())
+    }
+
+    /// Whether it is among them.
+    pub const fn contains(self, protocol: AuthenticationProtocol) -> bool {
+        self.0 & protocol.bit() != 0
+    }
+}
+
+impl Default for AllowedProtocols {
+    fn default() -> Self {
+        Self::all()
+    }
+}
+
+impl FromIterator<AuthenticationProtocol> for AllowedProtocols {
+    fn from_iter<I: IntoIterator<Item = AuthenticationProtocol>>(protocols: I) -> Self {
+        protocols.into_iter().fold(Self::none(), Self::with)
+    }
+}
+
+impl fmt::Debug for AllowedProtocols {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set()
+            .entries(
+                AuthenticationProtocol::ALL
+                    .iter()
+                    .filter(|protocol| self.contains(**protocol)),
+            )
+            .finish()
+    }
+}
+
+/// Why a user could not be authenticated (rule A7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthenticationFailure {
+    /// The reason, by which an application decides.
+    pub reason: AuthenticationFailureReason,
+    /// The realm that it is about, where the challenge named one.
+    pub realm: Option<String>,
+    /// All that the server offered, in its order, known here or not.
+    pub offered: Vec<OfferedProtocol>,
+}
+
+impl fmt::Display for AuthenticationFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.reason)?;
+        if let Some(realm) = &self.realm {
+            write!(f, " for realm {realm:?}")?;
+        }
+        for (i, offered) in self.offered.iter().enumerate() {
+            write!(f, "{}{offered}", if i == 0 { "; offered: " } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for AuthenticationFailure {}
+
+/// The kinds of authentication failure (rule A7, UCMA's `AuthenticationFailureReason`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AuthenticationFailureReason {
+    /// The server did not accept an answer made with the credentials. They were tried once.
+    InvalidCredentials,
+    /// No credentials were given for a realm that has to be answered.
+    MissingCredentials,
+    /// Nothing that the server offers is both known and allowed.
+    NoCommonProtocols,
+    /// The authority that could vouch for the user is not to be reached.
+    NoAuthenticatingAuthority,
+    /// The clocks of server and client differ by too much.
+    SkewedClock,
+    /// The server should have asked for authentication and did not (rule A6).
+    UnchallengingServer,
+}
+
+impl fmt::Display for AuthenticationFailureReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InvalidCredentials => "the server does not accept the credentials",
+            Self::MissingCredentials => "there are no credentials",
+            Self::NoCommonProtocols => "no authentication protocol in common",
+            Self::NoAuthenticatingAuthority => "no authenticating authority can be reached",
+            Self::SkewedClock => "the clocks of server and client differ by too much",
+            Self::UnchallengingServer => "the server did not ask for authentication",
+        })
+    }
+}
+
+/// One protocol of those that a server offered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfferedProtocol {
+    /// The scheme as it was written: `Digest`, `NTLM`, ...
+    pub scheme: String,
+    /// For Digest, the algorithm as it was written.
+    pub algorithm: Option<String>,
+    /// The realm.
+    pub realm: Option<String>,
+}
+
+impl fmt::Display for OfferedProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.scheme)?;
+        self.algorithm
+            .as_ref()
+            .map_or(Ok(()), |algorithm| write!(f, " {algorithm}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::vec;
+
+    use super::AuthenticationProtocol::{DigestMd5, DigestSha256, DigestSha512_256};
+    use super::*;
+
+    // rules: A3
+    #[test]
+    fn a_set_of_protocols_has_what_was_put_in() {
+        assert_eq!(AllowedProtocols::default(), AllowedProtocols::all());
+        for protocol in AuthenticationProtocol::ALL {
+            assert!(AllowedProtocols::all().contains(protocol));
+            assert!(!AllowedProtocols::none().contains(protocol));
+            assert!(!AllowedProtocols::all().without(protocol).contains(protocol));
+        }
+        let strong = AllowedProtocols::at_least(DigestSha256);
+        assert_eq!(
+            strong,
+            AllowedProtocols::none().with(DigestSha512_256).with(DigestSha256)
+        );
+        assert!(!strong.contains(DigestMd5));
+        assert_eq!(format!("{strong:?}"), "{DigestSha256, DigestSha512_256}");
+    }
+
+    // rules: A7
+    #[test]
+    fn a_failure_names_realm_and_offer() {
+        let offered = |scheme: &str, algorithm: Option<&str>| OfferedProtocol {
+            scheme: scheme.into(),
+            algorithm: algorithm.map(Into::into),
+            realm: Some("example.com".into()),
+        };
+        let failure = AuthenticationFailure {
+            reason: AuthenticationFailureReason::NoCommonProtocols,
+            realm: Some("example.com".into()),
+            offered: vec![offered("Digest", Some("AKAv1-MD5")), offered("NTLM", None)],
+        };
+        assert_eq!(
+            format!("{failure}"),
+            "no authentication protocol in common for realm \"example.com\"; offered: Digest AKAv1-MD5, NTLM"
+        );
+    }
+}
