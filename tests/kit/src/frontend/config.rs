@@ -1,0 +1,138 @@
+//! The settings of a front end.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use sansip::security::Secret;
+use sansip::security::digest::Algorithm;
+use sansip::wire::MessageLimits;
+
+/// What a [`FrontEnd`](super::FrontEnd) serves, and how.
+#[derive(Clone, Debug)]
+pub struct FrontEndConfig {
+    /// The domains it is responsible for, the first of which names it. A request for a user of any of them is looked
+    /// up in the registrar.
+    pub domains: Vec<String>,
+    /// The host in its Via and Record-Route values; without it, the local address of the connection.
+    pub host: Option<String>,
+    /// The realm of its challenges; the first domain by default.
+    pub realm: String,
+    /// Who may register and send, with their passwords. Empty: everybody may, and nobody is challenged.
+    pub users: Vec<User>,
+    /// Hosts that are believed without a challenge, as peer-to-peer endpoints need it (P6). A REGISTER is challenged
+    /// all the same.
+    pub trusted: Vec<IpAddr>,
+    /// The algorithms of the challenges, one challenge each, the most wanted first (RFC 8760).
+    pub algorithms: Vec<Algorithm>,
+    /// How long a nonce is good; after that it is stale and renewed without asking anybody; 5 min.
+    pub nonce_lifetime: Duration,
+    /// A shorter expiry is refused with 423, unless it is zero; 60 s.
+    pub min_expires: Duration,
+    /// The expiry where a REGISTER names none; 3600 s.
+    pub default_expires: Duration,
+    /// A longer expiry is cut to this; 3600 s.
+    pub max_expires: Duration,
+    /// Whether GRUUs are given to who asks for them (RFC 5627, and the form of the draft with `gruu-10`).
+    pub gruu: bool,
+    /// Whether a lost connection takes the bindings that were made over it along. Without it they stay until they
+    /// expire or are refreshed over another connection, and are not reachable meanwhile.
+    pub remove_lost_flows: bool,
+    /// The time after which a silent client is to send a keep-alive: told to who offers `ms-keep-alive`, and as
+    /// Flow-Timer to who asks for `outbound`. `None`: not told.
+    pub keep_alive: Option<Duration>,
+    /// RFC 3261 section 17.1.1.1; 500 ms. Timers B, F, H, L and M are 64 times it.
+    pub t1: Duration,
+    /// RFC 3261 section 16.6: how long an INVITE may ring after its last provisional response; 181 s.
+    pub timer_c: Duration,
+    /// Bounds of one message.
+    pub message: MessageLimits,
+    /// The value of the Server header.
+    pub product: String,
+}
+
+impl FrontEndConfig {
+    /// An open server of this domain: no users, so no challenges.
+    pub fn new(domain: impl Into<String>) -> Self {
+        let domain = domain.into();
+        Self {
+            domains: vec![domain.clone()],
+            host: None,
+            realm: domain,
+            users: Vec::new(),
+            trusted: Vec::new(),
+            algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
+            nonce_lifetime: Duration::from_secs(300),
+            min_expires: Duration::from_secs(60),
+            default_expires: Duration::from_secs(3600),
+            max_expires: Duration::from_secs(3600),
+            gruu: true,
+            remove_lost_flows: true,
+            keep_alive: Some(Duration::from_secs(300)),
+            t1: Duration::from_millis(500),
+            timer_c: Duration::from_secs(181),
+            message: MessageLimits::default(),
+            product: String::from("sansip-lab"),
+        }
+    }
+
+    /// The same with one more user, who from then on has to prove who they are.
+    #[must_use]
+    pub fn with_user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
+        self.users.push(User {
+            name: name.into(),
+            password: Secret::new(password),
+        });
+        self
+    }
+
+    pub(super) fn is_domain(&self, host: &str) -> bool {
+        self.domains
+            .iter()
+            .any(|domain| domain.eq_ignore_ascii_case(host))
+    }
+}
+
+/// One account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The user name of the credentials, and the user part of the address of record.
+    pub name: String,
+    /// The password.
+    pub password: Secret,
+}
+
+impl User {
+    /// Reads `name:password`, as it is given on a command line.
+    ///
+    /// # Errors
+    /// Text without a colon, or with nothing before it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some((name, password)) if !name.is_empty() => Ok(Self {
+                name: name.to_owned(),
+                password: Secret::new(password),
+            }),
+            _ => Err(String::from("a user is given as name:password")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_a_name_a_colon_and_any_password() {
+        let user = User::parse("alice:se:cret").unwrap();
+        assert_eq!((user.name.as_str(), user.password.expose()), ("alice", "se:cret"));
+        assert!(User::parse("alice").is_err());
+        assert!(User::parse(":secret").is_err());
+    }
+
+    #[test]
+    fn a_domain_is_known_in_any_case() {
+        let config = FrontEndConfig::new("example.com");
+        assert!(config.is_domain("EXAMPLE.com"));
+        assert!(!config.is_domain("example.org"));
+    }
+}

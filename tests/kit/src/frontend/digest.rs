@@ -1,0 +1,234 @@
+//! Who may do what: Digest authentication at the server's side (RFC 7616, RFC 3261 section 22.4).
+//!
+//! A nonce says when it was made and carries a check value, so that nothing is kept for one until it was used rightly.
+//! Then the highest count is kept, until the nonce is stale, so that no credentials are taken twice.
+
+use std::collections::BTreeMap;
+use std::hash::Hasher;
+
+use sansip::Time;
+use sansip::security::Secret;
+use sansip::security::digest::{Authorization, Challenge, Info, Qop};
+use sansip::wire::header::{self, Header, to_string};
+use sansip::wire::uri::{Uri, UserCase, equal};
+use sansip::wire::{HeaderName, Message, Method, StatusCode};
+use siphasher::sip::SipHasher13;
+
+use super::config::FrontEndConfig;
+use super::flow::TokenKey;
+use super::registrar::Refused;
+
+/// Which of the two pairs of header fields is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// 401, WWW-Authenticate, Authorization.
+    Registrar,
+    /// 407, Proxy-Authenticate, Proxy-Authorization.
+    Proxy,
+}
+
+impl Side {
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::Registrar => StatusCode::UNAUTHORIZED,
+            Self::Proxy => StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+        }
+    }
+
+    const fn challenge(self) -> HeaderName {
+        match self {
+            Self::Registrar => HeaderName::WwwAuthenticate,
+            Self::Proxy => HeaderName::ProxyAuthenticate,
+        }
+    }
+
+    const fn credentials(self) -> HeaderName {
+        match self {
+            Self::Registrar => HeaderName::Authorization,
+            Self::Proxy => HeaderName::ProxyAuthorization,
+        }
+    }
+}
+
+/// What the credentials of a request prove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The sender is this user.
+    Proven {
+        /// Its name.
+        user: String,
+        /// The server's own proof, for the response.
+        info: String,
+    },
+    /// Nothing: this is to be answered.
+    Challenge {
+        /// The 401 or 407.
+        refused: Refused,
+        /// Whether the password was right.
+        stale: bool,
+    },
+    /// They are not credentials for this request.
+    Bad(Refused),
+}
+
+/// The memory of nonces.
+#[derive(Clone, Debug)]
+pub(super) struct Guard {
+    key: TokenKey,
+    /// The highest count of each nonce in use.
+    used: BTreeMap<String, u32>,
+}
+
+impl Guard {
+    pub(super) const fn new(key: TokenKey) -> Self {
+        Self {
+            key,
+            used: BTreeMap::new(),
+        }
+    }
+
+    /// Looks at the credentials of a request. `fresh` is a value that was never there before.
+    pub(super) fn examine(
+        &mut self,
+        now: Time,
+        side: Side,
+        message: &Message,
+        config: &FrontEndConfig,
+        fresh: u64,
+    ) -> Verdict {
+        self.forget_old(now, config);
+        let mut stale = false;
+        for authorization in credentials(message, side, &config.realm) {
+            if !is_for(&authorization.uri, message.request_uri()) {
+                return Verdict::Bad(Refused::because(
+                    StatusCode::BAD_REQUEST,
+                    "the credentials are for another Request-URI",
+                ));
+            }
+            let Some(user) = config.users.iter().find(|user| authorization.is_of(&user.name)) else {
+                continue;
+            };
+            let ha1 = authorization
+                .algorithm
+                .ha1(&user.name, &config.realm, &user.password);
+            let method = message.method().map_or("", Method::as_str);
+            if !is_offered(&authorization, config)
+                || !authorization.verify(&ha1, method, message.body_bytes())
+            {
+                continue;
+            }
+            if self.is_good(now, &authorization, config) {
+                return Verdict::Proven {
+                    user: user.name.clone(),
+                    info: info(&authorization, &ha1),
+                };
+            }
+            stale = true;
+        }
+        let mut refused = Refused::new(side.status());
+        let nonce = self.nonce(now, fresh);
+        for algorithm in &config.algorithms {
+            let mut challenge = Challenge::new(config.realm.as_str(), nonce.as_str(), *algorithm);
+            challenge.qop = vec![Qop::Auth, Qop::AuthInt];
+            challenge.stale = stale;
+            refused = refused.with(
+                side.challenge(),
+                to_string(&header::WwwAuthenticate(challenge.to_header())),
+            );
+        }
+        Verdict::Challenge { refused, stale }
+    }
+
+    /// Makes all nonces worthless, as a restart does that lost its memory.
+    pub(super) fn forget(&mut self, key: TokenKey) {
+        *self = Self::new(key);
+    }
+
+    fn nonce(&self, now: Time, fresh: u64) -> String {
+        let born = now.as_micros();
+        format!("{born:x}-{fresh:016x}-{:016x}", self.check(born, fresh))
+    }
+
+    fn check(&self, born: u64, fresh: u64) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
+        hasher.write_u64(born);
+        hasher.write_u64(fresh);
+        hasher.finish()
+    }
+
+    /// When a nonce of this server was made.
+    fn born(&self, nonce: &str) -> Option<Time> {
+        let mut parts = nonce.split('-').map(|part| u64::from_str_radix(part, 16).ok());
+        let (born, fresh, check) = (parts.next()??, parts.next()??, parts.next()??);
+        (parts.next().is_none() && check == self.check(born, fresh)).then(|| Time::from_micros(born))
+    }
+
+    fn is_good(&mut self, now: Time, authorization: &Authorization, config: &FrontEndConfig) -> bool {
+        let Some(born) = self.born(&authorization.nonce) else {
+            return false;
+        };
+        if now.since(born) >= config.nonce_lifetime {
+            return false;
+        }
+        // Without a quality of protection there is no count, and only the lifetime bounds a replay (RFC 2069).
+        let Some(quality) = &authorization.quality else {
+            return true;
+        };
+        let highest = self.used.entry(authorization.nonce.clone()).or_insert(0);
+        let good = quality.count > *highest;
+        *highest = (*highest).max(quality.count);
+        good
+    }
+
+    fn forget_old(&mut self, now: Time, config: &FrontEndConfig) {
+        let old: Vec<String> = self
+            .used
+            .keys()
+            .filter(|nonce| {
+                self.born(nonce)
+                    .is_none_or(|born| now.since(born) >= config.nonce_lifetime)
+            })
+            .cloned()
+            .collect();
+        for nonce in old {
+            self.used.remove(&nonce);
+        }
+    }
+}
+
+/// The Digest credentials for this realm; others are for somebody else, or nothing at all.
+fn credentials(message: &Message, side: Side, realm: &str) -> Vec<Authorization> {
+    message
+        .raw_all(side.credentials())
+        .filter_map(|value| std::str::from_utf8(value).ok())
+        .filter_map(|value| header::Authorization::parse(value).ok())
+        .filter_map(|credentials| Authorization::read(&credentials.0).ok())
+        .filter(|authorization| authorization.realm == realm)
+        .collect()
+}
+
+/// Whether a line of credentials is for this realm; such are not handed on (RFC 3261 section 22.3).
+pub(super) fn is_for_realm(value: &str, realm: &str) -> bool {
+    header::Authorization::parse(value)
+        .is_ok_and(|credentials| credentials.0.get("realm").as_deref() == Some(realm))
+}
+
+fn is_for(uri: &str, request_uri: &str) -> bool {
+    if uri == request_uri {
+        return true;
+    }
+    match (Uri::parse(uri), Uri::parse(request_uri)) {
+        (Ok(a), Ok(b)) => equal(&a, &b, UserCase::Insensitive),
+        _ => false,
+    }
+}
+
+fn is_offered(authorization: &Authorization, config: &FrontEndConfig) -> bool {
+    config.algorithms.contains(&authorization.algorithm)
+}
+
+fn info(authorization: &Authorization, ha1: &Secret) -> String {
+    to_string(&header::AuthenticationInfo(
+        Info::new(authorization, ha1, b"", None).to_header(),
+    ))
+}

@@ -1,0 +1,177 @@
+//! What a front end tells whoever runs it.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use sansip::Transport;
+use sansip::wire::{Method, StatusCode};
+
+use super::Conn;
+
+/// Something that happened at a front end, for people to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FrontEndEvent {
+    /// A connection was accepted.
+    Connected {
+        /// Which.
+        conn: Conn,
+        /// From where.
+        remote: SocketAddr,
+        /// Over what.
+        transport: Transport,
+    },
+    /// A connection is gone.
+    Disconnected {
+        /// Which.
+        conn: Conn,
+    },
+    /// A contact was bound to an address of record, or bound anew.
+    Registered {
+        /// The address of record.
+        aor: String,
+        /// The contact.
+        contact: String,
+        /// For how many seconds.
+        expires: u64,
+        /// Whether it had a binding before.
+        refreshed: bool,
+        /// Over which connection.
+        conn: Conn,
+    },
+    /// A binding is gone.
+    Unregistered {
+        /// The address of record.
+        aor: String,
+        /// The contact.
+        contact: String,
+        /// Why.
+        reason: Unbound,
+    },
+    /// Somebody has to prove who they are.
+    Challenged {
+        /// What they asked for.
+        method: Method,
+        /// The address that they gave as theirs.
+        from: String,
+        /// Whether only the nonce was too old.
+        stale: bool,
+    },
+    /// A request was answered by the front end itself.
+    Answered {
+        /// The request.
+        method: Method,
+        /// Its Request-URI.
+        uri: String,
+        /// The answer.
+        status: StatusCode,
+    },
+    /// A request was sent on.
+    Forwarded {
+        /// The request.
+        method: Method,
+        /// The Request-URI it came with.
+        uri: String,
+        /// The Request-URI it goes with.
+        target: String,
+        /// The connection it goes over.
+        conn: Conn,
+    },
+    /// A response was sent back.
+    Returned {
+        /// The request.
+        method: Method,
+        /// The Request-URI it came with.
+        uri: String,
+        /// The response.
+        status: StatusCode,
+    },
+    /// A branch is no longer wanted and was cancelled.
+    Cancelled {
+        /// The Request-URI of the branch.
+        target: String,
+    },
+    /// A message that belongs to nothing was thrown away.
+    Dropped {
+        /// Where it came from.
+        conn: Conn,
+        /// What it was and why it went nowhere.
+        what: String,
+    },
+    /// Bytes that are not SIP.
+    Malformed {
+        /// Where they came from.
+        conn: Conn,
+        /// What is wrong with them.
+        what: String,
+    },
+}
+
+/// Why a binding is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unbound {
+    /// By a REGISTER with Expires 0.
+    ByCommand,
+    /// It was not refreshed.
+    Expired,
+    /// Its connection is gone.
+    FlowLost,
+}
+
+impl fmt::Display for Unbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ByCommand => "by command",
+            Self::Expired => "expired",
+            Self::FlowLost => "connection lost",
+        })
+    }
+}
+
+impl fmt::Display for FrontEndEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connected {
+                conn,
+                remote,
+                transport,
+            } => write!(f, "{conn} connected from {remote} over {transport}"),
+            Self::Disconnected { conn } => write!(f, "{conn} is gone"),
+            Self::Registered {
+                aor,
+                contact,
+                expires,
+                refreshed,
+                conn,
+            } => {
+                let verb = if *refreshed { "refreshed" } else { "registered" };
+                write!(f, "{aor} {verb} at {contact} for {expires} s over {conn}")
+            }
+            Self::Unregistered { aor, contact, reason } => {
+                write!(f, "{aor} no longer at {contact}: {reason}")
+            }
+            Self::Challenged { method, from, stale } => {
+                write!(
+                    f,
+                    "{method} of {from} challenged{}",
+                    if *stale { ", the nonce is stale" } else { "" }
+                )
+            }
+            Self::Answered { method, uri, status } => {
+                write!(f, "{method} {uri} answered {status} {}", status.default_reason())
+            }
+            Self::Forwarded {
+                method,
+                uri,
+                target,
+                conn,
+            } => write!(f, "{method} {uri} to {target} over {conn}"),
+            Self::Returned { method, uri, status } => {
+                write!(f, "{method} {uri} returned {status} {}", status.default_reason())
+            }
+            Self::Cancelled { target } => write!(f, "INVITE {target} cancelled"),
+            Self::Dropped { conn, what } => write!(f, "{what} from {conn} dropped"),
+            Self::Malformed { conn, what } => write!(f, "not SIP from {conn}: {what}"),
+        }
+    }
+}
