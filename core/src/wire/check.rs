@@ -11,8 +11,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::header::{
-    Accept, Contact, ContentEncoding, ContentType, From, ListHeader, MaxForwards, ProxyRequire,
-    RecordRoute, Require, Route, To, Via,
+    Accept, Contact, ContentEncoding, ContentType, From, ListHeader, MaxForwards, ProxyRequire, RecordRoute,
+    Require, Route, To, Via,
 };
 use super::uri::Uri;
 use super::{HeaderName, Message, MessageLimits, Method, StatusCode};
@@ -368,15 +368,16 @@ pub fn verdict(bytes: &[u8], agent: &UserAgent<'_>, limits: &MessageLimits) -> V
         };
     };
     let is_request = message.is_request();
-    let syntax = match broken {
-        Some(error) => Err(broken_body(error)),
-        None if is_request => request(&message),
-        None => match response(&message) {
+    let syntax = if is_request {
+        request(&message)
+    } else {
+        match response(&message) {
             Ok(()) => contents(&message).map_err(Refusal::from),
             Err(Discard::Malformed(error)) => Err(error.into()),
             Err(Discard::NotOurs) => Ok(()),
-        },
+        }
     };
+    let syntax = syntax.and_then(|()| broken.map_or(Ok(()), |error| Err(refusal_of_broken(error))));
     let accepted = syntax.is_ok();
     let refusal = syntax.and_then(|()| support(&message, agent)).err();
     let silent = matches!(message.method(), None | Some(Method::Ack | Method::Benotify));
@@ -412,7 +413,7 @@ fn read(bytes: &[u8], limits: &MessageLimits) -> (Option<Message>, Option<ParseE
     (head, Some(error))
 }
 
-fn broken_body(error: ParseError) -> Refusal {
+fn refusal_of_broken(error: ParseError) -> Refusal {
     let too_large = error.place == Place::Body && error.what == super::message::BODY_TOO_LONG;
     let status = if too_large {
         StatusCode::REQUEST_ENTITY_TOO_LARGE

@@ -1,0 +1,62 @@
+//! What parsing allocates, by an allocator that counts. Alone in its binary: nothing else may allocate meanwhile.
+
+use std::alloc::System;
+
+use bytes::Bytes;
+use sansip::wire::{HeaderName, Message, MessageLimits, Method, check};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const INVITE: &[u8] = b"INVITE sip:bob@biloxi.example.com SIP/2.0\r\n\
+    Via: SIP/2.0/TCP bigbox3.site3.example.com;branch=z9hG4bK77ef4c2312983.1\r\n\
+    Via: SIP/2.0/TCP pc33.example.com:5060;branch=z9hG4bKnashds8;received=192.0.2.1;rport=1234\r\n\
+    Max-Forwards: 70\r\n\
+    Record-Route: <sip:bigbox3.site3.example.com;lr>\r\n\
+    To: Bob <sip:bob@biloxi.example.com>\r\n\
+    From: \"Alice\" <sip:alice@example.com>;tag=1928301774\r\n\
+    Call-ID: a84b4c76e66710@pc33.example.com\r\n\
+    CSeq: 314159 INVITE\r\n\
+    Contact: <sip:alice@pc33.example.com;transport=tcp>\r\n\
+    Allow: INVITE, ACK, CANCEL, OPTIONS, BYE\r\n\
+    Supported: replaces, timer\r\n\
+    User-Agent: example/1.0\r\n\
+    Content-Type: application/sdp\r\n\
+    Content-Length: 4\r\n\r\nv=0\n";
+
+/// Allocations and reallocations in `work`.
+fn allocations<T>(work: impl FnOnce() -> T) -> (usize, T) {
+    let region = Region::new(ALLOCATOR);
+    let result = work();
+    let change = region.change();
+    (change.allocations + change.reallocations, result)
+}
+
+#[test]
+fn parsing_a_usual_message_allocates_nothing_beyond_its_buffer() {
+    let limits = MessageLimits::default();
+    let (buffered, bytes) = allocations(|| Bytes::copy_from_slice(INVITE));
+    assert_eq!(buffered, 1, "the allocator counts");
+
+    let (parsed, message) = allocations(|| Message::parse(bytes, &limits).unwrap());
+    assert_eq!(parsed, 0, "parsing");
+
+    let (typed, ()) = allocations(|| {
+        assert_eq!(message.method(), Some(&Method::Invite));
+        assert_eq!(
+            message.via_top().unwrap().branch(),
+            Some("z9hG4bK77ef4c2312983.1")
+        );
+        assert_eq!(message.from_().unwrap().tag(), Some("1928301774"));
+        assert_eq!(message.to().unwrap().tag(), None);
+        assert_eq!(message.cseq().unwrap().number, 314_159);
+        assert_eq!(message.call_id().unwrap(), "a84b4c76e66710@pc33.example.com");
+        assert_eq!(message.raw(HeaderName::MaxForwards), Some(&b"70"[..]));
+        assert_eq!(message.body_bytes(), b"v=0\n");
+    });
+    assert_eq!(typed, 0, "reading typed values");
+
+    let (checked, verdict) = allocations(|| check::request(&message));
+    assert_eq!((checked, verdict), (0, Ok(())), "checking");
+}
