@@ -43,6 +43,8 @@ pub(super) struct Served {
     pub(super) call: Call,
     /// There is no way to the peer: responses change the state and are not sent.
     pub(super) undeliverable: bool,
+    /// The final response that found no connection.
+    pub(super) refused: Option<Box<(StatusCode, Bytes)>>,
 }
 
 #[derive(Clone, Debug)]
@@ -203,6 +205,7 @@ impl Transaction {
             method: self.method.clone(),
             connected: self.conn.is_some(),
             undeliverable: self.is_undeliverable(),
+            refused: self.served().is_some_and(|served| served.refused.is_some()),
             timers,
         }
     }
@@ -215,6 +218,7 @@ pub(crate) struct Fingerprint {
     method: Method,
     connected: bool,
     undeliverable: bool,
+    refused: bool,
     /// The running timers, each with the time that is left.
     timers: SmallVec<[(Timer, Duration); 2]>,
 }

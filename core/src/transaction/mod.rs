@@ -144,6 +144,7 @@ pub(crate) enum ServerMatch {
 /// What became of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Responded {
+    /// It is on its way; or it was taken without being sent, after [`Transactions::handle_undeliverable`].
     Sent {
         /// Whether the transaction is over.
         ended: bool,
@@ -339,6 +340,7 @@ impl Transactions {
             old,
             call,
             undeliverable: false,
+            refused: None,
         });
         self.insert(id, Transaction::new(machine, method, conn, role));
         self.carry_out(cx, out, id, effects, None);
@@ -389,9 +391,14 @@ impl Transactions {
         let Some(transaction) = self.alive.get_mut(&id) else {
             return;
         };
-        // The peer has lost the connection, too, and asks over another.
+        // The peer has lost the connection, too, and asks over another: it gets there what waits for one.
         if transaction.conn.is_none() {
+            let refused = transaction.served_mut().and_then(|served| served.refused.take());
             self.rebind(id, conn);
+            if let Some((status, bytes)) = refused.map(|refused| *refused) {
+                self.respond(cx, out, id, status, bytes);
+                return;
+            }
         }
         let Some(transaction) = self.alive.get_mut(&id) else {
             return;
@@ -455,6 +462,9 @@ impl Transactions {
             return Responded::Late;
         }
         if transaction.conn.is_none() && !transaction.is_undeliverable() {
+            if let Some(served) = transaction.served_mut().filter(|_| status.is_final()) {
+                served.refused = Some(Box::new((status, bytes)));
+            }
             return Responded::NoConnection;
         }
         if status.is_final() && transaction.method == Method::Invite {
@@ -478,27 +488,41 @@ impl Transactions {
         }
     }
 
-    /// Gives a server transaction that has lost its connection another one; false when it needs none.
+    /// Gives a server transaction that has lost its connection another one. Whether it runs over `conn` now.
     pub(crate) fn rebind(&mut self, id: TransactionId, conn: ConnId) -> bool {
         let Some(transaction) = self.alive.get_mut(&id) else {
             return false;
         };
-        let lost = transaction.conn.is_none();
-        let Some(served) = transaction.served_mut().filter(|_| lost) else {
+        let bound = transaction.conn;
+        let Some(served) = transaction.served_mut() else {
             return false;
         };
+        if bound.is_some() {
+            return bound == Some(conn);
+        }
         served.undeliverable = false;
+        served.refused = None;
         transaction.conn = Some(conn);
         self.by_conn.insert((conn, id));
         true
     }
 
-    /// There is no way to deliver a response. A transaction that is not for an INVITE ends; for an INVITE it takes its
-    /// final response yet, without sending it, and ends by its timers (RFC 6026 section 7.1).
+    /// There is no way to deliver a response, and the connection is lost. A transaction that is not for an INVITE ends.
+    /// One for an INVITE takes a final response without sending it, the one that was refused with
+    /// [`Responded::NoConnection`] or a later one, and ends by its timers (RFC 6026 section 7.1).
     pub(crate) fn handle_undeliverable(&mut self, cx: &mut Cx<'_>, id: TransactionId) -> Option<Indication> {
         let transaction = self.alive.get_mut(&id)?;
-        transaction.served_mut()?.undeliverable = true;
-        self.fail(cx, id)
+        if transaction.conn.is_some() {
+            return None;
+        }
+        let served = transaction.served_mut()?;
+        served.undeliverable = true;
+        let refused = served.refused.take();
+        let indication = self.fail(cx, id);
+        if let Some((status, bytes)) = refused.map(|refused| *refused) {
+            self.respond(cx, &mut Vec::new(), id, status, bytes);
+        }
+        indication
     }
 
     /// `timer` of this transaction has fired.

@@ -703,6 +703,7 @@ fn a_response_whose_connection_is_lost_goes_over_another() {
     let ok = answer("200 OK", BRANCH, "MESSAGE");
     assert_eq!(bench.respond(id, &ok), Responded::NoConnection);
     assert!(bench.table.rebind(id, other));
+    assert!(bench.table.rebind(id, other));
     assert_eq!(bench.respond(id, &ok), Responded::Sent { ended: true });
     assert_eq!(
         bench.take_sent(),
@@ -739,33 +740,65 @@ fn a_retransmission_over_a_new_connection_brings_it_along() {
     );
 }
 
-// RFC 6026 section 7.1: an INVITE server transaction outlives a transport error; RFC 3261 figure 8: others end.
 #[test]
-fn what_cannot_be_answered_ends() {
+fn a_retransmission_over_a_new_connection_fetches_the_response_that_waits() {
     let mut bench = Bench::new();
-    let conn = bench.ids.next();
-    let ServerMatch::New(message) = bench.request(conn, &with_to("MESSAGE", BRANCH)) else {
-        panic!("it is new")
-    };
-    let ServerMatch::New(invite) = bench.request(conn, &with_to("INVITE", BRANCH)) else {
+    let (conn, other): (ConnId, ConnId) = (bench.ids.next(), bench.ids.next());
+    let ServerMatch::New(id) = bench.request(conn, &with_to("MESSAGE", BRANCH)) else {
         panic!("it is new")
     };
     bench.lose(conn, 9);
-    for (id, ended) in [(message, true), (invite, false)] {
-        let told = bench
-            .with(|table, cx, _| table.handle_undeliverable(cx, id))
-            .unwrap();
-        assert_eq!((told.what, told.ended), (What::ConnectionLost, ended));
-    }
+    let ok = answer("200 OK", BRANCH, "MESSAGE");
+    assert_eq!(bench.respond(id, &ok), Responded::NoConnection);
     assert_eq!(
-        bench.respond(message, &answer("200 OK", BRANCH, "MESSAGE")),
-        Responded::Late
+        bench.request(other, &with_to("MESSAGE", BRANCH)),
+        ServerMatch::Retransmission(id)
     );
-    let sent = bench.respond(invite, &answer("486 Busy Here", BRANCH, "INVITE"));
-    assert_eq!(sent, Responded::Sent { ended: false });
-    assert_eq!(bench.take_sent(), []);
-    assert_eq!(bench.run(), [(32_000, invite, "timed out", true)]);
+    let line = String::from("SIP/2.0 200 OK");
+    assert_eq!(bench.take_sent(), [(other, TransmissionKind::First, line)]);
     bench.assert_empty();
+}
+
+// RFC 6026 section 7.1: an INVITE server transaction outlives a transport error; RFC 3261 figure 8: others end.
+#[test]
+fn what_cannot_be_answered_ends() {
+    // The response comes before the way to the peer is given up, or after.
+    for before in [true, false] {
+        let mut bench = Bench::new();
+        let conn = bench.ids.next();
+        let ServerMatch::New(message) = bench.request(conn, &with_to("MESSAGE", BRANCH)) else {
+            panic!("it is new")
+        };
+        let ServerMatch::New(invite) = bench.request(conn, &with_to("INVITE", BRANCH)) else {
+            panic!("it is new")
+        };
+        let undeliverable =
+            |bench: &mut Bench, id| bench.with(|table, cx, _| table.handle_undeliverable(cx, id));
+        // A way there is, as long as there is the connection.
+        assert_eq!(undeliverable(&mut bench, invite), None);
+        bench.lose(conn, 9);
+        let busy = answer("486 Busy Here", BRANCH, "INVITE");
+        if before {
+            assert_eq!(bench.respond(invite, &busy), Responded::NoConnection);
+        }
+        for (id, ended) in [(message, true), (invite, false)] {
+            let told = undeliverable(&mut bench, id).unwrap();
+            assert_eq!((told.what, told.ended), (What::ConnectionLost, ended));
+        }
+        assert_eq!(
+            bench.respond(message, &answer("200 OK", BRANCH, "MESSAGE")),
+            Responded::Late
+        );
+        let again = if before {
+            Responded::Late
+        } else {
+            Responded::Sent { ended: false }
+        };
+        assert_eq!(bench.respond(invite, &busy), again);
+        assert_eq!(bench.take_sent(), []);
+        assert_eq!(bench.run(), [(32_000, invite, "timed out", true)]);
+        bench.assert_empty();
+    }
 }
 
 // rules: C31
