@@ -442,3 +442,310 @@ fn place_name(place: &Place, is_request: bool) -> String {
         Place::Body => "body".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    /// A request that nothing is wrong with, where `edit` has not changed it.
+    fn request_text(line: &str, edit: &[(&str, &str)]) -> String {
+        let method = line.split(' ').next().unwrap_or_default();
+        let mut text = format!(
+            "{line}\r\nVia: SIP/2.0/TCP h.example.com;branch=z9hG4bKa\r\nMax-Forwards: 70\r\n\
+            From: <sip:a@example.com>;tag=1\r\nTo: <sip:b@example.com>\r\nCall-ID: c\r\nCSeq: 1 {method}\r\n\
+            Contact: <sip:a@h.example.com>\r\nContent-Length: 0\r\n\r\n"
+        );
+        for (old, new) in edit {
+            assert!(text.contains(old), "{old}");
+            text = text.replace(old, new);
+        }
+        text
+    }
+
+    const LINE: &str = "OPTIONS sip:b@example.com SIP/2.0";
+
+    fn judge(text: &str) -> Verdict {
+        let methods = [
+            Method::Invite,
+            Method::Ack,
+            Method::Bye,
+            Method::Cancel,
+            Method::Options,
+        ];
+        let agent = UserAgent {
+            methods: &methods,
+            options: &["timer"],
+            content_types: &["application/sdp", "multipart/*"],
+        };
+        verdict(text.as_bytes(), &agent, &MessageLimits::default())
+    }
+
+    fn code(text: &str) -> (bool, Option<u16>) {
+        let verdict = judge(text);
+        (verdict.accepted, verdict.code.map(StatusCode::code))
+    }
+
+    fn edited(edit: &[(&str, &str)]) -> (bool, Option<u16>, Option<String>) {
+        let verdict = judge(&request_text(LINE, edit));
+        (
+            verdict.accepted,
+            verdict.code.map(StatusCode::code),
+            verdict.header,
+        )
+    }
+
+    fn bad(header: &str) -> (bool, Option<u16>, Option<String>) {
+        (false, Some(400), Some(header.to_owned()))
+    }
+
+    // rules: M6
+    #[test]
+    fn a_request_that_lacks_or_repeats_a_mandatory_field_is_bad() {
+        assert_eq!(edited(&[]), (true, Some(200), None));
+        for (line, name) in [
+            ("Via: SIP/2.0/TCP h.example.com;branch=z9hG4bKa\r\n", "Via"),
+            ("From: <sip:a@example.com>;tag=1\r\n", "From"),
+            ("To: <sip:b@example.com>\r\n", "To"),
+            ("Call-ID: c\r\n", "Call-ID"),
+            ("CSeq: 1 OPTIONS\r\n", "CSeq"),
+        ] {
+            assert_eq!(edited(&[(line, "")]), bad(name));
+            if name != "Via" {
+                assert_eq!(edited(&[(line, &line.repeat(2))]), bad(name));
+            }
+        }
+        assert_eq!(
+            edited(&[("Max-Forwards: 70\r\n", "Max-Forwards: 70\r\nMax-Forwards: 70\r\n")]),
+            bad("Max-Forwards")
+        );
+        // Older peers send none of these (RFC 3261 sections 12.1.1 and 16.3).
+        let old = [
+            ("Max-Forwards: 70\r\n", ""),
+            (";tag=1", ""),
+            (";branch=z9hG4bKa", ""),
+            ("Content-Length: 0\r\n", ""),
+        ];
+        assert_eq!(edited(&old), (true, Some(200), None));
+    }
+
+    // rules: M6
+    #[test]
+    fn a_field_outside_its_grammar_is_named() {
+        for (old, new, name) in [
+            ("CSeq: 1 ", "CSeq: 2147483648 ", "CSeq"),
+            ("CSeq: 1 ", "CSeq: x ", "CSeq"),
+            ("CSeq: 1 OPTIONS", "CSeq: 1 INVITE", "CSeq"),
+            ("Max-Forwards: 70", "Max-Forwards: 256", "Max-Forwards"),
+            ("z9hG4bKa", "z9hG4bK", "Via"),
+            ("z9hG4bKa", "z9hG4bKa,", "Via"),
+            ("From: <", "From: \"open <", "From"),
+            (
+                "Contact: <sip:a@h.example.com>",
+                "Contact: <sip:a@h.example.com",
+                "Contact",
+            ),
+            ("Contact: <sip:a@h.example.com>", "Contact: *", "Contact"),
+            (
+                "Contact: ",
+                "Record-Route: <sip:h;lr>,\r\nContact: ",
+                "Record-Route",
+            ),
+            ("Contact: ", "Route: <sip:h;lr\r\nContact: ", "Route"),
+            ("Contact: ", "Require: a b\r\nContact: ", "Require"),
+            ("Contact: ", "Content-Type: sdp\r\nContact: ", "Content-Type"),
+            ("Contact: ", "no field\r\nContact: ", "no field"),
+            ("Content-Length: 0", "Content-Length: 1", "body"),
+            ("Content-Length: 0", "Content-Length: x", "Content-Length"),
+            ("b@example.com SIP", "b@example.com  SIP", "Request-Line"),
+            ("b@example.com SIP", "b@example.com?Route=a SIP", "Request-URI"),
+            ("sip:b@example.com SIP", "<sip:b@example.com> SIP", "Request-URI"),
+            ("sip:b@example.com SIP", "sip:b@2001:db8::1 SIP", "Request-URI"),
+        ] {
+            assert_eq!(edited(&[(old, new)]), bad(name), "{new}");
+        }
+    }
+
+    // rules: M6
+    #[test]
+    fn another_version_is_505_before_anything_else() {
+        let text = request_text("OPTIONS sip:b@example.com SIP/3.0", &[("CSeq: 1 ", "CSeq: x ")]);
+        assert_eq!(code(&text), (false, Some(505)));
+        assert_eq!(
+            code(&request_text("OPTIONS sip:b@example.com sip/2.0", &[])),
+            (true, Some(200))
+        );
+    }
+
+    // rules: M6
+    #[test]
+    fn what_is_not_supported_is_refused_in_the_order_of_the_rfc() {
+        let all = [
+            (
+                "Contact: ",
+                "Require: timer, x, Timer, y\r\nContent-Type: text/plain\r\nContact: ",
+            ),
+            ("h: 0\r\n\r\n", "h: 1\r\n\r\na"),
+        ];
+        let line = |line| code(&request_text(line, &all));
+        assert_eq!(line("NEW urn:x SIP/2.0"), (true, Some(501)));
+        assert_eq!(line("REGISTER urn:x SIP/2.0"), (true, Some(405)));
+        assert_eq!(line("OPTIONS urn:x SIP/2.0"), (true, Some(416)));
+        assert_eq!(line("OPTIONS tel:+1 SIP/2.0"), (true, Some(420)));
+        assert_eq!(code(&request_text(LINE, &all[1..])), (true, Some(200)));
+        let typed = [("Contact: ", "Content-Type: text/plain\r\nContact: "), all[1]];
+        assert_eq!(code(&request_text(LINE, &typed)), (true, Some(415)));
+        let multipart = [
+            (
+                "Contact: ",
+                "Content-Type: Multipart/Mixed;boundary=a\r\nContact: ",
+            ),
+            all[1],
+        ];
+        assert_eq!(code(&request_text(LINE, &multipart)), (true, Some(200)));
+        let encoded = [("Contact: ", "Content-Encoding: gzip\r\nContact: "), all[1]];
+        assert_eq!(code(&request_text(LINE, &encoded)), (true, Some(415)));
+        // CSeq of an unknown method: not implemented comes first (RFC 4475 section 3.1.2.18).
+        assert_eq!(
+            code(&request_text(
+                "NEW sip:b@example.com SIP/2.0",
+                &[("1 NEW", "1 BYE")]
+            )),
+            (false, Some(501))
+        );
+    }
+
+    #[test]
+    fn a_refusal_carries_the_header_fields_of_its_answer() {
+        let methods = [Method::Options, Method::Bye];
+        let agent = UserAgent {
+            methods: &methods,
+            options: &[],
+            content_types: &["a/b", "c/d"],
+        };
+        let refused = |line: &str, edit: &[(&str, &str)]| {
+            let bytes = Bytes::from(request_text(line, edit));
+            let message = Message::parse(bytes, &MessageLimits::default()).unwrap();
+            request(&message).unwrap();
+            support(&message, &agent).unwrap_err()
+        };
+        let allow = refused("INVITE sip:b@example.com SIP/2.0", &[]);
+        assert_eq!(allow.headers, [(HeaderName::Allow, "OPTIONS, BYE".to_owned())]);
+        let extension = refused(LINE, &[("Contact: ", "Require: x,y\r\nContact: ")]);
+        assert_eq!(extension.headers, [(HeaderName::Unsupported, "x, y".to_owned())]);
+        assert_eq!(extension.reason, "Require: extension not supported");
+        let body = ("h: 0\r\n\r\n", "h: 1\r\n\r\na");
+        let media = refused(LINE, &[("Contact: ", "c: x/y\r\nContact: "), body]);
+        assert_eq!(media.headers, [(HeaderName::Accept, "a/b, c/d".to_owned())]);
+        let coding = refused(LINE, &[("Contact: ", "e: gzip\r\nContact: "), body]);
+        assert_eq!(
+            coding.headers,
+            [(HeaderName::AcceptEncoding, "identity".to_owned())]
+        );
+    }
+
+    #[test]
+    fn an_invite_whose_sender_reads_no_session_description_is_not_acceptable() {
+        let accepting = |accept: &str| {
+            let fields = format!("Accept: {accept}\r\nContact: ");
+            code(&request_text(
+                "INVITE sip:b@example.com SIP/2.0",
+                &[("Contact: ", &fields)],
+            ))
+            .1
+        };
+        assert_eq!(accepting("text/x"), Some(406));
+        for accept in [
+            "text/x, application/SDP",
+            "*/*",
+            "application/*",
+            "multipart/mixed",
+            "",
+        ] {
+            assert_eq!(accepting(accept), Some(200), "{accept}");
+        }
+    }
+
+    #[test]
+    fn what_claims_a_dialog_is_answered_481() {
+        let tagged = [("To: <sip:b@example.com>", "To: <sip:b@example.com>;tag=2")];
+        assert_eq!(code(&request_text(LINE, &tagged)), (true, Some(481)));
+        assert_eq!(
+            code(&request_text("BYE sip:b@example.com SIP/2.0", &[])),
+            (true, Some(481))
+        );
+        assert_eq!(
+            code(&request_text("CANCEL sip:b@example.com SIP/2.0", &[])),
+            (true, Some(481))
+        );
+    }
+
+    // rules: M3
+    #[test]
+    fn nothing_is_answered_to_an_ack_a_benotify_or_a_response() {
+        assert_eq!(
+            code(&request_text("ACK sip:b@example.com SIP/2.0", &[])),
+            (true, None)
+        );
+        assert_eq!(
+            code(&request_text(
+                "ACK sip:b@example.com SIP/2.0",
+                &[("Call-ID: c", "X: c")]
+            )),
+            (false, None)
+        );
+        assert_eq!(
+            code(&request_text("BENOTIFY sip:b@example.com SIP/2.0", &[])),
+            (true, None)
+        );
+        let response = |edit: &[(&str, &str)]| {
+            let mut edit = edit.to_vec();
+            edit.push((LINE, "SIP/2.0 200 OK"));
+            code(&request_text(LINE, &edit))
+        };
+        assert_eq!(response(&[]), (true, None));
+        assert_eq!(response(&[("CSeq: 1 ", "CSeq: 4294967296 ")]), (false, None));
+        assert_eq!(response(&[("Call-ID: c", "X: c")]), (false, None));
+        assert_eq!(code("SIP/2.0 4294967301 x\r\n\r\n"), (false, None));
+        assert_eq!(code("GET / HTTP/1.1\r\n\r\n"), (false, Some(400)));
+        assert_eq!(code("\u{0}"), (false, None));
+    }
+
+    // RFC 3261 section 8.1.3.3
+    #[test]
+    fn a_response_with_two_via_values_is_not_ours() {
+        let vias = "SIP/2.0/TCP h.example.com;branch=z9hG4bKa, SIP/2.0/TCP x";
+        let edit = [
+            (LINE, "SIP/2.0 200 OK"),
+            ("SIP/2.0/TCP h.example.com;branch=z9hG4bKa", vias),
+        ];
+        let message =
+            Message::parse(Bytes::from(request_text(LINE, &edit)), &MessageLimits::default()).unwrap();
+        assert_eq!(response(&message), Err(Discard::NotOurs));
+        assert!(matches!(
+            request(&message),
+            Err(Refusal {
+                status: StatusCode::BAD_REQUEST,
+                ..
+            })
+        ));
+    }
+
+    // rules: C31
+    #[test]
+    fn a_body_over_the_limit_is_413() {
+        assert_eq!(edited(&[("h: 0", "h: 1048577")]).1, Some(413));
+        assert_eq!(edited(&[("h: 0", "h: 1048576")]).1, Some(400));
+    }
+
+    // RFC 3261 section 25.1: Reason-Phrase has no room for quotes, brackets and control characters.
+    #[test]
+    fn a_reason_fits_a_status_line() {
+        let verdict = judge(&request_text(
+            LINE,
+            &[("Contact: ", "a \"<\u{7}>\" b\r\nContact: ")],
+        ));
+        assert_eq!(verdict.reason.as_deref(), Some("a ? b: no colon"));
+    }
+}
