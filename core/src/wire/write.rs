@@ -1,0 +1,756 @@
+//! Messages to bytes: builders that cannot forget a mandatory field and cannot be made to inject one.
+//!
+//! What every request or response must have is an argument of the constructor; `Content-Length` is always written.
+//! Text that an application supplies is checked by the `check_*` functions before anything is built (rule E11); a line
+//! break that gets past them all the same, in a value made by hand, goes out as a blank.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use core::net::SocketAddr;
+
+use bytes::Bytes;
+use memchr::{memchr2, memmem};
+
+use super::grammar;
+use super::header::{CSeq, Elements, From, Header, ListHeader, Params, To, Via, rewrite};
+use super::uri::{Uri, push_number};
+use super::{HeaderName, Message, Method, StatusCode};
+use crate::error::{ParseError, Place};
+
+/// What fits most messages without a body, in bytes.
+const USUAL_SIZE: usize = 1024;
+
+/// `Max-Forwards` of a request that this stack starts (RFC 3261 section 8.1.1.6).
+pub const MAX_FORWARDS: u8 = 70;
+
+/// Checks a header field that an application supplies.
+///
+/// # Errors
+/// A name that is no token or belongs to the stack, a value with control characters, and a value that the field's own
+/// grammar refuses.
+pub fn check_header(name: &str, value: &str) -> Result<(), ParseError> {
+    let refused = |what| ParseError {
+        place: Place::UnknownHeader(name.into()),
+        what,
+    };
+    if !grammar::is_token(name) {
+        return Err(refused("not the name of a header field"));
+    }
+    if !value.chars().all(grammar::is_text_char) {
+        return Err(refused("control character in the value"));
+    }
+    match HeaderName::from_bytes(name.as_bytes()) {
+        Some(known) if known.is_stack_owned() => Err(refused("this field is the stack's own")),
+        Some(known) => rewrite(known, value).unwrap_or(Ok(String::new())).map(|_| ()),
+        None => Ok(()),
+    }
+}
+
+/// Checks a display name that an application supplies.
+///
+/// # Errors
+/// Control characters.
+pub fn check_display_name(name: &str) -> Result<(), ParseError> {
+    check_text(HeaderName::From, name)
+}
+
+/// A quoted string for this text (RFC 3261 section 25.1).
+pub(crate) fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    grammar::write_quoted(&mut out, text);
+    out
+}
+
+/// Checks an option tag that an application supplies.
+///
+/// # Errors
+/// Anything but a token.
+pub fn check_token(text: &str) -> Result<(), ParseError> {
+    if grammar::is_token(text) {
+        Ok(())
+    } else {
+        Err(ParseError::header(HeaderName::Supported, "not a token"))
+    }
+}
+
+/// Checks the text of `User-Agent` or `Server` that an application supplies.
+///
+/// # Errors
+/// Control characters, and a text of nothing but blanks.
+pub fn check_user_agent(text: &str) -> Result<(), ParseError> {
+    super::header::UserAgent::new(text).map(|_| ())
+}
+
+/// Checks the parameters of a contact that an application supplies (RFC 3840), `;name="value";name`.
+///
+/// # Errors
+/// Anything but a list of parameters, and a name that appears twice.
+pub fn check_contact_params(text: &str) -> Result<(), ParseError> {
+    Params::parse(HeaderName::Contact, text).map(|_| ())
+}
+
+/// Checks a content type that an application supplies.
+///
+/// # Errors
+/// Anything but a media type.
+pub fn check_content_type(text: &str) -> Result<(), ParseError> {
+    super::header::ContentType::parse(text).map(|_| ())
+}
+
+/// Checks a reason phrase that an application supplies.
+///
+/// # Errors
+/// Control characters.
+pub fn check_reason(text: &str) -> Result<(), ParseError> {
+    if text.chars().all(grammar::is_text_char) {
+        Ok(())
+    } else {
+        Err(ParseError::start_line("control character in the reason"))
+    }
+}
+
+fn check_text(name: HeaderName, text: &str) -> Result<(), ParseError> {
+    if text.chars().all(grammar::is_text_char) {
+        Ok(())
+    } else {
+        Err(ParseError::header(name, "control character"))
+    }
+}
+
+/// A message as it grows: start line and header fields in one buffer, the body aside until the end.
+struct Draft {
+    out: String,
+    body: Bytes,
+}
+
+impl Draft {
+    fn new() -> Self {
+        Self {
+            out: String::with_capacity(USUAL_SIZE),
+            body: Bytes::new(),
+        }
+    }
+
+    /// Turns line breaks after `start` into blanks.
+    fn guard(&mut self, start: usize) {
+        let Some(written) = self.out.get(start..) else {
+            return;
+        };
+        if memchr2(b'\r', b'\n', written.as_bytes()).is_none() {
+            return;
+        }
+        let clean = written.replace(['\r', '\n'], " ");
+        self.out.truncate(start);
+        self.out.push_str(&clean);
+    }
+
+    fn write_uri(&mut self, uri: &Uri<'_>) {
+        let start = self.out.len();
+        uri.write(&mut self.out);
+        // A blank would end the Request-URI: what is made by hand and does not belong into a URI is left out.
+        let is_good = |c: char| c.is_ascii_graphic();
+        let Some(written) = self.out.get(start..) else {
+            return;
+        };
+        if !written.chars().all(is_good) {
+            let clean: String = written.chars().filter(|c| is_good(*c)).collect();
+            self.out.truncate(start);
+            self.out.push_str(&clean);
+        }
+    }
+
+    fn name(&mut self, name: &str) -> usize {
+        self.out.push_str(name);
+        self.out.push_str(": ");
+        self.out.len()
+    }
+
+    fn field(&mut self, name: &str, value: &str) {
+        let start = self.name(name);
+        self.out.push_str(value);
+        self.guard(start);
+        self.out.push_str("\r\n");
+    }
+
+    fn header<'h, H: Header<'h>>(&mut self, value: &H) {
+        let start = self.name(H::NAME.as_str());
+        value.write(&mut self.out);
+        self.guard(start);
+        self.out.push_str("\r\n");
+    }
+
+    fn list<'h, 'v, H: ListHeader<'h> + 'v>(&mut self, values: impl IntoIterator<Item = &'v H>) {
+        let before = self.out.len();
+        let start = self.name(H::NAME.as_str());
+        let mut first = true;
+        for value in values {
+            if !first {
+                self.out.push_str(", ");
+            }
+            first = false;
+            value.write(&mut self.out);
+        }
+        if first && !H::MAY_BE_EMPTY {
+            self.out.truncate(before);
+            return;
+        }
+        self.guard(start);
+        self.out.push_str("\r\n");
+    }
+
+    fn raw(&mut self, name: &str, value: &str) -> Result<(), ParseError> {
+        check_header(name, value)?;
+        self.field(name, value);
+        Ok(())
+    }
+
+    /// Copies every field of this name as the message has it; bytes that are no UTF-8 become replacement characters.
+    fn copy(&mut self, message: &Message, name: HeaderName) {
+        for value in message.raw_all(name) {
+            self.field(name.as_str(), &String::from_utf8_lossy(value));
+        }
+    }
+
+    fn body(&mut self, content_type: &str, body: Bytes) {
+        self.field(HeaderName::ContentType.as_str(), content_type);
+        self.body = body;
+    }
+
+    fn finish(mut self) -> Bytes {
+        let start = self.name(HeaderName::ContentLength.as_str());
+        push_number(&mut self.out, u64::try_from(self.body.len()).unwrap_or(u64::MAX));
+        self.guard(start);
+        self.out.push_str("\r\n\r\n");
+        let mut bytes = self.out.into_bytes();
+        bytes.extend_from_slice(&self.body);
+        bytes.into()
+    }
+}
+
+macro_rules! field_methods {
+    () => {
+        /// Adds a field.
+        pub fn header<'h>(&mut self, value: &impl Header<'h>) -> &mut Self {
+            self.draft.header(value);
+            self
+        }
+
+        /// Adds a field of several values on one line, or nothing where there are none and the field cannot be empty.
+        pub fn list<'h, 'v, H: ListHeader<'h> + 'v>(
+            &mut self,
+            values: impl IntoIterator<Item = &'v H>,
+        ) -> &mut Self {
+            self.draft.list(values);
+            self
+        }
+
+        /// Adds a field that the application supplies.
+        ///
+        /// # Errors
+        /// What [`check_header`] refuses; nothing is added then.
+        pub fn raw(&mut self, name: &str, value: &str) -> Result<(), ParseError> {
+            self.draft.raw(name, value)
+        }
+
+        /// Adds a field of the stack whose value is already text.
+        pub(crate) fn raw_owned(&mut self, name: HeaderName, value: &str) -> &mut Self {
+            self.draft.field(name.as_str(), value);
+            self
+        }
+
+        /// Copies every field of this name from another message, as it stands there.
+        pub fn copy(&mut self, from: &Message, name: HeaderName) -> &mut Self {
+            self.draft.copy(from, name);
+            self
+        }
+
+        /// Sets the body and its type. At most once: a second body would leave two types.
+        pub fn body(&mut self, content_type: &str, body: Bytes) -> &mut Self {
+            self.draft.body(content_type, body);
+            self
+        }
+
+        /// The finished message.
+        pub fn finish(self) -> Bytes {
+            self.draft.finish()
+        }
+    };
+}
+
+/// Builds a request.
+#[must_use]
+pub struct RequestBuilder {
+    draft: Draft,
+}
+
+impl RequestBuilder {
+    /// A request with what every request must have (RFC 3261 section 8.1.1).
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are what a request cannot be without"
+    )]
+    pub fn new(
+        method: &Method,
+        uri: &Uri<'_>,
+        via: &Via<'_>,
+        from: &From<'_>,
+        to: &To<'_>,
+        call_id: &str,
+        cseq: &CSeq,
+        max_forwards: u8,
+    ) -> Self {
+        let mut draft = Draft::new();
+        draft.out.push_str(method.as_str());
+        draft.guard(0);
+        draft.out.push(' ');
+        draft.write_uri(uri);
+        draft.out.push_str(" SIP/2.0\r\n");
+        draft.header(via);
+        draft.header(&super::header::MaxForwards(max_forwards));
+        draft.header(from);
+        draft.header(to);
+        draft.field(HeaderName::CallId.as_str(), call_id);
+        draft.header(cseq);
+        Self { draft }
+    }
+
+    /// The same from texts that the stack has made or checked: a Request-URI, and the values of From and To.
+    pub(crate) fn of_texts(
+        method: &Method,
+        uri: &str,
+        via: &Via<'_>,
+        (from, to): (&str, &str),
+        call_id: &str,
+        cseq: &CSeq,
+        max_forwards: u8,
+    ) -> Self {
+        let mut draft = Draft::new();
+        draft.out.push_str(method.as_str());
+        draft.out.push(' ');
+        draft.out.push_str(uri);
+        draft.guard(0);
+        draft.out.push_str(" SIP/2.0\r\n");
+        draft.header(via);
+        draft.header(&super::header::MaxForwards(max_forwards));
+        draft.field(HeaderName::From.as_str(), from);
+        draft.field(HeaderName::To.as_str(), to);
+        draft.field(HeaderName::CallId.as_str(), call_id);
+        draft.header(cseq);
+        Self { draft }
+    }
+
+    /// The ACK of a final response other than 2xx: part of the INVITE's transaction (RFC 3261 section 17.1.1.3).
+    ///
+    /// # Errors
+    /// An INVITE without a usable `CSeq`.
+    pub fn ack(invite: &Message, response: &Message) -> Result<Self, ParseError> {
+        Self::companion(Method::Ack, invite, response)
+    }
+
+    /// The CANCEL of a request (RFC 3261 section 9.1).
+    ///
+    /// # Errors
+    /// A request without a usable `CSeq`.
+    pub fn cancel(request: &Message) -> Result<Self, ParseError> {
+        Self::companion(Method::Cancel, request, request)
+    }
+
+    fn companion(method: Method, request: &Message, to: &Message) -> Result<Self, ParseError> {
+        let number = request.cseq()?.number;
+        let mut draft = Draft::new();
+        draft.out.push_str(method.as_str());
+        draft.out.push(' ');
+        draft.out.push_str(request.request_uri());
+        draft.out.push_str(" SIP/2.0\r\n");
+        if let Some(line) = request.raw(HeaderName::Via) {
+            let line = String::from_utf8_lossy(line);
+            draft.field(
+                HeaderName::Via.as_str(),
+                Elements::new(&line, false).next().unwrap_or_default(),
+            );
+        }
+        draft.header(&super::header::MaxForwards(MAX_FORWARDS));
+        draft.copy(request, HeaderName::From);
+        draft.copy(to, HeaderName::To);
+        draft.copy(request, HeaderName::CallId);
+        draft.header(&CSeq { number, method });
+        draft.copy(request, HeaderName::Route);
+        Ok(Self { draft })
+    }
+
+    field_methods!();
+}
+
+/// Builds a response.
+#[must_use]
+pub struct ResponseBuilder<'r> {
+    request: &'r Message,
+    draft: Draft,
+    /// Where the value of the topmost `Via` stands in the draft.
+    top_via: core::ops::Range<usize>,
+}
+
+impl<'r> ResponseBuilder<'r> {
+    /// A response with what every response must have, taken from the request (RFC 3261 section 8.2.6.2): all `Via` in
+    /// order, `From`, `To` with `to_tag` where it has none, `Call-ID`, `CSeq`; in a 100, `Timestamp` too.
+    ///
+    /// Without `reason` the status has its usual words.
+    pub fn new(request: &'r Message, status: StatusCode, reason: Option<&str>, to_tag: Option<&str>) -> Self {
+        let mut draft = Draft::new();
+        draft.out.push_str("SIP/2.0 ");
+        push_number(&mut draft.out, u64::from(status.code()));
+        draft.out.push(' ');
+        let start = draft.out.len();
+        draft
+            .out
+            .push_str(reason.unwrap_or_else(|| status.default_reason()));
+        draft.guard(start);
+        draft.out.push_str("\r\n");
+        let mut top_via = 0..0;
+        for line in request.raw_all(HeaderName::Via) {
+            let line = String::from_utf8_lossy(line);
+            let start = draft.out.len() + "Via: ".len();
+            if top_via.is_empty() {
+                let first = Elements::new(&line, false).next().map_or(0, str::len);
+                top_via = start..start + first;
+            }
+            draft.field(HeaderName::Via.as_str(), grammar::trim(&line));
+        }
+        draft.copy(request, HeaderName::From);
+        for value in request.raw_all(HeaderName::To) {
+            let value = String::from_utf8_lossy(value);
+            let untagged = To::parse(&value).is_ok_and(|to| to.tag().is_none());
+            let value = match to_tag.filter(|tag| untagged && grammar::is_token(tag)) {
+                Some(tag) => Cow::Owned([&value, ";tag=", tag].concat()),
+                None => value,
+            };
+            draft.field(HeaderName::To.as_str(), &value);
+        }
+        draft.copy(request, HeaderName::CallId);
+        draft.copy(request, HeaderName::CSeq);
+        if status == StatusCode::TRYING {
+            draft.copy(request, HeaderName::Timestamp);
+        }
+        Self {
+            request,
+            draft,
+            top_via,
+        }
+    }
+
+    /// Notes in the topmost `Via` where the request came from, as its sender asked (RFC 3261 section 18.2.1, RFC 3581
+    /// section 4). A `Via` that cannot be read stays as it is.
+    pub fn via_received(&mut self, source: SocketAddr) -> &mut Self {
+        let range = self.top_via.clone();
+        let Some(Ok(mut via)) = self
+            .draft
+            .out
+            .get(range.clone())
+            .map(|text| Via::parse(text).map(Via::into_owned))
+        else {
+            return self;
+        };
+        via.note_source(source);
+        let mut text = String::new();
+        via.write(&mut text);
+        if let Some(tail) = self.draft.out.get(range.end..).map(String::from) {
+            self.draft.out.truncate(range.start);
+            self.draft.out.push_str(&text);
+            self.top_via.end = self.draft.out.len();
+            self.draft.out.push_str(&tail);
+        }
+        self
+    }
+
+    /// Copies the request's `Record-Route` fields, as a response that makes a dialog must (RFC 3261 section 12.1.1).
+    pub fn record_route(&mut self) -> &mut Self {
+        self.draft.copy(self.request, HeaderName::RecordRoute);
+        self
+    }
+
+    field_methods!();
+}
+
+/// A finished message with one more field, after all others: for a signature over the rest.
+pub fn with_header<'h>(message: &[u8], header: &impl Header<'h>) -> Bytes {
+    let mut line = Draft {
+        out: String::new(),
+        body: Bytes::new(),
+    };
+    line.header(header);
+    // The last field's own line end stays in front of the new one.
+    let at = memmem::find(message, b"\r\n\r\n").map_or(message.len(), |at| at + 2);
+    let (head, tail) = message.split_at_checked(at).unwrap_or((message, &[]));
+    [head, line.out.as_bytes(), tail].concat().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::wire::header::{Allow, CallId, Contact, NameAddr, Require, Route, Subject, Supported};
+    use crate::wire::{Kind, MessageLimits};
+
+    fn message(bytes: &[u8]) -> Message {
+        Message::parse(Bytes::copy_from_slice(bytes), &MessageLimits::default()).unwrap()
+    }
+
+    fn request() -> RequestBuilder {
+        RequestBuilder::new(
+            &Method::Invite,
+            &Uri::parse("sip:bob@biloxi.com").unwrap(),
+            &Via::parse("SIP/2.0/TCP pc33.atlanta.com;branch=z9hG4bK776asdhds").unwrap(),
+            &From::parse("Alice <sip:alice@atlanta.com>;tag=1928301774").unwrap(),
+            &To::parse("Bob <sip:bob@biloxi.com>").unwrap(),
+            "a84b4c76e66710@pc33.atlanta.com",
+            &CSeq::new(314_159, Method::Invite),
+            MAX_FORWARDS,
+        )
+    }
+
+    const INVITE: &str = "INVITE sip:bob@biloxi.com SIP/2.0\r\n\
+        Via: SIP/2.0/TCP pc33.atlanta.com;branch=z9hG4bK776asdhds\r\n\
+        Max-Forwards: 70\r\n\
+        From: \"Alice\" <sip:alice@atlanta.com>;tag=1928301774\r\n\
+        To: \"Bob\" <sip:bob@biloxi.com>\r\n\
+        Call-ID: a84b4c76e66710@pc33.atlanta.com\r\n\
+        CSeq: 314159 INVITE\r\n";
+
+    #[test]
+    fn a_request_has_all_it_must_have() {
+        assert_eq!(request().finish(), format!("{INVITE}Content-Length: 0\r\n\r\n"));
+        let mut builder = request();
+        builder.list(&[Allow(Method::Invite), Allow(Method::Ack)]);
+        builder.list::<Supported<'_>>(&[]);
+        builder.list::<Require<'_>>(&[]);
+        builder.header(&Contact::parse("<sip:alice@pc33.atlanta.com>").unwrap());
+        builder.raw("X-Note", "caf\u{e9}").unwrap();
+        builder.body("application/sdp", Bytes::from_static(b"v=0\r\n\xff"));
+        let expected = [
+            INVITE.as_bytes(),
+            "Allow: INVITE, ACK\r\nSupported: \r\nContact: <sip:alice@pc33.atlanta.com>\r\nX-Note: caf\u{e9}\r\n\
+             Content-Type: application/sdp\r\nContent-Length: 6\r\n\r\n"
+                .as_bytes(),
+            b"v=0\r\n\xff",
+        ];
+        assert_eq!(builder.finish(), expected.concat());
+    }
+
+    // rules: E11
+    #[test]
+    fn what_would_break_the_message_is_refused() {
+        let mut builder = request();
+        for (name, value) in [
+            ("X-Y", "a\r\nVia: b"),
+            ("X-Y", "a\nb"),
+            ("X-Y", "a\u{0}"),
+            ("X-Y", "a\u{7f}"),
+            ("", "a"),
+            ("X Y", "a"),
+            ("X:", "a"),
+            ("X\r\n", "a"),
+            ("Via", "SIP/2.0/TCP a"),
+            ("v", "SIP/2.0/TCP a"),
+            ("cONTACT", "<sip:a@b.c>"),
+            ("m", "<sip:a@b.c>"),
+            ("Content-Length", "5"),
+            ("l", "5"),
+            ("Authorization", "Digest a=b"),
+            ("Supported", "a,,b"),
+            ("Priority", "a b"),
+        ] {
+            assert!(builder.raw(name, value).is_err(), "{name:?} {value:?}");
+        }
+        assert_eq!(builder.finish(), format!("{INVITE}Content-Length: 0\r\n\r\n"));
+        for (name, value) in [
+            ("X-Y", ""),
+            ("Supported", ""),
+            ("Subject", "x"),
+            ("s", "y"),
+            ("Accept", "text/*;q=0.1"),
+        ] {
+            assert_eq!(check_header(name, value), Ok(()), "{name}");
+        }
+        for text in ["a\r\nb", "\u{0}", "\u{1b}[0m"] {
+            assert!(check_display_name(text).is_err());
+            assert!(check_user_agent(text).is_err());
+            assert!(check_reason(text).is_err());
+            assert!(check_content_type(text).is_err());
+            assert!(check_contact_params(text).is_err());
+        }
+        assert!(check_display_name("Zo\u{e9} \"Z\"").is_ok());
+        assert!(check_user_agent("x/1").is_ok());
+        assert!(check_reason("").is_ok());
+        assert!(check_content_type("text/plain;charset=utf-8").is_ok());
+        assert!(check_contact_params(";audio;+sip.rendering=\"no\"").is_ok());
+    }
+
+    // rules: E11
+    #[test]
+    fn values_made_by_hand_cannot_inject_a_field() {
+        let evil = "x\r\nRoute: <sip:evil>\r\n\r\n";
+        let uri = Uri::Other(crate::wire::uri::OtherUri {
+            scheme: "x".into(),
+            rest: "y z SIP/2.0\r\nA: b".into(),
+        });
+        let mut from = NameAddr::new(uri.clone())
+            .with_display(evil)
+            .with_param("tag", "1");
+        from.params.set("x", evil);
+        let mut via = Via::parse("SIP/2.0/TCP a").unwrap();
+        via.transport = evil.into();
+        let mut builder = RequestBuilder::new(
+            &Method::Other(evil.into()),
+            &uri,
+            &via,
+            &From(from),
+            &To::new(uri.clone()),
+            evil,
+            &CSeq::new(1, Method::Other(evil.into())),
+            0,
+        );
+        builder
+            .header(&CallId(evil.into()))
+            .raw_owned(HeaderName::Subject, evil);
+        builder.body(evil, Bytes::from_static(b"body"));
+        let bytes = builder.finish();
+        let text = core::str::from_utf8(&bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert_eq!(body, "body");
+        assert_eq!(head.lines().count(), 11);
+        assert!(
+            !head
+                .lines()
+                .any(|line| line.starts_with("Route") || line.starts_with("A:")),
+            "{head}"
+        );
+
+        let request = message(&request().finish());
+        let response = ResponseBuilder::new(&request, StatusCode::OK, Some(evil), Some(evil)).finish();
+        assert_eq!(
+            message(&response).headers().count(),
+            request.headers().count() - 1
+        );
+    }
+
+    const TWO_HOPS: &str = "MESSAGE sip:bob@biloxi.com SIP/2.0\r\n\
+        Via: SIP/2.0/TLS p.example.com;rport;branch=z9hG4bKa , SIP/2.0/TCP 10.0.0.1;branch=z9hG4bKb\r\n\
+        v: SIP/2.0/TCP 10.0.0.2;branch=z9hG4bKc\r\n\
+        f: Alice<sip:alice@atlanta.com>;tag=1\r\n\
+        t: sip:bob@biloxi.com\r\n\
+        Record-Route: <sip:p2;lr>\r\n\
+        Record-Route: <sip:p1;lr>, <sip:p0;lr>\r\n\
+        i: abc\r\n\
+        Timestamp: 54.2\r\n\
+        CSeq: 7 MESSAGE\r\n\
+        Max-Forwards: 70\r\n\
+        l: 0\r\n\r\n";
+
+    // RFC 3261 sections 8.2.6.2 and 12.1.1, RFC 3581 section 4.
+    #[test]
+    fn a_response_takes_from_its_request_what_it_must() {
+        let request = message(TWO_HOPS.as_bytes());
+        let mut builder = ResponseBuilder::new(&request, StatusCode::OK, None, Some("314"));
+        builder
+            .record_route()
+            .via_received("192.0.2.7:4444".parse().unwrap());
+        assert_eq!(
+            builder.finish(),
+            "SIP/2.0 200 OK\r\n\
+             Via: SIP/2.0/TLS p.example.com;rport=4444;branch=z9hG4bKa;received=192.0.2.7 , \
+             SIP/2.0/TCP 10.0.0.1;branch=z9hG4bKb\r\n\
+             Via: SIP/2.0/TCP 10.0.0.2;branch=z9hG4bKc\r\n\
+             From: Alice<sip:alice@atlanta.com>;tag=1\r\n\
+             To: sip:bob@biloxi.com;tag=314\r\n\
+             Call-ID: abc\r\n\
+             CSeq: 7 MESSAGE\r\n\
+             Record-Route: <sip:p2;lr>\r\n\
+             Record-Route: <sip:p1;lr>, <sip:p0;lr>\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+        let trying =
+            message(&ResponseBuilder::new(&request, StatusCode::TRYING, Some("Wait"), None).finish());
+        assert_eq!((trying.kind(), trying.reason()), (Kind::Response, &b"Wait"[..]));
+        assert_eq!(trying.raw(HeaderName::Timestamp), Some(&b"54.2"[..]));
+        assert_eq!(trying.to().unwrap().tag(), None);
+    }
+
+    #[test]
+    fn a_tag_that_is_there_stays() {
+        let tagged = TWO_HOPS.replace("t: sip:bob@biloxi.com", "To: <sip:bob@biloxi.com>;tag=own");
+        let request = message(tagged.as_bytes());
+        let response = message(&ResponseBuilder::new(&request, StatusCode::OK, None, Some("314")).finish());
+        assert_eq!(
+            response.raw(HeaderName::To),
+            Some(&b"<sip:bob@biloxi.com>;tag=own"[..])
+        );
+    }
+
+    #[test]
+    fn a_malformed_request_can_be_answered() {
+        let broken = TWO_HOPS
+            .replace("p.example.com;rport", "p.example.com;;rport")
+            .replace("t: sip:", "t: \"sip:");
+        let request = message(broken.as_bytes());
+        let mut builder = ResponseBuilder::new(&request, StatusCode::BAD_REQUEST, None, Some("314"));
+        builder.via_received("192.0.2.7:4444".parse().unwrap());
+        let response = message(&builder.finish());
+        assert!(
+            response
+                .raw(HeaderName::Via)
+                .unwrap()
+                .starts_with(b"SIP/2.0/TLS p.example.com;;rport;branch=z9hG4bKa")
+        );
+        assert_eq!(response.raw(HeaderName::To), Some(&b"\"sip:bob@biloxi.com"[..]));
+    }
+
+    // RFC 3261 sections 17.1.1.3 and 9.1.
+    #[test]
+    fn the_companions_of_an_invite() {
+        let mut invite = request();
+        invite.header(&Route(NameAddr::new(Uri::parse("sip:p1;lr").unwrap())));
+        invite.header(&Route(NameAddr::new(Uri::parse("sip:p2;lr").unwrap())));
+        invite.header(&Subject::new("x").unwrap());
+        invite.body("text/plain", Bytes::from_static(b"x"));
+        let invite = message(&invite.finish());
+        let busy = message(&ResponseBuilder::new(&invite, StatusCode::BUSY_HERE, None, Some("99")).finish());
+        let head = |method: &str, to: &str| {
+            format!(
+                "{method} sip:bob@biloxi.com SIP/2.0\r\n\
+                 Via: SIP/2.0/TCP pc33.atlanta.com;branch=z9hG4bK776asdhds\r\n\
+                 Max-Forwards: 70\r\n\
+                 From: \"Alice\" <sip:alice@atlanta.com>;tag=1928301774\r\n\
+                 To: \"Bob\" <sip:bob@biloxi.com>{to}\r\n\
+                 Call-ID: a84b4c76e66710@pc33.atlanta.com\r\n\
+                 CSeq: 314159 {method}\r\n\
+                 Route: <sip:p1;lr>\r\nRoute: <sip:p2;lr>\r\n\
+                 Content-Length: 0\r\n\r\n"
+            )
+        };
+        assert_eq!(
+            RequestBuilder::ack(&invite, &busy).unwrap().finish(),
+            head("ACK", ";tag=99")
+        );
+        assert_eq!(
+            RequestBuilder::cancel(&invite).unwrap().finish(),
+            head("CANCEL", "")
+        );
+        let broken = message(TWO_HOPS.replace("CSeq: 7", "CSeq: x").as_bytes());
+        assert!(RequestBuilder::cancel(&broken).is_err());
+    }
+
+    #[test]
+    fn a_field_can_be_added_to_a_finished_message() {
+        let mut builder = request();
+        builder.body("text/plain", Bytes::from_static(b"a\r\n\r\nb"));
+        let before = builder.finish();
+        let after = with_header(&before, &Subject::new("signed").unwrap());
+        let message = message(&after);
+        assert_eq!(message.body_bytes(), b"a\r\n\r\nb");
+        let names: Vec<_> = message.headers().map(|(name, ..)| name).collect();
+        assert_eq!(names.last(), Some(&Some(HeaderName::Subject)));
+        assert_eq!(message.raw(HeaderName::Subject), Some(&b"signed"[..]));
+    }
+}
