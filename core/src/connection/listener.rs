@@ -1,0 +1,138 @@
+//! One listening address (C14).
+//!
+//! ```text
+//!  listen ─► Starting ──the embedder listens──► Listening
+//!               │  it cannot                       │  it cannot go on
+//!               └──────────────► gone ◄────────────┘       (from both: by command)
+//! ```
+
+use core::net::SocketAddr;
+
+use crate::action::{Action, ListenError, Transport};
+use crate::cx::Cx;
+use crate::event::Event;
+use crate::ids::{ListenerId, ManagerId};
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct Listener {
+    id: ListenerId,
+    pub(super) manager: ManagerId,
+    pub(super) transport: Transport,
+    state: State,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// The address that was asked for.
+    Starting { wanted: SocketAddr },
+    /// The address in use.
+    Listening { address: SocketAddr },
+}
+
+/// What happens to a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Input {
+    /// The embedder listens, or cannot.
+    Started(Result<SocketAddr, ListenError>),
+    /// It listened, and no longer does.
+    Lost(ListenError),
+    /// By command.
+    Stop,
+}
+
+/// What a step means for the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Listens,
+    /// It is no more.
+    Gone(Option<ListenError>),
+}
+
+/// The state of a listener in canonical form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ListenerPrint {
+    pub(crate) listening: bool,
+    pub(crate) address: SocketAddr,
+    pub(crate) transport: Transport,
+}
+
+impl Listener {
+    pub(super) fn new(
+        id: ListenerId,
+        manager: ManagerId,
+        transport: Transport,
+        wanted: SocketAddr,
+        cx: &mut Cx<'_>,
+    ) -> Self {
+        cx.out.push(Action::Listen {
+            listener: id,
+            manager,
+            address: wanted,
+            transport,
+        });
+        Self {
+            id,
+            manager,
+            transport,
+            state: State::Starting { wanted },
+        }
+    }
+
+    pub(super) fn step(&mut self, input: Input, cx: &mut Cx<'_>) -> Option<Outcome> {
+        match (&self.state, input) {
+            (State::Starting { .. }, Input::Started(Ok(address))) => {
+                self.state = State::Listening { address };
+                cx.out.event(Event::Listening {
+                    listener: self.id,
+                    address,
+                });
+                Some(Outcome::Listens)
+            }
+            (State::Starting { .. }, Input::Started(Err(error)))
+            | (State::Starting { .. } | State::Listening { .. }, Input::Lost(error)) => {
+                self.end(Some(error), cx)
+            }
+            (State::Starting { .. } | State::Listening { .. }, Input::Stop) => {
+                cx.out.push(Action::StopListening(self.id));
+                self.end(None, cx)
+            }
+            // Said twice.
+            (State::Listening { .. }, Input::Started(_)) => None,
+        }
+    }
+
+    fn end(&self, error: Option<ListenError>, cx: &mut Cx<'_>) -> Option<Outcome> {
+        cx.out.event(Event::ListeningEnded {
+            listener: self.id,
+            error: error.clone(),
+        });
+        Some(Outcome::Gone(error))
+    }
+
+    /// The address in use.
+    pub(super) const fn address(&self) -> Option<SocketAddr> {
+        match &self.state {
+            State::Starting { .. } => None,
+            State::Listening { address } => Some(*address),
+        }
+    }
+
+    /// Whether this is its address, or will be. Each port that the system is to choose is another.
+    pub(super) fn has(&self, asked: SocketAddr) -> bool {
+        let (State::Starting { wanted: own } | State::Listening { address: own }) = &self.state;
+        asked.port() != 0 && *own == asked
+    }
+
+    pub(super) const fn fingerprint(&self) -> ListenerPrint {
+        let (listening, address) = match &self.state {
+            State::Starting { wanted } => (false, *wanted),
+            State::Listening { address } => (true, *address),
+        };
+        ListenerPrint {
+            listening,
+            address,
+            transport: self.transport,
+        }
+    }
+}

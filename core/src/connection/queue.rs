@@ -1,0 +1,143 @@
+//! Bytes that wait to be sent on one connection (C30).
+
+use alloc::collections::VecDeque;
+
+use bytes::{Buf, Bytes};
+
+/// A bounded queue that counts what has passed through it, so that one can tell whether any byte of a message has
+/// left (C35). Empty, it owns no memory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SendQueue {
+    slices: VecDeque<Bytes>,
+    /// Bytes put in since the connection was made.
+    put: u64,
+    /// Bytes of them taken by the embedder.
+    taken: u64,
+}
+
+/// Where queued bytes stand among all bytes of their connection: `start` inclusive, `end` exclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+}
+
+impl SendQueue {
+    /// Queues the bytes, if with them at most `limit` bytes wait.
+    pub(super) fn push(&mut self, bytes: Bytes, limit: usize) -> Option<Sent> {
+        if bytes.len() > limit.saturating_sub(self.len()) {
+            return None;
+        }
+        let start = self.put;
+        self.put += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if !bytes.is_empty() {
+            self.slices.push_back(bytes);
+        }
+        Some(Sent { start, end: self.put })
+    }
+
+    /// The embedder has sent so many bytes; more than there are counts as all. It returns how many there were.
+    pub(super) fn take(&mut self, count: usize) -> usize {
+        let count = count.min(self.len());
+        let mut left = count;
+        while let Some(slice) = self.slices.front_mut() {
+            if left < slice.len() {
+                slice.advance(left);
+                break;
+            }
+            left -= slice.len();
+            self.slices.pop_front();
+        }
+        if self.slices.is_empty() {
+            self.slices = VecDeque::new();
+        }
+        self.taken += u64::try_from(count).unwrap_or(u64::MAX);
+        count
+    }
+
+    /// The bytes that wait, in order.
+    pub(super) fn slices(&self) -> impl Iterator<Item = &Bytes> {
+        self.slices.iter()
+    }
+
+    /// How many bytes wait.
+    pub(super) fn len(&self) -> usize {
+        usize::try_from(self.put - self.taken).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.slices.is_empty()
+    }
+
+    /// How many bytes have been taken since the connection was made.
+    pub(super) const fn taken(&self) -> u64 {
+        self.taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    // rules: C30
+    #[test]
+    fn the_limit_is_reached_at_n_and_passed_at_n_plus_one() {
+        let mut queue = SendQueue::default();
+        assert_eq!(
+            queue.push(Bytes::from_static(&[1; 6]), 10),
+            Some(Sent { start: 0, end: 6 })
+        );
+        assert_eq!(queue.push(Bytes::from_static(&[2; 5]), 10), None);
+        assert_eq!(
+            queue.push(Bytes::from_static(&[2; 4]), 10),
+            Some(Sent { start: 6, end: 10 })
+        );
+        assert_eq!(queue.push(Bytes::from_static(&[3; 1]), 10), None);
+        assert_eq!(queue.take(1), 1);
+        assert_eq!(
+            queue.push(Bytes::from_static(&[3; 1]), 10),
+            Some(Sent { start: 10, end: 11 })
+        );
+    }
+
+    #[test]
+    fn an_empty_queue_owns_no_memory() {
+        let mut queue = SendQueue::default();
+        for _ in 0..100 {
+            queue.push(Bytes::from_static(b"x"), 1000);
+        }
+        assert_eq!(queue.take(1000), 100);
+        assert_eq!((queue.slices.capacity(), queue.len(), queue.taken()), (0, 0, 100));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_is_what_was_put(
+            puts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..9), 0..20),
+            takes in proptest::collection::vec(0..20_usize, 0..30),
+        ) {
+            let mut queue = SendQueue::default();
+            let mut put = Vec::new();
+            for bytes in puts {
+                prop_assert!(queue.push(Bytes::from(bytes.clone()), usize::MAX).is_some());
+                put.extend(bytes);
+            }
+            let mut left = put.as_slice();
+            for count in takes {
+                let waiting: Vec<u8> = queue.slices().flatten().copied().collect();
+                prop_assert_eq!(&waiting, left);
+                prop_assert!(queue.slices().all(|slice| !slice.is_empty()));
+                let taken = queue.take(count);
+                prop_assert_eq!(taken, count.min(left.len()));
+                left = &left[taken..];
+                prop_assert_eq!(queue.len(), left.len());
+                prop_assert_eq!(queue.is_empty(), left.is_empty());
+                prop_assert_eq!(queue.taken(), u64::try_from(put.len() - left.len()).unwrap());
+            }
+        }
+    }
+}

@@ -1,0 +1,723 @@
+//! All connections, pools, managers and listeners of a stack, and what the layers above want of them.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::lifetime::{End, Input, Lifetime, LifetimePrint, Outcome, Role};
+use super::listener::{self, Listener, ListenerPrint};
+use super::manager::{Manager, ManagerConfig, ManagerKind};
+use super::pool::{Choice, Pool, PoolPrint};
+use super::queue::{SendQueue, Sent};
+use super::{ConnectionInfo, Indication, Lease, SendError};
+use crate::action::{Action, PeerCertificate, Transport};
+use crate::config::Config;
+use crate::cx::Cx;
+use crate::error::Misuse;
+use crate::event::{ConnectionFailure, Event, OperationError, RemovalReason};
+use crate::ids::{ConnId, ListenerId, ManagerId};
+use crate::locate::{Found, Hop, Locator, Search};
+use crate::map::HashKey;
+use crate::time::Time;
+use crate::wire::frame::Framer;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Connections {
+    pub(super) key: HashKey,
+    pub(super) managers: BTreeMap<ManagerId, Manager>,
+    pub(super) listeners: BTreeMap<ListenerId, Listener>,
+    pub(super) connections: BTreeMap<ConnId, Connection>,
+    pub(super) locator: Locator,
+    pub(super) up: VecDeque<Indication>,
+    /// While the application lags behind: the connections that are not read from because they brought something.
+    pub(super) paused: Option<BTreeSet<ConnId>>,
+    leases: usize,
+    queued: usize,
+}
+
+/// One connection.
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    pub(super) lifetime: Lifetime,
+    pub(super) framer: Framer,
+    pub(super) queue: SendQueue,
+    pub(super) users: usize,
+    pub(super) ends: Option<Ends>,
+    /// Whether the layer above wants to hear from it.
+    pub(super) reading: bool,
+    /// A keep-alive of ours waits for its answer.
+    pub(super) pinged: bool,
+}
+
+/// What is known of a connection once it is there.
+#[derive(Clone, Debug)]
+pub(super) struct Ends {
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
+    pub(super) matched: Option<Box<str>>,
+    pub(super) certificate: Option<Box<PeerCertificate>>,
+}
+
+/// The state of the room in canonical form: connections and listeners in the order of their making.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Fingerprint {
+    /// Each with its users and queued bytes, and the pool that it is in.
+    pub(crate) connections: Vec<(LifetimePrint, usize, usize, Option<PoolPrint>)>,
+    pub(crate) listeners: Vec<ListenerPrint>,
+    pub(crate) queries: usize,
+}
+
+impl Connection {
+    pub(super) fn new(lifetime: Lifetime, ends: Option<Ends>, cx: &Cx<'_>) -> Self {
+        let framer = Framer::new(cx.config.limits.message.clone());
+        let queue = SendQueue::default();
+        Self {
+            lifetime,
+            framer,
+            queue,
+            users: 0,
+            ends,
+            reading: true,
+            pinged: false,
+        }
+    }
+
+    fn remote(&self) -> Option<SocketAddr> {
+        self.ends
+            .as_ref()
+            .map(|ends| ends.remote)
+            .or_else(|| self.lifetime.target())
+    }
+}
+
+impl Connections {
+    /// A room without managers.
+    pub(crate) fn new(key: HashKey) -> Self {
+        Self {
+            key,
+            managers: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            locator: Locator::new(key),
+            up: VecDeque::new(),
+            paused: None,
+            leases: 0,
+            queued: 0,
+        }
+    }
+
+    /// The next thing that the layers above have to know.
+    pub(crate) fn next_indication(&mut self) -> Option<Indication> {
+        let next = self.up.pop_front();
+        if self.up.is_empty() && self.up.capacity() > 64 {
+            self.up.shrink_to_fit();
+        }
+        next
+    }
+
+    pub(crate) fn has_indication(&self) -> bool {
+        !self.up.is_empty()
+    }
+
+    /// Whether the application lags behind and connections are not read from.
+    pub(crate) const fn is_paused(&self) -> bool {
+        self.paused.is_some()
+    }
+
+    // Managers and listeners.
+
+    /// A manager of the stack's own making, with the default settings of its kind.
+    pub(crate) fn add_default_manager(&mut self, id: ManagerId, kind: ManagerKind, config: &crate::Config) {
+        if let Ok(manager) = Manager::new(ManagerConfig::new(kind), config, self.key) {
+            self.managers.insert(id, manager);
+        }
+    }
+
+    pub(crate) fn add_manager(
+        &mut self,
+        cx: &mut Cx<'_>,
+        config: ManagerConfig,
+    ) -> Result<ManagerId, Misuse> {
+        let manager = Manager::new(config, cx.config, self.key)?;
+        let id = cx.ids.next();
+        self.managers.insert(id, manager);
+        Ok(id)
+    }
+
+    pub(crate) fn manager_kind(&self, id: ManagerId) -> Option<ManagerKind> {
+        self.manager_config(id).map(|config| config.kind)
+    }
+
+    pub(crate) fn manager_config(&self, id: ManagerId) -> Option<&ManagerConfig> {
+        self.managers.get(&id).map(|manager| &manager.config)
+    }
+
+    /// Listens on an address more (C14).
+    pub(crate) fn listen(
+        &mut self,
+        cx: &mut Cx<'_>,
+        manager: ManagerId,
+        address: SocketAddr,
+    ) -> Result<ListenerId, Misuse> {
+        let kind = self
+            .manager_kind(manager)
+            .ok_or(Misuse::Unknown("the connection manager"))?;
+        let Some(transport) = kind.listens_on() else {
+            return Err(Misuse::Kind("a client manager does not listen"));
+        };
+        if self
+            .listeners
+            .values()
+            .any(|listener| listener.manager == manager && listener.has(address))
+        {
+            return Err(Misuse::argument("address", "the manager listens on it already"));
+        }
+        let id = cx.ids.next();
+        self.listeners
+            .insert(id, Listener::new(id, manager, transport, address, cx));
+        Ok(id)
+    }
+
+    /// Stops listening; the connections that came in over it go on.
+    pub(crate) fn stop_listening(&mut self, cx: &mut Cx<'_>, id: ListenerId) -> Result<(), Misuse> {
+        if !self.listeners.contains_key(&id) {
+            return Err(Misuse::Unknown("the listener"));
+        }
+        self.drive_listener(cx, id, listener::Input::Stop);
+        Ok(())
+    }
+
+    pub(super) fn drive_listener(&mut self, cx: &mut Cx<'_>, id: ListenerId, input: listener::Input) {
+        let Some(listener) = self.listeners.get_mut(&id) else {
+            return;
+        };
+        let manager = listener.manager;
+        match listener.step(input, cx) {
+            Some(listener::Outcome::Listens) => {
+                self.up.push_back(Indication::Listening {
+                    listener: id,
+                    manager,
+                });
+            }
+            Some(listener::Outcome::Gone(error)) => {
+                self.listeners.remove(&id);
+                self.up.push_back(Indication::NotListening {
+                    listener: id,
+                    manager,
+                    error,
+                });
+            }
+            None => {}
+        }
+    }
+
+    /// Stops all listening of all managers.
+    pub(crate) fn stop_all_listening(&mut self, cx: &mut Cx<'_>) {
+        let ids: Vec<ListenerId> = self.listeners.keys().copied().collect();
+        for id in ids {
+            self.drive_listener(cx, id, listener::Input::Stop);
+        }
+    }
+
+    /// Whether a manager listens on any address now.
+    pub(crate) fn is_listening(&self, manager: ManagerId) -> bool {
+        self.listening_addresses(manager).next().is_some()
+    }
+
+    pub(crate) fn listener_manager(&self, id: ListenerId) -> Option<ManagerId> {
+        self.listeners.get(&id).map(|listener| listener.manager)
+    }
+
+    /// The addresses that a manager listens on now, in the order in which they were asked for.
+    pub(crate) fn listening_addresses(
+        &self,
+        manager: ManagerId,
+    ) -> impl Iterator<Item = (ListenerId, SocketAddr, Transport)> {
+        let own = self
+            .listeners
+            .iter()
+            .filter(move |(_, listener)| listener.manager == manager);
+        own.filter_map(|(id, listener)| Some((*id, listener.address()?, listener.transport)))
+    }
+
+    /// The size of new pools of a server manager (C4).
+    pub(crate) fn set_pool_size(&mut self, manager: ManagerId, size: usize) -> Result<(), Misuse> {
+        let config = &mut self.sharing_manager(manager)?.config;
+        if size == 0 {
+            return Err(Misuse::argument("size", "must be at least 1"));
+        }
+        config.pool_size = Some(size);
+        Ok(())
+    }
+
+    /// The size of one pool, while there is one to this hop (C4). Connections above it stay until they go by themselves.
+    pub(crate) fn set_pool_maximum(
+        &mut self,
+        manager: ManagerId,
+        hop: &Hop,
+        size: usize,
+    ) -> Result<(), Misuse> {
+        let manager = self.sharing_manager(manager)?;
+        if size == 0 {
+            return Err(Misuse::argument("size", "must be at least 1"));
+        }
+        manager
+            .pools
+            .get_mut(hop)
+            .ok_or(Misuse::Unknown("the pool"))?
+            .set_maximum(size);
+        Ok(())
+    }
+
+    fn sharing_manager(&mut self, id: ManagerId) -> Result<&mut Manager, Misuse> {
+        let manager = self
+            .managers
+            .get_mut(&id)
+            .ok_or(Misuse::Unknown("the connection manager"))?;
+        if manager.shares() {
+            Ok(manager)
+        } else {
+            Err(Misuse::Kind("a client manager shares no connections"))
+        }
+    }
+
+    // Connections and their users.
+
+    /// A connection to the hop, which may still be on its way: in the order of C4, and for a client manager always a
+    /// new one (C5). It does not go to an address of `avoid`.
+    pub(crate) fn acquire(
+        &mut self,
+        cx: &mut Cx<'_>,
+        manager: ManagerId,
+        hop: &Hop,
+        avoid: &[SocketAddr],
+    ) -> Result<Lease, ConnectionFailure> {
+        let Some(owner) = self.managers.get_mut(&manager) else {
+            return Err(ConnectionFailure::NoTransport(
+                "the connection manager does not exist",
+            ));
+        };
+        owner.check_transport(hop.transport())?;
+        let connections = &self.connections;
+        let suits = |conn: ConnId| {
+            let remote = connections.get(&conn).and_then(Connection::remote);
+            avoid.is_empty() || remote.is_some_and(|remote| !avoid.contains(&remote))
+        };
+        let choice = owner
+            .pools
+            .get_mut(hop)
+            .map_or(Choice::New, |pool| pool.choose(suits));
+        if let Choice::Existing(conn) = choice
+            && let Some(lease) = self.share(cx, conn)
+        {
+            return Ok(lease);
+        }
+        self.connect(cx, manager, hop, avoid)
+    }
+
+    fn connect(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: ManagerId,
+        hop: &Hop,
+        avoid: &[SocketAddr],
+    ) -> Result<Lease, ConnectionFailure> {
+        if self.connections.len() >= cx.config.limits.connections {
+            cx.counters.limit_refusals += 1;
+            return Err(ConnectionFailure::Limit("connections"));
+        }
+        let conn: ConnId = cx.ids.next();
+        let mut idle = Duration::ZERO;
+        let mut role = Role::Private(hop.clone());
+        if let Some(manager) = self.managers.get_mut(&id).filter(|manager| manager.shares()) {
+            idle = manager.idle(false, cx.config);
+            role = Role::Shared(hop.clone());
+            let size = manager.pool_size(cx.config);
+            manager
+                .pools
+                .or_insert_with(hop.clone(), || Pool::new(size))
+                .add(conn);
+        }
+        let search = Search::new(hop.clone(), avoid);
+        let mut connection = Connection::new(Lifetime::outgoing(conn, id, role, search, idle), None, cx);
+        connection.users = 1;
+        self.leases += 1;
+        self.connections.insert(conn, connection);
+        self.locate(cx, conn);
+        Ok(Lease { conn })
+    }
+
+    /// One user more for a connection that exists; `None` where it takes no further ones.
+    pub(crate) fn share(&mut self, cx: &mut Cx<'_>, conn: ConnId) -> Option<Lease> {
+        let connection = self
+            .connections
+            .get_mut(&conn)
+            .filter(|connection| connection.lifetime.is_sharable())?;
+        connection.users += 1;
+        self.leases += 1;
+        self.drive(cx, conn, Input::Used);
+        Some(Lease { conn })
+    }
+
+    /// Gives a lease back; one of a connection that is gone is void. What becomes of a connection without users: an
+    /// outgoing one of a server manager is kept for a while (C8), that of a client manager is closed once its bytes
+    /// have gone (C6), one that is not ready yet is given up, an incoming one stays.
+    #[expect(clippy::needless_pass_by_value, reason = "a lease is used up")]
+    pub(crate) fn release(&mut self, cx: &mut Cx<'_>, lease: Lease) {
+        let Some(connection) = self.connections.get_mut(&lease.conn) else {
+            return;
+        };
+        let Some(users) = connection.users.checked_sub(1) else {
+            return;
+        };
+        connection.users = users;
+        self.leases -= 1;
+        if users == 0 {
+            self.drive(cx, lease.conn, Input::Unused);
+        }
+    }
+
+    /// Closes a connection now (C32); bytes that wait are lost.
+    pub(crate) fn disconnect(&mut self, cx: &mut Cx<'_>, conn: ConnId, reason: RemovalReason) {
+        self.drive(cx, conn, Input::Disconnect(reason));
+    }
+
+    /// Whether requests can wait for it, or go out over it.
+    pub(crate) fn is_usable(&self, conn: ConnId) -> bool {
+        self.connections
+            .get(&conn)
+            .is_some_and(|connection| connection.lifetime.is_coming() || connection.lifetime.is_ready())
+    }
+
+    /// The manager of a connection, and what it speaks.
+    pub(crate) fn manager_of(&self, conn: ConnId) -> Option<(ManagerId, Transport)> {
+        let lifetime = &self.connections.get(&conn)?.lifetime;
+        Some((lifetime.manager, lifetime.role.transport()))
+    }
+
+    pub(crate) fn is_ready(&self, conn: ConnId) -> bool {
+        self.connections
+            .get(&conn)
+            .is_some_and(|connection| connection.lifetime.is_ready())
+    }
+
+    /// A message from it has proved to be valid SIP (C12).
+    pub(crate) fn proven(&mut self, cx: &mut Cx<'_>, conn: ConnId) {
+        self.drive(cx, conn, Input::Proven);
+    }
+
+    /// Another idle time for one connection, zero for never (C10); misuse on those of a client manager (C11).
+    pub(crate) fn set_idle(&mut self, cx: &mut Cx<'_>, conn: ConnId, after: Duration) -> Result<(), Misuse> {
+        let connection = self
+            .connections
+            .get_mut(&conn)
+            .ok_or(Misuse::Unknown("the connection"))?;
+        if matches!(connection.lifetime.role, Role::Private(_)) {
+            return Err(Misuse::Kind("a client manager closes no connection for idleness"));
+        }
+        connection.lifetime.set_idle(after, cx);
+        Ok(())
+    }
+
+    // Bytes out.
+
+    /// Queues bytes of a message. Beyond [`Limits::send_queue`](crate::Limits::send_queue) the connection is closed (C30).
+    pub(crate) fn send(&mut self, cx: &mut Cx<'_>, conn: ConnId, bytes: Bytes) -> Result<Sent, SendError> {
+        let sent = self.queue(cx, conn, bytes)?;
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            connection.lifetime.traffic(cx.now);
+        }
+        Ok(sent)
+    }
+
+    /// Queues a keep-alive (RFC 5626 section 3.5.1), which is no traffic (C10). Its answer is [`Indication::Pong`].
+    pub(crate) fn send_ping(&mut self, cx: &mut Cx<'_>, conn: ConnId) -> Result<(), SendError> {
+        self.queue(cx, conn, Bytes::from_static(b"\r\n\r\n"))?;
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            connection.pinged = true;
+        }
+        Ok(())
+    }
+
+    pub(super) fn queue(&mut self, cx: &mut Cx<'_>, conn: ConnId, bytes: Bytes) -> Result<Sent, SendError> {
+        let connection = self.connections.get_mut(&conn).ok_or(SendError::Gone)?;
+        if connection.lifetime.is_coming() {
+            return Err(SendError::NotReady);
+        }
+        if !connection.lifetime.is_writable() {
+            return Err(SendError::Gone);
+        }
+        let (length, was_empty) = (bytes.len(), connection.queue.is_empty());
+        let Some(sent) = connection.queue.push(bytes, cx.config.limits.send_queue) else {
+            cx.counters.limit_refusals += 1;
+            self.drive(cx, conn, Input::Disconnect(RemovalReason::SlowReader));
+            return Err(SendError::Full);
+        };
+        self.queued += length;
+        if was_empty && length > 0 {
+            cx.out.push(Action::Transmit(conn));
+        }
+        Ok(sent)
+    }
+
+    /// How many bytes of the queue the embedder has taken since the connection was made: of a message that was queued
+    /// at [`Sent::start`] no byte has left while this is not greater. `None` once the connection is gone; then
+    /// [`Indication::Lost`] has said it.
+    pub(crate) fn taken(&self, conn: ConnId) -> Option<u64> {
+        self.connections
+            .get(&conn)
+            .map(|connection| connection.queue.taken())
+    }
+
+    /// The bytes that wait, in order.
+    pub(crate) fn transmit(&self, conn: ConnId) -> impl Iterator<Item = &Bytes> {
+        self.connections
+            .get(&conn)
+            .into_iter()
+            .flat_map(|connection| connection.queue.slices())
+    }
+
+    pub(super) fn took(&mut self, conn: ConnId, count: usize) -> usize {
+        let taken = self
+            .connections
+            .get_mut(&conn)
+            .map_or(0, |connection| connection.queue.take(count));
+        self.queued -= taken;
+        taken
+    }
+
+    // Fail-over.
+
+    /// The address did not answer as it should: it is tried last for a while (C25).
+    pub(crate) fn address_failed(&mut self, cx: &Cx<'_>, address: SocketAddr) {
+        self.locator.address_failed(cx, address);
+    }
+
+    /// Whether the hop is known to have an address that is not among `tried`.
+    pub(crate) fn has_other_target(&self, hop: &Hop, tried: &[SocketAddr]) -> bool {
+        self.locator.has_other_target(hop, tried)
+    }
+
+    // Looking.
+
+    pub(crate) fn info(&self, conn: ConnId) -> Option<ConnectionInfo> {
+        let connection = self.connections.get(&conn)?;
+        let (lifetime, ends) = (&connection.lifetime, connection.ends.as_ref());
+        let hop = lifetime.role.hop();
+        Some(ConnectionInfo {
+            manager: lifetime.manager,
+            transport: lifetime.role.transport(),
+            local: ends.map(|ends| ends.local),
+            remote: connection.remote(),
+            incoming: hop.is_none(),
+            ready: lifetime.is_ready(),
+            users: connection.users,
+            queued: connection.queue.len(),
+            host: hop.map(|hop| hop.host().to_string()),
+            port: hop.and_then(Hop::port),
+            matched: ends.and_then(|ends| ends.matched.as_deref()).map(String::from),
+            certificate: ends.and_then(|ends| ends.certificate.as_deref()).cloned(),
+        })
+    }
+
+    /// Both ends of a connection that is ready: this one first.
+    pub(crate) fn ends(&self, conn: ConnId) -> Option<(SocketAddr, SocketAddr)> {
+        let connection = self
+            .connections
+            .get(&conn)
+            .filter(|connection| connection.lifetime.is_writable())?;
+        connection.ends.as_ref().map(|ends| (ends.local, ends.remote))
+    }
+
+    /// Where an outgoing connection goes.
+    pub(crate) fn hop(&self, conn: ConnId) -> Option<&Hop> {
+        self.connections.get(&conn)?.lifetime.role.hop()
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    pub(crate) fn listeners(&self) -> usize {
+        self.listeners.len()
+    }
+
+    /// Leases that are not void and have not been given back.
+    pub(crate) const fn leases(&self) -> usize {
+        self.leases
+    }
+
+    /// Bytes that wait to be sent, on all connections.
+    pub(crate) const fn queued_bytes(&self) -> usize {
+        self.queued
+    }
+
+    /// Questions to the domain name system that are under way.
+    pub(crate) fn queries(&self) -> usize {
+        self.locator.queries()
+    }
+
+    pub(crate) fn fingerprint(&self, now: Time) -> Fingerprint {
+        let pool_of = |connection: &Connection| {
+            let manager = self.managers.get(&connection.lifetime.manager)?;
+            Some(manager.pools.get(connection.lifetime.role.hop()?)?.fingerprint())
+        };
+        let connections = self.connections.values().map(|connection| {
+            let lifetime = connection.lifetime.fingerprint(now);
+            (
+                lifetime,
+                connection.users,
+                connection.queue.len(),
+                pool_of(connection),
+            )
+        });
+        Fingerprint {
+            connections: connections.collect(),
+            listeners: self.listeners.values().map(Listener::fingerprint).collect(),
+            queries: self.locator.queries(),
+        }
+    }
+
+    // The machines.
+
+    /// Goes on with the search for an address, where it is its turn.
+    pub(super) fn locate(&mut self, cx: &mut Cx<'_>, conn: ConnId) {
+        let Some(connection) = self.connections.get_mut(&conn) else {
+            return;
+        };
+        let Some((search, true)) = connection.lifetime.search() else {
+            return;
+        };
+        match search.next(cx, &mut self.locator, conn) {
+            Found::Target(address) => self.drive(cx, conn, Input::Target(address)),
+            Found::Exhausted(error) => self.drive(cx, conn, Input::Exhausted(error)),
+            Found::Wait => {}
+        }
+    }
+
+    /// One step of a connection's machine, and what follows from it.
+    pub(super) fn drive(&mut self, cx: &mut Cx<'_>, conn: ConnId, input: Input) {
+        let Some(connection) = self.connections.get_mut(&conn) else {
+            return;
+        };
+        let pending = !connection.queue.is_empty();
+        if let Some(outcome) = connection.lifetime.step(input, pending, cx) {
+            self.settle(cx, conn, outcome);
+        }
+    }
+
+    pub(super) fn settle(&mut self, cx: &mut Cx<'_>, conn: ConnId, outcome: Outcome) {
+        match outcome {
+            Outcome::Next { failed, error } => {
+                self.locator.address_failed(cx, failed);
+                let connection = self.connections.get_mut(&conn);
+                if let Some((search, _)) = connection.and_then(|connection| connection.lifetime.search()) {
+                    search.failed(error);
+                }
+                self.locate(cx, conn);
+            }
+            Outcome::Ready => self.ready(cx, conn),
+            Outcome::Lingers => self.in_pool(conn, |pool| pool.lingers(conn)),
+            Outcome::Reused => self.in_pool(conn, |pool| pool.reused(conn)),
+            Outcome::Leaves => self.in_pool(conn, |pool| pool.leaves(conn)),
+            Outcome::Gone(end) => self.gone(cx, conn, end),
+        }
+    }
+
+    fn ready(&mut self, cx: &mut Cx<'_>, conn: ConnId) {
+        let Some(connection) = self.connections.get(&conn) else {
+            return;
+        };
+        let Some(remote) = connection.remote() else { return };
+        let (lifetime, transport) = (&connection.lifetime, connection.lifetime.role.transport());
+        let (manager, incoming) = (lifetime.manager, lifetime.role.hop().is_none());
+        if !connection.reading {
+            cx.out.push(Action::Reading(conn, false));
+        }
+        if !incoming {
+            self.locator.address_works(remote);
+        }
+        cx.counters.connections_made += 1;
+        cx.out.event(Event::ConnectionAdded {
+            conn,
+            manager,
+            remote,
+            incoming,
+            transport,
+        });
+        self.up.push_back(Indication::Ready(conn));
+    }
+
+    fn in_pool(&mut self, conn: ConnId, change: impl FnOnce(&mut Pool)) {
+        let Some(connection) = self.connections.get(&conn) else {
+            return;
+        };
+        let Some(manager) = self.managers.get_mut(&connection.lifetime.manager) else {
+            return;
+        };
+        let Role::Shared(hop) = &connection.lifetime.role else {
+            return;
+        };
+        let Some(pool) = manager.pools.get_mut(hop) else {
+            return;
+        };
+        change(pool);
+        if pool.is_empty() {
+            manager.pools.remove(hop);
+        }
+    }
+
+    fn gone(&mut self, cx: &mut Cx<'_>, conn: ConnId, end: End) {
+        self.in_pool(conn, |pool| pool.leaves(conn));
+        let Some(connection) = self.connections.remove(&conn) else {
+            return;
+        };
+        self.leases -= connection.users;
+        self.queued -= connection.queue.len();
+        if let Some(paused) = &mut self.paused {
+            paused.remove(&conn);
+        }
+        let (manager, remote) = (connection.lifetime.manager, connection.remote());
+        match (end, remote) {
+            (End::Abandoned, _) => {}
+            (End::Failed(error), _) => {
+                cx.counters.connections_failed += 1;
+                self.up.push_back(Indication::Failed { conn, error });
+            }
+            (End::Refused(failure), Some(remote)) => {
+                cx.counters.connections_failed += 1;
+                cx.out.event(Event::IncomingTlsFailed {
+                    manager,
+                    remote,
+                    failure,
+                });
+            }
+            (End::Lost(reason), Some(remote)) => {
+                cx.counters.connections_closed += 1;
+                let taken = connection.queue.taken();
+                cx.out.event(Event::ConnectionRemoved {
+                    conn,
+                    manager,
+                    remote,
+                    reason: reason.clone(),
+                });
+                self.up.push_back(Indication::Lost { conn, reason, taken });
+            }
+            // Both have been connected, so their other end is known.
+            (End::Refused(_) | End::Lost(_), None) => {}
+        }
+    }
+}
+
+/// What a connection failure is to a request.
+impl From<ConnectionFailure> for OperationError {
+    fn from(failure: ConnectionFailure) -> Self {
+        Self::ConnectionFailure(failure)
+    }
+}

@@ -1,0 +1,254 @@
+//! What the embedder reports of connections, listeners and names.
+
+use alloc::string::ToString;
+use core::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::lifetime::{Input, Lifetime, Timer};
+use super::listener;
+use super::table::{Connection, Connections, Ends};
+use super::{Indication, SendError};
+use crate::action::{Action, CloseReason, Established, ListenError, TlsFailure, Transport};
+use crate::cx::Cx;
+use crate::ids::{ConnId, ListenerId, QueryId};
+use crate::locate::{Resolution, Told};
+use crate::wire::frame::Frame;
+
+impl Connections {
+    /// An outgoing connection is up, or the handshake of an incoming one is done.
+    pub(crate) fn handle_connected(&mut self, cx: &mut Cx<'_>, conn: ConnId, established: Established) {
+        let Some(connection) = self.connections.get_mut(&conn) else {
+            return;
+        };
+        if !connection.lifetime.is_open() || connection.lifetime.is_ready() {
+            return;
+        }
+        let Established { local, remote, peer } = established;
+        let result = match self.managers.get_mut(&connection.lifetime.manager) {
+            None => Ok(None),
+            Some(manager) => match (
+                connection.lifetime.role.transport(),
+                connection.lifetime.role.hop(),
+            ) {
+                (Transport::Tcp, _) => Ok(None),
+                (Transport::Tls, Some(hop)) => manager.verify_server(hop.host(), peer.as_deref()).map(Some),
+                (Transport::Tls, None) => manager.admit(peer.as_deref()),
+            },
+        };
+        let is_outgoing = connection.lifetime.role.hop().is_some();
+        let checked: Result<(), TlsFailure> = match result {
+            Ok(matched) => {
+                // The address that was connected to stays its name, whatever a translator on the way makes of it.
+                let remote = connection
+                    .lifetime
+                    .target()
+                    .filter(|_| is_outgoing)
+                    .unwrap_or(remote);
+                connection.ends = Some(Ends {
+                    local,
+                    remote,
+                    matched,
+                    certificate: peer,
+                });
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        };
+        self.drive(cx, conn, Input::Connected(checked));
+        if is_outgoing
+            && let Some(connection) = self.connections.get_mut(&conn)
+            && connection.lifetime.is_coming()
+        {
+            // The report was about an earlier attempt.
+            connection.ends = None;
+        }
+    }
+
+    /// A peer has connected to a listener.
+    pub(crate) fn handle_accepted(
+        &mut self,
+        cx: &mut Cx<'_>,
+        listener: ListenerId,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) -> ConnId {
+        let conn: ConnId = cx.ids.next();
+        let accepting = self.listeners.get(&listener);
+        let manager = accepting.and_then(|found| Some((found, self.managers.get(&found.manager)?)));
+        let is_full = self.connections.len() >= cx.config.limits.connections;
+        let Some((accepting, manager)) = manager.filter(|_| !is_full) else {
+            // C31, or the listener has been stopped in the meantime.
+            cx.counters.limit_refusals += u64::from(is_full);
+            cx.out.push(Action::Close(conn));
+            return conn;
+        };
+        let idle = manager.idle(true, cx.config);
+        let transport = accepting.transport;
+        let (lifetime, outcome) = Lifetime::incoming(conn, accepting.manager, listener, transport, idle, cx);
+        let ends = Ends {
+            local,
+            remote,
+            matched: None,
+            certificate: None,
+        };
+        self.connections
+            .insert(conn, Connection::new(lifetime, Some(ends), cx));
+        if let Some(outcome) = outcome {
+            self.settle(cx, conn, outcome);
+        }
+        conn
+    }
+
+    /// Bytes arrived.
+    pub(crate) fn handle_bytes(&mut self, cx: &mut Cx<'_>, conn: ConnId, bytes: &[u8]) {
+        let Some(connection) = self.connections.get_mut(&conn) else {
+            return;
+        };
+        if !connection.lifetime.is_readable() {
+            return;
+        }
+        cx.counters.bytes_received += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        connection.framer.push(bytes);
+        if let Some(paused) = &mut self.paused
+            && paused.insert(conn)
+            && connection.reading
+        {
+            cx.out.push(Action::Reading(conn, false));
+        }
+        while let Some(connection) = self.connections.get_mut(&conn)
+            && let Some(frame) = connection.framer.next()
+        {
+            match frame {
+                Frame::Message { bytes, .. } => {
+                    connection.lifetime.traffic(cx.now);
+                    self.up.push_back(Indication::Message { conn, bytes });
+                }
+                Frame::Crlf { .. } if connection.pinged => {
+                    connection.pinged = false;
+                    connection.framer.crlf_was_pong();
+                    self.up.push_back(Indication::Pong(conn));
+                }
+                // Half of a keep-alive, or a leftover before a message (C29).
+                Frame::Crlf { .. } => {}
+                Frame::Ping { .. } => match self.queue(cx, conn, Bytes::from_static(b"\r\n")) {
+                    Ok(_) => self.up.push_back(Indication::Ping(conn)),
+                    // The peer pings without reading the answers: it is gone now.
+                    Err(SendError::Gone | SendError::NotReady | SendError::Full) => {}
+                },
+                Frame::Error(error) => {
+                    let why = error.kind.to_string();
+                    self.up.push_back(Indication::BadFraming { conn, error });
+                    self.drive(cx, conn, Input::FramingLost(why));
+                }
+            }
+        }
+    }
+
+    /// The socket took so many of the bytes that wait.
+    pub(crate) fn handle_transmitted(&mut self, cx: &mut Cx<'_>, conn: ConnId, bytes: usize) {
+        let taken = self.took(conn, bytes);
+        cx.counters.bytes_sent += u64::try_from(taken).unwrap_or(u64::MAX);
+        if taken > 0
+            && self
+                .connections
+                .get(&conn)
+                .is_some_and(|connection| connection.queue.is_empty())
+        {
+            self.drive(cx, conn, Input::Drained);
+        }
+    }
+
+    /// A connection could not be made, or is gone.
+    pub(crate) fn handle_closed(&mut self, cx: &mut Cx<'_>, conn: ConnId, reason: CloseReason) {
+        self.drive(cx, conn, Input::Closed(reason));
+    }
+
+    /// A listener has its address, or cannot have it.
+    pub(crate) fn handle_listening(
+        &mut self,
+        cx: &mut Cx<'_>,
+        listener: ListenerId,
+        result: Result<SocketAddr, ListenError>,
+    ) {
+        self.drive_listener(cx, listener, listener::Input::Started(result));
+    }
+
+    /// A listener does not accept any more.
+    pub(crate) fn handle_listener_lost(&mut self, cx: &mut Cx<'_>, listener: ListenerId, error: ListenError) {
+        self.drive_listener(cx, listener, listener::Input::Lost(error));
+    }
+
+    /// The domain name system answered.
+    pub(crate) fn handle_resolved(&mut self, cx: &mut Cx<'_>, query: QueryId, resolution: Resolution) {
+        let told = self.locator.handle_resolved(cx, query, resolution);
+        self.tell(cx, told);
+    }
+
+    /// [`TimerKey::Resolve`](crate::timers::TimerKey::Resolve) fired.
+    pub(crate) fn handle_resolve_timer(&mut self, cx: &mut Cx<'_>, query: QueryId) {
+        let told = self.locator.handle_timer(cx, query);
+        self.tell(cx, told);
+    }
+
+    fn tell(&mut self, cx: &mut Cx<'_>, told: Option<Told>) {
+        let Some(Told {
+            question,
+            resolution,
+            waiters,
+            ..
+        }) = told
+        else {
+            return;
+        };
+        for conn in waiters {
+            let Some(connection) = self.connections.get_mut(&conn) else {
+                continue;
+            };
+            if let Some((search, _)) = connection.lifetime.search() {
+                search.learn(cx, &mut self.locator, &question, &resolution);
+            }
+            self.locate(cx, conn);
+        }
+    }
+
+    /// [`TimerKey::Connection`](crate::timers::TimerKey::Connection) fired.
+    pub(crate) fn handle_timer(&mut self, cx: &mut Cx<'_>, conn: ConnId, timer: Timer) {
+        self.drive(cx, conn, Input::Timer(timer));
+    }
+
+    // Reading.
+
+    /// Stops or resumes the input of one connection.
+    pub(crate) fn set_reading(&mut self, cx: &mut Cx<'_>, conn: ConnId, reading: bool) {
+        let Some(connection) = self.connections.get_mut(&conn) else {
+            return;
+        };
+        if connection.reading == reading {
+            return;
+        }
+        connection.reading = reading;
+        let is_paused = self.paused.as_ref().is_some_and(|paused| paused.contains(&conn));
+        if connection.lifetime.is_readable() && !is_paused {
+            cx.out.push(Action::Reading(conn, reading));
+        }
+    }
+
+    /// The application lags behind: each connection that brings something is not read from any further.
+    pub(crate) fn pause_all(&mut self) {
+        self.paused.get_or_insert_default();
+    }
+
+    /// The application has caught up.
+    pub(crate) fn resume_all(&mut self, cx: &mut Cx<'_>) {
+        for conn in self.paused.take().unwrap_or_default() {
+            if self
+                .connections
+                .get(&conn)
+                .is_some_and(|connection| connection.reading)
+            {
+                cx.out.push(Action::Reading(conn, true));
+            }
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! From a name to addresses, in the order in which they are to be tried: RFC 3263 without NAPTR, rule C25.
+//!
+//! - [`search`]: one walk over the addresses of one next hop, the machine to read first;
+//! - [`query`]: the questions to the domain name system, identical ones asked once;
+//! - [`cache`], [`dead`], [`srv`]: kept answers and their rotation, addresses that failed, the order of RFC 2782.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+
+use crate::action::{Answer, Question, ResolveError, Transport};
+use crate::cx::Cx;
+use crate::ids::{ConnId, QueryId};
+use crate::map::HashKey;
+use crate::time::Time;
+
+mod cache;
+mod dead;
+mod query;
+mod search;
+mod srv;
+
+pub(crate) use query::{Resolution, Told};
+pub(crate) use search::{Found, Search, SearchPrint};
+
+/// Where a request goes, before names become addresses: the key of a pool (C3), with the name that a certificate is
+/// checked against (C17).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Hop {
+    host: Box<str>,
+    port: Option<u16>,
+    transport: Transport,
+}
+
+impl Hop {
+    /// `host` is a name or an IP address, an IPv6 one with or without brackets. Without a port the service is looked
+    /// up first (RFC 3263 section 4.2).
+    pub(crate) fn new(host: &str, port: Option<u16>, transport: Transport) -> Self {
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .unwrap_or(host);
+        Self {
+            host: bare.to_ascii_lowercase().into_boxed_str(),
+            port,
+            transport,
+        }
+    }
+
+    /// The name as it was asked for, in lower case, without brackets.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(crate) const fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// The same host and port over another transport.
+    pub(crate) fn with_transport(&self, transport: Transport) -> Self {
+        Self { transport, ..self.clone() }
+    }
+
+    pub(crate) const fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    fn address(&self) -> Option<IpAddr> {
+        self.host.parse().ok()
+    }
+
+    fn port_or_default(&self) -> u16 {
+        self.port.unwrap_or_else(|| self.transport.default_port())
+    }
+
+    /// The name of the service's SRV records, where they are to be looked at: neither for an address nor beside a port.
+    fn service(&self) -> Option<Question> {
+        if self.port.is_some() || self.address().is_some() {
+            return None;
+        }
+        let prefix = match self.transport {
+            Transport::Tcp => "_sip._tcp.",
+            Transport::Tls => "_sips._tcp.",
+        };
+        Some(Question::Srv(String::from(prefix) + &self.host))
+    }
+}
+
+/// What all searches share.
+#[derive(Clone, Debug)]
+pub(crate) struct Locator {
+    cache: cache::Cache,
+    dead: dead::Dead,
+    queries: query::Queries,
+}
+
+impl Locator {
+    pub(crate) fn new(key: HashKey) -> Self {
+        Self {
+            cache: cache::Cache::new(key),
+            dead: dead::Dead::default(),
+            queries: query::Queries::new(key),
+        }
+    }
+
+    /// The answer, where it is known; otherwise the waiter is told when it comes.
+    fn ask(&mut self, cx: &mut Cx<'_>, question: &Question, waiter: ConnId) -> Option<Answer> {
+        let known = self.cache.fresh(cx.now, question).cloned();
+        if known.is_none() {
+            self.queries.ask(cx, question.clone(), waiter);
+        }
+        known
+    }
+
+    /// The resolver answered. Those who waited go on with [`Search::learn`]; the rest of many follow with
+    /// [`Self::handle_timer`].
+    pub(crate) fn handle_resolved(
+        &mut self,
+        cx: &mut Cx<'_>,
+        query: QueryId,
+        resolution: Resolution,
+    ) -> Option<Told> {
+        let told = self.queries.resolved(cx, query, resolution);
+        self.keep(cx, told)
+    }
+
+    /// The resolver took too long, or there are more who wait for its answer.
+    pub(crate) fn handle_timer(&mut self, cx: &mut Cx<'_>, query: QueryId) -> Option<Told> {
+        let told = self.queries.timer(cx, query);
+        self.keep(cx, told)
+    }
+
+    fn keep(&mut self, cx: &Cx<'_>, told: Option<Told>) -> Option<Told> {
+        let mut told = told?;
+        if !is_to_the_point(&told.question, &told.resolution) {
+            told.resolution = Err(ResolveError::ServerFailure);
+        }
+        if told.first
+            && let Ok(answer) = &told.resolution
+        {
+            self.cache
+                .store(cx.now, &told.question, answer, cx.config.limits.dns_cache);
+        }
+        Some(told)
+    }
+
+    /// The address did not work: it is tried last for a while.
+    pub(crate) fn address_failed(&mut self, cx: &Cx<'_>, address: SocketAddr) {
+        let until = cx.now + cx.config.dead_address_hold;
+        self.dead.mark(cx.now, address, until, cx.config.limits.dns_cache);
+    }
+
+    /// The address worked.
+    pub(crate) fn address_works(&mut self, address: SocketAddr) {
+        self.dead.clear(address);
+    }
+
+    /// Whether the hop is known to have an address that is not among `tried`.
+    pub(crate) fn has_other_target(&self, hop: &Hop, tried: &[SocketAddr]) -> bool {
+        let is_other = |address: IpAddr, port: u16| !tried.contains(&SocketAddr::new(address, port));
+        let has_other = |host: &str, port: u16| match host.parse() {
+            Ok(address) => is_other(address, port),
+            Err(_) => match self.cache.last(&Question::Addresses(host.to_string())) {
+                Some(Answer::Addresses { addresses, .. }) => {
+                    addresses.iter().any(|address| is_other(*address, port))
+                }
+                Some(Answer::Srv { .. }) | None => false,
+            },
+        };
+        match hop.service().and_then(|question| self.cache.last(&question)) {
+            Some(Answer::Srv { records, .. }) if !records.is_empty() => records
+                .iter()
+                .any(|record| has_other(&record.target, record.port)),
+            Some(Answer::Srv { .. } | Answer::Addresses { .. }) | None => {
+                has_other(hop.host(), hop.port_or_default())
+            }
+        }
+    }
+
+    /// How many questions are under way.
+    pub(crate) fn queries(&self) -> usize {
+        self.queries.len()
+    }
+
+    /// The state of one question in canonical form: is it answered, how many wait, how long until its timer.
+    pub(crate) fn fingerprint(&self, now: Time, query: QueryId) -> Option<(bool, usize, Duration)> {
+        self.queries.fingerprint(now, query)
+    }
+}
+
+/// Whether an answer is of the kind that was asked for: the embedder may mix them up.
+const fn is_to_the_point(question: &Question, resolution: &Resolution) -> bool {
+    match (question, resolution) {
+        (Question::Srv(_), Ok(Answer::Srv { .. }))
+        | (Question::Addresses(_), Ok(Answer::Addresses { .. }))
+        | (_, Err(_)) => true,
+        (Question::Srv(_), Ok(Answer::Addresses { .. }))
+        | (Question::Addresses(_), Ok(Answer::Srv { .. })) => false,
+    }
+}

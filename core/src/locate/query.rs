@@ -1,0 +1,158 @@
+//! One question to the domain name system, and all who wait for its answer.
+//!
+//! ```text
+//!           resolved, or resolve_timeout
+//!  Asked ────────────────────────────────► Telling ──► gone, when the last waiter is told
+//!                                           └──┘ a slice of the waiters at a time, resumed by a deadline of now
+//! ```
+//! Read RFC 3263 section 4 for what is asked, rule C25 for what is done with the answers.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::action::{Action, Answer, Question, ResolveError};
+use crate::cx::Cx;
+use crate::ids::{ConnId, QueryId};
+use crate::map::{HashKey, Map};
+use crate::time::Time;
+use crate::timers::{TimerId, TimerKey};
+
+/// How many waiters hear an answer in one go: a stack whose 100,000 endpoints wait for one server must not stall.
+const SLICE: usize = 256;
+
+/// What the resolver said.
+pub(crate) type Resolution = Result<Answer, ResolveError>;
+
+#[derive(Clone, Debug)]
+struct Query {
+    question: Question,
+    waiting: VecDeque<ConnId>,
+    state: State,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Asked { timeout: TimerId },
+    Telling { resolution: Resolution, resume: TimerId },
+}
+
+enum Input {
+    Resolved(Resolution),
+    Timer,
+}
+
+/// Some of those who waited, and what they hear.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) question: Question,
+    pub(crate) resolution: Resolution,
+    pub(crate) waiters: Vec<ConnId>,
+    /// Whether this is the first slice, when the answer is new.
+    pub(crate) first: bool,
+}
+
+impl Query {
+    /// The next slice of waiters; the caller drops the query once nobody is left.
+    fn step(&mut self, id: QueryId, input: Input, cx: &mut Cx<'_>) -> Option<Told> {
+        let (resolution, first) = match (&self.state, input) {
+            (State::Asked { timeout }, Input::Resolved(resolution)) => {
+                cx.timers.stop(*timeout);
+                (resolution, true)
+            }
+            (State::Asked { .. }, Input::Timer) => (Err(ResolveError::Timeout), true),
+            (State::Telling { resolution, .. }, Input::Timer) => (resolution.clone(), false),
+            // A second answer to one question says nothing.
+            (State::Telling { .. }, Input::Resolved(_)) => return None,
+        };
+        let count = self.waiting.len().min(SLICE);
+        let waiters = self.waiting.drain(..count).collect();
+        if !self.waiting.is_empty() {
+            let resume = cx.timers.set(cx.now, TimerKey::Resolve(id));
+            self.state = State::Telling {
+                resolution: resolution.clone(),
+                resume,
+            };
+        }
+        Some(Told {
+            question: self.question.clone(),
+            resolution,
+            waiters,
+            first,
+        })
+    }
+}
+
+/// The questions under way; identical ones are asked once.
+#[derive(Clone, Debug)]
+pub(super) struct Queries {
+    queries: Map<QueryId, Query>,
+    questions: Map<Question, QueryId>,
+}
+
+impl Queries {
+    pub(super) fn new(key: HashKey) -> Self {
+        Self {
+            queries: Map::new(key),
+            questions: Map::new(key),
+        }
+    }
+
+    /// Asks, or joins those who have asked the same.
+    pub(super) fn ask(&mut self, cx: &mut Cx<'_>, question: Question, waiter: ConnId) {
+        if let Some(query) = self
+            .questions
+            .get(&question)
+            .and_then(|id| self.queries.get_mut(id))
+        {
+            query.waiting.push_back(waiter);
+            return;
+        }
+        let id: QueryId = cx.ids.next();
+        let timeout = cx
+            .timers
+            .set(cx.now + cx.config.resolve_timeout, TimerKey::Resolve(id));
+        let waiting = VecDeque::from([waiter]);
+        self.questions.insert(question.clone(), id);
+        self.queries.insert(
+            id,
+            Query {
+                question: question.clone(),
+                waiting,
+                state: State::Asked { timeout },
+            },
+        );
+        cx.out.push(Action::Resolve { query: id, question });
+    }
+
+    pub(super) fn resolved(&mut self, cx: &mut Cx<'_>, id: QueryId, resolution: Resolution) -> Option<Told> {
+        self.step(cx, id, Input::Resolved(resolution))
+    }
+
+    pub(super) fn timer(&mut self, cx: &mut Cx<'_>, id: QueryId) -> Option<Told> {
+        self.step(cx, id, Input::Timer)
+    }
+
+    fn step(&mut self, cx: &mut Cx<'_>, id: QueryId, input: Input) -> Option<Told> {
+        let query = self.queries.get_mut(&id)?;
+        let told = query.step(id, input, cx);
+        if told.is_some() && query.waiting.is_empty() {
+            self.questions.remove(&query.question);
+            self.queries.remove(&id);
+        }
+        told
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.queries.len()
+    }
+
+    /// The state of one question in canonical form: is it answered, how many wait, how long until its timer.
+    pub(super) fn fingerprint(&self, now: Time, id: QueryId) -> Option<(bool, usize, Duration)> {
+        let query = self.queries.get(&id)?;
+        Some(match &query.state {
+            State::Asked { timeout } => (false, query.waiting.len(), timeout.at().since(now)),
+            State::Telling { resume, .. } => (true, query.waiting.len(), resume.at().since(now)),
+        })
+    }
+}
