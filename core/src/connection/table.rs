@@ -16,7 +16,6 @@ use super::pool::{Choice, Pool, PoolPrint};
 use super::queue::{SendQueue, Sent};
 use super::{ConnectionInfo, Indication, Lease, SendError};
 use crate::action::{Action, PeerCertificate, Transport};
-use crate::config::Config;
 use crate::cx::Cx;
 use crate::error::Misuse;
 use crate::event::{ConnectionFailure, Event, OperationError, RemovalReason};

@@ -1,0 +1,137 @@
+//! What can be set, with its defaults.
+
+use alloc::string::String;
+use core::time::Duration;
+
+use crate::wire::MessageLimits;
+
+/// The settings of a stack.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Bounds on everything that the network can make the stack hold.
+    pub limits: Limits,
+    /// RFC 3261 section 17.1.1.1: estimate of the round-trip time; 500 ms.
+    pub t1: Duration,
+    /// RFC 3261 section 17.1.2.2: longest retransmission interval; 4 s.
+    pub t2: Duration,
+    /// RFC 3261 section 17.1.2.2: longest life of a message in the network; 5 s.
+    pub t4: Duration,
+    /// How long a connection attempt to one address may take, TLS included; 10 s.
+    pub connect_timeout: Duration,
+    /// How long a name may take to resolve; 10 s.
+    pub resolve_timeout: Duration,
+    /// How long a released connection is kept (C8); 60 s.
+    pub linger: Duration,
+    /// How long an incoming connection may take to bring its first valid message (C12); 60 s.
+    pub unproven: Duration,
+    /// How long an incoming connection of a server manager may be without traffic (C10); 15 min, zero means never.
+    pub idle_incoming: Duration,
+    /// How long an outgoing connection of a server manager may be without traffic (C10); 15 min, zero means never.
+    pub idle_outgoing: Duration,
+    /// The size of a new pool (C4); 5.
+    pub pool_size: usize,
+    /// How long an address that failed is passed over while others remain (C25); 10 min.
+    pub dead_address_hold: Duration,
+    /// The longest Retry-After that is waited for (E12); 5 min.
+    pub retry_after_cap: Duration,
+    /// How long the application may take to answer a request that it holds back (M9); 32 s.
+    pub answer_timeout: Duration,
+    /// How long a session may take from INVITE to a final response, zero means for ever (S12); 3 min.
+    pub max_connect_duration: Duration,
+    /// The expiry asked for in REGISTER; 3600 s.
+    pub register_expires: Duration,
+    /// The first reconnect of a registered endpoint waits for a uniform share of this (R6); 2 s.
+    pub reconnect_jitter: Duration,
+    /// The least back-off between attempts to be registered again (R7); 1 s.
+    pub backoff_min: Duration,
+    /// The greatest (R7); 64 s.
+    pub backoff_max: Duration,
+    /// No refresh comes sooner than this after the last (R21); 5 s.
+    pub refresh_floor: Duration,
+    /// Product tokens of User-Agent and Server.
+    pub user_agent: String,
+    /// Whether a request has to name an endpoint; without it, the only peer-to-peer endpoint of a stack takes what no
+    /// other is found for (M7); true.
+    pub strict_dispatch: bool,
+    /// The name of this host in Via and Contact of server managers that listen; without it, the address is used.
+    pub local_host_name: Option<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            t1: Duration::from_millis(500),
+            t2: Duration::from_secs(4),
+            t4: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(10),
+            resolve_timeout: Duration::from_secs(10),
+            linger: Duration::from_secs(60),
+            unproven: Duration::from_secs(60),
+            idle_incoming: Duration::from_secs(15 * 60),
+            idle_outgoing: Duration::from_secs(15 * 60),
+            pool_size: 5,
+            dead_address_hold: Duration::from_secs(10 * 60),
+            retry_after_cap: Duration::from_secs(5 * 60),
+            answer_timeout: Duration::from_secs(32),
+            max_connect_duration: Duration::from_secs(3 * 60),
+            register_expires: Duration::from_secs(3600),
+            reconnect_jitter: Duration::from_secs(2),
+            backoff_min: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(64),
+            refresh_floor: Duration::from_secs(5),
+            user_agent: String::from(concat!("sansip/", env!("CARGO_PKG_VERSION"))),
+            strict_dispatch: true,
+            local_host_name: None,
+        }
+    }
+}
+
+/// Bounds (C31). Each says what happens when it is reached.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Of one message. A longer one is framing lost: the connection is closed.
+    pub message: MessageLimits,
+    /// Bytes that wait on one connection. A connection that would exceed it is closed (C30); 1 MiB.
+    pub send_queue: usize,
+    /// Open connections, incoming ones and our own. A further incoming one is closed at once, a further outgoing one
+    /// fails its request; 100,000.
+    pub connections: usize,
+    /// Transactions alive. A further incoming request is answered 503, an outgoing one fails; 100,000.
+    pub transactions: usize,
+    /// Sessions alive. A further INVITE is answered 503, a further command is misuse; 50,000.
+    pub sessions: usize,
+    /// Dialogs that the forks of one INVITE may make; further forks are acknowledged and ended; 16.
+    pub forks: usize,
+    /// Requests of the application under way in one stack. A further command is misuse; 100,000.
+    pub operations: usize,
+    /// Requests waiting in one session or for one connection. A further command is misuse; 1,000.
+    pub pending_per_session: usize,
+    /// Events that wait for the application. Above it the stack stops reading until half of them are taken; 10,000.
+    pub events: usize,
+    /// Endpoints. A further one is misuse; 2,000,000.
+    pub endpoints: usize,
+    /// Answers of the domain name system that are kept. The oldest goes first; 1,024.
+    pub dns_cache: usize,
+    /// Times that one request may be sent anew for challenges, 3xx and 423 together; 8.
+    pub attempts: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message: MessageLimits::default(),
+            send_queue: 1 << 20,
+            connections: 100_000,
+            transactions: 100_000,
+            sessions: 50_000,
+            forks: 16,
+            operations: 100_000,
+            pending_per_session: 1_000,
+            events: 10_000,
+            endpoints: 2_000_000,
+            dns_cache: 1_024,
+            attempts: 8,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What every machine is lent for one step.
+
+use alloc::collections::{BTreeMap, VecDeque};
+
+use crate::action::Action;
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::entropy::Entropy;
+use crate::event::{Completion, Event, OperationError};
+use crate::ids::{EndpointId, Ids, OperationId};
+use crate::time::{Time, UnixTime};
+use crate::timers::Timers;
+
+/// The leaf services. It lends nothing of another machine.
+pub(crate) struct Cx<'a> {
+    pub(crate) now: Time,
+    pub(crate) unix: UnixTime,
+    pub(crate) timers: &'a mut Timers,
+    pub(crate) ids: &'a mut Ids,
+    pub(crate) entropy: &'a mut Entropy,
+    pub(crate) out: &'a mut Outbox,
+    pub(crate) config: &'a Config,
+    pub(crate) counters: &'a mut Counters,
+}
+
+/// The one ordered queue of what the stack wants, and the operations whose completions are still to come.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outbox {
+    queue: VecDeque<Action>,
+    /// How many actions the embedder has taken.
+    taken: u64,
+    events: usize,
+    operations: BTreeMap<OperationId, EndpointId>,
+}
+
+impl Outbox {
+    pub(crate) fn push(&mut self, action: Action) {
+        if matches!(action, Action::Event(_)) {
+            self.events += 1;
+        }
+        self.queue.push_back(action);
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.push(Action::Event(event));
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Action> {
+        let action = self.queue.pop_front();
+        self.taken += u64::from(action.is_some());
+        if matches!(action, Some(Action::Event(_))) {
+            self.events -= 1;
+        }
+        if self.queue.is_empty() && self.queue.capacity() > 256 {
+            self.queue.shrink_to_fit();
+        }
+        action
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// The place of the action that is pushed next, in the order of all actions.
+    pub(crate) fn next_place(&self) -> u64 {
+        self.taken + u64::try_from(self.queue.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether the embedder has taken the action at this place: what it reports before cannot be about it.
+    pub(crate) const fn is_taken(&self, place: u64) -> bool {
+        place < self.taken
+    }
+
+    /// How many events wait for the application.
+    pub(crate) const fn events(&self) -> usize {
+        self.events
+    }
+
+    /// A new operation of this endpoint.
+    pub(crate) fn start(&mut self, ids: &mut Ids, endpoint: EndpointId) -> OperationId {
+        let operation = ids.next();
+        self.operations.insert(operation, endpoint);
+        operation
+    }
+
+    /// Completes an operation; a second completion of one operation does nothing (X3). It returns whose it was.
+    pub(crate) fn complete(
+        &mut self,
+        operation: OperationId,
+        result: Result<Completion, OperationError>,
+    ) -> Option<EndpointId> {
+        let endpoint = self.operations.remove(&operation)?;
+        self.event(Event::Completed { operation, result });
+        Some(endpoint)
+    }
+
+    /// How many operations of an endpoint are under way.
+    pub(crate) fn operations_of(&self, endpoint: EndpointId) -> usize {
+        self.operations.values().filter(|owner| **owner == endpoint).count()
+    }
+
+    /// How many operations are under way.
+    pub(crate) fn operations(&self) -> usize {
+        self.operations.len()
+    }
+}

@@ -1,0 +1,189 @@
+//! Dialogs (RFC 3261 section 12): what the two ends share, and how a request inside is addressed.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::error::ParseError;
+use crate::exchange::{ContactTemplate, Draft, Sequence};
+use crate::ids::SequenceId;
+use crate::wire::header::{Contact, RecordRoute};
+use crate::wire::uri::Uri;
+use crate::wire::{HeaderName, Message, Method};
+
+/// One dialog, early or confirmed. Addresses are kept as text, ready to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Dialog {
+    pub(crate) call_id: Box<str>,
+    pub(crate) local_tag: Box<str>,
+    /// Absent for a peer of RFC 2543 (section 12.1.1).
+    pub(crate) remote_tag: Option<Box<str>>,
+    /// The value of From in our requests, tag included.
+    local: Box<str>,
+    /// The value of To in our requests, tag included.
+    remote: Box<str>,
+    /// The route set, first hop first.
+    route: Vec<Box<str>>,
+    /// The remote target.
+    target: Box<str>,
+    /// Our CSeq counter.
+    pub(crate) sequence: SequenceId,
+    /// The highest CSeq of the peer.
+    remote_cseq: Option<u32>,
+}
+
+impl Dialog {
+    /// The dialog that a response with a To tag makes at the caller (section 12.1.2): the route set is the Record-Route
+    /// reversed, the target the Contact.
+    pub(crate) fn from_response(response: &Message, sequence: SequenceId) -> Result<Self, ParseError> {
+        let from = response.from_()?;
+        let to = response.to()?;
+        let mut route = record_route(response)?;
+        route.reverse();
+        let target = match contact(response)? {
+            Some(target) => target,
+            None => to.0.uri.to_string().into_boxed_str(),
+        };
+        Ok(Self {
+            call_id: response.call_id()?.into(),
+            local_tag: from.tag().unwrap_or_default().into(),
+            remote_tag: to.tag().map(Into::into),
+            local: text(response, HeaderName::From)?,
+            remote: text(response, HeaderName::To)?,
+            route,
+            target,
+            sequence,
+            remote_cseq: None,
+        })
+    }
+
+    /// The dialog that a request makes at the callee (section 12.1.1): the route set is the Record-Route as it is.
+    pub(crate) fn from_request(
+        request: &Message,
+        local_tag: &str,
+        sequence: SequenceId,
+    ) -> Result<Self, ParseError> {
+        let from = request.from_()?;
+        let Some(target) = contact(request)? else {
+            return Err(ParseError::header(HeaderName::Contact, "missing"));
+        };
+        let mut local = String::from(text(request, HeaderName::To)?);
+        local.push_str(";tag=");
+        local.push_str(local_tag);
+        Ok(Self {
+            call_id: request.call_id()?.into(),
+            local_tag: local_tag.into(),
+            remote_tag: from.tag().map(Into::into),
+            local: local.into(),
+            remote: text(request, HeaderName::From)?,
+            route: record_route(request)?,
+            target,
+            sequence,
+            remote_cseq: Some(request.cseq()?.number),
+        })
+    }
+
+    /// Whether a message with this tag of the peer belongs here.
+    pub(crate) fn is_with(&self, remote_tag: Option<&str>) -> bool {
+        self.remote_tag.as_deref() == remote_tag
+    }
+
+    /// Takes the CSeq of a request of the peer; `false` if it is lower than one seen before (section 12.2.2).
+    pub(crate) fn take_cseq(&mut self, number: u32) -> bool {
+        if self.remote_cseq.is_some_and(|highest| number < highest) {
+            return false;
+        }
+        self.remote_cseq = Some(number);
+        true
+    }
+
+    /// Takes the new target of a target refresh, where it has one (section 12.2).
+    pub(crate) fn refresh_target(&mut self, message: &Message) {
+        if let Ok(Some(target)) = contact(message) {
+            self.target = target;
+        }
+    }
+
+    /// The remote target.
+    pub(crate) fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The URI of the next hop: the first route, else the target.
+    pub(crate) fn next_hop(&self) -> &str {
+        match self.route.first() {
+            Some(first) => inside_brackets(first),
+            None => &self.target,
+        }
+    }
+
+    /// Whether the peer's proxies have put themselves into the route.
+    pub(crate) const fn is_routed(&self) -> bool {
+        !self.route.is_empty()
+    }
+
+    /// A request inside the dialog (section 12.2.1.1). A first route without `lr` is a strict router: it goes into the
+    /// Request-URI, and the target to the end of the route.
+    pub(crate) fn request(&self, method: Method, contact: Option<ContactTemplate>) -> Draft {
+        let (uri, route) = match self.route.split_first() {
+            Some((first, rest)) if !is_loose(first) => {
+                let mut route: Vec<Box<str>> = rest.to_vec();
+                route.push(alloc::format!("<{}>", self.target).into());
+                (without_headers(inside_brackets(first)), route)
+            }
+            Some(_) | None => (self.target.clone(), self.route.clone()),
+        };
+        Draft {
+            method,
+            uri,
+            route,
+            from: self.local.clone(),
+            to: self.remote.clone(),
+            call_id: self.call_id.clone(),
+            sequence: Sequence::Counter(self.sequence),
+            contact,
+            headers: Vec::new(),
+            extra: Vec::new(),
+            content: None,
+        }
+    }
+}
+
+/// A header field value as text.
+fn text(message: &Message, name: HeaderName) -> Result<Box<str>, ParseError> {
+    let raw = message.raw(name).ok_or_else(|| ParseError::header(name, "missing"))?;
+    core::str::from_utf8(raw).map(|text| text.trim().into()).map_err(|_| ParseError::header(name, "not UTF-8"))
+}
+
+fn record_route(message: &Message) -> Result<Vec<Box<str>>, ParseError> {
+    message
+        .list::<RecordRoute<'_>>()
+        .map(|route| route.map(|RecordRoute(address)| alloc::format!("<{}>{}", address.uri, address.params.as_str()).into()))
+        .collect()
+}
+
+fn contact(message: &Message) -> Result<Option<Box<str>>, ParseError> {
+    for contact in message.list::<Contact<'_>>() {
+        match contact? {
+            Contact::Star => return Err(ParseError::header(HeaderName::Contact, "* outside REGISTER")),
+            Contact::Address(address) => return Ok(Some(address.uri.to_string().into())),
+        }
+    }
+    Ok(None)
+}
+
+fn inside_brackets(value: &str) -> &str {
+    let inside = value.split_once('<').map_or(value, |(_, rest)| rest);
+    inside.split_once('>').map_or(inside, |(uri, _)| uri)
+}
+
+fn without_headers(uri: &str) -> Box<str> {
+    uri.split_once('?').map_or(uri, |(before, _)| before).into()
+}
+
+fn is_loose(route: &str) -> bool {
+    match Uri::parse(inside_brackets(route)) {
+        Ok(Uri::Sip(uri)) => uri.lr(),
+        Ok(Uri::Tel(_) | Uri::Other(_)) | Err(_) => false,
+    }
+}

@@ -1,0 +1,161 @@
+//! How endpoints are described when they are made.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::action::Transport;
+use crate::auth::AllowedProtocols;
+use crate::event::ExtraHeaders;
+use crate::exchange::NextHop;
+use crate::ids::ManagerId;
+use crate::security::Credentials;
+use crate::wire::Method;
+
+/// What both kinds of endpoint have (E6, E10, E11).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// The name shown to people, in From.
+    pub display_name: Option<String>,
+    /// Product tokens, put before the stack's own in User-Agent and Server.
+    pub user_agent: Option<String>,
+    /// Option tags that the application understands; a request that requires others is answered 420.
+    pub option_tags: Vec<String>,
+    /// The methods that the endpoint takes. ACK, BYE and CANCEL go with INVITE.
+    pub methods: Vec<Method>,
+    /// The content types that the endpoint takes (`text/plain`); a request with another is answered 415. Empty: any.
+    pub content_types: Vec<String>,
+    /// RFC 3840 feature parameters of Contact: name and, where it has one, value.
+    pub feature_parameters: Vec<(String, Option<String>)>,
+    /// Header fields in every request.
+    pub headers: ExtraHeaders,
+    /// Wait for the server's Retry-After and try once more (E12).
+    pub retry_after: bool,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self {
+            display_name: None,
+            user_agent: None,
+            option_tags: Vec::new(),
+            methods: alloc::vec![Method::Invite, Method::Message, Method::Info, Method::Options, Method::Notify],
+            content_types: Vec::new(),
+            feature_parameters: Vec::new(),
+            headers: Vec::new(),
+            retry_after: true,
+        }
+    }
+}
+
+/// A server by name or address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// A domain name or IP literal, without brackets.
+    pub host: String,
+    /// The port; `None` asks the domain name system (SRV) and falls back to the default one.
+    pub port: Option<u16>,
+}
+
+/// An endpoint that lives at a server (SipEndpoint).
+#[derive(Clone, Debug)]
+pub struct SipEndpointConfig {
+    /// The address of record, such as `sip:alice@example.com`.
+    pub uri: String,
+    /// The endpoint id, 1 to 16 token characters; made from the stack's entropy if absent (E3).
+    pub epid: Option<String>,
+    /// The instance id as a URN; derived from the epid if absent (E5).
+    pub instance: Option<String>,
+    /// The server; found through the domain of the URI if absent (R18).
+    pub server: Option<Server>,
+    /// The transport to it.
+    pub transport: Transport,
+    /// The connection manager; the stack's default client manager if absent (C2).
+    pub manager: Option<ManagerId>,
+    /// What the endpoint answers challenges with (A2).
+    pub credentials: Vec<Credentials>,
+    /// What it may answer them with (A3).
+    pub protocols: AllowedProtocols,
+    /// Refresh the registration before it expires, and make it anew when the connection drops (R4, R5).
+    pub auto_refresh: bool,
+    /// The expiry asked for; [`Config::register_expires`](crate::Config::register_expires) if absent.
+    pub expires: Option<Duration>,
+    /// How many 3xx a REGISTER follows (R9); 0 to 5.
+    pub redirects: u8,
+    /// The rest.
+    pub profile: Profile,
+}
+
+impl SipEndpointConfig {
+    /// An endpoint of this address of record with the defaults: TLS, no credentials, automatic refresh.
+    pub fn new(uri: impl Into<String>) -> Self {
+        Self {
+            uri: uri.into(),
+            epid: None,
+            instance: None,
+            server: None,
+            transport: Transport::Tls,
+            manager: None,
+            credentials: Vec::new(),
+            protocols: AllowedProtocols::all(),
+            auto_refresh: true,
+            expires: None,
+            redirects: 3,
+            profile: Profile::default(),
+        }
+    }
+}
+
+/// The outbound proxy of a peer-to-peer endpoint (P3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    /// A domain name or IP literal, without brackets.
+    pub host: String,
+    /// The port; `None` as in [`Server`].
+    pub port: Option<u16>,
+    /// The transport to it.
+    pub transport: Transport,
+}
+
+/// An endpoint without a server of its own (SipPeerToPeerEndpoint).
+#[derive(Clone, Debug)]
+pub struct PeerToPeerConfig {
+    /// Its URI, without a port (P8); the listening port is added.
+    pub uri: String,
+    /// As in [`SipEndpointConfig`].
+    pub epid: Option<String>,
+    /// A GRUU that the application has for it (E4).
+    pub gruu: Option<String>,
+    /// The connection manager; the stack's default server TCP manager if absent (C2). A client manager is misuse (C1).
+    pub manager: Option<ManagerId>,
+    /// Where requests outside sessions go (P3).
+    pub outbound_proxy: Option<Proxy>,
+    /// The transport where the target names none (P4).
+    pub default_transport: Transport,
+    /// The rest.
+    pub profile: Profile,
+}
+
+impl PeerToPeerConfig {
+    /// An endpoint of this URI with the defaults: TCP, no proxy.
+    pub fn new(uri: impl Into<String>) -> Self {
+        Self {
+            uri: uri.into(),
+            epid: None,
+            gruu: None,
+            manager: None,
+            outbound_proxy: None,
+            default_transport: Transport::Tcp,
+            profile: Profile::default(),
+        }
+    }
+}
+
+/// What a request may carry besides its method, target and body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SendOptions {
+    /// Header fields, checked before anything is sent (E11).
+    pub headers: ExtraHeaders,
+    /// Where to send it, for a peer-to-peer endpoint (P9).
+    pub next_hop: Option<NextHop>,
+}

@@ -1,0 +1,112 @@
+//! Which endpoint an incoming request is for (M5, M7).
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use crate::ids::EndpointId;
+use crate::map::{HashKey, Map};
+use crate::wire::Message;
+use crate::wire::uri::{Uri, canonical_key};
+
+use super::identity::Identity;
+
+/// The tables by which endpoints are found.
+#[derive(Clone, Debug)]
+pub(crate) struct Directory {
+    by_epid: Map<Box<str>, EndpointId>,
+    by_opaque: Map<Box<str>, EndpointId>,
+    by_gruu: Map<Box<str>, EndpointId>,
+    by_user: Map<Box<str>, Vec<(Box<str>, EndpointId)>>,
+    peers: BTreeSet<EndpointId>,
+}
+
+impl Directory {
+    pub(crate) fn new(key: HashKey) -> Self {
+        Self {
+            by_epid: Map::new(key),
+            by_opaque: Map::new(key),
+            by_gruu: Map::new(key),
+            by_user: Map::new(key),
+            peers: BTreeSet::new(),
+        }
+    }
+
+    /// Whether another endpoint has this URI and endpoint id (E1).
+    pub(crate) fn knows(&self, identity: &Identity) -> bool {
+        self.by_epid.contains_key(&*pair(identity))
+    }
+
+    /// Whether another endpoint has this GRUU (E4).
+    pub(crate) fn knows_gruu(&self, gruu: &str) -> bool {
+        self.by_gruu.contains_key(gruu)
+    }
+
+    pub(crate) fn insert(&mut self, id: EndpointId, identity: &Identity, peer: bool) {
+        self.by_epid.insert(pair(identity), id);
+        self.by_opaque.insert(identity.opaque.clone(), id);
+        let users = self.by_user.or_insert_with(identity.canonical.clone(), Vec::new);
+        users.push((identity.epid.clone(), id));
+        if peer {
+            self.peers.insert(id);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: EndpointId, identity: &Identity) {
+        self.by_epid.remove(&*pair(identity));
+        self.by_opaque.remove(&*identity.opaque);
+        self.peers.remove(&id);
+        if let Some(users) = self.by_user.get_mut(&*identity.canonical) {
+            users.retain(|(_, endpoint)| *endpoint != id);
+            if users.is_empty() {
+                self.by_user.remove(&*identity.canonical);
+            }
+        }
+    }
+
+    pub(crate) fn insert_gruu(&mut self, id: EndpointId, gruu: &str) {
+        self.by_gruu.insert(gruu.into(), id);
+    }
+
+    pub(crate) fn remove_gruu(&mut self, gruu: &str) {
+        self.by_gruu.remove(gruu);
+    }
+
+    /// The endpoint that a request outside dialogs is for: by what is unique in the Request-URI, by the Request-URI,
+    /// by To, each with the epid that To names; last, without strict dispatch, the only peer-to-peer endpoint.
+    pub(crate) fn find(&self, request: &Message, strict: bool) -> Option<EndpointId> {
+        let target = Uri::parse(request.request_uri()).ok();
+        let to = request.to().ok();
+        let epid = to.as_ref().and_then(|to| to.epid());
+        let sip = target.as_ref().and_then(Uri::as_sip);
+        sip.and_then(|uri| uri.params.get("ms-opaque"))
+            .and_then(|opaque| self.by_opaque.get(opaque).copied())
+            .or_else(|| self.by_gruu.get(request.request_uri()).copied())
+            .or_else(|| self.find_user(target.as_ref()?, epid.as_deref()))
+            .or_else(|| self.find_user(&to.as_ref()?.0.uri, epid.as_deref()))
+            .or_else(|| if strict { None } else { self.only_peer() })
+    }
+
+    /// Whether the user that a request names has an endpoint here.
+    pub(crate) fn has_user(&self, request: &Message) -> bool {
+        Uri::parse(request.request_uri()).is_ok_and(|target| self.find_user(&target, None).is_some())
+    }
+
+    fn find_user(&self, uri: &Uri<'_>, epid: Option<&str>) -> Option<EndpointId> {
+        let users = self.by_user.get(&*canonical_key(uri))?;
+        let named = users.iter().find(|(known, _)| epid.is_some_and(|epid| known.eq_ignore_ascii_case(epid)));
+        named.or_else(|| users.first()).map(|(_, id)| *id)
+    }
+
+    fn only_peer(&self) -> Option<EndpointId> {
+        let mut peers = self.peers.iter();
+        match (peers.next(), peers.next()) {
+            (Some(only), None) => Some(*only),
+            (_, _) => None,
+        }
+    }
+}
+
+fn pair(identity: &Identity) -> Box<str> {
+    alloc::format!("{};{}", identity.canonical, identity.epid.to_ascii_lowercase()).into()
+}

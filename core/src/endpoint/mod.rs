@@ -1,0 +1,798 @@
+//! Real-time endpoints (UCMA): identity, the way out, dispatch, page-mode messages, and the end.
+//!
+//! Both kinds are one [`Endpoint`]: what they share is written once (E6); what differs is in [`Kind`].
+
+mod config;
+mod directory;
+mod identity;
+mod register;
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use crate::action::Transport;
+use crate::connection::{Connections, Hop, Lease, ManagerKind};
+use crate::cx::Cx;
+use crate::error::Misuse;
+use crate::event::{
+    Completion, ConnectionFailure, Event, OperationError, PeerToPeerReason, PeerToPeerState, RegistrationState,
+};
+use crate::exchange::{ContactTemplate, Draft, Exchanges, Lower, NextHop, Owner, Policy, Request, Sequence, What};
+use crate::ids::{ConnId, EndpointId, ExchangeId, ManagerId, OperationId, SequenceId, SessionId};
+use crate::map::{HashKey, Map};
+use crate::registration::{Input, OnDrop, Registration};
+use crate::session::{Below, Cargo, Local};
+use crate::wire::uri::{SipUri, Uri};
+use crate::wire::{HeaderName, Message, Method, write};
+
+pub use config::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEndpointConfig};
+use directory::Directory;
+use identity::Identity;
+
+/// One endpoint.
+#[derive(Clone, Debug)]
+struct Endpoint {
+    identity: Identity,
+    profile: Box<Profile>,
+    manager: ManagerId,
+    kind: Kind,
+    sessions: BTreeSet<SessionId>,
+    outgoing: BTreeMap<OperationId, Outgoing>,
+    /// The terminate commands that wait for the end (E13); the endpoint is ending where there is one.
+    terminating: Vec<OperationId>,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Sip(Box<Sip>),
+    PeerToPeer(Box<PeerToPeer>),
+}
+
+/// What only a SipEndpoint has.
+#[derive(Clone, Debug)]
+struct Sip {
+    registration: Registration,
+    /// Where it was told to register, and where it is now (R9).
+    home: Hop,
+    server: Hop,
+    /// The cached connection to the server (C6).
+    flow: Option<Lease>,
+    /// The connection dropped while refresh was disabled: nothing is sent until it registers again (R5).
+    dropped: bool,
+    exchange: Option<ExchangeId>,
+    call_id: Box<str>,
+    tag: Box<str>,
+    sequence: SequenceId,
+    expires: u32,
+    redirects: u8,
+    gruu: Option<Box<str>>,
+    service_route: Vec<Box<str>>,
+}
+
+/// What only a peer-to-peer endpoint has.
+#[derive(Clone, Debug)]
+struct PeerToPeer {
+    proxy: Option<Hop>,
+    default_transport: Transport,
+    gruu: Option<Box<str>>,
+    state: PeerToPeerState,
+}
+
+/// A request outside a session, under way.
+#[derive(Clone, Debug)]
+struct Outgoing {
+    exchange: ExchangeId,
+    target: Box<str>,
+    next_hop: Option<NextHop>,
+}
+
+/// All endpoints of a stack.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoints {
+    table: Map<EndpointId, Endpoint>,
+    directory: Directory,
+    by_flow: BTreeSet<(ConnId, EndpointId)>,
+    by_manager: BTreeSet<(ManagerId, EndpointId)>,
+    ending: BTreeSet<EndpointId>,
+    default: Option<EndpointId>,
+}
+
+impl Endpoints {
+    pub(crate) fn new(key: HashKey) -> Self {
+        Self {
+            table: Map::new(key),
+            directory: Directory::new(key),
+            by_flow: BTreeSet::new(),
+            by_manager: BTreeSet::new(),
+            ending: BTreeSet::new(),
+            default: None,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(crate) fn contains(&self, id: EndpointId) -> bool {
+        self.table.contains_key(&id)
+    }
+
+    /// All endpoints, oldest first.
+    pub(crate) fn all(&self) -> Vec<EndpointId> {
+        let mut all: Vec<EndpointId> = self.by_manager.iter().map(|(_, id)| *id).collect();
+        all.sort_unstable();
+        all
+    }
+
+    pub(crate) fn set_default(&mut self, id: Option<EndpointId>) {
+        self.default = id;
+    }
+
+    pub(crate) fn add_sip(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        exchanges: &mut Exchanges,
+        config: SipEndpointConfig,
+        default_manager: ManagerId,
+    ) -> Result<EndpointId, Misuse> {
+        if config.redirects > 5 {
+            return Err(Misuse::argument("redirects", "0 to 5"));
+        }
+        let manager = config.manager.unwrap_or(default_manager);
+        let identity = Identity::new(cx.entropy, &config.uri, config.epid.as_deref(), config.instance.as_deref())?;
+        self.check(cx, low.connections, &identity, manager, &config.profile)?;
+        let (host, port) = match config.server {
+            Some(server) => (server.host, server.port),
+            None => (identity.domain.to_string(), None),
+        };
+        let home = Hop::new(&host, port, config.transport);
+        let id: EndpointId = cx.ids.next();
+        let expires = config.expires.unwrap_or(cx.config.register_expires).as_secs();
+        low.auth.insert(id, config.credentials, config.protocols);
+        let kind = Kind::Sip(Box::new(Sip {
+            registration: Registration::new(id, config.auto_refresh),
+            server: home.clone(),
+            home,
+            flow: None,
+            dropped: false,
+            exchange: None,
+            call_id: cx.entropy.hex(32).into(),
+            tag: cx.entropy.hex(16).into(),
+            sequence: exchanges.new_sequence(cx, 1),
+            expires: u32::try_from(expires).unwrap_or(u32::MAX).max(1),
+            redirects: config.redirects,
+            gruu: None,
+            service_route: Vec::new(),
+        }));
+        self.insert(id, identity, manager, config.profile, kind);
+        Ok(id)
+    }
+
+    pub(crate) fn add_peer_to_peer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        connections: &Connections,
+        config: PeerToPeerConfig,
+        default_manager: ManagerId,
+    ) -> Result<EndpointId, Misuse> {
+        let manager = config.manager.unwrap_or(default_manager);
+        if connections.manager_kind(manager) == Some(ManagerKind::Client) {
+            return Err(Misuse::Kind("a peer-to-peer endpoint needs a server connection manager (C1)"));
+        }
+        let identity = Identity::new(cx.entropy, &config.uri, config.epid.as_deref(), None)?;
+        if Uri::parse(&config.uri).is_ok_and(|uri| uri.as_sip().is_some_and(|uri| uri.port.is_some())) {
+            return Err(Misuse::argument("uri", "a peer-to-peer endpoint's URI has no port (P8)"));
+        }
+        self.check(cx, connections, &identity, manager, &config.profile)?;
+        if let Some(gruu) = &config.gruu {
+            Uri::parse(gruu).map_err(|error| Misuse::argument("gruu", error.to_string()))?;
+            if self.directory.knows_gruu(gruu) {
+                return Err(Misuse::Duplicate("GRUU"));
+            }
+        }
+        let id: EndpointId = cx.ids.next();
+        let listens = connections.is_listening(manager);
+        let gruu: Option<Box<str>> = config.gruu.map(String::into_boxed_str);
+        if let Some(gruu) = &gruu {
+            self.directory.insert_gruu(id, gruu);
+        }
+        let kind = Kind::PeerToPeer(Box::new(PeerToPeer {
+            proxy: config.outbound_proxy.map(|proxy| Hop::new(&proxy.host, proxy.port, proxy.transport)),
+            default_transport: config.default_transport,
+            gruu,
+            state: if listens { PeerToPeerState::Connected } else { PeerToPeerState::Disconnected },
+        }));
+        self.insert(id, identity, manager, config.profile, kind);
+        Ok(id)
+    }
+
+    fn check(
+        &self,
+        cx: &Cx<'_>,
+        connections: &Connections,
+        identity: &Identity,
+        manager: ManagerId,
+        profile: &Profile,
+    ) -> Result<(), Misuse> {
+        if connections.manager_kind(manager).is_none() {
+            return Err(Misuse::Unknown("manager"));
+        }
+        if self.table.len() >= cx.config.limits.endpoints {
+            return Err(Misuse::Limit("endpoints"));
+        }
+        if self.directory.knows(identity) {
+            return Err(Misuse::Duplicate("URI and endpoint id"));
+        }
+        check_profile(profile)
+    }
+
+    fn insert(&mut self, id: EndpointId, identity: Identity, manager: ManagerId, profile: Profile, kind: Kind) {
+        self.directory.insert(id, &identity, matches!(kind, Kind::PeerToPeer(_)));
+        self.by_manager.insert((manager, id));
+        let endpoint = Endpoint {
+            identity,
+            profile: Box::new(profile),
+            manager,
+            kind,
+            sessions: BTreeSet::new(),
+            outgoing: BTreeMap::new(),
+            terminating: Vec::new(),
+        };
+        self.table.insert(id, endpoint);
+    }
+
+    // What others need to know of an endpoint.
+
+    /// How the endpoint appears in its requests.
+    pub(crate) fn local(&self, id: EndpointId, config: &crate::Config) -> Option<Local> {
+        self.table.get(&id).map(|endpoint| endpoint.local(id, config))
+    }
+
+    pub(crate) fn profile(&self, id: EndpointId) -> Option<&Profile> {
+        self.table.get(&id).map(|endpoint| &*endpoint.profile)
+    }
+
+    pub(crate) fn registration_state(&self, id: EndpointId) -> Option<RegistrationState> {
+        self.sip(id).map(|sip| sip.registration.state())
+    }
+
+    pub(crate) fn peer_to_peer_state(&self, id: EndpointId) -> Option<PeerToPeerState> {
+        match &self.table.get(&id)?.kind {
+            Kind::PeerToPeer(peer) => Some(peer.state),
+            Kind::Sip(_) => None,
+        }
+    }
+
+    pub(crate) fn identity(&self, id: EndpointId) -> Option<(&str, &str, &str)> {
+        let identity = &self.table.get(&id)?.identity;
+        Some((&identity.uri, &identity.epid, &identity.instance))
+    }
+
+    /// The GRUU; of a SipEndpoint only while it is registered (E4).
+    pub(crate) fn gruu(&self, id: EndpointId) -> Option<&str> {
+        self.table.get(&id)?.gruu()
+    }
+
+    /// The URI of this device: the GRUU where there is one, else the Contact of the listening address.
+    pub(crate) fn endpoint_uri(&self, id: EndpointId, connections: &Connections) -> Option<String> {
+        let endpoint = self.table.get(&id)?;
+        if let Some(gruu) = endpoint.gruu() {
+            return Some(gruu.into());
+        }
+        let (_, address, transport) = connections.listening_addresses(endpoint.manager).next()?;
+        let mut uri = String::from("sip:");
+        if let Some(user) = &endpoint.identity.user {
+            uri.push_str(user);
+            uri.push('@');
+        }
+        uri.push_str(&alloc::format!("{address};transport={transport};ms-opaque={}", endpoint.identity.opaque));
+        Some(uri)
+    }
+
+    pub(crate) fn server(&self, id: EndpointId) -> Option<(&str, Option<u16>, Transport)> {
+        self.sip(id).map(|sip| (sip.server.host(), sip.server.port(), sip.server.transport()))
+    }
+
+    /// The header fields of the stack in the answer to a request of the application's.
+    pub(crate) fn reply_headers(&self, id: EndpointId, config: &crate::Config) -> Vec<(HeaderName, Box<str>)> {
+        self.table.get(&id).map(|endpoint| endpoint.headers(config)).unwrap_or_default()
+    }
+
+    /// The endpoint that a request outside dialogs is for (M5).
+    pub(crate) fn find(&self, request: &Message, strict: bool) -> Option<EndpointId> {
+        let default = || self.default.filter(|id| self.table.get(id).is_some_and(|e| e.terminating.is_empty()));
+        self.directory.find(request, strict).or_else(default)
+    }
+
+    /// Whether the user that a request names is one of ours, whatever else keeps us from taking it.
+    pub(crate) fn has_user(&self, request: &Message) -> bool {
+        self.directory.has_user(request)
+    }
+
+    pub(crate) fn is_terminating(&self, id: EndpointId) -> bool {
+        self.table.get(&id).is_some_and(|endpoint| !endpoint.terminating.is_empty())
+    }
+
+    /// Commands other than terminate are for endpoints that are not ending.
+    pub(crate) fn may_command(&self, id: EndpointId, operation: &'static str) -> Result<(), Misuse> {
+        match self.table.get(&id) {
+            None => Err(Misuse::Unknown("endpoint")),
+            Some(endpoint) if endpoint.terminating.is_empty() => Ok(()),
+            Some(_) => Err(Misuse::State { operation, state: "terminating" }),
+        }
+    }
+
+    /// A next hop of its own is for the messages of peer-to-peer endpoints (P9).
+    pub(crate) fn may_name_next_hop(&self, id: EndpointId) -> Result<(), Misuse> {
+        match self.table.get(&id).map(|endpoint| &endpoint.kind) {
+            None => Err(Misuse::Unknown("endpoint")),
+            Some(Kind::PeerToPeer(_)) => Ok(()),
+            Some(Kind::Sip(_)) => Err(Misuse::Kind("the messages of a SipEndpoint all go to its server (P9)")),
+        }
+    }
+
+    pub(crate) fn add_session(&mut self, id: EndpointId, session: SessionId) {
+        if let Some(endpoint) = self.table.get_mut(&id) {
+            endpoint.sessions.insert(session);
+        }
+    }
+
+    pub(crate) fn remove_session(&mut self, id: EndpointId, session: SessionId) {
+        if let Some(endpoint) = self.table.get_mut(&id) {
+            endpoint.sessions.remove(&session);
+        }
+    }
+
+    pub(crate) fn sessions(&self, id: EndpointId) -> Vec<SessionId> {
+        self.table.get(&id).map(|endpoint| endpoint.sessions.iter().copied().collect()).unwrap_or_default()
+    }
+
+    // Page mode.
+
+    /// Sends a request outside sessions (M1).
+    pub(crate) fn send_message(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: EndpointId,
+        operation: OperationId,
+        target: &str,
+        method: Method,
+        cargo: Cargo,
+        next_hop: Option<NextHop>,
+    ) {
+        let Some(endpoint) = self.table.get_mut(&id) else { return };
+        let local = endpoint.local(id, cx.config);
+        let tag = cx.entropy.hex(16);
+        let describes = method == Method::Options;
+        let draft = Draft {
+            uri: target.into(),
+            route: local.route.clone(),
+            from: local.from(&tag),
+            to: alloc::format!("<{target}>").into(),
+            call_id: cx.entropy.hex(32).into(),
+            sequence: Sequence::Fixed(1),
+            // A MESSAGE carries no Contact (RFC 3428 section 4).
+            contact: describes.then(|| local.contact.clone()),
+            headers: local.request_headers(&method),
+            extra: local.extra.into_iter().chain(cargo.extra).collect(),
+            content: cargo.content,
+            method,
+        };
+        let policy = Policy { repeatable: describes, ..local.policy };
+        let request = Request { draft, lease: None, owner: Owner::Message(id, operation), policy };
+        let exchange = below.exchanges.start(cx, below.low, request, below.up);
+        endpoint.outgoing.insert(operation, Outgoing { exchange, target: target.into(), next_hop });
+    }
+
+    /// What the exchange of a page-mode request reports.
+    pub(crate) fn handle_message_exchange(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: EndpointId,
+        operation: OperationId,
+        what: What,
+    ) {
+        let result = match what {
+            What::Outcome(outcome) => outcome.result.map(Completion::Response),
+            What::Taken => Ok(Completion::Done),
+            What::Provisional(_) | What::Further(_) | What::NeedConnection(_) | What::Redirected(_) => return,
+        };
+        if let Some(endpoint) = self.table.get_mut(&id) {
+            endpoint.outgoing.remove(&operation);
+        }
+        cx.out.complete(operation, result);
+    }
+
+    // The way out.
+
+    /// A connection for a request outside sessions.
+    pub(crate) fn lease_for_message(
+        &mut self,
+        cx: &mut Cx<'_>,
+        connections: &mut Connections,
+        id: EndpointId,
+        operation: OperationId,
+        avoid: &[SocketAddr],
+    ) -> Result<Lease, OperationError> {
+        let endpoint = self.table.get(&id).ok_or_else(not_connected)?;
+        let outgoing = endpoint.outgoing.get(&operation).ok_or_else(not_connected)?;
+        let (target, next_hop) = (outgoing.target.clone(), outgoing.next_hop.clone());
+        self.lease(cx, connections, id, &target, false, next_hop.as_ref(), avoid)
+    }
+
+    /// A connection toward `target`: for a SipEndpoint the one to its server, whatever the target is (R22); for a
+    /// peer-to-peer endpoint one from the pool of the next hop (C7, P2 to P5, P9).
+    pub(crate) fn lease(
+        &mut self,
+        cx: &mut Cx<'_>,
+        connections: &mut Connections,
+        id: EndpointId,
+        target: &str,
+        in_dialog: bool,
+        next_hop: Option<&NextHop>,
+        avoid: &[SocketAddr],
+    ) -> Result<Lease, OperationError> {
+        let Some(endpoint) = self.table.get_mut(&id) else { return Err(not_connected()) };
+        let manager = endpoint.manager;
+        match &mut endpoint.kind {
+            Kind::PeerToPeer(peer) => {
+                let hop = peer.hop(target, in_dialog, next_hop)?;
+                connections.acquire(cx, manager, &hop, avoid).map_err(OperationError::ConnectionFailure)
+            }
+            Kind::Sip(sip) => {
+                if sip.dropped {
+                    return Err(not_connected());
+                }
+                if avoid.is_empty()
+                    && let Some(flow) = &sip.flow
+                    && let Some(lease) = connections.share(cx, flow.conn())
+                {
+                    return Ok(lease);
+                }
+                if let Some(old) = sip.flow.take() {
+                    self.by_flow.remove(&(old.conn(), id));
+                    connections.release(cx, old);
+                }
+                let flow = connections
+                    .acquire(cx, manager, &sip.server, avoid)
+                    .map_err(OperationError::ConnectionFailure)?;
+                let lease = connections.share(cx, flow.conn()).ok_or_else(not_connected)?;
+                self.by_flow.insert((flow.conn(), id));
+                sip.flow = Some(flow);
+                Ok(lease)
+            }
+        }
+    }
+
+    /// A connection is gone, or could not be made: what it means for each endpoint that had it (R5, R6).
+    pub(crate) fn handle_lost(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        conn: ConnId,
+        error: &OperationError,
+    ) {
+        let users: Vec<EndpointId> =
+            self.by_flow.range((conn, EndpointId::FIRST)..=(conn, EndpointId::LAST)).map(|(_, id)| *id).collect();
+        for id in users {
+            self.by_flow.remove(&(conn, id));
+            let Some(endpoint) = self.table.get_mut(&id) else { continue };
+            let Kind::Sip(sip) = &mut endpoint.kind else { continue };
+            if let Some(flow) = sip.flow.take() {
+                below.low.connections.release(cx, flow);
+            }
+            let registered = sip.registration.state() == RegistrationState::Registered;
+            let on_drop = if below.low.connections.is_listening(endpoint.manager) {
+                OnDrop::Keep
+            } else if sip.registration.refreshes() {
+                OnDrop::Reconnect(error.clone())
+            } else {
+                sip.dropped = registered;
+                OnDrop::GiveUp
+            };
+            if registered && endpoint.terminating.is_empty() {
+                self.register_step(cx, below, id, Input::Dropped(on_drop));
+            }
+        }
+    }
+
+    /// The listening of a manager has changed: the states of its peer-to-peer endpoints follow (P1).
+    pub(crate) fn handle_listening(
+        &mut self,
+        cx: &mut Cx<'_>,
+        manager: ManagerId,
+        new: PeerToPeerState,
+        reason: PeerToPeerReason,
+    ) {
+        let range = (manager, EndpointId::FIRST)..=(manager, EndpointId::LAST);
+        let ids: Vec<EndpointId> = self.by_manager.range(range).map(|(_, id)| *id).collect();
+        for id in ids {
+            self.set_peer_state(cx, id, new, reason);
+        }
+    }
+
+    /// A manager has lost its last listening address, or never got one (P1).
+    pub(crate) fn handle_not_listening(&mut self, cx: &mut Cx<'_>, manager: ManagerId) {
+        let range = (manager, EndpointId::FIRST)..=(manager, EndpointId::LAST);
+        let ids: Vec<EndpointId> = self.by_manager.range(range).map(|(_, id)| *id).collect();
+        for id in ids {
+            let reason = match self.peer_to_peer_state(id) {
+                Some(PeerToPeerState::Connecting) => PeerToPeerReason::UnableToListen,
+                Some(PeerToPeerState::Connected) => PeerToPeerReason::NoListeningAddresses,
+                Some(PeerToPeerState::Disconnected | PeerToPeerState::Disconnecting) | None => continue,
+            };
+            self.set_peer_state(cx, id, PeerToPeerState::Disconnected, reason);
+        }
+    }
+
+    fn set_peer_state(&mut self, cx: &mut Cx<'_>, id: EndpointId, new: PeerToPeerState, reason: PeerToPeerReason) {
+        let Some(endpoint) = self.table.get_mut(&id) else { return };
+        let Kind::PeerToPeer(peer) = &mut endpoint.kind else { return };
+        let old = core::mem::replace(&mut peer.state, new);
+        if old != new {
+            cx.out.event(Event::PeerToPeer { endpoint: id, old, new, reason });
+        }
+    }
+
+    // The end.
+
+    /// Begins the end of an endpoint (E13); its sessions are ended by the caller. No request finds it any more.
+    pub(crate) fn terminate(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: EndpointId,
+        operation: OperationId,
+    ) {
+        let Some(endpoint) = self.table.get_mut(&id) else {
+            cx.out.complete(operation, Ok(Completion::Done));
+            return;
+        };
+        endpoint.terminating.push(operation);
+        if endpoint.terminating.len() > 1 {
+            return;
+        }
+        self.ending.insert(id);
+        if let Some(gruu) = endpoint.gruu().map(String::from) {
+            self.directory.remove_gruu(&gruu);
+        }
+        self.directory.remove(id, &endpoint.identity);
+        match &endpoint.kind {
+            Kind::Sip(sip) if sip.registration.is_bound() => {
+                // Its completion is nobody's: the terminate command waits for the state.
+                let unregister = cx.ids.next();
+                self.register_step(cx, below, id, Input::Unregister(unregister));
+            }
+            Kind::Sip(_) => {}
+            Kind::PeerToPeer(_) => {
+                let reason = PeerToPeerReason::TerminatedLocally;
+                self.set_peer_state(cx, id, PeerToPeerState::Disconnected, reason);
+            }
+        }
+    }
+
+    /// Ends those endpoints that wait for nothing any more: sessions, binding, operations.
+    pub(crate) fn settle(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, incoming: &dyn Fn(EndpointId) -> usize) {
+        let ready: Vec<EndpointId> = self.ending.iter().copied().filter(|id| self.is_settled(cx, *id, incoming)).collect();
+        for id in ready {
+            self.ending.remove(&id);
+            let Some(mut endpoint) = self.table.remove(&id) else { continue };
+            self.by_manager.remove(&(endpoint.manager, id));
+            if let Kind::Sip(sip) = &mut endpoint.kind {
+                sip.registration.stop(cx);
+                below.low.auth.remove(id);
+                below.exchanges.drop_sequence(sip.sequence);
+                if let Some(flow) = sip.flow.take() {
+                    self.by_flow.remove(&(flow.conn(), id));
+                    below.low.connections.release(cx, flow);
+                }
+            }
+            if self.default == Some(id) {
+                self.default = None;
+            }
+            cx.out.event(Event::EndpointTerminated { endpoint: id });
+            for operation in endpoint.terminating {
+                cx.out.complete(operation, Ok(Completion::Done));
+            }
+        }
+    }
+
+    fn is_settled(&self, cx: &Cx<'_>, id: EndpointId, incoming: &dyn Fn(EndpointId) -> usize) -> bool {
+        let Some(endpoint) = self.table.get(&id) else { return true };
+        let unbound = match &endpoint.kind {
+            Kind::Sip(sip) => !sip.registration.is_bound(),
+            Kind::PeerToPeer(_) => true,
+        };
+        unbound
+            && endpoint.sessions.is_empty()
+            && endpoint.outgoing.is_empty()
+            && incoming(id) == 0
+            && cx.out.operations_of(id) == endpoint.terminating.len()
+    }
+
+    fn sip(&self, id: EndpointId) -> Option<&Sip> {
+        match &self.table.get(&id)?.kind {
+            Kind::Sip(sip) => Some(sip),
+            Kind::PeerToPeer(_) => None,
+        }
+    }
+
+    fn sip_mut(&mut self, id: EndpointId) -> Option<&mut Sip> {
+        match &mut self.table.get_mut(&id)?.kind {
+            Kind::Sip(sip) => Some(sip),
+            Kind::PeerToPeer(_) => None,
+        }
+    }
+}
+
+impl Endpoint {
+    fn gruu(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Sip(sip) => sip.gruu.as_deref(),
+            Kind::PeerToPeer(peer) => peer.gruu.as_deref(),
+        }
+    }
+
+    fn local(&self, id: EndpointId, config: &crate::Config) -> Local {
+        let (route, via_proxy, identity) = match &self.kind {
+            Kind::Sip(sip) => (sip.service_route.clone(), false, Some(id)),
+            Kind::PeerToPeer(peer) => (Vec::new(), peer.proxy.is_some(), None),
+        };
+        Local {
+            endpoint: id,
+            address: self.address(),
+            parameters: alloc::format!(";epid={}", self.identity.epid).into(),
+            contact: self.contact(),
+            policy: Policy { retry_after: self.profile.retry_after, repeatable: false, redirects: 0, identity },
+            via_proxy,
+            route,
+            headers: self.headers(config),
+            extra: self.profile.headers.clone(),
+        }
+    }
+
+    /// The address of From: display name and URI.
+    fn address(&self) -> Box<str> {
+        let mut text = String::new();
+        if let Some(display) = &self.profile.display_name {
+            text.push_str(&write::quoted(display));
+            text.push(' ');
+        }
+        text.push('<');
+        text.push_str(&self.identity.uri);
+        text.push('>');
+        text.into()
+    }
+
+    fn contact(&self) -> ContactTemplate {
+        ContactTemplate {
+            user: self.identity.user.clone(),
+            uri_parameters: alloc::format!(";ms-opaque={}", self.identity.opaque).into(),
+            parameters: self.feature_parameters().into(),
+            gruu: self.gruu().map(Into::into),
+        }
+    }
+
+    fn feature_parameters(&self) -> String {
+        let mut text = String::new();
+        for (name, value) in &self.profile.feature_parameters {
+            text.push(';');
+            text.push_str(name);
+            if let Some(value) = value {
+                text.push('=');
+                text.push_str(&write::quoted(value));
+            }
+        }
+        text
+    }
+
+    /// Allow, Supported and User-Agent.
+    fn headers(&self, config: &crate::Config) -> Vec<(HeaderName, Box<str>)> {
+        let mut headers = Vec::with_capacity(3);
+        headers.push((HeaderName::Allow, allow(&self.profile).into()));
+        let tags: Vec<&str> =
+            self.profile.option_tags.iter().map(String::as_str).chain(OPTION_TAGS).collect();
+        if !tags.is_empty() {
+            headers.push((HeaderName::Supported, tags.join(", ").into()));
+        }
+        let agent = match &self.profile.user_agent {
+            Some(agent) => alloc::format!("{agent} {}", config.user_agent),
+            None => config.user_agent.clone(),
+        };
+        headers.push((HeaderName::UserAgent, agent.into()));
+        headers
+    }
+}
+
+/// The option tags that the stack itself understands.
+pub(crate) const OPTION_TAGS: [&str; 1] = ["gruu"];
+
+impl PeerToPeer {
+    fn hop(&self, target: &str, in_dialog: bool, next_hop: Option<&NextHop>) -> Result<Hop, OperationError> {
+        if let Some(next) = next_hop {
+            return Ok(Hop::new(&next.host, next.port, next.transport.unwrap_or(self.default_transport)));
+        }
+        let uri = Uri::parse(target).ok();
+        let sip = uri.as_ref().and_then(Uri::as_sip);
+        match (&self.proxy, sip) {
+            (Some(proxy), Some(uri)) if !in_dialog => {
+                // Only TLS overrides the proxy's transport (P5).
+                let tls = named_transport(uri) == Some(Transport::Tls);
+                Ok(if tls { proxy.with_transport(Transport::Tls) } else { proxy.clone() })
+            }
+            (Some(proxy), None) if !in_dialog => Ok(proxy.clone()),
+            (_, Some(uri)) => Ok(hop_of(uri, self.default_transport)),
+            (_, None) => {
+                let why = "the target names no host: an outbound proxy is needed";
+                Err(OperationError::ConnectionFailure(ConnectionFailure::NoTransport(why)))
+            }
+        }
+    }
+}
+
+/// The transport that a URI asks for: `sips` means TLS (P4).
+fn named_transport(uri: &SipUri<'_>) -> Option<Transport> {
+    if uri.secure {
+        return Some(Transport::Tls);
+    }
+    match uri.transport() {
+        Some(token) if token.eq_ignore_ascii_case("tls") => Some(Transport::Tls),
+        Some(token) if token.eq_ignore_ascii_case("tcp") => Some(Transport::Tcp),
+        Some(_) | None => None,
+    }
+}
+
+fn hop_of(uri: &SipUri<'_>, default: Transport) -> Hop {
+    let host = uri.maddr().unwrap_or_else(|| uri.host.clone());
+    let host = host.ip().map_or_else(|| host.to_string(), |ip| ip.to_string());
+    Hop::new(&host, uri.port, named_transport(uri).unwrap_or(default))
+}
+
+/// The value of Allow for an endpoint.
+pub(crate) fn allow(profile: &Profile) -> String {
+    let methods = accepted_methods(profile);
+    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    names.join(", ")
+}
+
+/// The methods that an endpoint takes, with those that go with INVITE.
+pub(crate) fn accepted_methods(profile: &Profile) -> Vec<Method> {
+    let mut methods = profile.methods.clone();
+    if methods.contains(&Method::Invite) {
+        methods.extend([Method::Ack, Method::Bye, Method::Cancel, Method::Update]);
+    }
+    methods
+}
+
+fn check_profile(profile: &Profile) -> Result<(), Misuse> {
+    let misuse = |argument| move |error: crate::ParseError| Misuse::argument(argument, error.to_string());
+    if let Some(display) = &profile.display_name {
+        write::check_display_name(display).map_err(misuse("display_name"))?;
+    }
+    if let Some(agent) = &profile.user_agent {
+        write::check_user_agent(agent).map_err(misuse("user_agent"))?;
+    }
+    for (name, value) in &profile.feature_parameters {
+        let text = match value {
+            Some(value) => alloc::format!(";{name}={}", write::quoted(value)),
+            None => alloc::format!(";{name}"),
+        };
+        write::check_contact_params(&text).map_err(misuse("feature_parameters"))?;
+    }
+    for tag in &profile.option_tags {
+        write::check_token(tag).map_err(misuse("option_tags"))?;
+    }
+    for (name, value) in &profile.headers {
+        write::check_header(name, value).map_err(misuse("headers"))?;
+    }
+    Ok(())
+}
+
+fn not_connected() -> OperationError {
+    OperationError::ConnectionFailure(ConnectionFailure::NotConnected)
+}

@@ -1,0 +1,254 @@
+//! The REGISTER requests of a SipEndpoint: what the registration machine asks for, as messages (R12, R16, R17, R21).
+
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::cx::Cx;
+use crate::error::Misuse;
+use crate::event::{Completion, Event, OperationError, RegistrationReason, RegistrationState};
+use crate::exchange::{Draft, Owner, Policy, Request, Sequence, What};
+use crate::ids::{EndpointId, OperationId};
+use crate::registration::{Effect, Input};
+use crate::session::Below;
+use crate::wire::header::{Contact, Expires, ServiceRoute};
+use crate::wire::uri::Uri;
+use crate::wire::{HeaderName, Message, Method, StatusCode};
+
+use super::{Endpoint, Endpoints, Kind, allow, named_transport};
+use crate::connection::Hop;
+
+/// The option tags of a REGISTER (R12).
+const SUPPORTED: &str = "gruu, gruu-10, ms-forking, path, outbound";
+
+impl Endpoints {
+    /// R2; and only a SipEndpoint registers.
+    pub(crate) fn may_register(&self, id: EndpointId) -> Result<(), Misuse> {
+        self.may_command(id, "register")?;
+        match self.sip(id) {
+            Some(sip) => sip.registration.may_register(),
+            None => Err(Misuse::Kind("a peer-to-peer endpoint does not register")),
+        }
+    }
+
+    pub(crate) fn may_unregister(&self, id: EndpointId) -> Result<(), Misuse> {
+        self.may_command(id, "unregister")?;
+        self.sip(id).map(|_| ()).ok_or(Misuse::Kind("a peer-to-peer endpoint does not register"))
+    }
+
+    pub(crate) fn register(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId, operation: OperationId) {
+        if let Some(sip) = self.sip_mut(id) {
+            sip.dropped = false;
+        }
+        self.register_step(cx, below, id, Input::Register(operation));
+    }
+
+    pub(crate) fn unregister(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: EndpointId,
+        operation: OperationId,
+    ) {
+        self.register_step(cx, below, id, Input::Unregister(operation));
+    }
+
+    /// The timer of the registration.
+    pub(crate) fn handle_register_timer(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId) {
+        self.register_step(cx, below, id, Input::Fired);
+    }
+
+    /// What the exchange of a REGISTER reports.
+    pub(crate) fn handle_register_exchange(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: EndpointId,
+        what: What,
+    ) {
+        let What::Outcome(outcome) = what else { return };
+        let Some(endpoint) = self.table.get_mut(&id) else { return };
+        let Kind::Sip(sip) = &mut endpoint.kind else { return };
+        sip.exchange = None;
+        let input = match outcome.result {
+            Ok(response) => Input::Accepted(self.take_answer(id, &response)),
+            Err(error) => Input::Refused(as_register_error(error)),
+        };
+        self.register_step(cx, below, id, input);
+    }
+
+    /// The server has sent the REGISTER elsewhere (R9).
+    pub(crate) fn handle_redirect(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId, target: &str) {
+        let Some(sip) = self.sip_mut(id) else { return };
+        let Ok(parsed) = Uri::parse(target) else { return };
+        let Some(uri) = parsed.as_sip() else { return };
+        let transport = sip.server.transport();
+        // The path to the new server is no less protected than that to the old one.
+        let transport = match (transport, named_transport(uri)) {
+            (crate::Transport::Tls, _) | (_, None) => transport,
+            (crate::Transport::Tcp, Some(named)) => named,
+        };
+        let host = uri.host.ip().map_or_else(|| uri.host.to_string(), |ip| ip.to_string());
+        sip.server = Hop::new(&host, uri.port, transport);
+        let flow = sip.flow.take();
+        let server = sip.server.host().to_string();
+        let port = uri.port;
+        if let Some(flow) = flow {
+            self.by_flow.remove(&(flow.conn(), id));
+            below.low.connections.release(cx, flow);
+        }
+        below.low.auth.redirect(id);
+        cx.out.event(Event::ServerChanged { endpoint: id, host: server, port });
+    }
+
+    pub(super) fn register_step(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: EndpointId,
+        input: Input,
+    ) {
+        let Some(sip) = self.sip_mut(id) else { return };
+        let mut effects = Vec::new();
+        sip.registration.step(cx, input, &mut effects);
+        for effect in effects {
+            match effect {
+                Effect::SendRegister => self.send_register(cx, below, id, false),
+                Effect::SendUnregister => self.send_register(cx, below, id, true),
+                Effect::Changed { old, new, reason } => {
+                    if new == RegistrationState::Unregistered {
+                        self.forget_binding(id);
+                    }
+                    cx.out.event(Event::Registration { endpoint: id, old, new, reason });
+                }
+                Effect::Outage(error) => cx.out.event(Event::Outage { endpoint: id, error }),
+                Effect::Complete(operation, result) => {
+                    cx.out.complete(operation, result.map(|()| Completion::Done));
+                }
+            }
+        }
+    }
+
+    fn send_register(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId, leave: bool) {
+        let Some(endpoint) = self.table.get(&id) else { return };
+        let Some(draft) = endpoint.register_draft(cx.config, leave) else { return };
+        let Kind::Sip(sip) = &endpoint.kind else { return };
+        let policy =
+            Policy { retry_after: endpoint.profile.retry_after, repeatable: true, redirects: sip.redirects, identity: Some(id) };
+        let request = Request { draft, lease: None, owner: Owner::Registration(id), policy };
+        let exchange = below.exchanges.start(cx, below.low, request, below.up);
+        if let Some(sip) = self.sip_mut(id) {
+            sip.exchange = Some(exchange);
+        }
+    }
+
+    /// Takes what a 2xx to REGISTER says; returns how long it keeps our own contact (R21).
+    fn take_answer(&mut self, id: EndpointId, response: &Message) -> Option<Duration> {
+        let endpoint = self.table.get_mut(&id)?;
+        let own = own_contact(response, &endpoint.identity.instance, &endpoint.identity.opaque)?;
+        let Kind::Sip(sip) = &mut endpoint.kind else { return None };
+        let expires = own
+            .expires()
+            .or_else(|| response.typed::<Expires>().ok().flatten().map(|Expires(seconds)| seconds))
+            .unwrap_or(sip.expires);
+        let gruu = own.pub_gruu().or_else(|| own.gruu()).map(|gruu| gruu.into_owned().into_boxed_str());
+        sip.service_route = response
+            .list::<ServiceRoute<'_>>()
+            .filter_map(Result::ok)
+            .map(|route| alloc::format!("<{}>", route.0.uri).into_boxed_str())
+            .collect();
+        let old = core::mem::replace(&mut sip.gruu, gruu.clone());
+        if old != gruu {
+            if let Some(old) = old {
+                self.directory.remove_gruu(&old);
+            }
+            if let Some(gruu) = gruu {
+                self.directory.insert_gruu(id, &gruu);
+            }
+        }
+        (expires > 0).then(|| Duration::from_secs(u64::from(expires)))
+    }
+
+    /// The binding is gone: so are the GRUU and the route that came with it (E4).
+    fn forget_binding(&mut self, id: EndpointId) {
+        let Some(sip) = self.sip_mut(id) else { return };
+        sip.service_route = Vec::new();
+        if let Some(gruu) = sip.gruu.take() {
+            self.directory.remove_gruu(&gruu);
+        }
+    }
+}
+
+impl Endpoint {
+    fn register_draft(&self, config: &crate::Config, leave: bool) -> Option<Draft> {
+        let Kind::Sip(sip) = &self.kind else { return None };
+        let address = self.address();
+        let expires = if leave { 0 } else { sip.expires };
+        let mut contact = self.contact();
+        contact.gruu = None;
+        let mut parameters = alloc::format!(";+sip.instance=\"<{}>\";reg-id=1", self.identity.instance);
+        parameters.push_str(&alloc::format!(";methods=\"{}\"", allow(&self.profile)));
+        parameters.push_str(&self.feature_parameters());
+        contact.parameters = parameters.into();
+        let mut headers: Vec<(HeaderName, Box<str>)> = alloc::vec![
+            (HeaderName::Expires, expires.to_string().into()),
+            (HeaderName::Supported, SUPPORTED.into()),
+        ];
+        if !leave {
+            headers.push((HeaderName::Event, "registration".into()));
+            headers.push((HeaderName::MsKeepAlive, "UAC;hop-hop=yes".into()));
+        }
+        headers.extend(self.headers(config).into_iter().filter(|(name, _)| *name != HeaderName::Supported));
+        Some(Draft {
+            method: Method::Register,
+            uri: alloc::format!("sip:{}", self.identity.domain).into(),
+            route: Vec::new(),
+            from: alloc::format!("{address};tag={};epid={}", sip.tag, self.identity.epid).into(),
+            to: address,
+            call_id: sip.call_id.clone(),
+            sequence: Sequence::Counter(sip.sequence),
+            contact: Some(contact),
+            headers,
+            extra: self.profile.headers.clone(),
+            content: None,
+        })
+    }
+}
+
+/// Our own contact in a 2xx: by instance and reg-id, else by what makes our Contact unique (R21).
+fn own_contact(response: &Message, instance: &str, opaque: &str) -> Option<Contact<'static>> {
+    let contacts: Vec<Contact<'_>> = response.list::<Contact<'_>>().filter_map(Result::ok).collect();
+    let ours = |contact: &&Contact<'_>| {
+        let named = contact.instance();
+        let named = named.as_deref().map(|value| value.trim_start_matches('<').trim_end_matches('>'));
+        named.is_some_and(|named| named.eq_ignore_ascii_case(instance)) && matches!(contact.reg_id(), None | Some(1))
+    };
+    let unique = |contact: &&Contact<'_>| {
+        let sip = contact.uri().and_then(Uri::as_sip);
+        sip.and_then(|uri| uri.params.get("ms-opaque")).is_some_and(|named| named == opaque)
+    };
+    let found = contacts.iter().find(ours).or_else(|| contacts.iter().find(unique))?;
+    Some(found.clone().into_owned())
+}
+
+/// A refusal by the server names its reason (R8).
+fn as_register_error(error: OperationError) -> OperationError {
+    match error {
+        OperationError::FailureResponse(response) => {
+            let reason = match response.status().map(StatusCode::code) {
+                Some(401 | 407) => RegistrationReason::Credentials,
+                Some(403) => RegistrationReason::UnauthorizedAccess,
+                _ => RegistrationReason::Refused,
+            };
+            OperationError::Register { reason, response }
+        }
+        other @ (OperationError::ConnectionFailure(_)
+        | OperationError::Tls(_)
+        | OperationError::Timeout
+        | OperationError::MessageParsing(_)
+        | OperationError::Register { .. }
+        | OperationError::Authentication { .. }
+        | OperationError::OperationFailure(_)) => other,
+    }
+}

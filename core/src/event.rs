@@ -1,0 +1,532 @@
+//! What the stack tells the application, and how operations end.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::SocketAddr;
+
+use bytes::Bytes;
+
+use crate::action::{CloseReason, ListenError, ResolveError, TlsFailure, Transport};
+use crate::auth::AuthenticationFailure;
+use crate::error::ParseError;
+use crate::ids::{ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, SessionId};
+use crate::wire::{Message, StatusCode};
+
+/// A body and its type; the stack does not look inside.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Content {
+    /// The value of Content-Type, such as `text/plain;charset=UTF-8`.
+    pub content_type: String,
+    /// The bytes.
+    pub body: Bytes,
+}
+
+impl Content {
+    /// A body of this type.
+    pub fn new(content_type: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        Self { content_type: content_type.into(), body: body.into() }
+    }
+
+    /// UTF-8 text as `text/plain`.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::new("text/plain;charset=UTF-8", Bytes::from(text.into()))
+    }
+}
+
+impl fmt::Debug for Content {
+    /// Shows type and length only: bodies are private.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Content({}, {} bytes)", self.content_type, self.body.len())
+    }
+}
+
+/// Something for the application. Events of one object come in order; after its terminated event nothing but
+/// completions of its pending operations follows (rule X3).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// An operation is complete; it comes after the events that it caused (X3).
+    Completed {
+        /// The operation, as the command returned it.
+        operation: OperationId,
+        /// How it ended.
+        result: Result<Completion, OperationError>,
+    },
+    /// The registration of a SipEndpoint changed (R1).
+    Registration {
+        /// Whose.
+        endpoint: EndpointId,
+        /// Before.
+        old: RegistrationState,
+        /// Now.
+        new: RegistrationState,
+        /// Why.
+        reason: RegistrationReason,
+    },
+    /// The server has sent the endpoint to another one (R9).
+    ServerChanged {
+        /// Whose.
+        endpoint: EndpointId,
+        /// The new server.
+        host: String,
+        /// Its port, where it was named.
+        port: Option<u16>,
+    },
+    /// The state of a peer-to-peer endpoint changed (P1).
+    PeerToPeer {
+        /// Whose.
+        endpoint: EndpointId,
+        /// Before.
+        old: PeerToPeerState,
+        /// Now.
+        new: PeerToPeerState,
+        /// Why.
+        reason: PeerToPeerReason,
+    },
+    /// The connection of a registered endpoint is gone and is being made anew; one event for a stretch of outage (R7).
+    Outage {
+        /// Whose.
+        endpoint: EndpointId,
+        /// What happened to the connection or the refresh.
+        error: OperationError,
+    },
+    /// A request outside a session arrived (M1). Answer it through [`Stack::incoming`](crate::Stack::incoming); if it
+    /// is let pass it is answered 200 (M4).
+    MessageReceived {
+        /// The endpoint that it is for.
+        endpoint: EndpointId,
+        /// The name of the request; for a BENOTIFY there is nothing to answer (M3).
+        incoming: IncomingId,
+        /// The request.
+        message: Box<Message>,
+    },
+    /// A session was offered by an INVITE; it is in state Incoming (S2).
+    SessionReceived {
+        /// The endpoint that it is for.
+        endpoint: EndpointId,
+        /// The new session.
+        session: SessionId,
+        /// The INVITE; its body is the offer, where it has one.
+        message: Box<Message>,
+    },
+    /// A session changed its state (S1).
+    Session {
+        /// Which.
+        session: SessionId,
+        /// Before.
+        old: SessionState,
+        /// Now.
+        new: SessionState,
+        /// Why.
+        reason: SessionReason,
+    },
+    /// A provisional response (101 to 199) to our INVITE, from whichever fork (S8).
+    Provisional {
+        /// Which session.
+        session: SessionId,
+        /// The response.
+        message: Box<Message>,
+    },
+    /// The peer's offer came in the 2xx to an INVITE without one: give the answer with
+    /// [`answer`](crate::SessionView::answer); the ACK waits for it (S5).
+    OfferReceived {
+        /// Which session.
+        session: SessionId,
+        /// The offer.
+        offer: Content,
+    },
+    /// The peer's answer to our offer (S5).
+    AnswerReceived {
+        /// Which session.
+        session: SessionId,
+        /// The answer.
+        answer: Content,
+    },
+    /// A request inside a session arrived (S15); answered as with [`Event::MessageReceived`].
+    SessionMessage {
+        /// Which session.
+        session: SessionId,
+        /// The name of the request.
+        incoming: IncomingId,
+        /// The request.
+        message: Box<Message>,
+    },
+    /// Listening began; the port is the one in use (C14).
+    Listening {
+        /// Which listener.
+        listener: ListenerId,
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Listening ended, by command (`None`), or because it could not begin or go on (C14).
+    ListeningEnded {
+        /// Which listener.
+        listener: ListenerId,
+        /// What went wrong.
+        error: Option<ListenError>,
+    },
+    /// A connection is ready for data.
+    ConnectionAdded {
+        /// Which.
+        conn: ConnId,
+        /// Of which manager.
+        manager: ManagerId,
+        /// The other end.
+        remote: SocketAddr,
+        /// Whether the peer made it.
+        incoming: bool,
+        /// What it speaks.
+        transport: Transport,
+    },
+    /// A connection that was ready is gone.
+    ConnectionRemoved {
+        /// Which.
+        conn: ConnId,
+        /// Of which manager.
+        manager: ManagerId,
+        /// The other end.
+        remote: SocketAddr,
+        /// Why.
+        reason: RemovalReason,
+    },
+    /// A peer that connected to us could not be talked to over TLS (C28).
+    IncomingTlsFailed {
+        /// Which manager listened.
+        manager: ManagerId,
+        /// Who it was.
+        remote: SocketAddr,
+        /// Why.
+        failure: TlsFailure,
+    },
+    /// The endpoint is gone (E13); only completions of its pending operations follow.
+    EndpointTerminated {
+        /// Which.
+        endpoint: EndpointId,
+    },
+}
+
+/// How an operation succeeded.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Completion {
+    /// By this final response.
+    Response(Box<Message>),
+    /// Nothing more to say.
+    Done,
+}
+
+impl Completion {
+    /// The response, where there is one.
+    pub fn response(&self) -> Option<&Message> {
+        match self {
+            Self::Response(message) => Some(message),
+            Self::Done => None,
+        }
+    }
+}
+
+/// Why an operation failed (X4, after the UCMA tree).
+#[derive(Clone, Debug, PartialEq)]
+pub enum OperationError {
+    /// No connection to the next hop could be made, or it was lost while the request was on it.
+    ConnectionFailure(ConnectionFailure),
+    /// TLS could not be set up, found at this side (C27).
+    Tls(TlsFailure),
+    /// No final response in time.
+    Timeout,
+    /// The response cannot be understood.
+    MessageParsing(ParseError),
+    /// A final response of 300 to 699.
+    FailureResponse(Box<Message>),
+    /// The server refused the registration.
+    Register {
+        /// The kind of refusal.
+        reason: RegistrationReason,
+        /// The response.
+        response: Box<Message>,
+    },
+    /// The server's challenge could not be met (A7).
+    Authentication {
+        /// Why.
+        failure: AuthenticationFailure,
+        /// The challenge.
+        response: Box<Message>,
+    },
+    /// Ended by something else than the network.
+    OperationFailure(OperationFailure),
+}
+
+impl OperationError {
+    /// The response that ended the operation, where one did.
+    pub fn response(&self) -> Option<&Message> {
+        match self {
+            Self::FailureResponse(response)
+            | Self::Register { response, .. }
+            | Self::Authentication { response, .. } => Some(response),
+            Self::ConnectionFailure(_)
+            | Self::Tls(_)
+            | Self::Timeout
+            | Self::MessageParsing(_)
+            | Self::OperationFailure(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for OperationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConnectionFailure(failure) => write!(f, "{failure}"),
+            Self::Tls(failure) => write!(f, "TLS: {failure}"),
+            Self::Timeout => f.write_str("no answer in time"),
+            Self::MessageParsing(error) => write!(f, "the response is malformed: {error}"),
+            Self::FailureResponse(response) | Self::Register { response, .. } => write_status(f, response),
+            Self::Authentication { failure, .. } => write!(f, "{failure}"),
+            Self::OperationFailure(failure) => write!(f, "{failure}"),
+        }
+    }
+}
+
+fn write_status(f: &mut fmt::Formatter<'_>, response: &Message) -> fmt::Result {
+    let code = response.status().map_or(0, StatusCode::code);
+    write!(f, "{code} {}", String::from_utf8_lossy(response.reason()))
+}
+
+impl core::error::Error for OperationError {}
+
+/// Why there is no connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConnectionFailure {
+    /// The name of the next hop did not resolve.
+    Resolve {
+        /// The name.
+        host: String,
+        /// Why not.
+        error: ResolveError,
+    },
+    /// The last address tried.
+    Connect {
+        /// It.
+        remote: SocketAddr,
+        /// What happened there.
+        reason: CloseReason,
+    },
+    /// The connection was lost while the request was on it.
+    Lost(CloseReason),
+    /// This side closed the connection while the request was on it.
+    Closed(RemovalReason),
+    /// The endpoint makes no connection: it was registered without automatic refresh and its connection dropped (R5).
+    NotConnected,
+    /// A limit on connections or on queued bytes was reached (C30, C31).
+    Limit(&'static str),
+    /// The next hop asks for a transport that the manager does not have.
+    NoTransport(&'static str),
+}
+
+impl fmt::Display for ConnectionFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resolve { host, error } => write!(f, "cannot resolve {host}: {error}"),
+            Self::Connect { remote, reason } => write!(f, "cannot connect to {remote}: {reason}"),
+            Self::Lost(reason) => write!(f, "connection lost: {reason}"),
+            Self::Closed(reason) => write!(f, "connection closed: {reason}"),
+            Self::NotConnected => f.write_str("not connected: register first"),
+            Self::Limit(what) => write!(f, "the limit of {what} is reached"),
+            Self::NoTransport(what) => write!(f, "{what}"),
+        }
+    }
+}
+
+/// Ends that no response and no connection caused (X4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationFailure {
+    /// By the application.
+    Aborted,
+    /// Its endpoint was terminated.
+    EndpointTerminated,
+    /// Its session ended first.
+    SessionTerminated,
+    /// A limit of the stack was reached.
+    LimitReached,
+}
+
+impl fmt::Display for OperationFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Aborted => "aborted",
+            Self::EndpointTerminated => "the endpoint was terminated",
+            Self::SessionTerminated => "the session ended",
+            Self::LimitReached => "a limit of the stack is reached",
+        })
+    }
+}
+
+/// R1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RegistrationState {
+    /// The server does not know this endpoint.
+    Unregistered,
+    /// The first REGISTER is under way.
+    Registering,
+    /// The server sends us what is for this endpoint.
+    Registered,
+    /// The last REGISTER is under way.
+    Unregistering,
+}
+
+/// R8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RegistrationReason {
+    /// By command.
+    None,
+    /// The server has more endpoints of this user than it allows.
+    TooManyActiveEndpoints,
+    /// The user was changed or removed at the server.
+    UserChanged,
+    /// The user has another home server.
+    UserMoved,
+    /// No answer in time.
+    Timeout,
+    /// The credentials are good but not for this URI.
+    UnauthorizedAccess,
+    /// The credentials are not good.
+    Credentials,
+    /// The handshake failed for another reason.
+    Authentication,
+    /// No connection could be made.
+    ConnectionFailure,
+    /// The connection is gone and is not made anew (R5).
+    ConnectionDropped,
+    /// The server refused a refresh, or the binding ran out.
+    RefreshFailed,
+    /// The server prefers another one.
+    PreferredRegistrarChanged,
+    /// The server's user services are down.
+    UserServicesUnavailable,
+    /// The server refused the REGISTER with another response, which is attached to the operation.
+    Refused,
+}
+
+/// P1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PeerToPeerState {
+    /// Can send, receives nothing.
+    Disconnected,
+    /// Listening begins.
+    Connecting,
+    /// Sends and receives.
+    Connected,
+    /// Listening ends.
+    Disconnecting,
+}
+
+/// P1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PeerToPeerReason {
+    /// The manager listens.
+    Listening,
+    /// The manager could not listen.
+    UnableToListen,
+    /// The manager stopped listening.
+    StoppedListening,
+    /// The last listening address is gone.
+    NoListeningAddresses,
+    /// The endpoint was terminated.
+    TerminatedLocally,
+}
+
+/// S1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SessionState {
+    /// Made, not yet established.
+    Idle,
+    /// Offered by the peer.
+    Incoming,
+    /// The INVITE is sent, or the 2xx waits for its ACK.
+    Connecting,
+    /// The peer has sent a provisional response.
+    Alerted,
+    /// The peer has redirected us.
+    Redirecting,
+    /// Established.
+    Connected,
+    /// Over.
+    Disconnected,
+}
+
+/// S1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SessionReason {
+    /// By an operation that says it already.
+    None,
+    /// A provisional response arrived.
+    ProvisionalResponseReceived,
+    /// 486 or 600.
+    Busy,
+    /// The caller gave up, or 487.
+    Canceled,
+    /// 603 or 605.
+    Declined,
+    /// 406 or another 4xx without a reason of its own.
+    NotAcceptable,
+    /// 488 or 606.
+    NotAcceptableMedia,
+    /// 481.
+    SessionDoesNotExist,
+    /// The session timer ran out.
+    SessionTimerExpired,
+    /// 480.
+    TemporarilyUnavailable,
+    /// By this side.
+    TerminatedLocally,
+    /// By a BYE of the peer.
+    TerminatedRemotely,
+    /// No response, or 408.
+    Timeout,
+    /// 404, 5xx, or no connection.
+    Unreachable,
+    /// The route set could not be recovered.
+    RecoveryFailed,
+}
+
+/// Why a connection that was ready is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RemovalReason {
+    /// The other side or the network.
+    Remote(CloseReason),
+    /// No user for the linger time (C8).
+    Released,
+    /// No traffic for the idle time (C10).
+    Idle,
+    /// Nothing valid arrived in the first minute (C12).
+    Unproven,
+    /// Its framing was lost (C29).
+    FramingLost(String),
+    /// The send queue was full, or the peer did not take its bytes (C30).
+    SlowReader,
+    /// By command, or because its owner was terminated.
+    Local,
+    /// A limit was reached (C31).
+    Limit(&'static str),
+    /// The certificate does not fit (C17, C18).
+    Untrusted(TlsFailure),
+}
+
+impl fmt::Display for RemovalReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Remote(reason) => write!(f, "{reason}"),
+            Self::Released => f.write_str("released and not used again"),
+            Self::Idle => f.write_str("idle"),
+            Self::Unproven => f.write_str("no valid message in time"),
+            Self::FramingLost(why) => write!(f, "framing lost: {why}"),
+            Self::SlowReader => f.write_str("the peer does not read"),
+            Self::Local => f.write_str("closed by this side"),
+            Self::Limit(what) => write!(f, "the limit of {what} is reached"),
+            Self::Untrusted(failure) => write!(f, "{failure}"),
+        }
+    }
+}
+
+/// One name and value for a header field that the application adds; checked before anything is sent (E11).
+pub type ExtraHeaders = Vec<(String, String)>;

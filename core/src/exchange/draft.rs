@@ -1,0 +1,114 @@
+//! A request before its connection is known. What depends on the connection (Via, Contact, CSeq, credentials) is
+//! filled in when it is written (rule C36), and anew for every attempt.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::action::Transport;
+use crate::event::Content;
+use crate::ids::{EndpointId, OperationId, SequenceId, SessionId};
+use crate::wire::{HeaderName, Method};
+
+/// A request as its owner means it. The texts have been checked or made by the stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Draft {
+    pub(crate) method: Method,
+    /// The Request-URI.
+    pub(crate) uri: Box<str>,
+    /// The values of the Route header fields, first hop first.
+    pub(crate) route: Vec<Box<str>>,
+    /// The values of From and To, with their tags where they have them.
+    pub(crate) from: Box<str>,
+    pub(crate) to: Box<str>,
+    pub(crate) call_id: Box<str>,
+    pub(crate) sequence: Sequence,
+    pub(crate) contact: Option<ContactTemplate>,
+    /// Header fields of the stack's own making.
+    pub(crate) headers: Vec<(HeaderName, Box<str>)>,
+    /// Header fields of the application, checked when they were given.
+    pub(crate) extra: Vec<(String, String)>,
+    pub(crate) content: Option<Content>,
+}
+
+impl Draft {
+    /// Sets a header field of the stack's own making, in place of what it was.
+    pub(crate) fn set(&mut self, name: HeaderName, value: impl Into<Box<str>>) {
+        let value = value.into();
+        match self.headers.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, old)) => *old = value,
+            None => self.headers.push((name, value)),
+        }
+    }
+}
+
+/// Where the CSeq number comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sequence {
+    /// The next number of this counter, taken when the request is written.
+    Counter(SequenceId),
+    /// This number: a request of its own, or a CANCEL or ACK that repeats its INVITE's. A further attempt adds one.
+    Fixed(u32),
+}
+
+/// A Contact whose address may be that of the connection that carries it.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct ContactTemplate {
+    /// The user part, as it is written in a URI.
+    pub(crate) user: Option<Box<str>>,
+    /// URI parameters after the transport, each with its semicolon.
+    pub(crate) uri_parameters: Box<str>,
+    /// Header parameters, each with its semicolon.
+    pub(crate) parameters: Box<str>,
+    /// A GRUU stands for itself, whatever the connection (E4, C36).
+    pub(crate) gruu: Option<Box<str>>,
+}
+
+/// Who gets the outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Owner {
+    /// The registration of this endpoint.
+    Registration(EndpointId),
+    /// An operation outside a session.
+    Message(EndpointId, OperationId),
+    /// A session.
+    Session(SessionId, SessionPart),
+    /// Nobody: how it ends changes nothing.
+    Nobody,
+}
+
+/// Which of a session's requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum SessionPart {
+    Invite,
+    /// The ACK to a 2xx: a request that nothing answers.
+    Ack,
+    Bye,
+    /// The target refresh that tells the peer our new address (C13).
+    Refresh,
+    Request(OperationId),
+}
+
+/// How an exchange may repeat its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Policy {
+    /// Retry once after the server's Retry-After (E12).
+    pub(crate) retry_after: bool,
+    /// The request may be repeated safely: also after it may have been delivered (C35).
+    pub(crate) repeatable: bool,
+    /// How many 3xx are followed; more end it.
+    pub(crate) redirects: u8,
+    /// Answer challenges as this endpoint; `None` ends the request with the challenge (A10).
+    pub(crate) identity: Option<EndpointId>,
+}
+
+/// The next hop of one message of a peer-to-peer endpoint (P9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextHop {
+    /// A domain name or IP literal, without brackets.
+    pub host: String,
+    /// The port; `None` as in [`Server`](crate::Server).
+    pub port: Option<u16>,
+    /// The transport; the endpoint's default if absent.
+    pub transport: Option<Transport>,
+}

@@ -1,0 +1,101 @@
+//! Requests that the application may answer, outside sessions and inside (rules M4, M9, S15).
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::reply::{Lower, Pending, Reply};
+use crate::cx::Cx;
+use crate::error::Misuse;
+use crate::event::Content;
+use crate::ids::{EndpointId, IncomingId};
+use crate::timers::{TimerId, TimerKey};
+use crate::wire::{HeaderName, StatusCode};
+
+/// One request that waits for its answer.
+#[derive(Clone, Debug)]
+struct Incoming {
+    pending: Pending,
+    endpoint: EndpointId,
+    headers: Vec<(HeaderName, Box<str>)>,
+    /// The application keeps it for later: letting it pass does not answer it.
+    held: bool,
+    timer: TimerId,
+}
+
+/// All of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Incomings {
+    table: BTreeMap<IncomingId, Incoming>,
+}
+
+impl Incomings {
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// How many wait for this endpoint's application.
+    pub(crate) fn of(&self, endpoint: EndpointId) -> usize {
+        self.table.values().filter(|incoming| incoming.endpoint == endpoint).count()
+    }
+
+    /// A request for the application of this endpoint; `headers` go into the answer.
+    pub(crate) fn receive(
+        &mut self,
+        cx: &mut Cx<'_>,
+        pending: Pending,
+        endpoint: EndpointId,
+        headers: Vec<(HeaderName, Box<str>)>,
+    ) -> IncomingId {
+        let id = cx.ids.next();
+        let timer = cx.timers.set(cx.now + cx.config.answer_timeout, TimerKey::Incoming(id));
+        self.table.insert(id, Incoming { pending, endpoint, headers, held: false, timer });
+        id
+    }
+
+    /// Keeps a request for later.
+    pub(crate) fn hold(&mut self, id: IncomingId) -> Result<(), Misuse> {
+        let incoming = self.table.get_mut(&id).ok_or(Misuse::Answered)?;
+        incoming.held = true;
+        Ok(())
+    }
+
+    pub(crate) fn contains(&self, id: IncomingId) -> bool {
+        self.table.contains_key(&id)
+    }
+
+    /// Answers a request; a second answer is misuse (M4).
+    pub(crate) fn answer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: IncomingId,
+        status: StatusCode,
+        reason: Option<&str>,
+        content: Option<&Content>,
+        extra: &[(String, String)],
+    ) -> Result<(), Misuse> {
+        let incoming = self.table.get(&id).ok_or(Misuse::Answered)?;
+        let reply = Reply { reason, content, extra, headers: &incoming.headers, ..Reply::new(status) };
+        low.reply(cx, &incoming.pending, &reply);
+        if status.is_final()
+            && let Some(incoming) = self.table.remove(&id)
+        {
+            cx.timers.stop(incoming.timer);
+        }
+        Ok(())
+    }
+
+    /// The application has let the request pass: it is answered 200 unless it is held (M4).
+    pub(crate) fn pass(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: IncomingId) {
+        if self.table.get(&id).is_some_and(|incoming| !incoming.held) {
+            let _ = self.answer(cx, low, id, StatusCode::OK, None, None, &[]);
+        }
+    }
+
+    /// The application has not answered in time: 500 (M9).
+    pub(crate) fn handle_timer(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: IncomingId) {
+        let _ = self.answer(cx, low, id, StatusCode::SERVER_INTERNAL_ERROR, None, None, &[]);
+    }
+}

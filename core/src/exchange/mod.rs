@@ -1,0 +1,739 @@
+//! One request, one outcome.
+//!
+//! An exchange owns every repetition of its request: the answer to a challenge (401, 407), a longer expiry (423), a
+//! redirected REGISTER (3xx), the wait for Retry-After, the next target after a failure, and the second try when the
+//! connection died before a byte of the request had left it (C35). Its owner sees one request and one outcome.
+//!
+//! ```text
+//!                 ready                        2xx to INVITE
+//!   Connecting ----------> Sent ------------------------------------> Accepted
+//!      ^   ^                | |                                          |
+//!      |   | new connection | | 401 407 423 (again, same connection)     | transaction over
+//!      |   +--- Moving <----+ +-> Sent                                   v
+//!      |         503, 3xx, lost                                         gone
+//!      +--- Paused <----+ Retry-After             any other outcome ---> gone
+//! ```
+
+mod draft;
+mod incoming;
+mod reply;
+mod write;
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::auth::Attempt;
+use crate::connection::{Lease, Sent};
+use crate::cx::Cx;
+use crate::event::{ConnectionFailure, OperationError, OperationFailure};
+use crate::ids::{ConnId, ExchangeId, SequenceId, TransactionId};
+use crate::map::{HashKey, Map};
+use crate::timers::{TimerId, TimerKey};
+use crate::transaction::{self, Outgoing};
+use crate::wire::header::{Contact, MinExpires, RetryAfter};
+use crate::wire::{HeaderName, Message, Method, StatusCode};
+
+pub use draft::NextHop;
+pub(crate) use draft::{ContactTemplate, Draft, Owner, Policy, Sequence, SessionPart};
+pub(crate) use incoming::Incomings;
+pub(crate) use reply::{Lower, Pending, Replies, Reply};
+pub(crate) use write::reach;
+
+/// What goes up, in order.
+#[derive(Clone, Debug)]
+pub(crate) struct Indication {
+    pub(crate) exchange: ExchangeId,
+    pub(crate) owner: Owner,
+    pub(crate) what: What,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum What {
+    /// A response of 101 to 199.
+    Provisional(Box<Message>),
+    /// The end.
+    Outcome(Box<Outcome>),
+    /// The end of a request that nothing answers: the embedder has taken its bytes (M3).
+    Taken,
+    /// A further 2xx to an INVITE, from another fork.
+    Further(Box<Message>),
+    /// The owner has to give a connection with [`Exchanges::supply`], if it can to none of these addresses.
+    NeedConnection(Vec<SocketAddr>),
+    /// The server sends us to this URI; the owner has to give a connection to it.
+    Redirected(Box<str>),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) result: Result<Box<Message>, OperationError>,
+    pub(crate) facts: Facts,
+}
+
+/// How the last attempt went out; what the ACK to a 2xx has to repeat.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Facts {
+    pub(crate) conn: Option<ConnId>,
+    pub(crate) cseq: u32,
+    pub(crate) credentials: Vec<(HeaderName, String)>,
+}
+
+/// A request to carry to its outcome.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) draft: Draft,
+    /// The connection; without one the owner is asked for it.
+    pub(crate) lease: Option<Lease>,
+    pub(crate) owner: Owner,
+    pub(crate) policy: Policy,
+}
+
+#[derive(Clone, Debug)]
+struct Exchange {
+    draft: Draft,
+    owner: Owner,
+    policy: Policy,
+    lease: Option<Lease>,
+    state: State,
+    facts: Facts,
+    auth: Attempt,
+    attempts: usize,
+    failed: Vec<SocketAddr>,
+    waited: bool,
+    reconnected: bool,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    /// The connection is being made.
+    Connecting,
+    /// On its way in this transaction.
+    Sent { transaction: TransactionId, branch: Box<str>, place: Sent, alerted: bool, cancel: Cancel },
+    /// Written; nothing answers it. Complete when the embedder has taken this many bytes (M3).
+    Unanswered { until: u64 },
+    /// Until the time that the server named.
+    Paused { timer: TimerId },
+    /// The owner is asked for a connection.
+    Moving,
+    /// A 2xx to INVITE has been reported; others may come from other forks until the transaction ends.
+    Accepted { transaction: TransactionId },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cancel {
+    No,
+    /// As soon as a provisional response has come (RFC 3261 section 9.1).
+    Armed,
+    /// Sent; the timer bounds the wait for the final response.
+    Sent(TimerId),
+}
+
+/// All exchanges of a stack, and the CSeq counters that they draw from.
+#[derive(Clone, Debug)]
+pub(crate) struct Exchanges {
+    table: Map<ExchangeId, Exchange>,
+    waiting: BTreeMap<ConnId, VecDeque<ExchangeId>>,
+    unanswered: BTreeMap<ConnId, Vec<ExchangeId>>,
+    sequences: Map<SequenceId, u32>,
+}
+
+type Up = VecDeque<Indication>;
+
+impl Exchanges {
+    pub(crate) fn new(key: HashKey) -> Self {
+        Self {
+            table: Map::new(key),
+            waiting: BTreeMap::new(),
+            unanswered: BTreeMap::new(),
+            sequences: Map::new(key),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// A CSeq counter whose next number is `first`.
+    pub(crate) fn new_sequence(&mut self, cx: &mut Cx<'_>, first: u32) -> SequenceId {
+        let id = cx.ids.next();
+        self.sequences.insert(id, first.saturating_sub(1));
+        id
+    }
+
+    pub(crate) fn drop_sequence(&mut self, id: SequenceId) {
+        self.sequences.remove(&id);
+    }
+
+    /// Starts an exchange. Its outcome is never reported from within this call's own stack frame but through `up`.
+    pub(crate) fn start(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        request: Request,
+        up: &mut Up,
+    ) -> ExchangeId {
+        let id = cx.ids.next();
+        let Request { draft, lease, owner, policy } = request;
+        self.table.insert(
+            id,
+            Exchange {
+                draft,
+                owner,
+                policy,
+                lease,
+                state: State::Moving,
+                facts: Facts::default(),
+                auth: Attempt::default(),
+                attempts: 0,
+                failed: Vec::new(),
+                waited: false,
+                reconnected: false,
+            },
+        );
+        self.send_or_wait(cx, low, id, up);
+        id
+    }
+
+    /// The connection that an exchange asked for, or why there is none.
+    pub(crate) fn supply(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: ExchangeId,
+        lease: Result<Lease, OperationError>,
+        up: &mut Up,
+    ) {
+        let Some(exchange) = self.table.get_mut(&id) else {
+            if let Ok(lease) = lease {
+                low.connections.release(cx, lease);
+            }
+            return;
+        };
+        match lease {
+            Ok(lease) => {
+                if let Some(old) = exchange.lease.replace(lease) {
+                    low.connections.release(cx, old);
+                }
+                self.send_or_wait(cx, low, id, up);
+            }
+            Err(error) => self.finish(cx, low, id, Err(error), up),
+        }
+    }
+
+    /// Gives up an INVITE: not yet sent, it ends at once; else CANCEL goes out, now or after the first provisional
+    /// response, and the outcome follows (RFC 3261 section 9.1, rule S10). Any other request is left to its end.
+    pub(crate) fn cancel(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId, up: &mut Up) {
+        let Some(exchange) = self.table.get_mut(&id) else { return };
+        match &mut exchange.state {
+            State::Sent { alerted: true, cancel: Cancel::No, .. } => self.send_cancel(cx, low, id),
+            State::Sent { alerted: false, cancel, .. } if *cancel == Cancel::No => *cancel = Cancel::Armed,
+            State::Connecting | State::Paused { .. } | State::Moving => {
+                let aborted = OperationError::OperationFailure(OperationFailure::Aborted);
+                self.finish(cx, low, id, Err(aborted), up);
+            }
+            State::Sent { .. } | State::Unanswered { .. } | State::Accepted { .. } => {}
+        }
+    }
+
+    /// Forgets an exchange whose owner is gone. A transaction that runs is left to end by itself.
+    pub(crate) fn abandon(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId) {
+        self.remove(cx, low, id);
+    }
+
+    /// How the last attempt of an exchange went out.
+    pub(crate) fn facts(&self, id: ExchangeId) -> Option<&Facts> {
+        self.table.get(&id).map(|exchange| &exchange.facts)
+    }
+
+    /// The connection can be used: writes what waited for it, in order.
+    pub(crate) fn handle_ready(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, conn: ConnId, up: &mut Up) {
+        for id in self.waiting.remove(&conn).unwrap_or_default() {
+            self.send_or_wait(cx, low, id, up);
+        }
+    }
+
+    /// The connection could not be made, with every target tried.
+    pub(crate) fn handle_failed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        conn: ConnId,
+        error: &OperationError,
+        up: &mut Up,
+    ) {
+        for id in self.waiting.remove(&conn).unwrap_or_default() {
+            self.finish(cx, low, id, Err(error.clone()), up);
+        }
+    }
+
+    /// The connection is gone; transactions on it are reported apart, before this.
+    pub(crate) fn handle_lost(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        conn: ConnId,
+        error: &OperationError,
+        up: &mut Up,
+    ) {
+        for id in self.unanswered.remove(&conn).unwrap_or_default() {
+            self.finish(cx, low, id, Err(error.clone()), up);
+        }
+        self.handle_failed(cx, low, conn, error, up);
+    }
+
+    /// The embedder has taken bytes of this connection.
+    pub(crate) fn handle_taken(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, conn: ConnId, up: &mut Up) {
+        if !self.unanswered.contains_key(&conn) {
+            return;
+        }
+        let taken = low.connections.taken(conn).unwrap_or(u64::MAX);
+        let ids = self.unanswered.remove(&conn).unwrap_or_default();
+        let (done, rest): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| match self.table.get(id) {
+            Some(exchange) => matches!(exchange.state, State::Unanswered { until } if until <= taken),
+            None => true,
+        });
+        if !rest.is_empty() {
+            self.unanswered.insert(conn, rest);
+        }
+        for id in done {
+            self.complete_unanswered(cx, low, id, up);
+        }
+    }
+
+    /// What a client transaction of an exchange reports. With a lost connection comes why, and how many bytes of it the
+    /// embedder had taken.
+    pub(crate) fn handle_transaction(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        indication: transaction::Indication,
+        lost: Option<(&OperationError, u64)>,
+        up: &mut Up,
+    ) {
+        use transaction::What as Said;
+        let Some(id) = indication.owner else { return };
+        let Some(exchange) = self.table.get_mut(&id) else { return };
+        let owner = exchange.owner;
+        match &mut exchange.state {
+            State::Sent { transaction, alerted, cancel, .. } if *transaction == indication.transaction => {
+                match indication.what {
+                    Said::Provisional(response) => {
+                        *alerted = true;
+                        let armed = *cancel == Cancel::Armed;
+                        if response.status() != Some(StatusCode::TRYING) {
+                            up.push_back(Indication { exchange: id, owner, what: What::Provisional(response) });
+                        }
+                        if armed {
+                            self.send_cancel(cx, low, id);
+                        }
+                    }
+                    Said::Final(response) => self.on_final(cx, low, id, response, up),
+                    Said::TimedOut => self.on_timeout(cx, low, id, up),
+                    Said::ConnectionLost => {
+                        let (reason, taken) = lost.map_or_else(
+                            || (OperationError::ConnectionFailure(ConnectionFailure::NotConnected), u64::MAX),
+                            |(reason, taken)| (reason.clone(), taken),
+                        );
+                        self.on_lost(cx, low, id, reason, taken, up);
+                    }
+                    // A server transaction says the one, and a request that is still under way never the other.
+                    Said::SendTrying | Said::Ended => {}
+                }
+            }
+            State::Accepted { transaction } if *transaction == indication.transaction => match indication.what {
+                Said::Final(response) => {
+                    up.push_back(Indication { exchange: id, owner, what: What::Further(response) });
+                }
+                Said::Ended | Said::TimedOut | Said::ConnectionLost => {
+                    self.remove(cx, low, id);
+                }
+                Said::Provisional(_) | Said::SendTrying => {}
+            },
+            // The CANCEL of this exchange, and transactions of earlier attempts, say nothing new.
+            State::Sent { .. }
+            | State::Accepted { .. }
+            | State::Connecting
+            | State::Unanswered { .. }
+            | State::Paused { .. }
+            | State::Moving => {}
+        }
+    }
+
+    /// The pause for Retry-After is over, or no final response came in time after a CANCEL.
+    pub(crate) fn handle_timer(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId, up: &mut Up) {
+        let Some(exchange) = self.table.get_mut(&id) else { return };
+        match exchange.state {
+            State::Paused { .. } => {
+                exchange.state = State::Moving;
+                if exchange.lease.as_ref().is_some_and(|lease| low.connections.is_usable(lease.conn())) {
+                    self.send_or_wait(cx, low, id, up);
+                } else {
+                    self.need_connection(id, up);
+                }
+            }
+            State::Sent { transaction, .. } => {
+                low.transactions.abandon(cx, transaction);
+                self.finish(cx, low, id, Err(OperationError::Timeout), up);
+            }
+            State::Connecting | State::Unanswered { .. } | State::Moving | State::Accepted { .. } => {}
+        }
+    }
+
+    fn send_or_wait(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId, up: &mut Up) {
+        let Some(exchange) = self.table.get_mut(&id) else { return };
+        let Some(conn) = exchange.lease.as_ref().map(Lease::conn) else {
+            return self.need_connection(id, up);
+        };
+        if low.connections.is_ready(conn) {
+            self.send(cx, low, id, conn, up);
+        } else if low.connections.is_usable(conn) {
+            exchange.state = State::Connecting;
+            self.waiting.entry(conn).or_default().push_back(id);
+        } else {
+            self.reconnect(cx, low, id, up);
+        }
+    }
+
+    fn send(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId, conn: ConnId, up: &mut Up) {
+        let Some(reach) = reach(low.connections, cx.config, conn) else {
+            return self.reconnect(cx, low, id, up);
+        };
+        let Some(exchange) = self.table.get_mut(&id) else { return };
+        let cseq = match exchange.draft.sequence {
+            Sequence::Fixed(first) => first.saturating_add(u32::try_from(exchange.attempts).unwrap_or(0)),
+            Sequence::Counter(counter) => match self.sequences.get_mut(&counter) {
+                Some(last) => {
+                    *last = last.saturating_add(1);
+                    *last
+                }
+                None => 1,
+            },
+        };
+        exchange.attempts += 1;
+        let body = exchange.draft.content.as_ref().map_or(&[][..], |content| &content.body);
+        let credentials = match exchange.policy.identity {
+            Some(endpoint) if exchange.draft.method != Method::Ack => {
+                let Draft { method, uri, .. } = &exchange.draft;
+                low.auth.authorize(cx.entropy, endpoint, &mut exchange.auth, method, uri, body)
+            }
+            Some(_) | None => Vec::new(),
+        };
+        let branch = write::new_branch(cx.entropy);
+        let bytes = write::request(&exchange.draft, &reach, &branch, cseq, &credentials);
+        exchange.facts = Facts { conn: Some(conn), cseq, credentials };
+        if matches!(exchange.draft.method, Method::Benotify | Method::Ack) {
+            let Ok(place) = low.connections.send(cx, conn, bytes) else {
+                return self.reconnect(cx, low, id, up);
+            };
+            cx.counters.requests_sent += 1;
+            exchange.state = State::Unanswered { until: place.end };
+            self.unanswered.entry(conn).or_default().push(id);
+            return;
+        }
+        let method = exchange.draft.method.clone();
+        let request = Outgoing { bytes, branch: branch.clone(), method, conn, owner: id };
+        let mut out = Vec::new();
+        let Some(transaction) = low.transactions.start_client(cx, &mut out, request) else {
+            let error = OperationError::OperationFailure(OperationFailure::LimitReached);
+            return self.finish(cx, low, id, Err(error), up);
+        };
+        let Some(place) = low.flush(cx, out) else {
+            low.transactions.abandon(cx, transaction);
+            return self.reconnect(cx, low, id, up);
+        };
+        cx.counters.requests_sent += 1;
+        exchange.state = State::Sent { transaction, branch, place, alerted: false, cancel: Cancel::No };
+    }
+
+    fn send_cancel(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId) {
+        let Some(exchange) = self.table.get_mut(&id) else { return };
+        let State::Sent { transaction, branch, cancel, .. } = &mut exchange.state else { return };
+        let Some(conn) = exchange.facts.conn else { return };
+        let Some(bytes) = low.transactions.cancel_for(*transaction) else { return };
+        *cancel = Cancel::Sent(cx.timers.set(cx.now + cx.config.t1 * 64, TimerKey::Exchange(id)));
+        let request = Outgoing { bytes, branch: branch.clone(), method: Method::Cancel, conn, owner: id };
+        let mut out = Vec::new();
+        low.transactions.start_client(cx, &mut out, request);
+        cx.counters.requests_sent += 1;
+        low.flush(cx, out);
+    }
+
+    fn on_final(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: ExchangeId,
+        response: Box<Message>,
+        up: &mut Up,
+    ) {
+        let Some(exchange) = self.table.get(&id) else { return };
+        let cancelled = matches!(exchange.state, State::Sent { cancel: Cancel::Sent(_) | Cancel::Armed, .. });
+        let status = response.status().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
+        if status.is_success() {
+            return self.on_success(cx, low, id, response, up);
+        }
+        if cancelled || exchange.attempts >= cx.config.limits.attempts {
+            return self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up);
+        }
+        match status.code() {
+            401 | 407 => self.on_challenge(cx, low, id, response, up),
+            423 => self.on_interval_too_brief(cx, low, id, response, up),
+            300..=399 => self.on_redirect(cx, low, id, response, up),
+            503 => self.on_unavailable(cx, low, id, response, up),
+            _ => self.pause_or_fail(cx, low, id, response, up),
+        }
+    }
+
+    fn on_success(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: ExchangeId,
+        response: Box<Message>,
+        up: &mut Up,
+    ) {
+        let Some(exchange) = self.table.get_mut(&id) else { return };
+        if let Some(endpoint) = exchange.policy.identity {
+            low.auth.handle_success(endpoint, &response, &exchange.auth);
+        }
+        let State::Sent { transaction, cancel, .. } = exchange.state else { return };
+        if exchange.draft.method != Method::Invite {
+            return self.finish(cx, low, id, Ok(response), up);
+        }
+        if let Cancel::Sent(timer) = cancel {
+            cx.timers.stop(timer);
+        }
+        exchange.state = State::Accepted { transaction };
+        let outcome = Outcome { result: Ok(response), facts: exchange.facts.clone() };
+        let owner = exchange.owner;
+        up.push_back(Indication { exchange: id, owner, what: What::Outcome(Box::new(outcome)) });
+    }
+
+    fn on_challenge(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: ExchangeId,
+        response: Box<Message>,
+        up: &mut Up,
+    ) {
+        let Some(exchange) = self.table.get_mut(&id) else { return };
+        let Some(endpoint) = exchange.policy.identity else {
+            return self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up);
+        };
+        match low.auth.handle_challenge(endpoint, &response, &mut exchange.auth) {
+            Ok(()) => self.send_or_wait(cx, low, id, up),
+            Err(failure) => {
+                self.finish(cx, low, id, Err(OperationError::Authentication { failure, response }), up);
+            }
+        }
+    }
+
+    /// 423: asks for the least that the server takes, where that is more than was asked for (R10).
+    fn on_interval_too_brief(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: ExchangeId,
+        response: Box<Message>,
+        up: &mut Up,
+    ) {
+        let Some(exchange) = self.table.get_mut(&id) else { return };
+        let asked = exchange
+            .draft
+            .headers
+            .iter()
+            .find(|(name, _)| *name == HeaderName::Expires)
+            .and_then(|(_, value)| value.parse::<u32>().ok());
+        let least = response.typed::<MinExpires>().ok().flatten().map(|MinExpires(seconds)| seconds);
+        match (asked, least) {
+            (Some(asked), Some(least)) if least > asked => {
+                exchange.draft.set(HeaderName::Expires, alloc::format!("{least}"));
+                self.send_or_wait(cx, low, id, up);
+            }
+            _ => self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up),
+        }
+    }
+
+    fn on_redirect(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: ExchangeId,
+        response: Box<Message>,
+        up: &mut Up,
+    ) {
+        let Some(exchange) = self.table.get_mut(&id) else { return };
+        let target = response.list::<Contact<'_>>().filter_map(Result::ok).find_map(|contact| match contact {
+            Contact::Star => None,
+            Contact::Address(address) => Some(alloc::format!("{}", address.uri).into_boxed_str()),
+        });
+        match (exchange.policy.redirects.checked_sub(1), target) {
+            (Some(left), Some(target)) => {
+                exchange.policy.redirects = left;
+                exchange.state = State::Moving;
+                let owner = exchange.owner;
+                up.push_back(Indication { exchange: id, owner, what: What::Redirected(target) });
+            }
+            _ => self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up),
+        }
+    }
+
+    /// 503: the next target, where there is one; else Retry-After (RFC 3263 section 4.3, rule E12).
+    fn on_unavailable(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: ExchangeId,
+        response: Box<Message>,
+        up: &mut Up,
+    ) {
+        if self.next_target(cx, low, id) {
+            self.need_connection(id, up);
+        } else {
+            self.pause_or_fail(cx, low, id, response, up);
+        }
+    }
+
+    /// Whether the hop of this exchange has an address left after the one in use, which is marked as failed.
+    fn next_target(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId) -> bool {
+        let Some(exchange) = self.table.get_mut(&id) else { return false };
+        let Some(conn) = exchange.facts.conn else { return false };
+        let Some((_, remote)) = low.connections.ends(conn) else { return false };
+        let Some(hop) = low.connections.hop(conn).cloned() else { return false };
+        if !exchange.failed.contains(&remote) {
+            exchange.failed.push(remote);
+        }
+        low.connections.address_failed(cx, remote);
+        low.connections.has_other_target(&hop, &exchange.failed)
+    }
+
+    fn pause_or_fail(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: ExchangeId,
+        response: Box<Message>,
+        up: &mut Up,
+    ) {
+        let Some(exchange) = self.table.get_mut(&id) else { return };
+        let wait = response
+            .typed::<RetryAfter<'_>>()
+            .ok()
+            .flatten()
+            .map(|retry| Duration::from_secs(u64::from(retry.seconds)))
+            .filter(|wait| *wait <= cx.config.retry_after_cap);
+        match wait {
+            Some(wait) if exchange.policy.retry_after && !exchange.waited => {
+                exchange.waited = true;
+                exchange.state = State::Paused { timer: cx.timers.set(cx.now + wait, TimerKey::Exchange(id)) };
+            }
+            _ => self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up),
+        }
+    }
+
+    /// No final response. What may be repeated safely goes to the next target, where there is one (R18).
+    fn on_timeout(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId, up: &mut Up) {
+        let repeatable = self.table.get(&id).is_some_and(|exchange| exchange.policy.repeatable);
+        if self.next_target(cx, low, id) && repeatable {
+            self.need_connection(id, up);
+        } else {
+            self.finish(cx, low, id, Err(OperationError::Timeout), up);
+        }
+    }
+
+    /// The connection died under the request: once more over a fresh one if no byte of it had left, or if it may be
+    /// repeated safely (C35).
+    fn on_lost(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: ExchangeId,
+        reason: OperationError,
+        taken: u64,
+        up: &mut Up,
+    ) {
+        let Some(exchange) = self.table.get(&id) else { return };
+        let State::Sent { place, cancel, .. } = &exchange.state else { return };
+        let unsent = taken <= place.start;
+        if *cancel == Cancel::No && (unsent || exchange.policy.repeatable) {
+            self.reconnect_or(cx, low, id, reason, up);
+        } else {
+            self.finish(cx, low, id, Err(reason), up);
+        }
+    }
+
+    fn reconnect(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId, up: &mut Up) {
+        let error = OperationError::ConnectionFailure(ConnectionFailure::NotConnected);
+        self.reconnect_or(cx, low, id, error, up);
+    }
+
+    /// Asks for a fresh connection, once; the second time it ends with `error`.
+    fn reconnect_or(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: ExchangeId,
+        error: OperationError,
+        up: &mut Up,
+    ) {
+        let Some(exchange) = self.table.get_mut(&id) else { return };
+        if core::mem::replace(&mut exchange.reconnected, true) {
+            return self.finish(cx, low, id, Err(error), up);
+        }
+        self.need_connection(id, up);
+    }
+
+    fn need_connection(&mut self, id: ExchangeId, up: &mut Up) {
+        let Some(exchange) = self.table.get_mut(&id) else { return };
+        exchange.state = State::Moving;
+        let what = What::NeedConnection(exchange.failed.clone());
+        up.push_back(Indication { exchange: id, owner: exchange.owner, what });
+    }
+
+    fn complete_unanswered(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId, up: &mut Up) {
+        let Some(exchange) = self.remove(cx, low, id) else { return };
+        up.push_back(Indication { exchange: id, owner: exchange.owner, what: What::Taken });
+    }
+
+    fn finish(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: ExchangeId,
+        result: Result<Box<Message>, OperationError>,
+        up: &mut Up,
+    ) {
+        let Some(exchange) = self.remove(cx, low, id) else { return };
+        let outcome = Outcome { result, facts: exchange.facts };
+        up.push_back(Indication { exchange: id, owner: exchange.owner, what: What::Outcome(Box::new(outcome)) });
+    }
+
+    fn remove(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId) -> Option<Exchange> {
+        let mut exchange = self.table.remove(&id)?;
+        match exchange.state {
+            State::Paused { timer } | State::Sent { cancel: Cancel::Sent(timer), .. } => {
+                cx.timers.stop(timer);
+            }
+            State::Connecting => {
+                let conn = exchange.lease.as_ref().map(Lease::conn);
+                if let Some(queue) = conn.and_then(|conn| self.waiting.get_mut(&conn)) {
+                    queue.retain(|waiting| *waiting != id);
+                    if queue.is_empty()
+                        && let Some(conn) = conn
+                    {
+                        self.waiting.remove(&conn);
+                    }
+                }
+            }
+            State::Sent { .. } | State::Unanswered { .. } | State::Moving | State::Accepted { .. } => {}
+        }
+        if let Some(lease) = exchange.lease.take() {
+            low.connections.release(cx, lease);
+        }
+        Some(exchange)
+    }
+}

@@ -1,0 +1,183 @@
+//! Responses: built from the request, sent over its connection, and where that is gone over a new one to the address
+//! that Via names (RFC 3261 section 18.2.2, rule C33).
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::draft::ContactTemplate;
+use super::write::{contact_value, reach};
+use crate::action::Transport;
+use crate::auth::AuthTable;
+use crate::connection::{Connections, Hop, Lease, Sent};
+use crate::cx::Cx;
+use crate::event::Content;
+use crate::ids::{ConnId, ManagerId, TransactionId};
+use crate::transaction::{Responded, Transactions, Transmission};
+use crate::wire::write::ResponseBuilder;
+use crate::wire::{HeaderName, Message, StatusCode};
+
+/// The layers below an exchange, lent for one step.
+pub(crate) struct Lower<'a> {
+    pub(crate) connections: &'a mut Connections,
+    pub(crate) transactions: &'a mut Transactions,
+    pub(crate) auth: &'a mut AuthTable,
+    pub(crate) replies: &'a mut Replies,
+}
+
+/// A request that waits for its final response.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    pub(crate) transaction: TransactionId,
+    pub(crate) conn: ConnId,
+    pub(crate) manager: ManagerId,
+    pub(crate) transport: Transport,
+    pub(crate) message: Box<Message>,
+    /// The To tag of our responses.
+    pub(crate) tag: Box<str>,
+}
+
+/// A response to make.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reply<'a> {
+    pub(crate) status: StatusCode,
+    pub(crate) reason: Option<&'a str>,
+    pub(crate) contact: Option<&'a ContactTemplate>,
+    pub(crate) record_route: bool,
+    pub(crate) headers: &'a [(HeaderName, Box<str>)],
+    /// Of the application, checked when they were given.
+    pub(crate) extra: &'a [(String, String)],
+    pub(crate) content: Option<&'a Content>,
+}
+
+impl Reply<'_> {
+    /// A response of this status with its usual words and nothing more.
+    pub(crate) const fn new(status: StatusCode) -> Self {
+        Self { status, reason: None, contact: None, record_route: false, headers: &[], extra: &[], content: None }
+    }
+}
+
+/// Responses that wait for a connection of their own.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Replies {
+    waiting: BTreeMap<ConnId, Vec<Waiting>>,
+}
+
+#[derive(Clone, Debug)]
+struct Waiting {
+    transaction: TransactionId,
+    status: StatusCode,
+    bytes: Bytes,
+    lease: Lease,
+}
+
+impl Replies {
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.values().map(Vec::len).sum()
+    }
+}
+
+impl Lower<'_> {
+    /// Answers a request.
+    pub(crate) fn reply(&mut self, cx: &mut Cx<'_>, request: &Pending, reply: &Reply<'_>) -> Bytes {
+        let reach = reach(self.connections, cx.config, request.conn);
+        let tag = (reply.status != StatusCode::TRYING).then_some(&*request.tag);
+        let mut builder = ResponseBuilder::new(&request.message, reply.status, reply.reason, tag);
+        if let Some(reach) = &reach {
+            builder.via_received(reach.remote);
+            if let Some(contact) = reply.contact {
+                builder.raw_owned(HeaderName::Contact, &contact_value(contact, reach));
+            }
+        }
+        if reply.record_route {
+            builder.record_route();
+        }
+        for (name, value) in reply.headers {
+            let name = if *name == HeaderName::UserAgent { HeaderName::Server } else { *name };
+            builder.raw_owned(name, value);
+        }
+        for (name, value) in reply.extra {
+            // Checked when it was given (E11): it cannot be refused here.
+            let _ = builder.raw(name, value);
+        }
+        if let Some(content) = reply.content {
+            builder.body(&content.content_type, content.body.clone());
+        }
+        let bytes = builder.finish();
+        self.send_reply(cx, request, reply.status, bytes.clone());
+        bytes
+    }
+
+    /// Sends a response that has been built.
+    pub(crate) fn send_reply(&mut self, cx: &mut Cx<'_>, request: &Pending, status: StatusCode, bytes: Bytes) {
+        let mut out = Vec::new();
+        let responded = self.transactions.respond(cx, &mut out, request.transaction, status, bytes.clone());
+        match responded {
+            Responded::Sent { .. } => {
+                cx.counters.responses_sent += 1;
+                self.flush(cx, out);
+            }
+            Responded::NoConnection => self.return_elsewhere(cx, request, status, bytes),
+            Responded::Late => {}
+        }
+    }
+
+    /// Queues what transactions send; where on its connection the last message stands, `None` if it could not be queued.
+    pub(crate) fn flush(&mut self, cx: &mut Cx<'_>, out: Vec<Transmission>) -> Option<Sent> {
+        let mut place = None;
+        for transmission in out {
+            place = self.connections.send(cx, transmission.conn, transmission.bytes).ok();
+        }
+        place
+    }
+
+    fn return_elsewhere(&mut self, cx: &mut Cx<'_>, request: &Pending, status: StatusCode, bytes: Bytes) {
+        let transaction = request.transaction;
+        let hop = hop_of(&request.message, request.transport);
+        let lease = hop.and_then(|hop| self.connections.acquire(cx, request.manager, &hop, &[]).ok());
+        let Some(lease) = lease else {
+            self.transactions.handle_undeliverable(cx, transaction);
+            return;
+        };
+        let conn = lease.conn();
+        self.replies.waiting.entry(conn).or_default().push(Waiting { transaction, status, bytes, lease });
+        if self.connections.is_ready(conn) {
+            self.handle_reply_ready(cx, conn);
+        }
+    }
+
+    /// The connection can be used: sends what waited for it.
+    pub(crate) fn handle_reply_ready(&mut self, cx: &mut Cx<'_>, conn: ConnId) {
+        for Waiting { transaction, status, bytes, lease } in self.replies.waiting.remove(&conn).unwrap_or_default() {
+            let mut out = Vec::new();
+            if self.transactions.rebind(transaction, conn) {
+                self.transactions.respond(cx, &mut out, transaction, status, bytes);
+                cx.counters.responses_sent += 1;
+            }
+            self.flush(cx, out);
+            self.connections.release(cx, lease);
+        }
+    }
+
+    /// The connection could not be made, or is gone: its responses cannot be delivered.
+    pub(crate) fn handle_reply_failed(&mut self, cx: &mut Cx<'_>, conn: ConnId) {
+        for Waiting { transaction, lease, .. } in self.replies.waiting.remove(&conn).unwrap_or_default() {
+            self.transactions.handle_undeliverable(cx, transaction);
+            self.connections.release(cx, lease);
+        }
+    }
+}
+
+/// The address that the topmost Via names: `received`, else the host, with the port of sent-by.
+fn hop_of(request: &Message, transport: Transport) -> Option<Hop> {
+    let via = request.via_top().ok()?;
+    let port = via.port.unwrap_or(transport.default_port());
+    let host = match via.received().or_else(|| via.host.ip()) {
+        Some(ip) => ip.to_string(),
+        None => via.host.to_string(),
+    };
+    Some(Hop::new(&host, Some(port), transport))
+}

@@ -1,0 +1,132 @@
+//! Drafts to bytes, once the connection is known (C36).
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+
+use super::draft::{ContactTemplate, Draft};
+use crate::action::Transport;
+use crate::config::Config;
+use crate::connection::Connections;
+use crate::entropy::Entropy;
+use crate::ids::ConnId;
+use crate::wire::header::{CSeq, Via};
+use crate::wire::uri::Host;
+use crate::wire::write::{MAX_FORWARDS, RequestBuilder};
+use crate::wire::{HeaderName, Method};
+
+/// How this side is reached by the peer of a connection: at the listening address where its manager has one, so that
+/// the peer can come back when the connection is gone, else over the connection itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Reach {
+    pub(crate) transport: Transport,
+    pub(crate) host: Host<'static>,
+    pub(crate) port: u16,
+    pub(crate) remote: SocketAddr,
+}
+
+/// `None` when the connection is not ready, or gone.
+pub(crate) fn reach(connections: &Connections, config: &Config, conn: ConnId) -> Option<Reach> {
+    let (manager, transport) = connections.manager_of(conn)?;
+    let (local, remote) = connections.ends(conn)?;
+    let listening = connections
+        .listening_addresses(manager)
+        .find(|(_, address, spoken)| *spoken == transport && address.is_ipv4() == local.is_ipv4())
+        .map(|(_, address, _)| address);
+    let (ip, port) = match listening {
+        Some(address) if address.ip().is_unspecified() => (local.ip(), address.port()),
+        Some(address) => (address.ip(), address.port()),
+        None => (local.ip(), local.port()),
+    };
+    let host = match &config.local_host_name {
+        Some(name) if listening.is_some() => Host::Name(name.clone().into()),
+        Some(_) | None => host_of(ip),
+    };
+    Some(Reach { transport, host, port, remote })
+}
+
+const fn host_of(ip: IpAddr) -> Host<'static> {
+    match ip {
+        IpAddr::V4(ip) => Host::V4(ip),
+        IpAddr::V6(ip) => Host::V6(ip),
+    }
+}
+
+/// A branch that is unique in space and time, with RFC 3261's cookie (section 8.1.1.7).
+pub(super) fn new_branch(entropy: &mut Entropy) -> Box<str> {
+    let mut branch = String::with_capacity(31);
+    branch.push_str("z9hG4bK");
+    branch.push_str(&entropy.hex(24));
+    branch.into()
+}
+
+/// The value of Contact over this connection.
+pub(crate) fn contact_value(template: &ContactTemplate, reach: &Reach) -> String {
+    let mut value = String::from("<");
+    match &template.gruu {
+        Some(gruu) => value.push_str(gruu),
+        None => {
+            value.push_str("sip:");
+            if let Some(user) = &template.user {
+                value.push_str(user);
+                value.push('@');
+            }
+            value.push_str(&alloc::format!(
+                "{}:{};transport={}{}",
+                reach.host,
+                reach.port,
+                reach.transport.uri_token(),
+                template.uri_parameters
+            ));
+        }
+    }
+    value.push('>');
+    value.push_str(&template.parameters);
+    value
+}
+
+/// The request as it goes out.
+pub(super) fn request<'c>(
+    draft: &Draft,
+    reach: &Reach,
+    branch: &str,
+    cseq: u32,
+    credentials: impl IntoIterator<Item = &'c (HeaderName, String)>,
+) -> Bytes {
+    let mut via = Via::new(reach.transport, reach.host.clone(), Some(reach.port), branch);
+    via.params.set_flag("rport");
+    let cseq = CSeq { number: cseq, method: draft.method.clone() };
+    let mut builder = RequestBuilder::of_texts(
+        &draft.method,
+        &draft.uri,
+        &via,
+        (&draft.from, &draft.to),
+        &draft.call_id,
+        &cseq,
+        MAX_FORWARDS,
+    );
+    for route in &draft.route {
+        builder.raw_owned(HeaderName::Route, route);
+    }
+    if let Some(contact) = &draft.contact {
+        builder.raw_owned(HeaderName::Contact, &contact_value(contact, reach));
+    }
+    for (name, value) in credentials {
+        builder.raw_owned(*name, value);
+    }
+    for (name, value) in &draft.headers {
+        builder.raw_owned(*name, value);
+    }
+    for (name, value) in &draft.extra {
+        // Checked when it was given (E11): it cannot be refused here.
+        let _ = builder.raw(name, value);
+    }
+    if let Some(content) = &draft.content
+        && draft.method != Method::Cancel
+    {
+        builder.body(&content.content_type, content.body.clone());
+    }
+    builder.finish()
+}

@@ -1,0 +1,491 @@
+//! The engine: owns every machine, and hands what one reports to the next.
+
+mod parts;
+mod receive;
+mod view;
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::SocketAddr;
+
+use bytes::Bytes;
+
+use crate::action::{Action, Answer, CloseReason, Established, ListenError, ResolveError};
+use crate::auth::AuthTable;
+use crate::config::Config;
+use crate::connection::{ConnectionInfo, Connections, ManagerConfig, ManagerKind};
+use crate::counters::Counters;
+use crate::cx::{Cx, Outbox};
+use crate::endpoint::{Endpoints, PeerToPeerConfig, SipEndpointConfig};
+use crate::entropy::Entropy;
+use crate::error::Misuse;
+use crate::event::{Event, RemovalReason, SessionState};
+use crate::exchange::{self, Exchanges, Incomings, Lower, Replies};
+use crate::ids::{
+    ConnId, EndpointId, Ids, IncomingId, ListenerId, ManagerId, OperationId, QueryId, SessionId,
+};
+use crate::session::Sessions;
+use crate::time::{Time, UnixTime};
+use crate::timers::{TimerKey, Timers};
+use crate::transaction::Transactions;
+
+use parts::Parts;
+pub use view::{EndpointView, IncomingView, ManagerView, SessionView};
+
+/// A SIP stack: one endpoint or a million, with their connections, registrations and sessions.
+///
+/// See the [crate documentation](crate) for the contract: which call when, and what can follow.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    now: Time,
+    epoch: (Time, UnixTime),
+    config: Box<Config>,
+    timers: Timers,
+    ids: Ids,
+    entropy: Entropy,
+    out: Outbox,
+    counters: Counters,
+    connections: Connections,
+    transactions: Transactions,
+    auth: AuthTable,
+    replies: Replies,
+    exchanges: Exchanges,
+    incomings: Incomings,
+    sessions: Sessions,
+    endpoints: Endpoints,
+    /// What exchanges have to say, until it is handed on within the same call.
+    from_exchanges: VecDeque<exchange::Indication>,
+    /// The request whose event was taken last: unanswered at the next poll, it has been let pass (M4).
+    passing: Option<IncomingId>,
+    client_manager: ManagerId,
+    server_tcp_manager: ManagerId,
+}
+
+/// What a deadline is for; it helps people to read a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Actions are queued: take them.
+    Drain,
+    /// A transaction.
+    Transaction,
+    /// A connection: its attempt, its linger or idle time, its proof.
+    Connection,
+    /// A question to the domain name system.
+    Resolve,
+    /// A pause before a request is sent again, or the wait for the end of a cancelled one.
+    Exchange,
+    /// A request that the application holds.
+    Incoming,
+    /// A session.
+    Session,
+    /// A registration: its refresh, or the next attempt.
+    Registration,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Drain => "drain",
+            Self::Transaction => "transaction",
+            Self::Connection => "connection",
+            Self::Resolve => "resolve",
+            Self::Exchange => "exchange",
+            Self::Incoming => "incoming",
+            Self::Session => "session",
+            Self::Registration => "registration",
+        })
+    }
+}
+
+/// How much a stack holds (X6). At quiescence everything but what is configured (endpoints, managers) is zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each field counts what its name says")]
+pub struct Census {
+    pub connections: usize,
+    pub listeners: usize,
+    pub leases: usize,
+    pub queued_bytes: usize,
+    pub queries: usize,
+    pub transactions: usize,
+    pub exchanges: usize,
+    pub replies: usize,
+    pub incoming: usize,
+    pub dialogs: usize,
+    pub sessions: usize,
+    pub operations: usize,
+    pub timers: usize,
+    pub actions: usize,
+    pub endpoints: usize,
+}
+
+impl Census {
+    /// Whether nothing is held at all.
+    pub fn is_quiescent(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Stack {
+    /// A stack. `seed` is its only entropy: it has to be unpredictable, since tags, branches and nonces are made of it;
+    /// the same seed and inputs give the same outputs. `now` and `unix` are one instant on the embedder's two clocks.
+    pub fn new(config: Config, seed: [u8; 32], now: Time, unix: UnixTime) -> Self {
+        let mut entropy = Entropy::new(seed);
+        let key = entropy.hash_key();
+        let mut ids = Ids::default();
+        let (client_manager, server_tcp_manager) = (ids.next(), ids.next());
+        let mut connections = Connections::new(key);
+        connections.add_default_manager(client_manager, ManagerKind::Client, &config);
+        connections.add_default_manager(server_tcp_manager, ManagerKind::ServerTcp, &config);
+        Self {
+            now,
+            epoch: (now, unix),
+            config: Box::new(config),
+            timers: Timers::default(),
+            ids,
+            entropy,
+            out: Outbox::default(),
+            counters: Counters::default(),
+            connections,
+            transactions: Transactions::new(key),
+            auth: AuthTable::new(key),
+            replies: Replies::default(),
+            exchanges: Exchanges::new(key),
+            incomings: Incomings::default(),
+            sessions: Sessions::new(key),
+            endpoints: Endpoints::new(key),
+            from_exchanges: VecDeque::new(),
+            passing: None,
+            client_manager,
+            server_tcp_manager,
+        }
+    }
+
+    // What the world did.
+
+    /// A connection is ready for data: one that [`Action::Connect`] asked for, or an accepted one after its TLS
+    /// handshake.
+    pub fn handle_connected(&mut self, now: Time, conn: ConnId, established: Established) {
+        self.step(now, |p| p.low.connections.handle_connected(&mut p.cx, conn, established));
+    }
+
+    /// A listener has accepted a connection. Over TLS it is ready once the handshake has been reported with
+    /// [`handle_connected`](Self::handle_connected).
+    pub fn handle_accepted(
+        &mut self,
+        now: Time,
+        listener: ListenerId,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) -> ConnId {
+        self.step(now, |p| {
+            p.low.connections.handle_accepted(&mut p.cx, listener, local, remote)
+        })
+    }
+
+    /// Bytes have arrived, above TLS where there is TLS.
+    pub fn handle_bytes(&mut self, now: Time, conn: ConnId, bytes: &[u8]) {
+        self.step(now, |p| p.low.connections.handle_bytes(&mut p.cx, conn, bytes));
+    }
+
+    /// The socket has taken so many bytes of [`transmit`](Self::transmit).
+    pub fn handle_transmitted(&mut self, now: Time, conn: ConnId, bytes: usize) {
+        self.step(now, |p| {
+            p.low.connections.handle_transmitted(&mut p.cx, conn, bytes);
+            p.exchanges.handle_taken(&mut p.cx, &mut p.low, conn, p.from_exchanges);
+        });
+    }
+
+    /// A connection could not be made, or is gone.
+    pub fn handle_closed(&mut self, now: Time, conn: ConnId, reason: CloseReason) {
+        self.step(now, |p| p.low.connections.handle_closed(&mut p.cx, conn, reason));
+    }
+
+    /// Listening has begun at this address, or could not.
+    pub fn handle_listening(&mut self, now: Time, listener: ListenerId, result: Result<SocketAddr, ListenError>) {
+        self.step(now, |p| p.low.connections.handle_listening(&mut p.cx, listener, result));
+    }
+
+    /// Listening has ended without a command.
+    pub fn handle_listener_lost(&mut self, now: Time, listener: ListenerId, error: ListenError) {
+        self.step(now, |p| p.low.connections.handle_listener_lost(&mut p.cx, listener, error));
+    }
+
+    /// The domain name system has answered.
+    pub fn handle_resolved(&mut self, now: Time, query: QueryId, result: Result<Answer, ResolveError>) {
+        self.step(now, |p| p.low.connections.handle_resolved(&mut p.cx, query, result));
+    }
+
+    /// The time is `now`. Before the deadline of [`poll_timeout`](Self::poll_timeout) it does nothing.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.advance(now);
+        while let Some((_, key)) = self.timers.pop_due(self.now) {
+            self.step(now, |p| p.fire(key));
+        }
+    }
+
+    // What the stack wants.
+
+    /// The next thing to do, in order.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        if let Some(id) = self.passing.take() {
+            self.step(self.now, |p| p.incomings.pass(&mut p.cx, &mut p.low, id));
+        }
+        let action = self.out.pop();
+        match &action {
+            Some(Action::Event(Event::MessageReceived { incoming, .. } | Event::SessionMessage { incoming, .. })) => {
+                self.passing = Some(*incoming);
+            }
+            Some(Action::Event(Event::Session { session, new: SessionState::Disconnected, .. })) => {
+                self.sessions.end_seen(*session);
+            }
+            _ => {}
+        }
+        if matches!(action, Some(Action::Event(_))) {
+            self.relieve();
+        }
+        action
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due, and what for. While actions are queued it says now.
+    pub fn poll_timeout(&self) -> Option<(Time, Reason)> {
+        if self.out.len() > 0 || self.passing.is_some() {
+            return Some((self.now, Reason::Drain));
+        }
+        self.timers.next().map(|(at, key)| (at, reason_of(key)))
+    }
+
+    /// The bytes that wait to be sent on a connection, in order, for a vectored write; how many of them the socket
+    /// took is to be reported with [`handle_transmitted`](Self::handle_transmitted).
+    pub fn transmit(&self, conn: ConnId) -> impl Iterator<Item = &Bytes> {
+        self.connections.transmit(conn)
+    }
+
+    // Managers.
+
+    /// The default client connection manager (C2).
+    pub const fn client_manager(&self) -> ManagerId {
+        self.client_manager
+    }
+
+    /// The default server TCP connection manager (C2).
+    pub const fn server_tcp_manager(&self) -> ManagerId {
+        self.server_tcp_manager
+    }
+
+    /// A further connection manager.
+    ///
+    /// # Errors
+    /// Settings that do not go with the kind of manager.
+    pub fn add_manager(&mut self, config: ManagerConfig) -> Result<ManagerId, Misuse> {
+        self.step(self.now, |p| p.low.connections.add_manager(&mut p.cx, config))
+    }
+
+    /// A connection manager, to listen with.
+    ///
+    /// # Errors
+    /// No such manager.
+    pub fn manager(&mut self, now: Time, id: ManagerId) -> Result<ManagerView<'_>, Misuse> {
+        self.advance(now);
+        match self.connections.manager_kind(id) {
+            Some(_) => Ok(ManagerView { stack: self, id }),
+            None => Err(Misuse::Unknown("manager")),
+        }
+    }
+
+    /// Closes a connection now; does nothing if it is closed (C32).
+    pub fn disconnect(&mut self, now: Time, conn: ConnId) {
+        self.step(now, |p| {
+            p.low.connections.disconnect(&mut p.cx, conn, RemovalReason::Local);
+        });
+    }
+
+    // Endpoints.
+
+    /// An endpoint that lives at a server.
+    ///
+    /// # Errors
+    /// A malformed setting, or an endpoint with this URI and endpoint id exists (E1).
+    pub fn add_sip_endpoint(&mut self, now: Time, config: SipEndpointConfig) -> Result<EndpointId, Misuse> {
+        let manager = self.client_manager;
+        self.step(now, |p| p.endpoints.add_sip(&mut p.cx, &mut p.low, p.exchanges, config, manager))
+    }
+
+    /// An endpoint without a server of its own.
+    ///
+    /// # Errors
+    /// A malformed setting, a client manager (C1), or an endpoint with this URI and endpoint id, or this GRUU, exists
+    /// (E1, E4).
+    pub fn add_peer_to_peer_endpoint(&mut self, now: Time, config: PeerToPeerConfig) -> Result<EndpointId, Misuse> {
+        let manager = self.server_tcp_manager;
+        self.step(now, |p| p.endpoints.add_peer_to_peer(&mut p.cx, p.low.connections, config, manager))
+    }
+
+    /// An endpoint, to command and to read.
+    ///
+    /// # Errors
+    /// It does not exist, or is gone.
+    pub fn endpoint(&mut self, now: Time, id: EndpointId) -> Result<EndpointView<'_>, Misuse> {
+        self.advance(now);
+        if self.endpoints.contains(id) {
+            Ok(EndpointView { stack: self, id })
+        } else {
+            Err(Misuse::Unknown("endpoint"))
+        }
+    }
+
+    /// All endpoints, oldest first.
+    pub fn endpoints(&self) -> Vec<EndpointId> {
+        self.endpoints.all()
+    }
+
+    /// The endpoint that takes what no other is found for (M5), or none.
+    pub fn set_default_endpoint(&mut self, id: Option<EndpointId>) {
+        self.endpoints.set_default(id);
+    }
+
+    /// Ends an endpoint: its sessions, its registration, its connections (E13). It never fails; the operation completes
+    /// when all that is done, at once where there is no such endpoint any more.
+    pub fn terminate(&mut self, now: Time, id: EndpointId) -> OperationId {
+        self.step(now, |p| p.terminate(id))
+    }
+
+    /// Ends every endpoint and all listening, as the last thing that a host does with a stack.
+    pub fn terminate_all(&mut self, now: Time) {
+        for id in self.endpoints.all() {
+            self.terminate(now, id);
+        }
+        self.step(now, |p| p.low.connections.stop_all_listening(&mut p.cx));
+    }
+
+    // Sessions and requests.
+
+    /// A session, to command and to read. One that has ended can still be commanded until the event that tells its end
+    /// was taken: such a command completes as SessionTerminated (X2).
+    ///
+    /// # Errors
+    /// It does not exist, or its end has been told.
+    pub fn session(&mut self, now: Time, id: SessionId) -> Result<SessionView<'_>, Misuse> {
+        self.advance(now);
+        if self.sessions.state(id).is_some() || self.sessions.ended(id).is_some() {
+            Ok(SessionView { stack: self, id })
+        } else {
+            Err(Misuse::Unknown("session"))
+        }
+    }
+
+    /// A request that waits for its answer.
+    ///
+    /// # Errors
+    /// It has been answered.
+    pub fn incoming(&mut self, now: Time, id: IncomingId) -> Result<IncomingView<'_>, Misuse> {
+        self.advance(now);
+        if self.incomings.contains(id) { Ok(IncomingView { stack: self, id }) } else { Err(Misuse::Answered) }
+    }
+
+    // Looking.
+
+    /// What the stack has done since it was made (X7).
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// What the stack holds (X6).
+    pub fn census(&self) -> Census {
+        Census {
+            connections: self.connections.connections(),
+            listeners: self.connections.listeners(),
+            leases: self.connections.leases(),
+            queued_bytes: self.connections.queued_bytes(),
+            queries: self.connections.queries(),
+            transactions: self.transactions.count(),
+            exchanges: self.exchanges.len(),
+            replies: self.replies.len(),
+            incoming: self.incomings.len(),
+            dialogs: self.sessions.dialogs(),
+            sessions: self.sessions.len(),
+            operations: self.out.operations(),
+            timers: self.timers.len(),
+            actions: self.out.len(),
+            endpoints: self.endpoints.len(),
+        }
+    }
+
+    /// What is known of a connection that exists.
+    pub fn connection(&self, id: ConnId) -> Option<ConnectionInfo> {
+        self.connections.info(id)
+    }
+
+    /// The settings of this stack.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The latest time that the stack has been told.
+    pub const fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Time never runs backwards: an earlier `now` counts as the latest one.
+    fn advance(&mut self, now: Time) {
+        self.now = self.now.max(now);
+    }
+
+    /// One step of the engine: the given change, and all that follows from it.
+    fn step<T>(&mut self, now: Time, change: impl FnOnce(&mut Parts<'_>) -> T) -> T {
+        self.advance(now);
+        let (epoch, unix) = self.epoch;
+        let unix = UnixTime(unix.0.saturating_add(self.now.since(epoch).as_secs()));
+        let mut parts = Parts {
+            cx: Cx {
+                now: self.now,
+                unix,
+                timers: &mut self.timers,
+                ids: &mut self.ids,
+                entropy: &mut self.entropy,
+                out: &mut self.out,
+                config: &self.config,
+                counters: &mut self.counters,
+            },
+            low: Lower {
+                connections: &mut self.connections,
+                transactions: &mut self.transactions,
+                auth: &mut self.auth,
+                replies: &mut self.replies,
+            },
+            exchanges: &mut self.exchanges,
+            incomings: &mut self.incomings,
+            sessions: &mut self.sessions,
+            endpoints: &mut self.endpoints,
+            from_exchanges: &mut self.from_exchanges,
+        };
+        let result = change(&mut parts);
+        parts.pump();
+        if self.out.events() > self.config.limits.events {
+            self.connections.pause_all();
+        }
+        result
+    }
+
+    /// Reading goes on when half of the events that stopped it have been taken.
+    fn relieve(&mut self) {
+        if self.connections.is_paused() && self.out.events() <= self.config.limits.events / 2 {
+            self.step(self.now, |p| p.low.connections.resume_all(&mut p.cx));
+        }
+    }
+}
+
+const fn reason_of(key: &TimerKey) -> Reason {
+    match key {
+        TimerKey::Transaction(..) => Reason::Transaction,
+        TimerKey::Connection(..) => Reason::Connection,
+        TimerKey::Resolve(_) => Reason::Resolve,
+        TimerKey::Exchange(_) => Reason::Exchange,
+        TimerKey::Incoming(_) => Reason::Incoming,
+        TimerKey::Session(..) => Reason::Session,
+        TimerKey::Registration(_) => Reason::Registration,
+    }
+}

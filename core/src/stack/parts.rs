@@ -1,0 +1,231 @@
+//! The machines of a stack side by side, for one step: what one reports is handed to the next until nothing is left.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::connection::{self, Indication as FromConnection};
+use crate::cx::Cx;
+use crate::endpoint::Endpoints;
+use crate::event::{ConnectionFailure, OperationError, PeerToPeerReason, PeerToPeerState, RemovalReason};
+use crate::exchange::{self, Exchanges, Incomings, Lower, Owner, Pending, Reply, What};
+use crate::ids::{ConnId, EndpointId, OperationId};
+use crate::session::Sessions;
+use crate::timers::TimerKey;
+use crate::transaction::{self, What as FromTransaction};
+use crate::wire::StatusCode;
+
+/// See the module.
+pub(super) struct Parts<'a> {
+    pub(super) cx: Cx<'a>,
+    pub(super) low: Lower<'a>,
+    pub(super) exchanges: &'a mut Exchanges,
+    pub(super) incomings: &'a mut Incomings,
+    pub(super) sessions: &'a mut Sessions,
+    pub(super) endpoints: &'a mut Endpoints,
+    pub(super) from_exchanges: &'a mut VecDeque<exchange::Indication>,
+}
+
+/// The layers below sessions and endpoints, out of the parts.
+macro_rules! below {
+    ($parts:expr) => {
+        &mut $crate::session::Below { low: &mut $parts.low, exchanges: $parts.exchanges, up: $parts.from_exchanges }
+    };
+}
+pub(super) use below;
+
+impl Parts<'_> {
+    /// Hands on what connections and exchanges report, until nothing is left.
+    pub(super) fn pump(&mut self) {
+        loop {
+            if let Some(indication) = self.from_exchanges.pop_front() {
+                self.on_exchange(indication);
+            } else if let Some(indication) = self.low.connections.next_indication() {
+                self.on_connection(indication);
+            } else if !self.settle() {
+                return;
+            }
+        }
+    }
+
+    /// What no report tells: connections that closed as a consequence, sessions and endpoints that have ended. Whether
+    /// there is more to hand on.
+    fn settle(&mut self) -> bool {
+        for (session, endpoint) in self.sessions.take_ended() {
+            self.endpoints.remove_session(endpoint, session);
+        }
+        let incomings = &*self.incomings;
+        self.endpoints.settle(&mut self.cx, below!(self), &|endpoint| incomings.of(endpoint));
+        self.low.connections.has_indication() || !self.from_exchanges.is_empty()
+    }
+
+    /// A timer has fired.
+    pub(super) fn fire(&mut self, key: TimerKey) {
+        match key {
+            TimerKey::Transaction(id, timer) => {
+                let mut out = Vec::new();
+                let indication = self.low.transactions.handle_timer(&mut self.cx, &mut out, id, timer);
+                self.low.flush(&mut self.cx, out);
+                if let Some(indication) = indication {
+                    self.on_transaction(indication, None);
+                }
+            }
+            TimerKey::Connection(id, timer) => {
+                self.low.connections.handle_timer(&mut self.cx, id, timer);
+            }
+            TimerKey::Resolve(id) => {
+                self.low.connections.handle_resolve_timer(&mut self.cx, id);
+            }
+            TimerKey::Exchange(id) => {
+                self.exchanges.handle_timer(&mut self.cx, &mut self.low, id, self.from_exchanges);
+            }
+            TimerKey::Incoming(id) => self.incomings.handle_timer(&mut self.cx, &mut self.low, id),
+            TimerKey::Session(id, timer) => self.sessions.handle_timer(&mut self.cx, below!(self), id, timer),
+            TimerKey::Registration(id) => self.endpoints.handle_register_timer(&mut self.cx, below!(self), id),
+        }
+    }
+
+    /// Begins the end of an endpoint and of its sessions (E13).
+    pub(super) fn terminate(&mut self, id: EndpointId) -> OperationId {
+        let operation = self.cx.out.start(self.cx.ids, id);
+        if !self.endpoints.contains(id) || !self.endpoints.is_terminating(id) {
+            for session in self.endpoints.sessions(id) {
+                // Its completion is nobody's: the terminate command waits for the session.
+                let end = self.cx.ids.next();
+                self.sessions.terminate(&mut self.cx, below!(self), session, end);
+            }
+        }
+        self.endpoints.terminate(&mut self.cx, below!(self), id, operation);
+        operation
+    }
+
+    fn on_connection(&mut self, indication: FromConnection) {
+        match indication {
+            FromConnection::Ready(conn) => {
+                self.low.handle_reply_ready(&mut self.cx, conn);
+                self.exchanges.handle_ready(&mut self.cx, &mut self.low, conn, self.from_exchanges);
+            }
+            FromConnection::Failed { conn, error } => {
+                self.low.handle_reply_failed(&mut self.cx, conn);
+                self.exchanges.handle_failed(&mut self.cx, &mut self.low, conn, &error, self.from_exchanges);
+                self.endpoints.handle_lost(&mut self.cx, below!(self), conn, &error);
+            }
+            FromConnection::Lost { conn, reason, taken } => self.on_lost(conn, &reason, taken),
+            FromConnection::Message { conn, bytes } => self.receive(conn, bytes),
+            FromConnection::BadFraming { conn, error } => self.refuse_framing(conn, &error),
+            FromConnection::Ping(_) | FromConnection::Pong(_) => {}
+            FromConnection::Listening { manager, .. } => {
+                let reason = PeerToPeerReason::Listening;
+                self.endpoints.handle_listening(&mut self.cx, manager, PeerToPeerState::Connected, reason);
+            }
+            FromConnection::NotListening { manager, error: Some(_), .. } => {
+                if !self.low.connections.is_listening(manager) {
+                    self.endpoints.handle_not_listening(&mut self.cx, manager);
+                }
+            }
+            // By command, whose view has told the endpoints.
+            FromConnection::NotListening { error: None, .. } => {}
+        }
+    }
+
+    fn on_lost(&mut self, conn: ConnId, reason: &RemovalReason, taken: u64) {
+        let error = match reason {
+            RemovalReason::Remote(reason) => OperationError::ConnectionFailure(ConnectionFailure::Lost(reason.clone())),
+            RemovalReason::Untrusted(failure) => OperationError::Tls(failure.clone()),
+            RemovalReason::Limit(what) => OperationError::ConnectionFailure(ConnectionFailure::Limit(what)),
+            RemovalReason::Released
+            | RemovalReason::Idle
+            | RemovalReason::Unproven
+            | RemovalReason::FramingLost(_)
+            | RemovalReason::SlowReader
+            | RemovalReason::Local => OperationError::ConnectionFailure(ConnectionFailure::Closed(reason.clone())),
+        };
+        self.low.handle_reply_failed(&mut self.cx, conn);
+        let mut indications = Vec::new();
+        while self.low.transactions.handle_conn_lost(&mut self.cx, conn, usize::MAX, &mut indications) {}
+        for indication in indications {
+            self.on_transaction(indication, Some((&error, taken)));
+        }
+        self.exchanges.handle_lost(&mut self.cx, &mut self.low, conn, &error, self.from_exchanges);
+        self.endpoints.handle_lost(&mut self.cx, below!(self), conn, &error);
+    }
+
+    pub(super) fn on_transaction(&mut self, indication: transaction::Indication, lost: Option<(&OperationError, u64)>) {
+        if indication.owner.is_some() {
+            let up = &mut *self.from_exchanges;
+            return self.exchanges.handle_transaction(&mut self.cx, &mut self.low, indication, lost, up);
+        }
+        match indication.what {
+            FromTransaction::SendTrying => {
+                if let Some(invite) = self.sessions.invite(indication.transaction) {
+                    self.low.reply(&mut self.cx, invite, &Reply::new(StatusCode::TRYING));
+                }
+            }
+            // The session's own timer, or its application, ends the wait for the ACK; another way for the response is
+            // looked for when there is one (C33).
+            FromTransaction::TimedOut
+            | FromTransaction::ConnectionLost
+            | FromTransaction::Ended
+            | FromTransaction::Provisional(_)
+            | FromTransaction::Final(_) => {}
+        }
+    }
+
+    fn on_exchange(&mut self, indication: exchange::Indication) {
+        let exchange::Indication { exchange, owner, what } = indication;
+        match (owner, what) {
+            (Owner::Registration(endpoint), What::Redirected(target)) => {
+                self.endpoints.handle_redirect(&mut self.cx, below!(self), endpoint, &target);
+                self.supply(exchange, owner, &[]);
+            }
+            (owner, What::NeedConnection(avoid)) => self.supply(exchange, owner, &avoid),
+            (Owner::Registration(endpoint), what) => {
+                self.endpoints.handle_register_exchange(&mut self.cx, below!(self), endpoint, what);
+            }
+            (Owner::Message(endpoint, operation), what) => {
+                self.endpoints.handle_message_exchange(&mut self.cx, endpoint, operation, what);
+            }
+            (Owner::Session(session, part), what) => {
+                self.sessions.handle_exchange(&mut self.cx, below!(self), session, part, exchange, what);
+            }
+            (Owner::Nobody, _) => {}
+        }
+    }
+
+    /// Finds a connection for an exchange that asks for one.
+    fn supply(&mut self, exchange: crate::ids::ExchangeId, owner: Owner, avoid: &[core::net::SocketAddr]) {
+        let (cx, connections) = (&mut self.cx, &mut *self.low.connections);
+        let lease = match owner {
+            Owner::Registration(endpoint) => self.endpoints.lease(cx, connections, endpoint, "", false, None, avoid),
+            Owner::Message(endpoint, operation) => {
+                self.endpoints.lease_for_message(cx, connections, endpoint, operation, avoid)
+            }
+            Owner::Session(session, _) => match (self.sessions.endpoint(session), self.sessions.next_hop(session)) {
+                (Some(endpoint), Some((target, in_dialog))) => {
+                    let next = self.sessions.first_hop(session).filter(|_| !in_dialog);
+                    self.endpoints.lease(cx, connections, endpoint, target, in_dialog, next, avoid)
+                }
+                (_, _) => Err(OperationError::ConnectionFailure(ConnectionFailure::NotConnected)),
+            },
+            Owner::Nobody => Err(OperationError::ConnectionFailure(ConnectionFailure::NotConnected)),
+        };
+        if let (Owner::Session(session, _), Ok(lease)) = (owner, &lease) {
+            self.sessions.adopt(&mut self.cx, below!(self), session, lease.conn());
+        }
+        self.exchanges.supply(&mut self.cx, &mut self.low, exchange, lease, self.from_exchanges);
+    }
+}
+
+/// A request that no dialog has, as the layers above see it.
+pub(super) fn pending(
+    cx: &mut Cx<'_>,
+    connections: &connection::Connections,
+    transaction: crate::ids::TransactionId,
+    conn: ConnId,
+    message: crate::wire::Message,
+) -> Option<Pending> {
+    let (manager, transport) = connections.manager_of(conn)?;
+    let tag = message.to().ok().and_then(|to| to.tag().map(alloc::borrow::ToOwned::to_owned));
+    let tag = tag.unwrap_or_else(|| cx.entropy.hex(16)).into_boxed_str();
+    let message = alloc::boxed::Box::new(message);
+    Some(Pending { transaction, conn, manager, transport, message, tag })
+}

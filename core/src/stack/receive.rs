@@ -1,0 +1,273 @@
+//! Messages that arrive: refused, matched with their transaction, and dispatched (rules M3, M5, M6).
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::parts::{Parts, below, pending};
+use crate::event::Event;
+use crate::exchange::{Pending, Reply};
+use crate::ids::{ConnId, EndpointId, SessionId, TransactionId};
+use crate::session::Inside;
+use crate::transaction::{ResponseMatch, ServerMatch};
+use crate::wire::check::{self, Refusal, UserAgent};
+use crate::wire::frame::FrameError;
+use crate::wire::write::ResponseBuilder;
+use crate::wire::{HeaderName, Message, Method, StatusCode};
+
+impl Parts<'_> {
+    /// A framed message.
+    pub(super) fn receive(&mut self, conn: ConnId, bytes: Bytes) {
+        let limits = &self.cx.config.limits.message;
+        match Message::parse(bytes.clone(), limits) {
+            Ok(message) if message.is_request() => self.receive_request(conn, message),
+            Ok(message) => self.receive_response(conn, message),
+            Err(error) => {
+                self.cx.counters.malformed += 1;
+                if let Ok(head) = Message::parse_head(bytes, limits) {
+                    self.refuse(conn, &head, &Refusal::from(error));
+                }
+            }
+        }
+    }
+
+    /// The stream cannot be cut any further; if the head of a request could be read, its sender is told.
+    pub(super) fn refuse_framing(&mut self, conn: ConnId, error: &FrameError) {
+        self.cx.counters.malformed += 1;
+        let Some(status) = error.kind.status() else { return };
+        let Ok(head) = Message::parse_head(error.head.clone(), &self.cx.config.limits.message) else { return };
+        if head.is_request() {
+            let reason = Some(error.kind.reason());
+            self.respond_statelessly(conn, &head, status, reason, &[]);
+        }
+    }
+
+    fn receive_response(&mut self, conn: ConnId, message: Message) {
+        if check::response(&message).is_err() || message.defect().is_some() {
+            self.cx.counters.malformed += 1;
+            return;
+        }
+        self.low.connections.proven(&mut self.cx, conn);
+        self.cx.counters.responses_received += 1;
+        let mut out = Vec::new();
+        let found = self.low.transactions.handle_response(&mut self.cx, &mut out, &message);
+        self.low.flush(&mut self.cx, out);
+        match found {
+            ResponseMatch::Indication(indication) => self.on_transaction(indication, None),
+            ResponseMatch::Absorbed => {}
+            ResponseMatch::Stray => self.receive_stray(conn, &message),
+        }
+    }
+
+    /// A 2xx to INVITE that no transaction takes any more: repeated, or from a late fork.
+    fn receive_stray(&mut self, conn: ConnId, response: &Message) {
+        let invite = response.cseq().is_ok_and(|cseq| cseq.method == Method::Invite);
+        let success = response.status().is_some_and(StatusCode::is_success);
+        if invite
+            && success
+            && let Some(session) = self.sessions.find_inviting(response)
+        {
+            self.sessions.on_further(&mut self.cx, below!(self), Some(session), Some(conn), response);
+        }
+    }
+
+    fn receive_request(&mut self, conn: ConnId, message: Message) {
+        if let Err(refusal) = check::request(&message) {
+            self.cx.counters.malformed += 1;
+            return self.refuse(conn, &message, &refusal);
+        }
+        self.low.connections.proven(&mut self.cx, conn);
+        self.cx.counters.requests_received += 1;
+        if message.method() == Some(&Method::Benotify) {
+            return self.receive_benotify(&message);
+        }
+        let mut out = Vec::new();
+        let found = self.low.transactions.receive_request(&mut self.cx, &mut out, conn, &message);
+        self.low.flush(&mut self.cx, out);
+        match found {
+            Err(error) => self.refuse(conn, &message, &Refusal::from(error)),
+            Ok(ServerMatch::Full) => {
+                let retry = [(HeaderName::RetryAfter, Box::from("5"))];
+                self.respond_statelessly(conn, &message, StatusCode::SERVICE_UNAVAILABLE, None, &retry);
+            }
+            Ok(ServerMatch::Retransmission(_) | ServerMatch::Ack { .. }) => {}
+            Ok(ServerMatch::AckForSuccess(_)) => {
+                if let Some(session) = self.sessions.find(&message) {
+                    self.sessions.handle_ack(&mut self.cx, below!(self), session, &message);
+                }
+            }
+            Ok(ServerMatch::Cancel { own, of }) => self.receive_cancel(conn, message, own, of),
+            Ok(ServerMatch::New(transaction)) => self.dispatch(conn, message, transaction),
+        }
+    }
+
+    fn receive_cancel(&mut self, conn: ConnId, cancel: Message, own: TransactionId, of: Option<TransactionId>) {
+        let Some(mut cancel) = pending(&mut self.cx, self.low.connections, own, conn, cancel) else { return };
+        let Some(of) = of else {
+            self.low.reply(&mut self.cx, &cancel, &Reply::new(StatusCode::NO_SUCH_CALL));
+            return;
+        };
+        // RFC 3261 section 9.2: the To tag of both responses is the same.
+        if let Some(invite) = self.sessions.invite(of) {
+            cancel.tag.clone_from(&invite.tag);
+        }
+        self.low.reply(&mut self.cx, &cancel, &Reply::new(StatusCode::OK));
+        if self.low.transactions.awaits_final(of) {
+            self.sessions.handle_cancel(&mut self.cx, below!(self), of);
+        }
+    }
+
+    /// Nothing answers a BENOTIFY (M3).
+    fn receive_benotify(&mut self, message: &Message) {
+        let strict = self.cx.config.strict_dispatch;
+        if let Some(session) = self.sessions.find(message) {
+            let incoming = self.cx.ids.next();
+            let message = Box::new(message.to_owned_small());
+            self.cx.out.event(Event::SessionMessage { session, incoming, message });
+        } else if let Some(endpoint) = self.endpoints.find(message, strict) {
+            let incoming = self.cx.ids.next();
+            let message = Box::new(message.to_owned_small());
+            self.cx.out.event(Event::MessageReceived { endpoint, incoming, message });
+        }
+    }
+
+    /// A new request: its dialog, else its endpoint, else nobody (M5).
+    fn dispatch(&mut self, conn: ConnId, message: Message, transaction: TransactionId) {
+        let message = message.to_owned_small();
+        let Some(pending) = pending(&mut self.cx, self.low.connections, transaction, conn, message) else { return };
+        let session = self.sessions.find(&pending.message);
+        let endpoint = match session {
+            Some(session) => self.sessions.endpoint(session),
+            None => self.endpoints.find(&pending.message, self.cx.config.strict_dispatch),
+        };
+        if let Err(refusal) = self.support(endpoint, &pending.message) {
+            return self.refuse_pending(&pending, &refusal);
+        }
+        match (session, endpoint) {
+            (Some(session), _) => self.dispatch_inside(session, pending),
+            (None, _) if claims_dialog(&pending.message) => {
+                self.low.reply(&mut self.cx, &pending, &Reply::new(StatusCode::NO_SUCH_CALL));
+            }
+            (None, Some(endpoint)) => self.dispatch_outside(endpoint, pending),
+            (None, None) => {
+                let known = self.endpoints.has_user(&pending.message);
+                let status = if known { StatusCode::TEMPORARILY_UNAVAILABLE } else { StatusCode::NOT_FOUND };
+                self.low.reply(&mut self.cx, &pending, &Reply::new(status));
+            }
+        }
+    }
+
+    fn dispatch_inside(&mut self, session: SessionId, pending: Pending) {
+        match self.sessions.handle_request(&mut self.cx, below!(self), session, &pending) {
+            Inside::Done => {}
+            Inside::ForApplication(session, endpoint) => {
+                let message = pending.message.clone();
+                let headers = self.endpoints.reply_headers(endpoint, self.cx.config);
+                let incoming = self.incomings.receive(&mut self.cx, pending, endpoint, headers);
+                self.cx.out.event(Event::SessionMessage { session, incoming, message });
+            }
+        }
+    }
+
+    fn dispatch_outside(&mut self, endpoint: EndpointId, pending: Pending) {
+        if self.low.transactions.is_merged(pending.transaction, endpoint) {
+            self.low.reply(&mut self.cx, &pending, &Reply::new(StatusCode::LOOP_DETECTED));
+            return;
+        }
+        if pending.message.method() == Some(&Method::Invite) {
+            return self.receive_invite(endpoint, pending);
+        }
+        let message = pending.message.clone();
+        let headers = self.endpoints.reply_headers(endpoint, self.cx.config);
+        let incoming = self.incomings.receive(&mut self.cx, pending, endpoint, headers);
+        self.cx.out.event(Event::MessageReceived { endpoint, incoming, message });
+    }
+
+    fn receive_invite(&mut self, endpoint: EndpointId, pending: Pending) {
+        if self.sessions.len() >= self.cx.config.limits.sessions {
+            self.cx.counters.limit_refusals += 1;
+            let retry = [(HeaderName::RetryAfter, Box::from("5"))];
+            let reply = Reply { headers: &retry, ..Reply::new(StatusCode::SERVICE_UNAVAILABLE) };
+            self.low.reply(&mut self.cx, &pending, &reply);
+            return;
+        }
+        let Some(local) = self.endpoints.local(endpoint, self.cx.config) else { return };
+        let message = pending.message.clone();
+        let refused = pending.clone();
+        match self.sessions.receive(&mut self.cx, self.exchanges, &mut self.low, local, pending) {
+            Ok(session) => {
+                self.endpoints.add_session(endpoint, session);
+                self.cx.out.event(Event::SessionReceived { endpoint, session, message });
+            }
+            Err(error) => self.refuse_pending(&refused, &Refusal::from(error)),
+        }
+    }
+
+    /// Whether the endpoint takes such a request (E10, M6); without an endpoint, whether any of this stack would.
+    fn support(&self, endpoint: Option<EndpointId>, message: &Message) -> Result<(), Refusal> {
+        let profile = endpoint.and_then(|endpoint| self.endpoints.profile(endpoint));
+        let default = crate::endpoint::Profile::default();
+        let profile = profile.unwrap_or(&default);
+        let methods = crate::endpoint::accepted_methods(profile);
+        let options: Vec<String> = profile.option_tags.iter().map(|tag| tag.to_ascii_lowercase()).collect();
+        let options: Vec<&str> =
+            options.iter().map(String::as_str).chain(crate::endpoint::OPTION_TAGS).collect();
+        let types: Vec<String> = profile.content_types.iter().map(|name| name.to_ascii_lowercase()).collect();
+        let types: Vec<&str> = types.iter().map(String::as_str).collect();
+        check::support(message, &UserAgent { methods: &methods, options: &options, content_types: &types })
+    }
+
+    fn refuse_pending(&mut self, pending: &Pending, refusal: &Refusal) {
+        let headers: Vec<(HeaderName, Box<str>)> =
+            refusal.headers.iter().map(|(name, value)| (*name, value.as_str().into())).collect();
+        let words = reason_words(refusal);
+        let reply = Reply { reason: words, headers: &headers, ..Reply::new(refusal.status) };
+        self.low.reply(&mut self.cx, pending, &reply);
+    }
+
+    /// Refuses a request that has no transaction. Nothing is answered to ACK and BENOTIFY.
+    fn refuse(&mut self, conn: ConnId, request: &Message, refusal: &Refusal) {
+        if !request.is_request() || matches!(request.method(), Some(Method::Ack | Method::Benotify)) {
+            return;
+        }
+        let headers: Vec<(HeaderName, Box<str>)> =
+            refusal.headers.iter().map(|(name, value)| (*name, value.as_str().into())).collect();
+        self.respond_statelessly(conn, request, refusal.status, reason_words(refusal), &headers);
+    }
+
+    fn respond_statelessly(
+        &mut self,
+        conn: ConnId,
+        request: &Message,
+        status: StatusCode,
+        reason: Option<&str>,
+        headers: &[(HeaderName, Box<str>)],
+    ) {
+        let tag = self.cx.entropy.hex(16);
+        let mut builder = ResponseBuilder::new(request, status, reason, Some(&tag));
+        if let Some((_, remote)) = self.low.connections.ends(conn) {
+            builder.via_received(remote);
+        }
+        for (name, value) in headers {
+            builder.raw_owned(*name, value);
+        }
+        if self.low.connections.send(&mut self.cx, conn, builder.finish()).is_ok() {
+            self.cx.counters.responses_sent += 1;
+        }
+    }
+}
+
+/// A syntax error names its place in the reason phrase; the other statuses speak for themselves.
+fn reason_words(refusal: &Refusal) -> Option<&str> {
+    (refusal.status == StatusCode::BAD_REQUEST).then_some(refusal.reason.as_str())
+}
+
+/// Whether a request makes sense only in a dialog (RFC 3261 sections 12.2.2 and 15.1.2).
+fn claims_dialog(message: &Message) -> bool {
+    match message.method() {
+        Some(Method::Bye | Method::Prack | Method::Update) => true,
+        _ => message.to().is_ok_and(|to| to.tag().is_some()),
+    }
+}

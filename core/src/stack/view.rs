@@ -1,0 +1,512 @@
+//! Short-lived views through which the application commands and reads one object.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use super::Stack;
+use super::parts::below;
+use crate::action::Transport;
+use crate::connection::ManagerKind;
+use crate::endpoint::SendOptions;
+use crate::exchange::NextHop;
+use crate::error::{Misuse, ParseError};
+use crate::event::{
+    Content, ExtraHeaders, OperationError, OperationFailure, PeerToPeerReason, PeerToPeerState, RegistrationState,
+    SessionState,
+};
+use crate::ids::{EndpointId, IncomingId, ListenerId, ManagerId, OperationId, SessionId};
+use crate::session::Cargo;
+use crate::wire::uri::Uri;
+use crate::wire::{Method, StatusCode, write};
+
+/// A connection manager: to listen with (rule C14).
+#[derive(Debug)]
+pub struct ManagerView<'a> {
+    pub(super) stack: &'a mut Stack,
+    pub(super) id: ManagerId,
+}
+
+impl ManagerView<'_> {
+    /// Starts listening on an address; port 0 lets the system choose. [`Event::Listening`](crate::Event::Listening) or
+    /// [`Event::ListeningEnded`](crate::Event::ListeningEnded) follows.
+    ///
+    /// # Errors
+    /// A client manager, or this manager listens on that address already.
+    pub fn listen(&mut self, address: SocketAddr) -> Result<ListenerId, Misuse> {
+        let id = self.id;
+        self.stack.step(self.stack.now, |p| {
+            let first = !p.low.connections.is_listening(id);
+            let listener = p.low.connections.listen(&mut p.cx, id, address)?;
+            if first {
+                let (state, reason) = (PeerToPeerState::Connecting, PeerToPeerReason::Listening);
+                p.endpoints.handle_listening(&mut p.cx, id, state, reason);
+            }
+            Ok(listener)
+        })
+    }
+
+    /// Stops listening on one address. Connections that were accepted there live on.
+    ///
+    /// # Errors
+    /// It does not listen.
+    pub fn stop_listening(&mut self, listener: ListenerId) -> Result<(), Misuse> {
+        let id = self.id;
+        self.stack.step(self.stack.now, |p| {
+            p.low.connections.stop_listening(&mut p.cx, listener)?;
+            if !p.low.connections.is_listening(id) {
+                let reason = PeerToPeerReason::StoppedListening;
+                p.endpoints.handle_listening(&mut p.cx, id, PeerToPeerState::Disconnecting, reason);
+                p.endpoints.handle_listening(&mut p.cx, id, PeerToPeerState::Disconnected, reason);
+            }
+            Ok(())
+        })
+    }
+
+    /// Where the manager listens.
+    pub fn listeners(&self) -> Vec<(ListenerId, SocketAddr, Transport)> {
+        self.stack.connections.listening_addresses(self.id).collect()
+    }
+
+    /// What kind of manager it is.
+    pub fn kind(&self) -> ManagerKind {
+        self.stack.connections.manager_kind(self.id).unwrap_or(ManagerKind::Client)
+    }
+}
+
+/// A real-time endpoint: what SipEndpoint and SipPeerToPeerEndpoint share (E6), and registration.
+#[derive(Debug)]
+pub struct EndpointView<'a> {
+    pub(super) stack: &'a mut Stack,
+    pub(super) id: EndpointId,
+}
+
+impl EndpointView<'_> {
+    /// Registers with the server (R1, R2).
+    ///
+    /// # Errors
+    /// A peer-to-peer endpoint, or any state but Unregistered.
+    pub fn register(&mut self) -> Result<OperationId, Misuse> {
+        self.stack.endpoints.may_register(self.id)?;
+        let (operation, id) = (self.start()?, self.id);
+        self.stack.step(self.stack.now, |p| p.endpoints.register(&mut p.cx, below!(p), id, operation));
+        Ok(operation)
+    }
+
+    /// Removes the registration; it always ends in Unregistered, and completes at once where there is none (R16).
+    ///
+    /// # Errors
+    /// A peer-to-peer endpoint.
+    pub fn unregister(&mut self) -> Result<OperationId, Misuse> {
+        self.stack.endpoints.may_unregister(self.id)?;
+        let (operation, id) = (self.start()?, self.id);
+        self.stack.step(self.stack.now, |p| p.endpoints.unregister(&mut p.cx, below!(p), id, operation));
+        Ok(operation)
+    }
+
+    /// Sends a request outside sessions: MESSAGE, INFO, OPTIONS, SERVICE, NOTIFY or BENOTIFY (M1). It completes with the
+    /// final response (M2), a BENOTIFY when the connection has taken it (M3).
+    ///
+    /// # Errors
+    /// Another method, a malformed target, header field or content type, or a next hop at a SipEndpoint (P9).
+    pub fn send_message(
+        &mut self,
+        target: &str,
+        method: Method,
+        content: Option<Content>,
+        options: SendOptions,
+    ) -> Result<OperationId, Misuse> {
+        self.stack.endpoints.may_command(self.id, "send_message")?;
+        let allowed = matches!(
+            method,
+            Method::Message | Method::Info | Method::Options | Method::Service | Method::Notify | Method::Benotify
+        );
+        if !allowed {
+            return Err(Misuse::argument("method", "MESSAGE, INFO, OPTIONS, SERVICE, NOTIFY or BENOTIFY"));
+        }
+        check_target(target)?;
+        let (cargo, next_hop) = self.check(content, options)?;
+        let (operation, id) = (self.start()?, self.id);
+        self.stack.step(self.stack.now, |p| {
+            p.endpoints.send_message(&mut p.cx, below!(p), id, operation, target, method, cargo, next_hop);
+        });
+        Ok(operation)
+    }
+
+    /// Makes a session with this target in state Idle, to be established later (S2).
+    ///
+    /// # Errors
+    /// A malformed target, or the limit of sessions is reached.
+    pub fn create_session(&mut self, target: &str) -> Result<SessionId, Misuse> {
+        self.stack.endpoints.may_command(self.id, "create_session")?;
+        check_target(target)?;
+        if self.stack.sessions.len() >= self.stack.config.limits.sessions {
+            return Err(Misuse::Limit("sessions"));
+        }
+        let id = self.id;
+        self.stack.step(self.stack.now, |p| {
+            let local = p.endpoints.local(id, p.cx.config).ok_or(Misuse::Unknown("endpoint"))?;
+            let session = p.sessions.create(&mut p.cx, p.exchanges, local, target);
+            p.endpoints.add_session(id, session);
+            Ok(session)
+        })
+    }
+
+    /// Makes a session and establishes it: an INVITE, with an offer or without one (S5).
+    ///
+    /// # Errors
+    /// As [`create_session`](Self::create_session) and [`SessionView::establish`].
+    pub fn invite(
+        &mut self,
+        target: &str,
+        offer: Option<Content>,
+        options: SendOptions,
+    ) -> Result<(SessionId, OperationId), Misuse> {
+        check_cargo(offer.as_ref(), &options.headers)?;
+        if options.next_hop.is_some() {
+            self.stack.endpoints.may_name_next_hop(self.id)?;
+        }
+        let session = self.create_session(target)?;
+        let operation = self.stack.session(self.stack.now, session)?.establish(offer, options)?;
+        Ok((session, operation))
+    }
+
+    /// Ends the endpoint (E13); see [`Stack::terminate`].
+    pub fn terminate(&mut self) -> OperationId {
+        self.stack.terminate(self.stack.now, self.id)
+    }
+
+    /// The state of the registration; `None` for a peer-to-peer endpoint.
+    pub fn registration_state(&self) -> Option<RegistrationState> {
+        self.stack.endpoints.registration_state(self.id)
+    }
+
+    /// The state of a peer-to-peer endpoint; `None` for a SipEndpoint (P1).
+    pub fn peer_to_peer_state(&self) -> Option<PeerToPeerState> {
+        self.stack.endpoints.peer_to_peer_state(self.id)
+    }
+
+    /// The URI of the user, which the server may fork (E8).
+    pub fn owner_uri(&self) -> &str {
+        self.stack.endpoints.identity(self.id).map_or("", |(uri, _, _)| uri)
+    }
+
+    /// The URI of this device (E8): its GRUU, else its listening address; `None` where it has neither.
+    pub fn endpoint_uri(&self) -> Option<String> {
+        self.stack.endpoints.endpoint_uri(self.id, &self.stack.connections)
+    }
+
+    /// The endpoint id (E3).
+    pub fn epid(&self) -> &str {
+        self.stack.endpoints.identity(self.id).map_or("", |(_, epid, _)| epid)
+    }
+
+    /// The instance id, a URN (E5).
+    pub fn instance(&self) -> &str {
+        self.stack.endpoints.identity(self.id).map_or("", |(_, _, instance)| instance)
+    }
+
+    /// The GRUU; of a SipEndpoint only while it is registered (E4).
+    pub fn gruu(&self) -> Option<&str> {
+        self.stack.endpoints.gruu(self.id)
+    }
+
+    /// Host, port where it is known, and transport of the server; `None` for a peer-to-peer endpoint.
+    pub fn server(&self) -> Option<(&str, Option<u16>, Transport)> {
+        self.stack.endpoints.server(self.id)
+    }
+
+    /// The sessions of the endpoint.
+    pub fn sessions(&self) -> Vec<SessionId> {
+        self.stack.endpoints.sessions(self.id)
+    }
+
+    fn start(&mut self) -> Result<OperationId, Misuse> {
+        start(self.stack, self.id)
+    }
+
+    fn check(&self, content: Option<Content>, options: SendOptions) -> Result<(Cargo, Option<NextHop>), Misuse> {
+        check_cargo(content.as_ref(), &options.headers)?;
+        if options.next_hop.is_some() {
+            self.stack.endpoints.may_name_next_hop(self.id)?;
+        }
+        Ok((Cargo { content, extra: options.headers }, options.next_hop))
+    }
+}
+
+/// A signaling session.
+#[derive(Debug)]
+pub struct SessionView<'a> {
+    pub(super) stack: &'a mut Stack,
+    pub(super) id: SessionId,
+}
+
+impl SessionView<'_> {
+    /// Sends the INVITE. It completes when the session is connected, or with the reason why it is not.
+    ///
+    /// # Errors
+    /// Any state but Idle; a malformed header field or content type; a next hop at a SipEndpoint (P9).
+    pub fn establish(&mut self, offer: Option<Content>, options: SendOptions) -> Result<OperationId, Misuse> {
+        check_cargo(offer.as_ref(), &options.headers)?;
+        if let Some(operation) = self.overtaken() {
+            return operation;
+        }
+        self.stack.sessions.may(self.id, "establish", &[SessionState::Idle])?;
+        let endpoint = self.endpoint();
+        if options.next_hop.is_some() {
+            self.stack.endpoints.may_name_next_hop(endpoint)?;
+        }
+        let cargo = Cargo { content: offer, extra: options.headers };
+        let (operation, id) = (start(self.stack, endpoint)?, self.id);
+        self.stack.step(self.stack.now, |p| {
+            p.sessions.establish(&mut p.cx, below!(p), id, operation, cargo, options.next_hop);
+        });
+        Ok(operation)
+    }
+
+    /// Accepts the peer's INVITE: with the answer to its offer, or with an offer where it made none (S5). It completes
+    /// with the ACK.
+    ///
+    /// # Errors
+    /// Any state but Incoming, or it was accepted before; a malformed content type.
+    pub fn accept(&mut self, content: Option<Content>) -> Result<OperationId, Misuse> {
+        check_cargo(content.as_ref(), &[])?;
+        if let Some(operation) = self.overtaken() {
+            return operation;
+        }
+        self.stack.sessions.may(self.id, "accept", &[SessionState::Incoming])?;
+        let (operation, id) = (start(self.stack, self.endpoint())?, self.id);
+        self.stack.step(self.stack.now, |p| p.sessions.accept(&mut p.cx, below!(p), id, operation, content));
+        Ok(operation)
+    }
+
+    /// Refuses the peer's INVITE with 400 to 699; without `reason` the status has its usual words.
+    ///
+    /// # Errors
+    /// Any state but Incoming; a status outside the range; a malformed reason.
+    pub fn reject(&mut self, status: StatusCode, reason: Option<&str>) -> Result<(), Misuse> {
+        if !(400..=699).contains(&status.code()) {
+            return Err(Misuse::argument("status", "400 to 699"));
+        }
+        if let Some(reason) = reason {
+            write::check_reason(reason).map_err(misuse("reason"))?;
+        }
+        self.decline("reject", status, reason, &[])
+    }
+
+    /// Sends the caller to other targets with 300 to 399 (302 is the usual one).
+    ///
+    /// # Errors
+    /// Any state but Incoming; a status outside the range; a malformed target, or none.
+    pub fn redirect(&mut self, status: StatusCode, targets: &[&str]) -> Result<(), Misuse> {
+        if !status.is_redirection() {
+            return Err(Misuse::argument("status", "300 to 399"));
+        }
+        if targets.is_empty() {
+            return Err(Misuse::argument("targets", "at least one is needed"));
+        }
+        for target in targets {
+            check_target(target)?;
+        }
+        self.decline("redirect", status, None, targets)
+    }
+
+    fn decline(
+        &mut self,
+        operation: &'static str,
+        status: StatusCode,
+        reason: Option<&str>,
+        targets: &[&str],
+    ) -> Result<(), Misuse> {
+        if self.stack.sessions.ended(self.id).is_some() {
+            return Ok(());
+        }
+        self.stack.sessions.may(self.id, operation, &[SessionState::Incoming])?;
+        let id = self.id;
+        self.stack.step(self.stack.now, |p| {
+            p.sessions.decline(&mut p.cx, below!(p), id, status, reason, targets);
+        });
+        Ok(())
+    }
+
+    /// Sends a provisional response (101 to 199).
+    ///
+    /// # Errors
+    /// Any state but Incoming; a status outside the range; a malformed content type.
+    pub fn provisional(&mut self, status: StatusCode, content: Option<Content>) -> Result<(), Misuse> {
+        if !(101..=199).contains(&status.code()) {
+            return Err(Misuse::argument("status", "101 to 199"));
+        }
+        check_cargo(content.as_ref(), &[])?;
+        if self.stack.sessions.ended(self.id).is_some() {
+            return Ok(());
+        }
+        self.stack.sessions.may(self.id, "provisional", &[SessionState::Incoming])?;
+        let id = self.id;
+        self.stack.step(self.stack.now, |p| {
+            p.sessions.provisional(&mut p.cx, below!(p), id, status, content.as_ref());
+        });
+        Ok(())
+    }
+
+    /// Answers the offer that came in the 2xx; the answer goes out in the ACK (S5).
+    ///
+    /// # Errors
+    /// No offer waits for an answer; a malformed content type.
+    pub fn answer(&mut self, answer: Content) -> Result<(), Misuse> {
+        check_cargo(Some(&answer), &[])?;
+        if self.stack.sessions.ended(self.id).is_some() {
+            return Ok(());
+        }
+        let id = self.id;
+        self.stack.step(self.stack.now, |p| p.sessions.answer(&mut p.cx, below!(p), id, answer))
+    }
+
+    /// Sends a request inside the session: MESSAGE, INFO, OPTIONS or NOTIFY (S15).
+    ///
+    /// # Errors
+    /// Any state but Connected; another method; a malformed header field or content type; too many under way.
+    pub fn send(
+        &mut self,
+        method: Method,
+        content: Option<Content>,
+        headers: ExtraHeaders,
+    ) -> Result<OperationId, Misuse> {
+        if !matches!(method, Method::Message | Method::Info | Method::Options | Method::Notify) {
+            return Err(Misuse::argument("method", "MESSAGE, INFO, OPTIONS or NOTIFY"));
+        }
+        check_cargo(content.as_ref(), &headers)?;
+        if let Some(operation) = self.overtaken() {
+            return operation;
+        }
+        self.stack.sessions.may(self.id, "send", &[SessionState::Connected])?;
+        if self.stack.sessions.pending(self.id) >= self.stack.config.limits.pending_per_session {
+            return Err(Misuse::Limit("requests under way in one session"));
+        }
+        let cargo = Cargo { content, extra: headers };
+        let (operation, id) = (start(self.stack, self.endpoint())?, self.id);
+        self.stack.step(self.stack.now, |p| {
+            p.sessions.send(&mut p.cx, below!(p), id, operation, method, cargo);
+        });
+        Ok(operation)
+    }
+
+    /// Ends the session as its state asks for: CANCEL, BYE or a decline (S10). It never fails.
+    pub fn terminate(&mut self) -> OperationId {
+        let (endpoint, id) = (self.endpoint(), self.id);
+        self.stack.step(self.stack.now, |p| {
+            let operation = p.cx.out.start(p.cx.ids, endpoint);
+            if p.sessions.state(id).is_some() {
+                p.sessions.terminate(&mut p.cx, below!(p), id, operation);
+            } else {
+                p.cx.out.complete(operation, Ok(crate::event::Completion::Done));
+            }
+            operation
+        })
+    }
+
+    /// The state (S1).
+    pub fn state(&self) -> SessionState {
+        self.stack.sessions.state(self.id).unwrap_or(SessionState::Disconnected)
+    }
+
+    /// Whose session it is.
+    pub fn endpoint(&self) -> EndpointId {
+        let sessions = &self.stack.sessions;
+        sessions.endpoint(self.id).or_else(|| sessions.ended(self.id)).unwrap_or(EndpointId::FIRST)
+    }
+
+    /// Its Call-ID; `None` once it is over.
+    pub fn call_id(&self) -> Option<&str> {
+        self.stack.sessions.call_id(self.id)
+    }
+
+    /// The remote target; before the dialog exists, the URI that is called. `None` once it is over.
+    pub fn target(&self) -> Option<&str> {
+        self.stack.sessions.target(self.id)
+    }
+
+    /// A session that the network has ended while the application did not know: the command succeeds, and completes as
+    /// SessionTerminated (X2).
+    fn overtaken(&mut self) -> Option<Result<OperationId, Misuse>> {
+        let endpoint = self.stack.sessions.ended(self.id)?;
+        Some(start(self.stack, endpoint).inspect(|operation| {
+            let ended = OperationError::OperationFailure(OperationFailure::SessionTerminated);
+            self.stack.out.complete(*operation, Err(ended));
+        }))
+    }
+}
+
+/// A request that waits for the application's answer.
+#[derive(Debug)]
+pub struct IncomingView<'a> {
+    pub(super) stack: &'a mut Stack,
+    pub(super) id: IncomingId,
+}
+
+impl IncomingView<'_> {
+    /// Answers it; with a final status it is done, and a second answer is misuse (M4).
+    ///
+    /// # Errors
+    /// A malformed reason, header field or content type, or status 100.
+    pub fn answer(
+        &mut self,
+        status: StatusCode,
+        reason: Option<&str>,
+        content: Option<Content>,
+        headers: &[(String, String)],
+    ) -> Result<(), Misuse> {
+        check_cargo(content.as_ref(), headers)?;
+        if let Some(reason) = reason {
+            write::check_reason(reason).map_err(misuse("reason"))?;
+        }
+        if status == StatusCode::TRYING {
+            return Err(Misuse::argument("status", "100 is the stack's own"));
+        }
+        let id = self.id;
+        self.stack.step(self.stack.now, |p| {
+            p.incomings.answer(&mut p.cx, &mut p.low, id, status, reason, content.as_ref(), headers)
+        })
+    }
+
+    /// Keeps it for later: letting it pass does not answer it; 500 follows after
+    /// [`Config::answer_timeout`](crate::Config::answer_timeout) (M9).
+    ///
+    /// # Errors
+    /// It has been answered.
+    pub fn hold(&mut self) -> Result<(), Misuse> {
+        self.stack.incomings.hold(self.id)
+    }
+}
+
+fn start(stack: &mut Stack, endpoint: EndpointId) -> Result<OperationId, Misuse> {
+    if stack.out.operations() >= stack.config.limits.operations {
+        return Err(Misuse::Limit("operations"));
+    }
+    Ok(stack.out.start(&mut stack.ids, endpoint))
+}
+
+fn check_target(target: &str) -> Result<(), Misuse> {
+    match Uri::parse(target) {
+        Ok(Uri::Sip(_) | Uri::Tel(_)) => Ok(()),
+        Ok(Uri::Other(_)) => Err(Misuse::argument("target", "a sip, sips or tel URI is needed")),
+        Err(error) => Err(Misuse::argument("target", error.to_string())),
+    }
+}
+
+fn check_cargo(content: Option<&Content>, headers: &[(String, String)]) -> Result<(), Misuse> {
+    if let Some(content) = content {
+        write::check_content_type(&content.content_type).map_err(misuse("content_type"))?;
+        if content.body.is_empty() {
+            return Err(Misuse::argument("content", "an empty body has no content type: give none (M1)"));
+        }
+    }
+    for (name, value) in headers {
+        write::check_header(name, value).map_err(misuse("headers"))?;
+    }
+    Ok(())
+}
+
+fn misuse(argument: &'static str) -> impl Fn(ParseError) -> Misuse {
+    move |error| Misuse::argument(argument, error.to_string())
+}
