@@ -21,7 +21,7 @@ use crate::event::{
     Completion, ConnectionFailure, Event, OperationError, PeerToPeerReason, PeerToPeerState, RegistrationState,
 };
 use crate::exchange::{ContactTemplate, Draft, Exchanges, Lower, NextHop, Owner, Policy, Request, Sequence, What};
-use crate::ids::{ConnId, EndpointId, ExchangeId, ManagerId, OperationId, SequenceId, SessionId};
+use crate::ids::{ConnId, EndpointId, ManagerId, OperationId, SequenceId, SessionId};
 use crate::map::{HashKey, Map};
 use crate::registration::{Input, OnDrop, Registration};
 use crate::session::{Below, Cargo, Local};
@@ -55,14 +55,12 @@ enum Kind {
 #[derive(Clone, Debug)]
 struct Sip {
     registration: Registration,
-    /// Where it was told to register, and where it is now (R9).
-    home: Hop,
+    /// Where it registers: at first as it was told, then where that server has sent it (R9).
     server: Hop,
     /// The cached connection to the server (C6).
     flow: Option<Lease>,
     /// The connection dropped while refresh was disabled: nothing is sent until it registers again (R5).
     dropped: bool,
-    exchange: Option<ExchangeId>,
     call_id: Box<str>,
     tag: Box<str>,
     sequence: SequenceId,
@@ -84,7 +82,6 @@ struct PeerToPeer {
 /// A request outside a session, under way.
 #[derive(Clone, Debug)]
 struct Outgoing {
-    exchange: ExchangeId,
     target: Box<str>,
     next_hop: Option<NextHop>,
 }
@@ -149,17 +146,15 @@ impl Endpoints {
             Some(server) => (server.host, server.port),
             None => (identity.domain.to_string(), None),
         };
-        let home = Hop::new(&host, port, config.transport);
+        let server = Hop::new(&host, port, config.transport);
         let id: EndpointId = cx.ids.next();
         let expires = config.expires.unwrap_or(cx.config.register_expires).as_secs();
         low.auth.insert(id, config.credentials, config.protocols);
         let kind = Kind::Sip(Box::new(Sip {
             registration: Registration::new(id, config.auto_refresh),
-            server: home.clone(),
-            home,
+            server,
             flow: None,
             dropped: false,
-            exchange: None,
             call_id: cx.entropy.hex(32).into(),
             tag: cx.entropy.hex(16).into(),
             sequence: exchanges.new_sequence(cx, 1),
@@ -297,9 +292,23 @@ impl Endpoints {
         self.sip(id).map(|sip| (sip.server.host(), sip.server.port(), sip.server.transport()))
     }
 
-    /// The header fields of the stack in the answer to a request of the application's.
-    pub(crate) fn reply_headers(&self, id: EndpointId, config: &crate::Config) -> Vec<(HeaderName, Box<str>)> {
-        self.table.get(&id).map(|endpoint| endpoint.headers(config)).unwrap_or_default()
+    /// The header fields of the stack in the application's answer to a request: an OPTIONS asks for all of them.
+    pub(crate) fn reply_headers(
+        &self,
+        id: EndpointId,
+        request: &Message,
+        config: &crate::Config,
+    ) -> Vec<(HeaderName, Box<str>)> {
+        let Some(endpoint) = self.table.get(&id) else { return Vec::new() };
+        let mut headers = endpoint.headers(config);
+        if request.method() == Some(&Method::Options) {
+            let types = &endpoint.profile.content_types;
+            let accept = if types.is_empty() { String::from("*/*") } else { types.join(", ") };
+            headers.push((HeaderName::Accept, accept.into()));
+        } else {
+            headers.retain(|(name, _)| *name == HeaderName::UserAgent);
+        }
+        headers
     }
 
     /// The endpoint that a request outside dialogs is for (M5).
@@ -385,8 +394,8 @@ impl Endpoints {
         };
         let policy = Policy { repeatable: describes, ..local.policy };
         let request = Request { draft, lease: None, owner: Owner::Message(id, operation), policy };
-        let exchange = below.exchanges.start(cx, below.low, request, below.up);
-        endpoint.outgoing.insert(operation, Outgoing { exchange, target: target.into(), next_hop });
+        below.exchanges.start(cx, below.low, request, below.up);
+        endpoint.outgoing.insert(operation, Outgoing { target: target.into(), next_hop });
     }
 
     /// What the exchange of a page-mode request reports.

@@ -68,9 +68,6 @@ impl Endpoints {
         what: What,
     ) {
         let What::Outcome(outcome) = what else { return };
-        let Some(endpoint) = self.table.get_mut(&id) else { return };
-        let Kind::Sip(sip) = &mut endpoint.kind else { return };
-        sip.exchange = None;
         let input = match outcome.result {
             Ok(response) => Input::Accepted(self.take_answer(id, &response)),
             Err(error) => Input::Refused(as_register_error(error)),
@@ -137,10 +134,7 @@ impl Endpoints {
         let policy =
             Policy { retry_after: endpoint.profile.retry_after, repeatable: true, redirects: sip.redirects, identity: Some(id) };
         let request = Request { draft, lease: None, owner: Owner::Registration(id), policy };
-        let exchange = below.exchanges.start(cx, below.low, request, below.up);
-        if let Some(sip) = self.sip_mut(id) {
-            sip.exchange = Some(exchange);
-        }
+        below.exchanges.start(cx, below.low, request, below.up);
     }
 
     /// Takes what a 2xx to REGISTER says; returns how long it keeps our own contact (R21).

@@ -507,6 +507,10 @@ impl Exchanges {
             cx.timers.stop(timer);
         }
         exchange.state = State::Accepted { transaction };
+        // The session has a hold of its own; waiting for further forks does not keep the connection longer (C8).
+        if let Some(lease) = exchange.lease.take() {
+            low.connections.release(cx, lease);
+        }
         let outcome = Outcome { result: Ok(response), facts: exchange.facts.clone() };
         let owner = exchange.owner;
         up.push_back(Indication { exchange: id, owner, what: What::Outcome(Box::new(outcome)) });

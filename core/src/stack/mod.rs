@@ -9,6 +9,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use bytes::Bytes;
 
@@ -301,6 +302,14 @@ impl Stack {
         self.step(now, |p| {
             p.low.connections.disconnect(&mut p.cx, conn, RemovalReason::Local);
         });
+    }
+
+    /// Another idle time for one connection of a server manager; zero means never (C10).
+    ///
+    /// # Errors
+    /// No such connection, or one of a client manager (C11).
+    pub fn set_idle(&mut self, now: Time, conn: ConnId, after: Duration) -> Result<(), Misuse> {
+        self.step(now, |p| p.low.connections.set_idle(&mut p.cx, conn, after))
     }
 
     // Endpoints.

@@ -164,7 +164,7 @@ impl Parts<'_> {
             Inside::Done => {}
             Inside::ForApplication(session, endpoint) => {
                 let message = pending.message.clone();
-                let headers = self.endpoints.reply_headers(endpoint, self.cx.config);
+                let headers = self.endpoints.reply_headers(endpoint, &message, self.cx.config);
                 let incoming = self.incomings.receive(&mut self.cx, pending, endpoint, headers);
                 self.cx.out.event(Event::SessionMessage { session, incoming, message });
             }
@@ -180,7 +180,7 @@ impl Parts<'_> {
             return self.receive_invite(endpoint, pending);
         }
         let message = pending.message.clone();
-        let headers = self.endpoints.reply_headers(endpoint, self.cx.config);
+        let headers = self.endpoints.reply_headers(endpoint, &message, self.cx.config);
         let incoming = self.incomings.receive(&mut self.cx, pending, endpoint, headers);
         self.cx.out.event(Event::MessageReceived { endpoint, incoming, message });
     }

@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 use super::Stack;
 use super::parts::below;
 use crate::action::Transport;
-use crate::connection::ManagerKind;
+use crate::connection::{Hop, ManagerKind};
 use crate::endpoint::SendOptions;
 use crate::exchange::NextHop;
 use crate::error::{Misuse, ParseError};
@@ -61,6 +61,28 @@ impl ManagerView<'_> {
             }
             Ok(())
         })
+    }
+
+    /// The size of new pools (C4); `usize::MAX` means no sharing.
+    ///
+    /// # Errors
+    /// A client manager, or a size of 0.
+    pub fn set_pool_size(&mut self, size: usize) -> Result<(), Misuse> {
+        self.stack.connections.set_pool_size(self.id, size)
+    }
+
+    /// The size of one pool that exists (C4). Connections above it stay until they go by themselves.
+    ///
+    /// # Errors
+    /// A client manager, a size of 0, or no such pool.
+    pub fn set_pool_maximum(
+        &mut self,
+        host: &str,
+        port: Option<u16>,
+        transport: Transport,
+        size: usize,
+    ) -> Result<(), Misuse> {
+        self.stack.connections.set_pool_maximum(self.id, &Hop::new(host, port, transport), size)
     }
 
     /// Where the manager listens.
