@@ -2,6 +2,8 @@
 //!
 //! - [`frontend`]: a registrar and forking proxy as a pure machine.
 //! - [`vectors`]: where shared test vectors are found.
+//! - [`world`]: stacks, front ends and scripted peers in a simulated network under one virtual clock.
 
 pub mod frontend;
 pub mod vectors;
+pub mod world;

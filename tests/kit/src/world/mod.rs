@@ -1,0 +1,587 @@
+//! A simulated world: real stacks, front ends and scripted peers, the links between them and a domain name system,
+//! under one virtual clock and one seed.
+//!
+//! Nothing in it waits: time goes on from one thing that happens to the next. The same seed and the same calls give
+//! the same world, byte for byte. A scenario reads like prose and ends with the census (rule X6):
+//!
+//! ```
+//! use std::time::Duration;
+//! use sansip_testkit::frontend::FrontEndConfig;
+//! use sansip_testkit::world;
+//!
+//! world::run(1, |world| {
+//!     let server = world.front_end(FrontEndConfig::new("example.com").with_user("alice", "secret"));
+//!     let host = world.stack();
+//!     let config = world.account(server, "alice");
+//!     let alice = world.sip_endpoint(host, config);
+//!     let registered = world.register(alice);
+//!     world.result(host, registered).expect("alice is registered");
+//!     world.run_for(Duration::from_secs(3600));
+//!     assert_eq!(world.server(server).bindings("sip:alice@example.com").len(), 1);
+//! });
+//! ```
+//!
+//! [`run`] does everything twice and compares; a failure prints the seed and the end of the trace.
+
+mod actors;
+mod names;
+mod net;
+mod peer;
+#[cfg(test)]
+mod tests;
+mod trace;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand_chacha::ChaCha12Rng;
+use rand_core::SeedableRng;
+use sansip::{
+    Action, Answer, CloseReason, Config, EndpointId, Event, ListenError, ListenerId, PeerCertificate,
+    QueryId, ResolveError, Stack, Time, TlsFailureKind, UnixTime,
+};
+
+use crate::frontend::{FrontEnd, FrontEndEvent, Memory, Output};
+
+pub use self::names::Names;
+pub use self::net::{Chunks, LinkId, Network, Reachability};
+pub use self::peer::LineId;
+pub use self::trace::{Line, Trace};
+
+use self::net::{Link, Listening, Name, Side};
+use self::peer::Heard;
+
+/// The wall clock of every world at its beginning.
+const EPOCH: UnixTime = UnixTime(1_700_000_000);
+
+/// How long an operation may take before [`World::result`] calls it hung.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+macro_rules! hosts {
+    ($($(#[$doc:meta])* $name:ident $variant:ident $prefix:literal,)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+            pub struct $name(usize);
+
+            impl From<$name> for Host {
+                fn from(id: $name) -> Self {
+                    Self::$variant(id)
+                }
+            }
+        )*
+
+        /// Somebody in a world.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Host {
+            $($(#[$doc])* $variant($name),)*
+        }
+
+        impl fmt::Display for Host {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(Self::$variant(id) => write!(f, concat!($prefix, "{}"), id.0 + 1),)*
+                }
+            }
+        }
+    };
+}
+
+hosts! {
+    /// A host with a stack.
+    StackId Stack "stack",
+    /// A front end.
+    FrontEndId FrontEnd "server",
+    /// A scripted peer.
+    PeerId Peer "peer",
+}
+
+/// An endpoint of a stack in a world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// Where it lives.
+    pub host: StackId,
+    /// Its name there.
+    pub id: EndpointId,
+}
+
+/// What an application does with an event as soon as it has taken it.
+type Application = Box<dyn FnMut(&mut Stack, Time, &Event)>;
+
+struct StackHost {
+    stack: Stack,
+    events: Vec<(Time, Event)>,
+    application: Option<Application>,
+}
+
+struct ServerHost {
+    front_end: FrontEnd,
+    events: Vec<(Time, FrontEndEvent)>,
+}
+
+/// Something that is going to happen.
+#[derive(Clone, Debug)]
+enum Happening {
+    Syn(LinkId),
+    Ready(LinkId, Side),
+    Arrive(LinkId, Side, Bytes),
+    Readable(LinkId, Side),
+    Ended(LinkId, Side, CloseReason),
+    UserTimeout(LinkId, Side),
+    Listening(StackId, ListenerId, Result<SocketAddr, ListenError>),
+    Resolved(StackId, QueryId, Result<Answer, ResolveError>),
+}
+
+/// See the [module](self).
+pub struct World {
+    /// How connections made and bytes sent from now on fare.
+    pub network: Network,
+    /// What the domain name system says from now on.
+    pub names: Names,
+    seed: u64,
+    now: Time,
+    entropy: ChaCha12Rng,
+    stacks: Vec<StackHost>,
+    servers: Vec<ServerHost>,
+    peers: usize,
+    hosts: BTreeMap<Host, IpAddr>,
+    links: Vec<Link>,
+    /// The ends that hosts have, by what they call them.
+    ends: BTreeMap<(Host, Name), (LinkId, Side)>,
+    listeners: BTreeMap<SocketAddr, Listening>,
+    reachability: BTreeMap<SocketAddr, Reachability>,
+    certificates: BTreeMap<Host, PeerCertificate>,
+    certificate_faults: BTreeMap<Host, TlsFailureKind>,
+    heard: BTreeMap<LineId, Heard>,
+    last_port: u16,
+    queue: BTreeMap<(Time, u64), Happening>,
+    tickets: u64,
+    trace: Trace,
+    finished: bool,
+}
+
+/// Runs a scenario twice in worlds of this seed, with the census at the end of each, and compares all that was done
+/// and sent (law 4 of the stack's contract). Gives the trace.
+///
+/// # Panics
+/// The two runs differ, or a host holds something at the end.
+#[track_caller]
+pub fn run(seed: u64, scenario: impl Fn(&mut World)) -> Trace {
+    let once = || {
+        let mut world = World::new(seed);
+        scenario(&mut world);
+        world.finish()
+    };
+    let (first, second) = (once(), once());
+    if let Some((a, b)) = first.difference(&second) {
+        let show = |line: Option<Line>| line.map_or_else(|| String::from("nothing"), |line| line.to_string());
+        panic!(
+            "seed {seed}: two runs differ\n  first:  {}\n  second: {}",
+            show(a),
+            show(b)
+        );
+    }
+    first
+}
+
+/// The seeds of a test that tries many: 0 up to `count`, or the one that the environment variable `SANSIP_SEED` names.
+///
+/// # Panics
+/// The variable holds no number.
+pub fn seeds(count: u64) -> Vec<u64> {
+    match std::env::var("SANSIP_SEED") {
+        Ok(seed) => vec![seed.parse().expect("SANSIP_SEED is a number")],
+        Err(_) => (0..count).collect(),
+    }
+}
+
+impl World {
+    /// An empty world.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            network: Network::default(),
+            names: Names::default(),
+            seed,
+            now: Time::from_secs(1),
+            entropy: ChaCha12Rng::seed_from_u64(seed),
+            stacks: Vec::new(),
+            servers: Vec::new(),
+            peers: 0,
+            hosts: BTreeMap::new(),
+            links: Vec::new(),
+            ends: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            reachability: BTreeMap::new(),
+            certificates: BTreeMap::new(),
+            certificate_faults: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            last_port: 40_000,
+            queue: BTreeMap::new(),
+            tickets: 0,
+            trace: Trace::default(),
+            finished: false,
+        }
+    }
+
+    // --- what happens to hosts
+
+    /// A front end's process stops and starts. Its connections are reset; with [`Memory::Kept`] it still knows its
+    /// bindings.
+    pub fn restart(&mut self, server: FrontEndId, memory: Memory) {
+        let host = Host::FrontEnd(server);
+        self.note(host, format!("restarts, memory {memory:?}"));
+        self.cut_off(host, true);
+        self.server_mut(server).front_end.restart(memory);
+        self.drain(host);
+    }
+
+    /// A front end's machine fails and comes back: as [`restart`](Self::restart), but nobody is told. Who sends
+    /// something over an old connection gets a reset.
+    pub fn crash(&mut self, server: FrontEndId, memory: Memory) {
+        let host = Host::FrontEnd(server);
+        self.note(host, format!("crashes, memory {memory:?}"));
+        self.cut_off(host, false);
+        self.server_mut(server).front_end.restart(memory);
+        self.drain(host);
+    }
+
+    /// A host's process dies and a new stack takes its place, which knows nothing. Connections are reset, nobody
+    /// listens any more.
+    pub fn replace_stack(&mut self, id: StackId, config: Config) {
+        let host = Host::Stack(id);
+        self.note(host, "dies and starts anew");
+        self.cut_off(host, true);
+        self.listeners.retain(|_, known| known.host != host);
+        self.queue.retain(|_, happening| match happening {
+            Happening::Listening(stack, ..) | Happening::Resolved(stack, ..) => *stack != id,
+            Happening::Syn(_)
+            | Happening::Ready(..)
+            | Happening::Arrive(..)
+            | Happening::Readable(..)
+            | Happening::Ended(..)
+            | Happening::UserTimeout(..) => true,
+        });
+        let stack = self.new_stack(config);
+        self.host_mut(id).stack = stack;
+    }
+
+    fn cut_off(&mut self, host: Host, tell: bool) {
+        for id in (0..self.links.len()).map(LinkId) {
+            for side in [0, 1] {
+                if self.end(id, side).host == host && self.end(id, side).open {
+                    self.drop_end(id, side);
+                    if tell {
+                        let latency = self.latency();
+                        self.after(latency, Happening::Ended(id, 1 - side, CloseReason::Reset));
+                    }
+                }
+            }
+        }
+    }
+
+    // --- time
+
+    /// Lets time pass.
+    pub fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.step(end) {}
+    }
+
+    /// Lets time pass until something is so.
+    ///
+    /// # Panics
+    /// It is not so after ten minutes.
+    #[track_caller]
+    pub fn run_until(&mut self, so: impl Fn(&Self) -> bool) {
+        assert!(
+            self.run_until_or(PATIENCE, so),
+            "nothing came of it in {} s",
+            PATIENCE.as_secs()
+        );
+    }
+
+    /// Lets time pass until something is so, or the time is over; says whether it is so.
+    pub fn run_until_or(&mut self, time: Duration, so: impl Fn(&Self) -> bool) -> bool {
+        let end = self.now + time;
+        loop {
+            if so(self) {
+                return true;
+            }
+            if !self.step(end) {
+                return so(self);
+            }
+        }
+    }
+
+    /// The next thing that happens, if it does until `end`.
+    fn step(&mut self, end: Time) -> bool {
+        let queued = self.queue.first_key_value().map(|((at, _), _)| *at);
+        let due = self.deadlines().min();
+        let Some(next) = queued
+            .into_iter()
+            .chain(due.map(|(at, _)| at))
+            .min()
+            .filter(|at| *at <= end)
+        else {
+            self.now = end;
+            return false;
+        };
+        self.now = self.now.max(next);
+        if queued.is_some_and(|at| at <= self.now)
+            && let Some((_, happening)) = self.queue.pop_first()
+        {
+            self.happen(happening);
+            return true;
+        }
+        if let Some((_, host)) = due {
+            self.time_out(host);
+        }
+        true
+    }
+
+    fn deadlines(&self) -> impl Iterator<Item = (Time, Host)> {
+        let stacks = self.stacks.iter().enumerate().filter_map(|(id, host)| {
+            host.stack
+                .poll_timeout()
+                .map(|(at, _)| (at, Host::Stack(StackId(id))))
+        });
+        let servers = self.servers.iter().enumerate().filter_map(|(id, host)| {
+            host.front_end
+                .poll_timeout()
+                .map(|at| (at, Host::FrontEnd(FrontEndId(id))))
+        });
+        stacks.chain(servers)
+    }
+
+    /// A deadline has come. Law 2: the next one is later, since all actions are taken.
+    fn time_out(&mut self, host: Host) {
+        let now = self.now;
+        match host {
+            Host::Stack(id) => {
+                let reason = self
+                    .host_mut(id)
+                    .stack
+                    .poll_timeout()
+                    .map(|(_, reason)| reason.to_string());
+                self.note(host, format!("deadline: {}", reason.unwrap_or_default()));
+                self.host_mut(id).stack.handle_timeout(now);
+                self.drain(host);
+                let next = self.host_mut(id).stack.poll_timeout().map(|(at, _)| at);
+                assert!(
+                    next.is_none_or(|next| next > now),
+                    "{host}: no progress at a deadline"
+                );
+            }
+            Host::FrontEnd(id) => {
+                self.server_mut(id).front_end.handle_timeout(now);
+                self.drain(host);
+                let next = self.server_mut(id).front_end.poll_timeout();
+                assert!(
+                    next.is_none_or(|next| next > now),
+                    "{host}: no progress at a deadline"
+                );
+            }
+            Host::Peer(_) => {}
+        }
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        let now = self.now;
+        match happening {
+            Happening::Syn(link) => self.on_syn(link),
+            Happening::Ready(link, side) => self.on_ready(link, side),
+            Happening::Arrive(link, side, bytes) => self.on_arrival(link, side, bytes),
+            Happening::Readable(link, side) => self.deliver(link, side),
+            Happening::Ended(link, side, reason) => self.on_ended(link, side, reason),
+            Happening::UserTimeout(link, side) => self.on_user_timeout(link, side),
+            Happening::Listening(id, listener, result) => {
+                self.host_mut(id).stack.handle_listening(now, listener, result);
+                self.drain(Host::Stack(id));
+            }
+            Happening::Resolved(id, query, result) => {
+                self.host_mut(id).stack.handle_resolved(now, query, result);
+                self.drain(Host::Stack(id));
+            }
+        }
+    }
+
+    fn after(&mut self, time: Duration, happening: Happening) {
+        self.at(self.now + time, happening);
+    }
+
+    fn at(&mut self, time: Time, happening: Happening) {
+        self.tickets += 1;
+        self.queue.insert((time, self.tickets), happening);
+    }
+
+    fn note(&mut self, who: impl fmt::Display, what: impl Into<String>) {
+        self.trace.push(self.now, who, what);
+    }
+
+    // --- carrying out
+
+    /// Does all that a host wants.
+    fn drain(&mut self, host: Host) {
+        match host {
+            Host::Stack(id) => {
+                while let Some(action) = self.host_mut(id).stack.poll_action() {
+                    self.note(host, format!("{action:?}"));
+                    self.carry_out(id, action);
+                }
+            }
+            Host::FrontEnd(id) => {
+                while let Some(output) = self.server_mut(id).front_end.poll_output() {
+                    self.carry_out_output(id, output);
+                }
+            }
+            Host::Peer(_) => {}
+        }
+    }
+
+    fn carry_out(&mut self, id: StackId, action: Action) {
+        let host = Host::Stack(id);
+        let end = |world: &Self, conn| world.ends.get(&(host, Name::Stack(conn))).copied();
+        match action {
+            Action::Connect(connect) => self.connect(id, connect),
+            Action::Transmit(conn) => {
+                if let Some((link, side)) = end(self, conn) {
+                    self.pump(link, side);
+                }
+            }
+            Action::Reading(conn, reading) => {
+                if let Some((link, side)) = end(self, conn) {
+                    self.set_reading(link, side, reading);
+                }
+            }
+            Action::Close(conn) => {
+                if let Some((link, side)) = end(self, conn) {
+                    self.close_end(link, side);
+                }
+            }
+            Action::Listen {
+                listener,
+                address,
+                transport,
+                ..
+            } => {
+                self.listen_stack(id, listener, address, transport);
+            }
+            Action::StopListening(listener) => self.stop_listening(host, listener),
+            Action::Resolve { query, question } => {
+                if let Some(answer) = self.names.answer(&question) {
+                    let time = self.latency() * 2;
+                    self.after(time, Happening::Resolved(id, query, answer));
+                }
+            }
+            Action::Event(event) => self.on_stack_event(id, event),
+        }
+    }
+
+    fn on_stack_event(&mut self, id: StackId, event: Event) {
+        let now = self.now;
+        let host = self.host_mut(id);
+        if let Some(application) = &mut host.application {
+            application(&mut host.stack, now, &event);
+        }
+        host.events.push((now, event));
+    }
+
+    fn carry_out_output(&mut self, id: FrontEndId, output: Output) {
+        let host = Host::FrontEnd(id);
+        let end = |world: &Self, conn| world.ends.get(&(host, Name::FrontEnd(conn))).copied();
+        match output {
+            Output::Send { conn, bytes } => {
+                if let Some((link, side)) = end(self, conn) {
+                    self.transfer(link, side, bytes);
+                }
+            }
+            Output::Close(conn) => {
+                if let Some((link, side)) = end(self, conn) {
+                    self.close_end(link, side);
+                }
+            }
+            Output::Log(event) => {
+                self.note(host, event.to_string());
+                let now = self.now;
+                self.server_mut(id).events.push((now, event));
+            }
+        }
+    }
+
+    fn host_mut(&mut self, id: StackId) -> &mut StackHost {
+        self.stacks.get_mut(id.0).expect("a stack of this world")
+    }
+
+    fn server_mut(&mut self, id: FrontEndId) -> &mut ServerHost {
+        self.servers.get_mut(id.0).expect("a front end of this world")
+    }
+
+    // --- the end
+
+    /// Ends every endpoint and all listening, lets everything come to rest, and looks that nothing is held (X6). Gives
+    /// the trace.
+    ///
+    /// # Panics
+    /// Something is held.
+    pub fn finish(mut self) -> Trace {
+        self.note("world", "comes to its end");
+        for id in (0..self.stacks.len()).map(StackId) {
+            self.with(id, Stack::terminate_all);
+        }
+        // Longer than any transaction, linger or retry; then whatever peers still hold is closed, and the idle time of
+        // server connections passes.
+        self.run_for(Duration::from_secs(300));
+        for peer in (0..self.peers).map(PeerId) {
+            for line in self.lines(peer) {
+                self.hang_up(line);
+            }
+        }
+        self.run_for(Duration::from_secs(1200));
+        self.finished = true;
+        for (id, host) in self.stacks.iter().enumerate() {
+            let census = host.stack.census();
+            assert!(
+                census.is_quiescent(),
+                "{} holds something at the end: {census:?}",
+                Host::Stack(StackId(id))
+            );
+        }
+        for (id, host) in self.servers.iter().enumerate() {
+            let census = host.front_end.census();
+            assert_eq!(
+                census.transactions,
+                0,
+                "requests under way in {}",
+                Host::FrontEnd(FrontEndId(id))
+            );
+        }
+        std::mem::take(&mut self.trace)
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World")
+            .field("seed", &self.seed)
+            .field("now", &self.now)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for World {
+    /// After a failure: the seed, and the last that happened. A world that was not finished has skipped the census.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let tail = self.trace.tail();
+            eprintln!(
+                "the world of seed {} at {} (SANSIP_SEED={}):\n{tail}",
+                self.seed, self.now, self.seed
+            );
+        } else {
+            assert!(self.finished, "a world ends with finish(), for the census");
+        }
+    }
+}

@@ -1,0 +1,457 @@
+use sansip::wire::StatusCode;
+use sansip::{Content, OperationError, PeerToPeerConfig, RegistrationState, SessionState, Transport};
+
+use super::*;
+use crate::frontend::FrontEndConfig;
+
+fn served(world: &mut World) -> FrontEndId {
+    world.front_end(
+        FrontEndConfig::new("example.com")
+            .with_user("alice", "secret")
+            .with_user("bob", "hidden"),
+    )
+}
+
+fn at(world: &mut World, server: FrontEndId, user: &str) -> Endpoint {
+    let host = world.stack();
+    let config = world.account(server, user);
+    world.sip_endpoint(host, config)
+}
+
+#[track_caller]
+fn registered(world: &mut World, server: FrontEndId, user: &str) -> Endpoint {
+    let endpoint = at(world, server, user);
+    let operation = world.register(endpoint);
+    world.result(endpoint.host, operation).expect("registers");
+    endpoint
+}
+
+fn state(world: &mut World, endpoint: Endpoint) -> Option<RegistrationState> {
+    world.with(endpoint.host, |stack, now| {
+        stack.endpoint(now, endpoint.id).unwrap().registration_state()
+    })
+}
+
+fn accept_calls(world: &mut World, host: StackId) {
+    world.on_event(host, |stack, now, event| match event {
+        Event::SessionReceived { session, .. } => {
+            let mut call = stack.session(now, *session).unwrap();
+            call.provisional(StatusCode::RINGING, None).unwrap();
+            call.accept(Some(Content::new("application/sdp", "v=0\r\n")))
+                .unwrap();
+        }
+        _ => {}
+    });
+}
+
+fn session_states(world: &World, host: StackId) -> Vec<SessionState> {
+    world
+        .events(host)
+        .iter()
+        .filter_map(|(_, event)| match event {
+            Event::Session { new, .. } => Some(*new),
+            _ => None,
+        })
+        .collect()
+}
+
+// rules: R1, R2, X6
+#[test]
+fn an_endpoint_registers_stays_registered_and_unregisters() {
+    run(1, |world| {
+        let server = served(world);
+        let alice = registered(world, server, "alice");
+        assert_eq!(state(world, alice), Some(RegistrationState::Registered));
+        assert_eq!(world.server(server).bindings("sip:alice@example.com").len(), 1);
+        world.run_for(Duration::from_secs(4 * 3600));
+        assert_eq!(
+            world.server(server).bindings("sip:alice@example.com").len(),
+            1,
+            "refreshed"
+        );
+        let gone = world.unregister(alice);
+        world.result(alice.host, gone).expect("unregisters");
+        assert_eq!(world.server(server).census().bindings, 0);
+    });
+}
+
+// rules: M1, M4
+#[test]
+fn messages_go_both_ways_through_the_front_end() {
+    run(2, |world| {
+        let server = served(world);
+        let (alice, bob) = (
+            registered(world, server, "alice"),
+            registered(world, server, "bob"),
+        );
+        for (from, to, uri) in [
+            (alice, bob, "sip:bob@example.com"),
+            (bob, alice, "sip:alice@example.com"),
+        ] {
+            let sent = world.message(from, uri, "hello");
+            let response = world.result(from.host, sent).expect("delivered");
+            assert_eq!(response.response().unwrap().status(), Some(StatusCode::OK));
+            let heard = world.events(to.host).iter().any(|(_, event)| {
+                matches!(event, Event::MessageReceived { message, .. } if message.body_bytes() == b"hello")
+            });
+            assert!(heard);
+        }
+    });
+}
+
+// rules: S1, S10
+#[test]
+fn a_call_is_made_and_hung_up_through_the_front_end() {
+    run(3, |world| {
+        let server = served(world);
+        let (alice, bob) = (
+            registered(world, server, "alice"),
+            registered(world, server, "bob"),
+        );
+        accept_calls(world, bob.host);
+        let (call, made) = world.invite(
+            alice,
+            "sip:bob@example.com",
+            Some(Content::new("application/sdp", "v=0\r\n")),
+        );
+        world.result(alice.host, made).expect("answered");
+        world.run_for(Duration::from_secs(60));
+        assert_eq!(
+            session_states(world, bob.host).last(),
+            Some(&SessionState::Connected)
+        );
+        let ended = world.with(alice.host, |stack, now| {
+            stack.session(now, call).unwrap().terminate()
+        });
+        world.result(alice.host, ended).expect("hung up");
+        world.run_for(Duration::from_secs(1));
+        assert_eq!(
+            session_states(world, bob.host).last(),
+            Some(&SessionState::Disconnected)
+        );
+    });
+}
+
+// rules: P1, P2, C7, C8
+#[test]
+fn peers_call_each_other_directly() {
+    run(4, |world| {
+        let (one, two) = (world.stack(), world.stack());
+        let alice = world.peer_to_peer_endpoint(one, PeerToPeerConfig::new("sip:alice@one.invalid"));
+        world.peer_to_peer_endpoint(two, PeerToPeerConfig::new("sip:bob@two.invalid"));
+        let address = world.listen(two, 5060);
+        world.names.set_addresses("two.invalid", &[address.ip()]);
+        let sent = world.message(alice, "sip:bob@two.invalid;transport=tcp", "hi");
+        world.result(one, sent).expect("delivered");
+        let link = world.link_between(one, two);
+        world.run_for(Duration::from_secs(59));
+        assert!(world.is_open(link));
+        world.run_for(Duration::from_secs(2));
+        assert!(!world.is_open(link));
+    });
+}
+
+// rules: R6, R7
+#[test]
+fn an_endpoint_comes_back_after_a_restart_of_its_server() {
+    for memory in [Memory::Kept, Memory::Lost] {
+        run(5, move |world| {
+            let server = served(world);
+            let alice = registered(world, server, "alice");
+            world.run_for(Duration::from_secs(10));
+            world.restart(server, memory);
+            world.run_for(Duration::from_secs(30));
+            let bound = world.server(server).bindings("sip:alice@example.com");
+            assert!(bound.iter().any(|binding| binding.conn.is_some()), "{bound:?}");
+            assert_eq!(state(world, alice), Some(RegistrationState::Registered));
+        });
+    }
+}
+
+#[test]
+fn what_cannot_be_reached_fails_in_bounded_time() {
+    for reachability in [
+        Reachability::Refused,
+        Reachability::Unreachable,
+        Reachability::BlackHole,
+    ] {
+        run(6, move |world| {
+            let server = served(world);
+            let address = world.address(server, Transport::Tcp);
+            world.set_reachability(address, reachability);
+            let alice = at(world, server, "alice");
+            let before = world.now();
+            let operation = world.register(alice);
+            let error = world.result(alice.host, operation).expect_err("nobody is there");
+            assert!(matches!(error, OperationError::ConnectionFailure(_)), "{error:?}");
+            assert!(world.now().since(before) <= Duration::from_secs(11));
+        });
+    }
+}
+
+#[test]
+fn a_name_that_does_not_resolve_fails() {
+    run(7, |world| {
+        let server = served(world);
+        world.names.fail("example.com", ResolveError::Timeout);
+        let alice = at(world, server, "alice");
+        let operation = world.register(alice);
+        let error = world.result(alice.host, operation).expect_err("no name");
+        assert!(matches!(error, OperationError::ConnectionFailure(_)), "{error:?}");
+        world.names.mend("example.com").silence("example.com");
+        let operation = world.register(alice);
+        world.result(alice.host, operation).expect_err("no answer");
+    });
+}
+
+// rules: C17, C27
+#[test]
+fn tls_works_with_the_right_certificate_only() {
+    run(8, |world| {
+        let server = served(world);
+        let tls = |world: &mut World, user: &str| {
+            let host = world.stack();
+            let mut config = world.account(server, user);
+            config.transport = Transport::Tls;
+            config.server.as_mut().unwrap().port = None;
+            world.sip_endpoint(host, config)
+        };
+        let alice = tls(world, "alice");
+        let operation = world.register(alice);
+        world.result(alice.host, operation).expect("the right name");
+        world.set_certificate(
+            server,
+            PeerCertificate {
+                dns_names: vec!["other.invalid".into()],
+                ..Default::default()
+            },
+        );
+        let bob = tls(world, "bob");
+        let operation = world.register(bob);
+        let error = world.result(bob.host, operation).expect_err("another name");
+        assert!(
+            matches!(&error, OperationError::Tls(failure)
+            if failure.kind == TlsFailureKind::IncorrectNameInRemoteCertificate),
+            "{error:?}"
+        );
+        world.set_certificate_fault(server, Some(TlsFailureKind::UntrustedRemoteCertificate));
+        let operation = world.register(bob);
+        let error = world.result(bob.host, operation).expect_err("not trusted");
+        assert!(
+            matches!(&error, OperationError::Tls(failure)
+            if failure.kind == TlsFailureKind::UntrustedRemoteCertificate),
+            "{error:?}"
+        );
+    });
+}
+
+/// What the applications see does not depend on how the network cuts bytes (law 3).
+#[test]
+fn any_chunking_gives_the_same_events() {
+    let events = |chunks: Chunks| {
+        let mut world = World::new(9);
+        world.network.chunks = chunks;
+        let server = served(&mut world);
+        let (alice, bob) = (
+            registered(&mut world, server, "alice"),
+            registered(&mut world, server, "bob"),
+        );
+        accept_calls(&mut world, bob.host);
+        let (_, made) = world.invite(
+            alice,
+            "sip:bob@example.com",
+            Some(Content::new("application/sdp", "v=0\r\n")),
+        );
+        world.result(alice.host, made).expect("answered");
+        world.run_for(Duration::from_secs(1));
+        let seen = [alice, bob].map(|endpoint| format!("{:?}", world.events(endpoint.host)));
+        world.finish();
+        seen
+    };
+    let whole = events(Chunks::Whole);
+    for size in [1, 2, 17, 1000] {
+        assert_eq!(events(Chunks::Of(size)), whole, "pieces of {size}");
+    }
+}
+
+/// A scripted peer on either side of a link, to test the links themselves.
+fn line(world: &mut World) -> (PeerId, PeerId, LineId, LineId) {
+    let (one, two) = (world.peer(), world.peer());
+    let address = world.peer_listens(two, 5060, Transport::Tcp);
+    let dialled = world.dial(one, address, None);
+    world.run_for(Duration::from_millis(20));
+    (one, two, dialled, world.lines(two)[0])
+}
+
+#[test]
+fn bytes_arrive_in_order_after_the_latency_however_they_are_cut() {
+    let mut world = World::new(10);
+    let (_, _, a, b) = line(&mut world);
+    world.network.jitter = Duration::from_millis(50);
+    for chunks in [Chunks::Whole, Chunks::Of(3), Chunks::Random] {
+        world.network.chunks = chunks;
+        let text: Vec<u8> = (0..=255).collect();
+        for part in text.chunks(50) {
+            world.say_bytes(a, part);
+        }
+        world.run_for(Duration::from_millis(9));
+        assert_eq!(world.heard_bytes(b), b"");
+        world.run_for(Duration::from_millis(51));
+        assert_eq!(world.heard_bytes(b), text);
+    }
+    world.finish();
+}
+
+#[test]
+fn what_is_sent_before_the_end_arrives_before_it() {
+    let mut world = World::new(11);
+    let (_, _, a, b) = line(&mut world);
+    world.say_bytes(a, b"bye");
+    world.hang_up(a);
+    assert!(world.is_line_open(b));
+    world.run_for(Duration::from_millis(10));
+    assert_eq!(world.heard_bytes(b), b"bye");
+    assert!(!world.is_line_open(b));
+    world.finish();
+}
+
+#[test]
+fn a_reset_loses_what_is_on_its_way() {
+    let mut world = World::new(12);
+    let (one, two, a, b) = line(&mut world);
+    world.say_bytes(a, b"lost");
+    let link = world.link_between(one, two);
+    world.reset(link);
+    world.run_for(Duration::from_millis(10));
+    assert_eq!(world.heard_bytes(b), b"");
+    assert!(!world.is_line_open(a) && !world.is_line_open(b));
+    world.finish();
+}
+
+#[test]
+fn a_black_hole_tells_nobody_and_a_half_open_end_answers_with_a_reset() {
+    let mut world = World::new(13);
+    let (one, two, a, b) = line(&mut world);
+    let link = world.link_between(one, two);
+    world.black_hole_from(link, one);
+    world.say_bytes(a, b"unheard");
+    world.say_bytes(b, b"heard");
+    world.run_for(Duration::from_secs(100));
+    assert_eq!(
+        (world.heard_bytes(b), world.heard_bytes(a)),
+        (b"".to_vec(), b"heard".to_vec())
+    );
+    assert!(world.is_open(link));
+
+    let (one, two, a, b) = line(&mut world);
+    let link = world.link_between(one, two);
+    world.half_open(link, two);
+    world.run_for(Duration::from_secs(100));
+    assert!(world.is_line_open(a) && !world.is_line_open(b));
+    world.say_bytes(a, b"anybody?");
+    world.run_for(Duration::from_millis(19));
+    assert!(world.is_line_open(a));
+    world.run_for(Duration::from_millis(1));
+    assert!(!world.is_line_open(a));
+    world.finish();
+}
+
+#[test]
+fn a_system_that_is_told_to_gives_up_on_a_black_hole() {
+    let mut world = World::new(14);
+    world.network.user_timeout = Some(Duration::from_secs(20));
+    let (one, two, a, b) = line(&mut world);
+    let link = world.link_between(one, two);
+    world.black_hole(link);
+    world.say_bytes(a, b"x");
+    world.run_for(Duration::from_millis(19_999));
+    assert!(world.is_line_open(a));
+    world.run_for(Duration::from_millis(1));
+    assert!(!world.is_line_open(a) && world.is_line_open(b));
+    world.finish();
+}
+
+#[test]
+fn a_refused_connection_is_lost_after_a_round_trip() {
+    let mut world = World::new(15);
+    let (one, two) = (world.peer(), world.peer());
+    let address = SocketAddr::new(world.ip(two), 9);
+    let a = world.dial(one, address, None);
+    world.run_for(Duration::from_millis(19));
+    assert!(world.is_line_open(a));
+    world.run_for(Duration::from_millis(1));
+    assert!(!world.is_line_open(a));
+    world.finish();
+}
+
+#[test]
+fn a_stack_answers_what_a_scripted_peer_says() {
+    run(16, |world| {
+        let host = world.stack();
+        world.peer_to_peer_endpoint(host, PeerToPeerConfig::new("sip:bob@two.invalid"));
+        let address = world.listen(host, 5060);
+        let peer = world.peer();
+        let line = world.dial(peer, address, None);
+        world.say(
+            line,
+            &format!(
+                "OPTIONS sip:bob@{address} SIP/2.0
+                 Via: SIP/2.0/TCP peer.invalid;branch=z9hG4bK1
+                 Max-Forwards: 70
+                 From: <sip:p@peer.invalid>;tag=1
+                 To: <sip:bob@two.invalid>
+                 Call-ID: 1
+                 CSeq: 1 OPTIONS"
+            ),
+        );
+        world.run_for(Duration::from_secs(1));
+        let heard = world.heard(line);
+        assert_eq!(heard.first().unwrap().status(), Some(StatusCode::OK), "{heard:?}");
+        assert_eq!(heard.len(), 1);
+    });
+}
+
+#[test]
+#[should_panic(expected = "a world ends with finish()")]
+fn a_world_that_is_dropped_without_its_census_fails_the_test() {
+    drop(World::new(17));
+}
+
+#[test]
+#[should_panic(expected = "two runs differ")]
+fn a_scenario_that_is_not_deterministic_is_found() {
+    let runs = std::cell::Cell::new(0u64);
+    run(18, |world| {
+        runs.set(runs.get() + 1);
+        let (_, _, a, _) = line(world);
+        world.say_bytes(a, &runs.get().to_be_bytes());
+    });
+}
+
+#[test]
+#[should_panic(expected = "holds something at the end")]
+fn the_census_finds_what_is_held() {
+    let mut config = Config::default();
+    config.idle_incoming = Duration::ZERO;
+    let mut world = World::new(19);
+    let host = world.stack_with(config);
+    world.peer_to_peer_endpoint(host, PeerToPeerConfig::new("sip:bob@two.invalid"));
+    let address = world.listen(host, 5060);
+    let peer = world.peer();
+    let line = world.dial(peer, address, None);
+    world.say(
+        line,
+        "OPTIONS sip:bob@two.invalid SIP/2.0
+        Via: SIP/2.0/TCP peer.invalid;branch=z9hG4bK1
+        Max-Forwards: 70
+        From: <sip:p@peer.invalid>;tag=1
+        To: <sip:bob@two.invalid>
+        Call-ID: 1
+        CSeq: 1 OPTIONS",
+    );
+    world.run_for(Duration::from_secs(1));
+    // The peer's end vanishes without a word, and this stack never closes for idleness.
+    let link = world.link_between(host, peer);
+    world.black_hole(link);
+    world.finish();
+}
