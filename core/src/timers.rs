@@ -22,6 +22,7 @@ pub(crate) enum TimerKey {
     Incoming(IncomingId),
     Session(SessionId, session::Timer),
     Registration(EndpointId),
+    KeepAlive(EndpointId),
 }
 
 /// An armed timer. Never used again, so that a stale one stops nothing.

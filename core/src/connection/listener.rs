@@ -136,3 +136,102 @@ impl Listener {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::connection::testing::Services;
+
+    enum Told {
+        Nothing,
+        Listening,
+        Ended(ListenError),
+        Stopped,
+    }
+
+    // rules: C14
+    #[test]
+    fn every_state_and_input() {
+        let (wanted, got) = (
+            SocketAddr::from(([0; 4], 0)),
+            SocketAddr::from(([192, 0, 2, 1], 5060)),
+        );
+        let (in_use, no_certificate) = (ListenError::AddressInUse, ListenError::NoCertificate);
+        let gone = |error: &ListenError| Some(Outcome::Gone(Some(error.clone())));
+        // Listening already, input, what it means, whether it listens afterwards, actions.
+        let table = [
+            (
+                false,
+                Input::Started(Ok(got)),
+                Some(Outcome::Listens),
+                true,
+                Told::Listening,
+            ),
+            (
+                false,
+                Input::Started(Err(in_use.clone())),
+                gone(&in_use),
+                false,
+                Told::Ended(in_use.clone()),
+            ),
+            (
+                false,
+                Input::Lost(no_certificate.clone()),
+                gone(&no_certificate),
+                false,
+                Told::Ended(no_certificate.clone()),
+            ),
+            (
+                false,
+                Input::Stop,
+                Some(Outcome::Gone(None)),
+                false,
+                Told::Stopped,
+            ),
+            (true, Input::Started(Ok(wanted)), None, true, Told::Nothing),
+            (true, Input::Started(Err(in_use)), None, true, Told::Nothing),
+            (
+                true,
+                Input::Lost(no_certificate.clone()),
+                gone(&no_certificate),
+                true,
+                Told::Ended(no_certificate),
+            ),
+            (true, Input::Stop, Some(Outcome::Gone(None)), true, Told::Stopped),
+        ];
+        for (started, input, outcome, listens, told) in table {
+            let mut services = Services::new();
+            let (id, manager) = (services.ids.next(), services.ids.next());
+            let mut listener = Listener::new(id, manager, Transport::Tcp, wanted, &mut services.cx());
+            if started {
+                listener.step(Input::Started(Ok(got)), &mut services.cx());
+            }
+            while services.out.pop().is_some() {}
+            assert_eq!(
+                listener.step(input.clone(), &mut services.cx()),
+                outcome,
+                "{started}, {input:?}"
+            );
+            let actions: Vec<Action> = core::iter::from_fn(|| services.out.pop()).collect();
+            let ended = |error| Action::Event(Event::ListeningEnded { listener: id, error });
+            let expected = match told {
+                Told::Nothing => vec![],
+                Told::Listening => vec![Action::Event(Event::Listening {
+                    listener: id,
+                    address: got,
+                })],
+                Told::Ended(error) => vec![ended(Some(error))],
+                Told::Stopped => vec![Action::StopListening(id), ended(None)],
+            };
+            assert_eq!(actions, expected, "{started}, {input:?}");
+            let print = listener.fingerprint();
+            assert_eq!(
+                (print.listening, print.address),
+                if listens { (true, got) } else { (false, wanted) }
+            );
+        }
+    }
+}

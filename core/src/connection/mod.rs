@@ -25,7 +25,7 @@ mod pool;
 mod queue;
 mod table;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod trust;

@@ -52,6 +52,8 @@ pub(super) struct Connection {
     pub(super) reading: bool,
     /// A keep-alive of ours waits for its answer.
     pub(super) pinged: bool,
+    /// When bytes were last queued, keep-alives included.
+    pub(super) sent: Time,
 }
 
 /// What is known of a connection once it is there.
@@ -84,6 +86,7 @@ impl Connection {
             ends,
             reading: true,
             pinged: false,
+            sent: cx.now,
         }
     }
 
@@ -458,11 +461,17 @@ impl Connections {
             self.drive(cx, conn, Input::Disconnect(RemovalReason::SlowReader));
             return Err(SendError::Full);
         };
+        connection.sent = cx.now;
         self.queued += length;
         if was_empty && length > 0 {
             cx.out.push(Action::Transmit(conn));
         }
         Ok(sent)
+    }
+
+    /// When bytes were last queued on a connection, keep-alives included.
+    pub(crate) fn last_sent(&self, conn: ConnId) -> Option<Time> {
+        self.connections.get(&conn).map(|connection| connection.sent)
     }
 
     /// How many bytes of the queue the embedder has taken since the connection was made: of a message that was queued

@@ -12,6 +12,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use crate::action::Transport;
 use crate::connection::{Connections, Hop, Lease, ManagerKind};
@@ -25,6 +26,7 @@ use crate::ids::{ConnId, EndpointId, ManagerId, OperationId, SequenceId, Session
 use crate::map::{HashKey, Map};
 use crate::registration::{Input, OnDrop, Registration};
 use crate::session::{Below, Cargo, Local};
+use crate::timers::TimerId;
 use crate::wire::uri::{SipUri, Uri};
 use crate::wire::{HeaderName, Message, Method, write};
 
@@ -68,6 +70,9 @@ struct Sip {
     redirects: u8,
     gruu: Option<Box<str>>,
     service_route: Vec<Box<str>>,
+    /// The server gives up a connection that is silent for so long (R12); a keep-alive goes out before (C26).
+    patience: Option<Duration>,
+    keep_alive: Option<TimerId>,
 }
 
 /// What only a peer-to-peer endpoint has.
@@ -162,6 +167,8 @@ impl Endpoints {
             redirects: config.redirects,
             gruu: None,
             service_route: Vec::new(),
+            patience: None,
+            keep_alive: None,
         }));
         self.insert(id, identity, manager, config.profile, kind);
         Ok(id)
@@ -594,6 +601,9 @@ impl Endpoints {
             self.by_manager.remove(&(endpoint.manager, id));
             if let Kind::Sip(sip) = &mut endpoint.kind {
                 sip.registration.stop(cx);
+                if let Some(timer) = sip.keep_alive.take() {
+                    cx.timers.stop(timer);
+                }
                 below.low.auth.remove(id);
                 below.exchanges.drop_sequence(sip.sequence);
                 if let Some(flow) = sip.flow.take() {

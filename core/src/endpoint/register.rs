@@ -12,12 +12,13 @@ use crate::exchange::{Draft, Owner, Policy, Request, Sequence, What};
 use crate::ids::{EndpointId, OperationId};
 use crate::registration::{Effect, Input};
 use crate::session::Below;
-use crate::wire::header::{Contact, Expires, ServiceRoute};
+use crate::wire::header::{Contact, Expires, FlowTimer, MsKeepAlive, ServiceRoute};
 use crate::wire::uri::Uri;
 use crate::wire::{HeaderName, Message, Method, StatusCode};
 
 use super::{Endpoint, Endpoints, Kind, allow, named_transport};
-use crate::connection::Hop;
+use crate::connection::{Hop, Lease};
+use crate::timers::TimerKey;
 
 /// The option tags of a REGISTER (R12).
 const SUPPORTED: &str = "gruu, gruu-10, ms-forking, path, outbound";
@@ -69,7 +70,10 @@ impl Endpoints {
     ) {
         let What::Outcome(outcome) = what else { return };
         let input = match outcome.result {
-            Ok(response) => Input::Accepted(self.take_answer(id, &response)),
+            Ok(response) => {
+                self.take_patience(cx, below, id, &response);
+                Input::Accepted(self.take_answer(id, &response))
+            }
             Err(error) => Input::Refused(as_register_error(error)),
         };
         self.register_step(cx, below, id, input);
@@ -137,6 +141,43 @@ impl Endpoints {
         below.exchanges.start(cx, below.low, request, below.up);
     }
 
+    /// Takes how long the server bears silence: OCS says it in ms-keep-alive, RFC 5626 in Flow-Timer.
+    fn take_patience(&mut self, cx: &mut Cx<'_>, below: &Below<'_, '_>, id: EndpointId, response: &Message) {
+        let keep_alive = response.typed::<MsKeepAlive<'_>>().ok().flatten();
+        let own = keep_alive.filter(MsKeepAlive::hop_hop).and_then(|value| value.timeout());
+        let flow = response.typed::<FlowTimer>().ok().flatten().map(|FlowTimer(seconds)| seconds);
+        let Some(sip) = self.sip_mut(id) else { return };
+        sip.patience = own.or(flow).filter(|seconds| *seconds > 0).map(|seconds| Duration::from_secs(seconds.into()));
+        self.arm_keep_alive(cx, below, id);
+    }
+
+    /// The keep-alive is due two thirds of the server's patience after the last bytes (C26).
+    fn arm_keep_alive(&mut self, cx: &mut Cx<'_>, below: &Below<'_, '_>, id: EndpointId) {
+        let Some(sip) = self.sip_mut(id) else { return };
+        if let Some(timer) = sip.keep_alive.take() {
+            cx.timers.stop(timer);
+        }
+        let sent = sip.flow.as_ref().and_then(|flow| below.low.connections.last_sent(flow.conn()));
+        if let (Some(patience), Some(sent)) = (sip.patience, sent) {
+            sip.keep_alive = Some(cx.timers.set(sent + patience * 2 / 3, TimerKey::KeepAlive(id)));
+        }
+    }
+
+    /// A keep-alive may be due: it is, unless something was sent since.
+    pub(crate) fn handle_keep_alive_timer(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId) {
+        let Some(sip) = self.sip_mut(id) else { return };
+        sip.keep_alive = None;
+        let Some(conn) = sip.flow.as_ref().map(Lease::conn) else { return };
+        let sent = below.low.connections.last_sent(conn);
+        if let (Some(patience), Some(sent)) = (sip.patience, sent)
+            && sent + patience * 2 / 3 <= cx.now
+        {
+            // A connection that takes nothing is reported lost by itself.
+            let _ = below.low.connections.send_ping(cx, conn);
+        }
+        self.arm_keep_alive(cx, below, id);
+    }
+
     /// Takes what a 2xx to REGISTER says; returns how long it keeps our own contact (R21).
     fn take_answer(&mut self, id: EndpointId, response: &Message) -> Option<Duration> {
         let endpoint = self.table.get_mut(&id)?;
@@ -168,6 +209,7 @@ impl Endpoints {
     fn forget_binding(&mut self, id: EndpointId) {
         let Some(sip) = self.sip_mut(id) else { return };
         sip.service_route = Vec::new();
+        sip.patience = None;
         if let Some(gruu) = sip.gruu.take() {
             self.directory.remove_gruu(&gruu);
         }

@@ -156,3 +156,104 @@ impl Queries {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+    use crate::connection::testing::Services;
+
+    fn question() -> Question {
+        Question::Addresses("example.com".to_string())
+    }
+
+    fn answer() -> Resolution {
+        Ok(Answer::Addresses {
+            addresses: Vec::new(),
+            ttl: Duration::ZERO,
+        })
+    }
+
+    /// A question with so many waiters, and its name.
+    fn asked(services: &mut Services, waiters: usize) -> (Queries, QueryId, Vec<ConnId>) {
+        let mut queries = Queries::new(HashKey(1, 2));
+        let conns: Vec<ConnId> = (0..waiters).map(|_| services.ids.next()).collect();
+        for conn in &conns {
+            queries.ask(&mut services.cx(), question(), *conn);
+        }
+        let Some(Action::Resolve {
+            query,
+            question: asked,
+        }) = services.out.pop()
+        else {
+            panic!()
+        };
+        assert_eq!((asked, services.out.pop()), (question(), None));
+        (queries, query, conns)
+    }
+
+    fn told(resolution: Resolution, waiters: &[ConnId], first: bool) -> Option<Told> {
+        Some(Told {
+            question: question(),
+            resolution,
+            waiters: waiters.to_vec(),
+            first,
+        })
+    }
+
+    // rules: C25
+    #[test]
+    fn every_state_and_input_of_a_small_question() {
+        let mut services = Services::new();
+        let (mut queries, query, conns) = asked(&mut services, 2);
+        let ten = Duration::from_secs(10);
+        assert_eq!(queries.fingerprint(services.now, query), Some((false, 2, ten)));
+        assert_eq!(
+            queries.resolved(&mut services.cx(), query, answer()),
+            told(answer(), &conns, true)
+        );
+        // All have been told: it is gone, and so is its timer.
+        assert_eq!((queries.len(), services.timers.len()), (0, 0));
+        assert_eq!(queries.resolved(&mut services.cx(), query, answer()), None);
+        assert_eq!(queries.timer(&mut services.cx(), query), None);
+
+        let (mut queries, query, conns) = asked(&mut services, 2);
+        let (at, key) = services.timers.pop_due(Time::MAX).unwrap();
+        assert_eq!((at, key), (services.now + ten, TimerKey::Resolve(query)));
+        let timed_out = Err(ResolveError::Timeout);
+        assert_eq!(
+            queries.timer(&mut services.cx(), query),
+            told(timed_out, &conns, true)
+        );
+        assert_eq!(queries.len(), 0);
+    }
+
+    #[test]
+    fn one_slice_at_a_time_of_many_waiters_and_who_asks_meanwhile_is_last() {
+        let mut services = Services::new();
+        let (mut queries, query, mut conns) = asked(&mut services, SLICE * 2);
+        let first = queries.resolved(&mut services.cx(), query, answer());
+        assert_eq!(first, told(answer(), &conns[..SLICE], true));
+        assert_eq!(
+            queries.fingerprint(services.now, query),
+            Some((true, SLICE, Duration::ZERO))
+        );
+        // A second answer says nothing.
+        assert_eq!(
+            queries.resolved(&mut services.cx(), query, Err(ResolveError::NoSuchName)),
+            None
+        );
+        conns.push(services.ids.next());
+        queries.ask(&mut services.cx(), question(), conns[SLICE * 2]);
+        for (from, to) in [(SLICE, SLICE * 2), (SLICE * 2, SLICE * 2 + 1)] {
+            let (at, key) = services.timers.pop_due(Time::MAX).unwrap();
+            assert_eq!((at, key), (services.now, TimerKey::Resolve(query)));
+            assert_eq!(
+                queries.timer(&mut services.cx(), query),
+                told(answer(), &conns[from..to], false)
+            );
+        }
+        assert_eq!((queries.len(), services.timers.len()), (0, 0));
+    }
+}

@@ -309,3 +309,185 @@ fn unresolved(host: &str, error: ResolveError) -> OperationError {
         error,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+    use crate::action::{Action, Transport};
+    use crate::connection::testing::Services;
+    use crate::map::HashKey;
+
+    const TTL: Duration = Duration::from_secs(60);
+
+    fn target(last: u8, port: u16) -> Found {
+        Found::Target(SocketAddr::from(([192, 0, 2, last], port)))
+    }
+
+    fn srv() -> (Question, Resolution) {
+        let record = SrvRecord {
+            priority: 1,
+            weight: 1,
+            port: 5070,
+            target: "a.example.com".to_string(),
+        };
+        (
+            Question::Srv("_sip._tcp.example.com".to_string()),
+            Ok(Answer::Srv {
+                records: Vec::from([record]),
+                ttl: TTL,
+            }),
+        )
+    }
+
+    fn host(name: &str, last: u8) -> (Question, Resolution) {
+        let addresses = Vec::from([IpAddr::from([192, 0, 2, last])]);
+        (
+            Question::Addresses(name.to_string()),
+            Ok(Answer::Addresses { addresses, ttl: TTL }),
+        )
+    }
+
+    /// Each state of a search for a name without a port.
+    fn in_state(name: &str) -> (Search, Locator, Services) {
+        let (mut services, mut locator) = (Services::new(), Locator::new(HashKey(1, 2)));
+        let mut search = Search::new(Hop::new("example.com", None, Transport::Tcp), &[]);
+        let waiter = services.ids.next();
+        let path: &[(Question, Resolution)] = match name {
+            "fresh" | "service" => &[],
+            "hosts asked" => &[srv()],
+            "hosts known" => &[srv(), host("a.example.com", 1)],
+            other => panic!("{other}"),
+        };
+        if name != "fresh" {
+            assert_eq!(search.next(&mut services.cx(), &mut locator, waiter), Found::Wait);
+        }
+        for (place, (question, resolution)) in path.iter().enumerate() {
+            search.learn(&mut services.cx(), &mut locator, question, resolution);
+            if place + 1 < 2 {
+                assert_eq!(search.next(&mut services.cx(), &mut locator, waiter), Found::Wait);
+            }
+        }
+        while services.out.pop().is_some() {}
+        (search, locator, services)
+    }
+
+    // rules: R18, C25
+    #[test]
+    fn every_state_and_input() {
+        type Learned = Option<(Question, Resolution)>;
+        let inputs: [(&str, Learned); 4] = [
+            ("next", None),
+            ("srv", Some(srv())),
+            ("a", Some(host("a.example.com", 2))),
+            ("b", Some(host("b", 2))),
+        ];
+        let print = |state, hosts: &[Option<usize>], seen| SearchPrint {
+            state,
+            hosts: hosts.to_vec(),
+            put_off: 0,
+            seen,
+        };
+        let (fresh, service) = (print("fresh", &[], 0), print("service", &[], 0));
+        let (asked, known) = (print("hosts", &[None], 0), print("hosts", &[Some(1)], 0));
+        let tried = print("hosts", &[Some(0)], 1);
+        // State, input, next state, what `next` gave, how many questions it asked.
+        let table = [
+            ("fresh", "next", &service, Some(Found::Wait), 1),
+            ("fresh", "srv", &fresh, None, 0),
+            ("fresh", "a", &fresh, None, 0),
+            ("fresh", "b", &fresh, None, 0),
+            ("service", "next", &service, Some(Found::Wait), 0),
+            ("service", "srv", &asked, None, 0),
+            ("service", "a", &service, None, 0),
+            ("service", "b", &service, None, 0),
+            ("hosts asked", "next", &asked, Some(Found::Wait), 0),
+            ("hosts asked", "srv", &asked, None, 0),
+            ("hosts asked", "a", &known, None, 0),
+            ("hosts asked", "b", &asked, None, 0),
+            ("hosts known", "next", &tried, Some(target(1, 5070)), 0),
+            ("hosts known", "srv", &known, None, 0),
+            // A second answer changes nothing.
+            ("hosts known", "a", &known, None, 0),
+            ("hosts known", "b", &known, None, 0),
+        ];
+        let mut rows = table.iter();
+        for state in ["fresh", "service", "hosts asked", "hosts known"] {
+            for (name, learned) in &inputs {
+                let (row_state, row_input, next, found, questions) = rows.next().unwrap();
+                assert_eq!((*row_state, *row_input), (state, *name));
+                let (mut search, mut locator, mut services) = in_state(state);
+                let waiter = services.ids.next();
+                let gave = match learned {
+                    None => Some(search.next(&mut services.cx(), &mut locator, waiter)),
+                    Some((question, resolution)) => {
+                        search.learn(&mut services.cx(), &mut locator, question, resolution);
+                        None
+                    }
+                };
+                assert_eq!((&gave, &search.fingerprint()), (found, *next), "{state}, {name}");
+                let asked = core::iter::from_fn(|| services.out.pop());
+                assert_eq!(
+                    asked.filter(|it| matches!(it, Action::Resolve { .. })).count(),
+                    *questions
+                );
+            }
+        }
+        assert!(rows.next().is_none());
+    }
+
+    // rules: C25
+    #[test]
+    fn the_dead_and_the_avoided_and_the_same_address_twice() {
+        let (mut services, mut locator) = (Services::new(), Locator::new(HashKey(1, 2)));
+        let waiter = services.ids.next();
+        let address = |last: u8| SocketAddr::from(([192, 0, 2, last], 5060));
+        let mut search = Search::new(Hop::new("example.com", Some(5060), Transport::Tcp), &[address(2)]);
+        assert_eq!(search.next(&mut services.cx(), &mut locator, waiter), Found::Wait);
+        let addresses = [1, 2, 3, 3, 4]
+            .map(|last| IpAddr::from([192, 0, 2, last]))
+            .to_vec();
+        let answer = Ok(Answer::Addresses { addresses, ttl: TTL });
+        search.learn(
+            &mut services.cx(),
+            &mut locator,
+            &Question::Addresses("example.com".to_string()),
+            &answer,
+        );
+        locator.address_failed(&services.cx(), address(1));
+        locator.address_failed(&services.cx(), address(3));
+        locator.address_works(address(3));
+        for last in [3, 4, 1] {
+            assert_eq!(
+                search.next(&mut services.cx(), &mut locator, waiter),
+                target(last, 5060)
+            );
+        }
+        search.failed(OperationError::Timeout);
+        let end = search.next(&mut services.cx(), &mut locator, waiter);
+        assert_eq!(end, Found::Exhausted(OperationError::Timeout));
+    }
+
+    // rules: C31
+    #[test]
+    fn of_one_name_so_many_addresses_are_tried_and_no_more() {
+        let (mut services, mut locator) = (Services::new(), Locator::new(HashKey(1, 2)));
+        let waiter = services.ids.next();
+        let mut search = Search::new(Hop::new("example.com", Some(5060), Transport::Tcp), &[]);
+        assert_eq!(search.next(&mut services.cx(), &mut locator, waiter), Found::Wait);
+        let addresses = (0..=255).map(|last| IpAddr::from([192, 0, 2, last])).collect();
+        let answer = Ok(Answer::Addresses { addresses, ttl: TTL });
+        search.learn(
+            &mut services.cx(),
+            &mut locator,
+            &Question::Addresses("example.com".to_string()),
+            &answer,
+        );
+        let tried = core::iter::from_fn(|| match search.next(&mut services.cx(), &mut locator, waiter) {
+            Found::Target(address) => Some(address),
+            Found::Wait | Found::Exhausted(_) => None,
+        });
+        assert_eq!(tried.count(), ADDRESSES);
+    }
+}

@@ -84,6 +84,8 @@ pub enum Reason {
     Session,
     /// A registration: its refresh, or the next attempt.
     Registration,
+    /// A keep-alive to a server.
+    KeepAlive,
 }
 
 impl fmt::Display for Reason {
@@ -97,6 +99,7 @@ impl fmt::Display for Reason {
             Self::Incoming => "incoming",
             Self::Session => "session",
             Self::Registration => "registration",
+            Self::KeepAlive => "keep-alive",
         })
     }
 }
@@ -496,5 +499,6 @@ const fn reason_of(key: &TimerKey) -> Reason {
         TimerKey::Incoming(_) => Reason::Incoming,
         TimerKey::Session(..) => Reason::Session,
         TimerKey::Registration(_) => Reason::Registration,
+        TimerKey::KeepAlive(_) => Reason::KeepAlive,
     }
 }

@@ -80,6 +80,7 @@ impl Parts<'_> {
             }
             TimerKey::Incoming(id) => self.incomings.handle_timer(&mut self.cx, &mut self.low, id),
             TimerKey::Session(id, timer) => self.sessions.handle_timer(&mut self.cx, below!(self), id, timer),
+            TimerKey::KeepAlive(id) => self.endpoints.handle_keep_alive_timer(&mut self.cx, below!(self), id),
             TimerKey::Registration(id) => self.endpoints.handle_register_timer(&mut self.cx, below!(self), id),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Two levels: [`Message`] is tolerant (ordered raw header fields over one buffer, unknown ones kept), the types of
 //! [`header`] and [`uri`] are strict and parsed on demand. What can be typed can be written and is read back equal.
-//! [`frame`] cuts a byte stream into messages; [`write`] builds what is sent; [`check`] is what a user agent refuses
+//! [`frame`] cuts a byte stream into messages; [`mod@write`] builds what is sent; [`check`] is what a user agent refuses
 //! without knowing any state.
 
 pub mod check;
