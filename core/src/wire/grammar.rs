@@ -7,7 +7,6 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use nom::branch::alt;
 use nom::bytes::complete::{take_while, take_while1};
 use nom::character::complete::char;
 use nom::combinator::recognize;
@@ -441,15 +440,6 @@ pub(crate) fn tokens(input: &str) -> Parsed<'_, &str> {
             nom::multi::many0_count(preceded(blanks1, take_while1(is_token_char))),
         )),
         blanks,
-    )
-    .parse(input)
-}
-
-/// A token or a quoted string; the quotes stay off.
-pub(crate) fn token_or_quoted(input: &str) -> Parsed<'_, Cow<'_, str>> {
-    expect(
-        "token or quoted string expected",
-        alt((quoted, token.map(Cow::Borrowed))),
     )
     .parse(input)
 }
