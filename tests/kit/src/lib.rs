@@ -7,3 +7,8 @@
 pub mod frontend;
 pub mod vectors;
 pub mod world;
+
+/// The README's code, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

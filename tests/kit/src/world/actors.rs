@@ -258,9 +258,13 @@ impl World {
                     if *listener == asked)
             })
         });
-        let found = self.events(host).iter().find_map(|(_, event)| match event {
-            Event::Listening { listener, address } if *listener == asked => Some(*address),
-            _ => None,
+        let found = self.events(host).iter().find_map(|(_, event)| {
+            if let Event::Listening { listener, address } = event
+                && *listener == asked
+            {
+                return Some(*address);
+            }
+            None
         });
         found.expect("the stack listens")
     }
@@ -337,12 +341,16 @@ impl World {
         host: StackId,
         operation: OperationId,
     ) -> Option<&Result<Completion, OperationError>> {
-        self.events(host).iter().find_map(|(_, event)| match event {
-            Event::Completed {
+        self.events(host).iter().find_map(|(_, event)| {
+            if let Event::Completed {
                 operation: ended,
                 result,
-            } if *ended == operation => Some(result),
-            _ => None,
+            } = event
+                && *ended == operation
+            {
+                return Some(result);
+            }
+            None
         })
     }
 

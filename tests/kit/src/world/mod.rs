@@ -330,6 +330,7 @@ impl World {
             return false;
         };
         self.now = self.now.max(next);
+        self.disturb(due.map(|(_, host)| host));
         if queued.is_some_and(|at| at <= self.now)
             && let Some((_, happening)) = self.queue.pop_first()
         {
@@ -340,6 +341,27 @@ impl World {
             self.time_out(host);
         }
         true
+    }
+
+    /// Law 2: before its deadline a call of `handle_timeout` does nothing, whoever it is made to.
+    fn disturb(&mut self, due: Option<Host>) {
+        if self.stacks.is_empty() {
+            return;
+        }
+        let id = StackId(self.below(self.stacks.len()));
+        let now = self.now;
+        let stack = &mut self.host_mut(id).stack;
+        let deadline = stack.poll_timeout();
+        if due == Some(Host::Stack(id)) || deadline.is_some_and(|(at, _)| at <= now) {
+            return;
+        }
+        stack.handle_timeout(now);
+        let (after, action) = (stack.poll_timeout(), stack.poll_action());
+        assert!(
+            after == deadline && action.is_none(),
+            "{} acts before its deadline: {action:?}, {deadline:?}, {after:?}",
+            Host::Stack(id)
+        );
     }
 
     fn deadlines(&self) -> impl Iterator<Item = (Time, Host)> {

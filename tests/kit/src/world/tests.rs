@@ -33,26 +33,25 @@ fn state(world: &mut World, endpoint: Endpoint) -> Option<RegistrationState> {
 }
 
 fn accept_calls(world: &mut World, host: StackId) {
-    world.on_event(host, |stack, now, event| match event {
-        Event::SessionReceived { session, .. } => {
+    world.on_event(host, |stack, now, event| {
+        if let Event::SessionReceived { session, .. } = event {
             let mut call = stack.session(now, *session).unwrap();
             call.provisional(StatusCode::RINGING, None).unwrap();
             call.accept(Some(Content::new("application/sdp", "v=0\r\n")))
                 .unwrap();
         }
-        _ => {}
     });
 }
 
 fn session_states(world: &World, host: StackId) -> Vec<SessionState> {
-    world
-        .events(host)
-        .iter()
-        .filter_map(|(_, event)| match event {
-            Event::Session { new, .. } => Some(*new),
-            _ => None,
-        })
-        .collect()
+    let state = |(_, event): &(Time, Event)| {
+        if let Event::Session { new, .. } = event {
+            Some(*new)
+        } else {
+            None
+        }
+    };
+    world.events(host).iter().filter_map(state).collect()
 }
 
 // rules: R1, R2, X6
@@ -431,8 +430,10 @@ fn a_scenario_that_is_not_deterministic_is_found() {
 #[test]
 #[should_panic(expected = "holds something at the end")]
 fn the_census_finds_what_is_held() {
-    let mut config = Config::default();
-    config.idle_incoming = Duration::ZERO;
+    let config = Config {
+        idle_incoming: Duration::ZERO,
+        ..Config::default()
+    };
     let mut world = World::new(19);
     let host = world.stack_with(config);
     world.peer_to_peer_endpoint(host, PeerToPeerConfig::new("sip:bob@two.invalid"));
