@@ -1,5 +1,75 @@
 #![no_std]
-//! A SIP endpoint stack as pure state machines. The crate documentation is being written in `stack`.
+//! A SIP endpoint stack as pure state machines: bytes, time and commands go in, actions and events come out.
+//!
+//! [`Stack`] owns everything: connection managers, endpoints, registrations, sessions, timers. It has no socket, clock,
+//! thread or entropy of its own; what it needs of the world it asks for with an [`Action`], and what the world did it
+//! is told with a `handle_*` call.
+//!
+//! # The contract
+//!
+//! | you call | when | what can follow from [`poll_action`](Stack::poll_action) |
+//! |---|---|---|
+//! | [`handle_connected`](Stack::handle_connected) | an [`Action::Connect`] succeeded, TLS included; a TLS handshake of an accepted connection is done | `Transmit` of what waited, `Event::ConnectionAdded`; `Close` where the certificate does not fit |
+//! | [`handle_closed`](Stack::handle_closed) | a connection could not be made, or is gone | `Connect` to the next address, events, completions |
+//! | [`handle_accepted`](Stack::handle_accepted) | a listener accepted a connection | `Event::ConnectionAdded`; `Close` above a limit |
+//! | [`handle_bytes`](Stack::handle_bytes) | bytes arrived, in pieces of any size | events, `Transmit` of answers, `Close` where the framing is lost |
+//! | [`handle_transmitted`](Stack::handle_transmitted) | the socket took bytes of [`transmit`](Stack::transmit) | completions, `Close` after the last bytes |
+//! | [`handle_listening`](Stack::handle_listening), [`handle_listener_lost`](Stack::handle_listener_lost) | an [`Action::Listen`] succeeded, failed, or ended | events |
+//! | [`handle_resolved`](Stack::handle_resolved) | an [`Action::Resolve`] was answered | `Connect`, `Resolve`, completions |
+//! | [`handle_timeout`](Stack::handle_timeout) | the deadline of [`poll_timeout`](Stack::poll_timeout) is here | anything |
+//! | a command of a view | the application wants something | `Connect`, `Resolve`, `Transmit`, events, and one `Event::Completed` for each operation |
+//!
+//! 1. Any call in any order is legal. Who drains late makes things late, never wrong.
+//! 2. Before the deadline `handle_timeout` does nothing; at it, it makes progress; afterwards the next deadline is later,
+//!    or actions are queued.
+//! 3. Any re-chunking of received bytes at one time gives the same actions.
+//! 4. The same seed and inputs give byte-identical actions and bytes to send.
+//! 5. When nothing is alive nothing is held: [`Stack::census`].
+//! 6. Every bound is in [`Limits`].
+//!
+//! A command that the caller should not have given returns [`Misuse`] at once and changes nothing; everything else is
+//! an event later. What the network does can never make a call fail, and nothing panics on any input.
+//!
+//! # A loop
+//!
+//! The README shows a whole loop without TLS in thirty lines. Its shape is always the same: wait for sockets until the
+//! deadline, make one `handle_*` call, then take every action:
+//!
+//! ```
+//! # use sansip::*;
+//! fn take(stack: &mut Stack, now: Time, bytes: &[u8], conn: ConnId) -> Vec<Event> {
+//!     let mut events = Vec::new();
+//!     stack.handle_bytes(now, conn, bytes);
+//!     while let Some(action) = stack.poll_action() {
+//!         match action {
+//!             Action::Event(event) => events.push(event),
+//!             Action::Connect(_) | Action::Close(_) => { /* sockets */ }
+//!             Action::Transmit(conn) => for _slice in stack.transmit(conn) { /* a vectored write */ }
+//!             Action::Reading(_, _) => { /* (de)register interest in input */ }
+//!             Action::Listen { .. } | Action::StopListening(_) => { /* listeners */ }
+//!             Action::Resolve { query, .. } => stack.handle_resolved(now, query, Err(ResolveError::NoResolver)),
+//!         }
+//!     }
+//!     events
+//! }
+//! # let mut stack = Stack::new(Config::default(), [0; 32], Time::ZERO, UnixTime(0));
+//! # assert!(stack.poll_action().is_none());
+//! ```
+//!
+//! A request whose event was taken and that is neither answered nor held by the next `poll_action` is answered 200.
+//!
+//! # Where TLS goes
+//!
+//! Below the stack: an adapter puts it between socket and `handle_bytes`. It proves the chain of the peer's certificate,
+//! its validity in time and its revocation, and reports names and usages as a [`PeerCertificate`]; the stack matches
+//! them with the name that was asked for, the allow list and the required usages, so that this is decided in one place.
+//! An outgoing TLS connection that is reported without a certificate is refused.
+//!
+//! # Threads and wake-ups
+//!
+//! A stack is one owner's: every call takes `&mut self`, there are no locks and no callbacks. A host with several cores
+//! runs one stack on each and shares nothing. Commands from other threads are brought to the loop's thread by the
+//! adapter; after any call, `poll_timeout` says *now* while there is something to take.
 
 extern crate alloc;
 
