@@ -8,13 +8,12 @@ use crate::counters::Counters;
 use crate::entropy::Entropy;
 use crate::event::{Completion, Event, OperationError};
 use crate::ids::{EndpointId, Ids, OperationId};
-use crate::time::{Time, UnixTime};
+use crate::time::Time;
 use crate::timers::Timers;
 
 /// The leaf services. It lends nothing of another machine.
 pub(crate) struct Cx<'a> {
     pub(crate) now: Time,
-    pub(crate) unix: UnixTime,
     pub(crate) timers: &'a mut Timers,
     pub(crate) ids: &'a mut Ids,
     pub(crate) entropy: &'a mut Entropy,

@@ -3,15 +3,16 @@
 use core::fmt;
 
 macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident $prefix:literal,)*) => {
+    ($($(#[$doc:meta])* $visibility:vis $name:ident $prefix:literal,)*) => {
         $(
             $(#[$doc])*
             #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-            pub struct $name(u64);
+            $visibility struct $name(u64);
 
             impl $name {
                 /// The number behind the id, unique among the ids of its kind in one stack.
-                pub const fn number(self) -> u64 {
+                #[allow(dead_code, reason = "internal ids are only printed")]
+                $visibility const fn number(self) -> u64 {
                     self.0
                 }
 
@@ -49,29 +50,27 @@ pub(crate) trait FromNumber {
 
 ids! {
     /// A connection manager.
-    ManagerId "m",
+    pub ManagerId "m",
     /// A connection, from the decision to make it (or its arrival) until its removal.
-    ConnId "c",
+    pub ConnId "c",
     /// A listening address of a server connection manager.
-    ListenerId "l",
+    pub ListenerId "l",
     /// A DNS question put to the embedder.
-    QueryId "q",
+    pub QueryId "q",
     /// A SIP transaction.
-    TransactionId "t",
+    pub(crate) TransactionId "t",
     /// A request on its way to its one outcome, over as many transactions as that takes.
-    ExchangeId "x",
+    pub(crate) ExchangeId "x",
     /// A counter of CSeq numbers, shared by the requests of one dialog or registration.
-    SequenceId "n",
-    /// A dialog, early or confirmed.
-    DialogId "d",
+    pub(crate) SequenceId "n",
     /// A real-time endpoint.
-    EndpointId "e",
+    pub EndpointId "e",
     /// A signaling session.
-    SessionId "s",
+    pub SessionId "s",
     /// A request of the application that completes once.
-    OperationId "o",
+    pub OperationId "o",
     /// A request that arrived and waits for its answer.
-    IncomingId "i",
+    pub IncomingId "i",
 }
 
 /// The stack's one counter behind all ids.

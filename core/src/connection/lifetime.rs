@@ -850,19 +850,14 @@ mod tests {
         }
         let outcome = short(machine.step(input, pending, &mut services.cx()));
         let actions: Vec<String> = core::iter::from_fn(|| services.out.pop())
-            .map(|action| match action {
-                Action::Connect(connect) => {
-                    assert_eq!(
-                        (connect.conn, connect.remote, connect.tls),
-                        (machine.conn, address(), None)
-                    );
-                    "connect".to_string()
+            .map(|action| {
+                if let Action::Connect(connect) = action {
+                    let expected = (machine.conn, address(), None);
+                    assert_eq!((connect.conn, connect.remote, connect.tls), expected);
+                    return "connect".to_string();
                 }
-                Action::Close(conn) => {
-                    assert_eq!(conn, machine.conn);
-                    "close".to_string()
-                }
-                other => panic!("{other:?}"),
+                assert_eq!(action, Action::Close(machine.conn));
+                "close".to_string()
             })
             .collect();
         let mut timers = Vec::new();

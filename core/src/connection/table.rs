@@ -48,8 +48,6 @@ pub(super) struct Connection {
     pub(super) queue: SendQueue,
     pub(super) users: usize,
     pub(super) ends: Option<Ends>,
-    /// Whether the layer above wants to hear from it.
-    pub(super) reading: bool,
     /// A keep-alive of ours waits for its answer.
     pub(super) pinged: bool,
     /// When bytes were last queued, keep-alives included.
@@ -71,7 +69,8 @@ pub(crate) struct Fingerprint {
     /// Each with its users and queued bytes, and the pool that it is in.
     pub(crate) connections: Vec<(LifetimePrint, usize, usize, Option<PoolPrint>)>,
     pub(crate) listeners: Vec<ListenerPrint>,
-    pub(crate) queries: usize,
+    /// Each question: is it answered, how many wait, how long until its timer.
+    pub(crate) queries: Vec<(bool, usize, Duration)>,
 }
 
 impl Connection {
@@ -84,7 +83,6 @@ impl Connection {
             queue,
             users: 0,
             ends,
-            reading: true,
             pinged: false,
             sent: cx.now,
         }
@@ -230,10 +228,6 @@ impl Connections {
     /// Whether a manager listens on any address now.
     pub(crate) fn is_listening(&self, manager: ManagerId) -> bool {
         self.listening_addresses(manager).next().is_some()
-    }
-
-    pub(crate) fn listener_manager(&self, id: ListenerId) -> Option<ManagerId> {
-        self.listeners.get(&id).map(|listener| listener.manager)
     }
 
     /// The addresses that a manager listens on now, in the order in which they were asked for.
@@ -571,6 +565,10 @@ impl Connections {
         self.locator.queries()
     }
 
+    #[cfg_attr(
+        not(test),
+        allow(dead_code, reason = "for searches over interleavings, which are tests")
+    )]
     pub(crate) fn fingerprint(&self, now: Time) -> Fingerprint {
         let pool_of = |connection: &Connection| {
             let manager = self.managers.get(&connection.lifetime.manager)?;
@@ -588,7 +586,7 @@ impl Connections {
         Fingerprint {
             connections: connections.collect(),
             listeners: self.listeners.values().map(Listener::fingerprint).collect(),
-            queries: self.locator.queries(),
+            queries: self.locator.fingerprint(now),
         }
     }
 
@@ -645,9 +643,6 @@ impl Connections {
         let Some(remote) = connection.remote() else { return };
         let (lifetime, transport) = (&connection.lifetime, connection.lifetime.role.transport());
         let (manager, incoming) = (lifetime.manager, lifetime.role.hop().is_none());
-        if !connection.reading {
-            cx.out.push(Action::Reading(conn, false));
-        }
         if !incoming {
             self.locator.address_works(remote);
         }

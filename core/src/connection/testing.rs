@@ -16,7 +16,7 @@ use crate::entropy::Entropy;
 use crate::event::Event;
 use crate::ids::{ConnId, Ids, ManagerId, QueryId};
 use crate::map::HashKey;
-use crate::time::{Time, UnixTime};
+use crate::time::Time;
 use crate::timers::{TimerKey, Timers};
 
 /// What every machine is lent, owned.
@@ -47,7 +47,6 @@ impl Services {
     pub(crate) fn cx(&mut self) -> Cx<'_> {
         Cx {
             now: self.now,
-            unix: UnixTime(0),
             timers: &mut self.timers,
             ids: &mut self.ids,
             entropy: &mut self.entropy,
@@ -121,11 +120,14 @@ impl World {
     pub(super) fn until(&mut self, time: Time) {
         while let Some((at, key)) = self.services.timers.pop_due(time) {
             self.services.now = self.services.now.max(at);
-            match key {
-                TimerKey::Connection(conn, timer) => self.fire(conn, timer),
-                TimerKey::Resolve(query) => self.go(|room, cx| room.handle_resolve_timer(cx, query)),
-                other => panic!("{other:?}"),
+            if let TimerKey::Connection(conn, timer) = key {
+                self.fire(conn, timer);
+                continue;
             }
+            let TimerKey::Resolve(query) = key else {
+                panic!("{key:?}")
+            };
+            self.go(|room, cx| room.handle_resolve_timer(cx, query));
         }
         self.services.now = time;
     }
@@ -191,11 +193,13 @@ impl World {
 
     /// The questions among the actions.
     pub(super) fn questions(&mut self) -> Vec<(QueryId, Question)> {
-        let question = |action| match action {
-            Action::Resolve { query, question } => Some((query, question)),
-            other => panic!("{other:?}"),
+        let question = |action| {
+            let Action::Resolve { query, question } = action else {
+                panic!("{action:?}")
+            };
+            (query, question)
         };
-        self.wants().into_iter().filter_map(question).collect()
+        self.wants().into_iter().map(question).collect()
     }
 
     pub(super) fn answer(&mut self, query: QueryId, answer: Answer) {

@@ -112,7 +112,6 @@ impl Connections {
         connection.framer.push(bytes);
         if let Some(paused) = &mut self.paused
             && paused.insert(conn)
-            && connection.reading
         {
             cx.out.push(Action::Reading(conn, false));
         }
@@ -219,21 +218,6 @@ impl Connections {
 
     // Reading.
 
-    /// Stops or resumes the input of one connection.
-    pub(crate) fn set_reading(&mut self, cx: &mut Cx<'_>, conn: ConnId, reading: bool) {
-        let Some(connection) = self.connections.get_mut(&conn) else {
-            return;
-        };
-        if connection.reading == reading {
-            return;
-        }
-        connection.reading = reading;
-        let is_paused = self.paused.as_ref().is_some_and(|paused| paused.contains(&conn));
-        if connection.lifetime.is_readable() && !is_paused {
-            cx.out.push(Action::Reading(conn, reading));
-        }
-    }
-
     /// The application lags behind: each connection that brings something is not read from any further.
     pub(crate) fn pause_all(&mut self) {
         self.paused.get_or_insert_default();
@@ -242,13 +226,7 @@ impl Connections {
     /// The application has caught up.
     pub(crate) fn resume_all(&mut self, cx: &mut Cx<'_>) {
         for conn in self.paused.take().unwrap_or_default() {
-            if self
-                .connections
-                .get(&conn)
-                .is_some_and(|connection| connection.reading)
-            {
-                cx.out.push(Action::Reading(conn, true));
-            }
+            cx.out.push(Action::Reading(conn, true));
         }
     }
 }

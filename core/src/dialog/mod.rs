@@ -163,13 +163,11 @@ fn record_route(message: &Message) -> Result<Vec<Box<str>>, ParseError> {
 }
 
 fn contact(message: &Message) -> Result<Option<Box<str>>, ParseError> {
-    for contact in message.list::<Contact<'_>>() {
-        match contact? {
-            Contact::Star => return Err(ParseError::header(HeaderName::Contact, "* outside REGISTER")),
-            Contact::Address(address) => return Ok(Some(address.uri.to_string().into())),
-        }
+    match message.list::<Contact<'_>>().next().transpose()? {
+        None => Ok(None),
+        Some(Contact::Star) => Err(ParseError::header(HeaderName::Contact, "* outside REGISTER")),
+        Some(Contact::Address(address)) => Ok(Some(address.uri.to_string().into())),
     }
-    Ok(None)
 }
 
 fn inside_brackets(value: &str) -> &str {

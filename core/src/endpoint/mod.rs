@@ -91,6 +91,27 @@ struct Outgoing {
     next_hop: Option<NextHop>,
 }
 
+/// A request outside sessions to send.
+#[derive(Debug)]
+pub(crate) struct PageMessage<'a> {
+    pub(crate) target: &'a str,
+    pub(crate) method: Method,
+    pub(crate) cargo: Cargo,
+    pub(crate) next_hop: Option<NextHop>,
+}
+
+/// Where a request goes, as far as its sender knows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way<'a> {
+    /// The URI of the next hop, or the target.
+    pub(crate) target: &'a str,
+    pub(crate) in_dialog: bool,
+    /// The next hop of the application's choice (P9).
+    pub(crate) next_hop: Option<&'a NextHop>,
+    /// The addresses that this request has failed on.
+    pub(crate) avoid: &'a [SocketAddr],
+}
+
 /// All endpoints of a stack.
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoints {
@@ -376,11 +397,9 @@ impl Endpoints {
         below: &mut Below<'_, '_>,
         id: EndpointId,
         operation: OperationId,
-        target: &str,
-        method: Method,
-        cargo: Cargo,
-        next_hop: Option<NextHop>,
+        message: PageMessage<'_>,
     ) {
+        let PageMessage { target, method, cargo, next_hop } = message;
         let Some(endpoint) = self.table.get_mut(&id) else { return };
         let local = endpoint.local(id, cx.config);
         let tag = cx.entropy.hex(16);
@@ -438,7 +457,8 @@ impl Endpoints {
         let endpoint = self.table.get(&id).ok_or_else(not_connected)?;
         let outgoing = endpoint.outgoing.get(&operation).ok_or_else(not_connected)?;
         let (target, next_hop) = (outgoing.target.clone(), outgoing.next_hop.clone());
-        self.lease(cx, connections, id, &target, false, next_hop.as_ref(), avoid)
+        let way = Way { target: &target, in_dialog: false, next_hop: next_hop.as_ref(), avoid };
+        self.lease(cx, connections, id, &way)
     }
 
     /// A connection toward `target`: for a SipEndpoint the one to its server, whatever the target is (R22); for a
@@ -448,16 +468,14 @@ impl Endpoints {
         cx: &mut Cx<'_>,
         connections: &mut Connections,
         id: EndpointId,
-        target: &str,
-        in_dialog: bool,
-        next_hop: Option<&NextHop>,
-        avoid: &[SocketAddr],
+        way: &Way<'_>,
     ) -> Result<Lease, OperationError> {
+        let avoid = way.avoid;
         let Some(endpoint) = self.table.get_mut(&id) else { return Err(not_connected()) };
         let manager = endpoint.manager;
         match &mut endpoint.kind {
             Kind::PeerToPeer(peer) => {
-                let hop = peer.hop(target, in_dialog, next_hop)?;
+                let hop = peer.hop(way.target, way.in_dialog, way.next_hop)?;
                 connections.acquire(cx, manager, &hop, avoid).map_err(OperationError::ConnectionFailure)
             }
             Kind::Sip(sip) => {

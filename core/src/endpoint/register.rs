@@ -72,7 +72,10 @@ impl Endpoints {
         let input = match outcome.result {
             Ok(response) => {
                 self.take_patience(cx, below, id, &response);
-                Input::Accepted(self.take_answer(id, &response))
+                match self.take_answer(id, &response) {
+                    Some(granted) => Input::Accepted(granted),
+                    None => Input::Missing(OperationError::Register { reason: RegistrationReason::Refused, response }),
+                }
             }
             Err(error) => Input::Refused(as_register_error(error)),
         };
@@ -131,7 +134,7 @@ impl Endpoints {
         }
     }
 
-    fn send_register(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId, leave: bool) {
+    fn send_register(&self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId, leave: bool) {
         let Some(endpoint) = self.table.get(&id) else { return };
         let Some(draft) = endpoint.register_draft(cx.config, leave) else { return };
         let Kind::Sip(sip) = &endpoint.kind else { return };

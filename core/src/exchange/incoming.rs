@@ -2,13 +2,11 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::reply::{Lower, Pending, Reply};
 use crate::cx::Cx;
 use crate::error::Misuse;
-use crate::event::Content;
 use crate::ids::{EndpointId, IncomingId};
 use crate::timers::{TimerId, TimerKey};
 use crate::wire::{HeaderName, StatusCode};
@@ -71,15 +69,11 @@ impl Incomings {
         cx: &mut Cx<'_>,
         low: &mut Lower<'_>,
         id: IncomingId,
-        status: StatusCode,
-        reason: Option<&str>,
-        content: Option<&Content>,
-        extra: &[(String, String)],
+        reply: Reply<'_>,
     ) -> Result<(), Misuse> {
         let incoming = self.table.get(&id).ok_or(Misuse::Answered)?;
-        let reply = Reply { reason, content, extra, headers: &incoming.headers, ..Reply::new(status) };
-        low.reply(cx, &incoming.pending, &reply);
-        if status.is_final()
+        low.reply(cx, &incoming.pending, &Reply { headers: &incoming.headers, ..reply });
+        if reply.status.is_final()
             && let Some(incoming) = self.table.remove(&id)
         {
             cx.timers.stop(incoming.timer);
@@ -90,12 +84,12 @@ impl Incomings {
     /// The application has let the request pass: it is answered 200 unless it is held (M4).
     pub(crate) fn pass(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: IncomingId) {
         if self.table.get(&id).is_some_and(|incoming| !incoming.held) {
-            let _ = self.answer(cx, low, id, StatusCode::OK, None, None, &[]);
+            let _ = self.answer(cx, low, id, Reply::new(StatusCode::OK));
         }
     }
 
     /// The application has not answered in time: 500 (M9).
     pub(crate) fn handle_timer(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: IncomingId) {
-        let _ = self.answer(cx, low, id, StatusCode::SERVER_INTERNAL_ERROR, None, None, &[]);
+        let _ = self.answer(cx, low, id, Reply::new(StatusCode::SERVER_INTERNAL_ERROR));
     }
 }

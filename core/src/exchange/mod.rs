@@ -603,7 +603,7 @@ impl Exchanges {
     }
 
     /// Whether the hop of this exchange has an address left after the one in use, which is marked as failed.
-    fn next_target(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId) -> bool {
+    fn next_target(&mut self, cx: &Cx<'_>, low: &mut Lower<'_>, id: ExchangeId) -> bool {
         let Some(exchange) = self.table.get_mut(&id) else { return false };
         let Some(conn) = exchange.facts.conn else { return false };
         let Some((_, remote)) = low.connections.ends(conn) else { return false };

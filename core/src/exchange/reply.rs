@@ -174,7 +174,7 @@ impl Lower<'_> {
 /// The address that the topmost Via names: `received`, else the host, with the port of sent-by.
 fn hop_of(request: &Message, transport: Transport) -> Option<Hop> {
     let via = request.via_top().ok()?;
-    let port = via.port.unwrap_or(transport.default_port());
+    let port = via.port.unwrap_or_else(|| transport.default_port());
     let host = match via.received().or_else(|| via.host.ip()) {
         Some(ip) => ip.to_string(),
         None => via.host.to_string(),

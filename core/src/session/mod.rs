@@ -352,7 +352,7 @@ impl Sessions {
     }
 
     pub(crate) fn provisional(
-        &mut self,
+        &self,
         cx: &mut Cx<'_>,
         below: &mut Below<'_, '_>,
         id: SessionId,

@@ -441,6 +441,12 @@ impl Stack {
         self.now
     }
 
+    /// The wall-clock time that goes with [`now`](Self::now).
+    pub const fn unix(&self) -> UnixTime {
+        let (origin, unix) = self.epoch;
+        UnixTime(unix.0.saturating_add(self.now.since(origin).as_secs()))
+    }
+
     /// Time never runs backwards: an earlier `now` counts as the latest one.
     fn advance(&mut self, now: Time) {
         self.now = self.now.max(now);
@@ -449,12 +455,9 @@ impl Stack {
     /// One step of the engine: the given change, and all that follows from it.
     fn step<T>(&mut self, now: Time, change: impl FnOnce(&mut Parts<'_>) -> T) -> T {
         self.advance(now);
-        let (epoch, unix) = self.epoch;
-        let unix = UnixTime(unix.0.saturating_add(self.now.since(epoch).as_secs()));
         let mut parts = Parts {
             cx: Cx {
                 now: self.now,
-                unix,
                 timers: &mut self.timers,
                 ids: &mut self.ids,
                 entropy: &mut self.entropy,

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::connection::{self, Indication as FromConnection};
 use crate::cx::Cx;
-use crate::endpoint::Endpoints;
+use crate::endpoint::{Endpoints, Way};
 use crate::event::{ConnectionFailure, OperationError, PeerToPeerReason, PeerToPeerState, RemovalReason};
 use crate::exchange::{self, Exchanges, Incomings, Lower, Owner, Pending, Reply, What};
 use crate::ids::{ConnId, EndpointId, OperationId};
@@ -196,14 +196,17 @@ impl Parts<'_> {
     fn supply(&mut self, exchange: crate::ids::ExchangeId, owner: Owner, avoid: &[core::net::SocketAddr]) {
         let (cx, connections) = (&mut self.cx, &mut *self.low.connections);
         let lease = match owner {
-            Owner::Registration(endpoint) => self.endpoints.lease(cx, connections, endpoint, "", false, None, avoid),
+            Owner::Registration(endpoint) => {
+                let way = Way { target: "", in_dialog: false, next_hop: None, avoid };
+                self.endpoints.lease(cx, connections, endpoint, &way)
+            }
             Owner::Message(endpoint, operation) => {
                 self.endpoints.lease_for_message(cx, connections, endpoint, operation, avoid)
             }
             Owner::Session(session, _) => match (self.sessions.endpoint(session), self.sessions.next_hop(session)) {
                 (Some(endpoint), Some((target, in_dialog))) => {
-                    let next = self.sessions.first_hop(session).filter(|_| !in_dialog);
-                    self.endpoints.lease(cx, connections, endpoint, target, in_dialog, next, avoid)
+                    let next_hop = self.sessions.first_hop(session).filter(|_| !in_dialog);
+                    self.endpoints.lease(cx, connections, endpoint, &Way { target, in_dialog, next_hop, avoid })
                 }
                 (_, _) => Err(OperationError::ConnectionFailure(ConnectionFailure::NotConnected)),
             },

@@ -74,8 +74,12 @@ impl Parts<'_> {
     }
 
     fn receive_request(&mut self, conn: ConnId, message: Message) {
-        if let Err(refusal) = check::request(&message) {
+        if let Err(mut refusal) = check::request(&message) {
             self.cx.counters.malformed += 1;
+            if refusal.status == StatusCode::NOT_IMPLEMENTED {
+                let methods = crate::endpoint::allow(&crate::endpoint::Profile::default());
+                refusal.headers.push((HeaderName::Allow, methods));
+            }
             return self.refuse(conn, &message, &refusal);
         }
         self.low.connections.proven(&mut self.cx, conn);

@@ -8,8 +8,8 @@ use super::Stack;
 use super::parts::below;
 use crate::action::Transport;
 use crate::connection::{Hop, ManagerKind};
-use crate::endpoint::SendOptions;
-use crate::exchange::NextHop;
+use crate::endpoint::{PageMessage, SendOptions};
+use crate::exchange::{NextHop, Reply};
 use crate::error::{Misuse, ParseError};
 use crate::event::{
     Content, ExtraHeaders, OperationError, OperationFailure, PeerToPeerReason, PeerToPeerState, RegistrationState,
@@ -150,7 +150,8 @@ impl EndpointView<'_> {
         let (cargo, next_hop) = self.check(content, options)?;
         let (operation, id) = (self.start()?, self.id);
         self.stack.step(self.stack.now, |p| {
-            p.endpoints.send_message(&mut p.cx, below!(p), id, operation, target, method, cargo, next_hop);
+            let message = PageMessage { target, method, cargo, next_hop };
+            p.endpoints.send_message(&mut p.cx, below!(p), id, operation, message);
         });
         Ok(operation)
     }
@@ -487,7 +488,8 @@ impl IncomingView<'_> {
         }
         let id = self.id;
         self.stack.step(self.stack.now, |p| {
-            p.incomings.answer(&mut p.cx, &mut p.low, id, status, reason, content.as_ref(), headers)
+            let reply = Reply { reason, content: content.as_ref(), extra: headers, ..Reply::new(status) };
+            p.incomings.answer(&mut p.cx, &mut p.low, id, reply)
         })
     }
 

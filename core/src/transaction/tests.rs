@@ -49,7 +49,6 @@ impl Bench {
     ) -> T {
         let cx = &mut Cx {
             now: self.now,
-            unix: UnixTime::default(),
             timers: &mut self.timers,
             ids: &mut self.ids,
             entropy: &mut self.entropy,
