@@ -6,6 +6,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
@@ -59,7 +60,10 @@ impl Hop {
 
     /// The same host and port over another transport.
     pub(crate) fn with_transport(&self, transport: Transport) -> Self {
-        Self { transport, ..self.clone() }
+        Self {
+            transport,
+            ..self.clone()
+        }
     }
 
     pub(crate) const fn transport(&self) -> Transport {
@@ -183,9 +187,10 @@ impl Locator {
         self.queries.len()
     }
 
-    /// The state of one question in canonical form: is it answered, how many wait, how long until its timer.
-    pub(crate) fn fingerprint(&self, now: Time, query: QueryId) -> Option<(bool, usize, Duration)> {
-        self.queries.fingerprint(now, query)
+    /// The questions under way in canonical form, in the order in which they were asked: is it answered, how many
+    /// wait, how long until its timer.
+    pub(crate) fn fingerprint(&self, now: Time) -> Vec<(bool, usize, Duration)> {
+        self.queries.fingerprint(now)
     }
 }
 

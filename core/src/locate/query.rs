@@ -7,7 +7,7 @@
 //! ```
 //! Read RFC 3263 section 4 for what is asked, rule C25 for what is done with the answers.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -86,14 +86,14 @@ impl Query {
 /// The questions under way; identical ones are asked once.
 #[derive(Clone, Debug)]
 pub(super) struct Queries {
-    queries: Map<QueryId, Query>,
+    queries: BTreeMap<QueryId, Query>,
     questions: Map<Question, QueryId>,
 }
 
 impl Queries {
     pub(super) fn new(key: HashKey) -> Self {
         Self {
-            queries: Map::new(key),
+            queries: BTreeMap::new(),
             questions: Map::new(key),
         }
     }
@@ -147,13 +147,12 @@ impl Queries {
         self.queries.len()
     }
 
-    /// The state of one question in canonical form: is it answered, how many wait, how long until its timer.
-    pub(super) fn fingerprint(&self, now: Time, id: QueryId) -> Option<(bool, usize, Duration)> {
-        let query = self.queries.get(&id)?;
-        Some(match &query.state {
+    pub(super) fn fingerprint(&self, now: Time) -> Vec<(bool, usize, Duration)> {
+        let print = |query: &Query| match &query.state {
             State::Asked { timeout } => (false, query.waiting.len(), timeout.at().since(now)),
             State::Telling { resume, .. } => (true, query.waiting.len(), resume.at().since(now)),
-        })
+        };
+        self.queries.values().map(print).collect()
     }
 }
 
@@ -208,7 +207,7 @@ mod tests {
         let mut services = Services::new();
         let (mut queries, query, conns) = asked(&mut services, 2);
         let ten = Duration::from_secs(10);
-        assert_eq!(queries.fingerprint(services.now, query), Some((false, 2, ten)));
+        assert_eq!(queries.fingerprint(services.now), [(false, 2, ten)]);
         assert_eq!(
             queries.resolved(&mut services.cx(), query, answer()),
             told(answer(), &conns, true)
@@ -235,10 +234,7 @@ mod tests {
         let (mut queries, query, mut conns) = asked(&mut services, SLICE * 2);
         let first = queries.resolved(&mut services.cx(), query, answer());
         assert_eq!(first, told(answer(), &conns[..SLICE], true));
-        assert_eq!(
-            queries.fingerprint(services.now, query),
-            Some((true, SLICE, Duration::ZERO))
-        );
+        assert_eq!(queries.fingerprint(services.now), [(true, SLICE, Duration::ZERO)]);
         // A second answer says nothing.
         assert_eq!(
             queries.resolved(&mut services.cx(), query, Err(ResolveError::NoSuchName)),
