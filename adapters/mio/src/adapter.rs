@@ -58,7 +58,7 @@ pub struct Adapter {
     net: Net,
     tls: TlsSettings,
     manager_tls: ManagerTls,
-    sockets: HashMap<ConnId, SocketId>,
+    sockets: BTreeMap<ConnId, SocketId>,
     conns: HashMap<SocketId, ConnId>,
     listeners: BTreeMap<ListenerId, Listening>,
     listener_ids: HashMap<SocketId, ListenerId>,
@@ -84,7 +84,7 @@ impl Adapter {
             net,
             tls: settings.tls,
             manager_tls: settings.manager_tls,
-            sockets: HashMap::new(),
+            sockets: BTreeMap::new(),
             conns: HashMap::new(),
             listeners: BTreeMap::new(),
             listener_ids: HashMap::new(),
@@ -171,6 +171,13 @@ impl Adapter {
     /// How many connections the system still has for us, those that are being closed among them.
     pub fn connections(&self) -> usize {
         self.net.connections()
+    }
+
+    pub(crate) fn disconnect_all(&mut self) {
+        let now = self.net.now();
+        for &conn in self.sockets.keys() {
+            self.stack.disconnect(now, conn);
+        }
     }
 
     // --- what the stack wants

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio::{Events, Poll, Token, Waker};
-use sansip::{Event, Stack, Time};
+use sansip::{Census, Event, Stack, Time};
 
 use crate::adapter::Adapter;
 use crate::settings::Settings;
@@ -131,8 +131,8 @@ impl Driver {
         }
     }
 
-    /// Ends in order: stops listening, terminates every endpoint (which ends its calls and unregisters) and goes on until
-    /// nothing is left, `grace` at the longest. True when nothing was left. What is then still open is closed.
+    /// Ends in order: stops listening, terminates every endpoint (which ends its calls and unregisters), goes on until all
+    /// that is done, and closes the connections that are left. It takes `grace` at the longest; true when it was enough.
     ///
     /// # Errors
     /// The selector fails.
@@ -148,8 +148,12 @@ impl Driver {
             while let Some(event) = self.adapter.poll_event() {
                 on_event(&mut self.adapter, event);
             }
-            if self.stack().census().is_quiescent() && self.adapter.connections() == 0 {
-                return Ok(true);
+            if is_done(&self.stack().census()) {
+                if self.adapter.connections() == 0 {
+                    return Ok(true);
+                }
+                // Pooled ones would be kept for a while, in case somebody needs them (C8); nobody does.
+                self.adapter.disconnect_all();
             }
             let left = deadline.since(self.now());
             if left.is_zero() {
@@ -158,4 +162,10 @@ impl Driver {
             self.turn(Some(left))?;
         }
     }
+}
+
+/// Whether nothing is left to be said to anybody. An endpoint is gone when all its calls, its registration and its requests
+/// are (E13); transactions that only wait for late retransmissions do not count.
+const fn is_done(census: &Census) -> bool {
+    census.endpoints == 0 && census.operations == 0 && census.queued_bytes == 0
 }
