@@ -9,23 +9,27 @@
 //!    ^   ^   ^  \                        |                   |  |  |      | accepted, or refused
 //!    |   |   |   +-- refused <-----------+                   |  |  +------+ and tried again (R7)
 //!    |   |   |                                    unregister |  |
-//!    |   |   +-------- answered -- Unregistering <-----------+  | binding ran out, still refused
-//!    |   |                                                      v
-//!    |   +-- unregister ------------------------------------- Lapsed --- accepted ---> Registered
+//!    |   |   +-------- answered -- Unregistering <-----------+  | binding ran out, or the server
+//!    |   |                                                      v does not have it
+//!    |   +-- unregister, bad credentials -------------------- Lapsed --- accepted ---> Registered
 //!    +------ connection dropped, refresh disabled (R5) ----- Registered
 //! ```
 //!
-//! Lapsed is Unregistered to the application; the stack goes on trying.
+//! Lapsed is Unregistered to the application; the stack goes on trying. What wants to unregister while a REGISTER is
+//! under way waits for its answer (R16).
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::cx::Cx;
 use crate::error::Misuse;
-use crate::event::{ConnectionFailure, OperationError, RegistrationReason, RegistrationState};
+use crate::event::{OperationError, RegistrationReason, RegistrationState};
 use crate::ids::{EndpointId, OperationId};
 use crate::time::Time;
 use crate::timers::{TimerId, TimerKey};
+
+#[cfg(test)]
+mod tests;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -35,26 +39,41 @@ pub(crate) struct Registration {
     state: State,
     /// Unregister commands that wait for the answer to a REGISTER under way (R16).
     leaving: Vec<OperationId>,
-    /// Failed attempts in a row since the endpoint was last known to be registered (R7).
-    failures: u32,
+    /// While a registered endpoint is out of order: how many attempts have failed since (R7).
+    outage: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     Unregistered,
-    Registering { operation: OperationId },
-    Registered { until: Time, next: Next },
-    Lapsed { next: Next },
-    Unregistering { operations: Vec<OperationId> },
+    Registering {
+        operation: OperationId,
+    },
+    /// The server keeps our contact until then. The timer fires when the next REGISTER is due, and at the end of the
+    /// binding where that comes first.
+    Registered {
+        until: Time,
+        timer: TimerId,
+        next: Next,
+    },
+    /// Without a timer a REGISTER is under way.
+    Lapsed {
+        again: Option<TimerId>,
+    },
+    Unregistering {
+        operations: Vec<OperationId>,
+    },
 }
 
 /// What a registered endpoint waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
-    /// The time of the next REGISTER, or of the end of the binding where refresh is disabled.
-    Timer(TimerId),
+    /// The time of the next REGISTER, which may be after the end of the binding (R7, R21).
+    Again(Time),
     /// The answer to the one under way.
     Answer,
+    /// The end of the binding: refresh is disabled.
+    End,
 }
 
 /// What can happen to a registration.
@@ -62,13 +81,15 @@ enum Next {
 pub(crate) enum Input {
     Register(OperationId),
     Unregister(OperationId),
-    /// A 2xx: how long the server keeps our contact, `None` if it does not name it (R21).
-    Accepted(Option<Duration>),
+    /// A 2xx that keeps our contact for so long.
+    Accepted(Duration),
+    /// A 2xx that does not name our contact: the server does not have us (R21). The error is for who wanted it to.
+    Missing(OperationError),
     /// Any other end of the REGISTER.
     Refused(OperationError),
     /// The timer of [`TimerKey::Registration`].
     Fired,
-    /// The connection to the server is gone while nothing of this machine was on it.
+    /// The connection to the server is gone.
     Dropped(OnDrop),
 }
 
@@ -92,15 +113,32 @@ pub(crate) enum Effect {
     SendUnregister,
     /// The state that the application sees has changed.
     Changed { old: RegistrationState, new: RegistrationState, reason: RegistrationReason },
-    /// A stretch of outage begins (R7).
+    /// A stretch of outage begins (R7), or ends for good with credentials that were refused (A7).
     Outage(OperationError),
     /// An operation is complete.
     Complete(OperationId, Result<(), OperationError>),
 }
 
+/// The machine in canonical form: times from now, nothing that names or was drawn.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(dead_code, reason = "the search over interleavings reads it")]
+pub(crate) struct Fingerprint {
+    state: &'static str,
+    auto_refresh: bool,
+    /// How long the binding lasts.
+    left: Option<Duration>,
+    /// When the next REGISTER is due.
+    due: Option<Duration>,
+    /// When the timer fires.
+    timer: Option<Duration>,
+    /// Operations that wait in this state, and unregister commands that wait for it to end.
+    waiting: (usize, usize),
+    outage: Option<u32>,
+}
+
 impl Registration {
     pub(crate) const fn new(endpoint: EndpointId, auto_refresh: bool) -> Self {
-        Self { endpoint, auto_refresh, state: State::Unregistered, leaving: Vec::new(), failures: 0 }
+        Self { endpoint, auto_refresh, state: State::Unregistered, leaving: Vec::new(), outage: None }
     }
 
     /// The state as the application sees it.
@@ -137,39 +175,45 @@ impl Registration {
     pub(crate) fn step(&mut self, cx: &mut Cx<'_>, input: Input, out: &mut Vec<Effect>) {
         use RegistrationReason as Reason;
         let old = self.state();
-        let state = core::mem::replace(&mut self.state, State::Unregistered);
         let mut reason = Reason::None;
-        self.state = match (state, input) {
+        // The change comes before the completions that it causes (X3).
+        let mut done: Vec<(OperationId, Result<(), OperationError>)> = Vec::new();
+        self.state = match (core::mem::replace(&mut self.state, State::Unregistered), input) {
             (State::Unregistered, Input::Register(operation)) => {
                 out.push(Effect::SendRegister);
                 State::Registering { operation }
             }
-            (State::Lapsed { next: Next::Timer(timer) }, Input::Register(operation)) => {
+            (State::Lapsed { again: Some(timer) }, Input::Register(operation)) => {
                 cx.timers.stop(timer);
                 out.push(Effect::SendRegister);
                 State::Registering { operation }
             }
-            // The REGISTER under way answers the command.
-            (State::Lapsed { next: Next::Answer }, Input::Register(operation)) => State::Registering { operation },
+            // The REGISTER under way answers the command. Who wanted to be unregistered is, and the later command counts.
+            (State::Lapsed { again: None }, Input::Register(operation)) => {
+                done.extend(self.leaving.drain(..).map(|operation| (operation, Ok(()))));
+                State::Registering { operation }
+            }
 
             (State::Unregistered, Input::Unregister(operation)) => {
-                out.push(Effect::Complete(operation, Ok(())));
+                done.push((operation, Ok(())));
                 State::Unregistered
             }
-            (State::Lapsed { next: Next::Timer(timer) }, Input::Unregister(operation)) => {
+            (State::Lapsed { again: Some(timer) }, Input::Unregister(operation)) => {
                 cx.timers.stop(timer);
-                out.push(Effect::Complete(operation, Ok(())));
+                self.outage = None;
+                done.push((operation, Ok(())));
                 State::Unregistered
             }
-            (State::Registered { next: Next::Timer(timer), .. }, Input::Unregister(operation)) => {
+            (State::Registered { timer, next: Next::Again(_) | Next::End, .. }, Input::Unregister(operation)) => {
                 cx.timers.stop(timer);
+                self.outage = None;
                 out.push(Effect::SendUnregister);
                 State::Unregistering { operations: alloc::vec![operation] }
             }
             (
                 state @ (State::Registering { .. }
                 | State::Registered { next: Next::Answer, .. }
-                | State::Lapsed { next: Next::Answer }),
+                | State::Lapsed { again: None }),
                 Input::Unregister(operation),
             ) => {
                 self.leaving.push(operation);
@@ -180,75 +224,98 @@ impl Registration {
                 State::Unregistering { operations }
             }
 
-            (State::Registering { operation }, Input::Accepted(Some(granted))) => {
-                out.push(Effect::Complete(operation, Ok(())));
-                self.on_accepted(cx, granted, out)
+            (State::Registering { operation }, Input::Accepted(granted)) => {
+                done.push((operation, Ok(())));
+                self.on_accepted(cx, granted)
+            }
+            (State::Registered { timer, next: Next::Answer, .. }, Input::Accepted(granted)) => {
+                cx.timers.stop(timer);
+                self.on_accepted(cx, granted)
+            }
+            (State::Lapsed { again: None }, Input::Accepted(granted)) => self.on_accepted(cx, granted),
+            // What a 2xx to Expires 0 lists are the contacts of others.
+            (State::Unregistering { operations }, Input::Accepted(_) | Input::Missing(_)) => {
+                done.extend(operations.into_iter().map(|operation| (operation, Ok(()))));
+                State::Unregistered
+            }
+
+            (State::Registering { operation }, Input::Missing(error) | Input::Refused(error)) => {
+                reason = reason_of(&error);
+                self.outage = None;
+                done.push((operation, Err(error)));
+                State::Unregistered
             }
             (
-                State::Registered { next: Next::Answer, .. } | State::Lapsed { next: Next::Answer },
-                Input::Accepted(Some(granted)),
-            ) => self.on_accepted(cx, granted, out),
-            (State::Unregistering { operations }, Input::Accepted(_)) => {
-                out.extend(operations.into_iter().map(|operation| Effect::Complete(operation, Ok(()))));
-                State::Unregistered
-            }
-            // A 2xx without our contact: the server does not have us (R21).
-            (State::Registering { operation }, Input::Accepted(None)) => {
-                reason = Reason::Refused;
-                let failure = OperationError::ConnectionFailure(ConnectionFailure::NotConnected);
-                out.push(Effect::Complete(operation, Err(failure)));
-                self.leave(out);
-                State::Unregistered
-            }
-            (state @ (State::Registered { .. } | State::Lapsed { .. }), Input::Accepted(None)) => {
-                let failure = OperationError::ConnectionFailure(ConnectionFailure::NotConnected);
-                self.on_refresh_failed(cx, &state, failure, &mut reason, out)
-            }
-
-            (State::Registering { operation }, Input::Refused(error)) => {
+                State::Registered { timer, next: Next::Answer, .. },
+                Input::Refused(error @ OperationError::Authentication { .. }),
+            ) => {
+                cx.timers.stop(timer);
                 reason = reason_of(&error);
-                out.push(Effect::Complete(operation, Err(error)));
-                self.leave(out);
-                State::Unregistered
+                self.on_credentials_refused(error, out)
             }
-            (state @ (State::Registered { .. } | State::Lapsed { .. }), Input::Refused(error)) => {
-                self.on_refresh_failed(cx, &state, error, &mut reason, out)
+            (State::Lapsed { again: None }, Input::Refused(error @ OperationError::Authentication { .. })) => {
+                self.on_credentials_refused(error, out)
+            }
+            // Tried again until the binding runs out, and after that too (R10).
+            (State::Registered { until, timer, next: Next::Answer }, Input::Refused(error)) => {
+                cx.timers.stop(timer);
+                let at = self.after_failure(cx, error, out);
+                self.registered(cx, until, Next::Again(at))
+            }
+            (State::Registered { timer, next: Next::Answer, .. }, Input::Missing(error)) => {
+                cx.timers.stop(timer);
+                reason = Reason::RefreshFailed;
+                let at = self.after_failure(cx, error, out);
+                self.lapsed(cx, at)
+            }
+            (State::Lapsed { again: None }, Input::Missing(error) | Input::Refused(error)) => {
+                let at = self.after_failure(cx, error, out);
+                self.lapsed(cx, at)
             }
             (State::Unregistering { operations }, Input::Refused(error)) => {
-                let completed = operations.into_iter().map(|operation| Effect::Complete(operation, Err(error.clone())));
-                out.extend(completed);
+                done.extend(operations.into_iter().map(|operation| (operation, Err(error.clone()))));
                 State::Unregistered
             }
 
-            (State::Registered { until, .. }, Input::Fired) if cx.now >= until => {
+            (State::Registered { until, next: Next::Again(at), .. }, Input::Fired) if until <= cx.now && cx.now < at => {
                 reason = Reason::RefreshFailed;
-                if self.auto_refresh {
-                    out.push(Effect::SendRegister);
-                    State::Lapsed { next: Next::Answer }
+                self.lapsed(cx, at)
+            }
+            (State::Registered { until, next: Next::Again(_), .. }, Input::Fired) => {
+                out.push(Effect::SendRegister);
+                if until <= cx.now {
+                    reason = Reason::RefreshFailed;
+                    State::Lapsed { again: None }
                 } else {
-                    State::Unregistered
+                    self.registered(cx, until, Next::Answer)
                 }
             }
-            (State::Registered { until, .. }, Input::Fired) => {
-                out.push(Effect::SendRegister);
-                State::Registered { until, next: Next::Answer }
+            (State::Registered { next: Next::Answer, .. }, Input::Fired) => {
+                reason = Reason::RefreshFailed;
+                State::Lapsed { again: None }
             }
-            (State::Lapsed { .. }, Input::Fired) => {
+            (State::Registered { next: Next::End, .. }, Input::Fired) => {
+                reason = Reason::RefreshFailed;
+                State::Unregistered
+            }
+            (State::Lapsed { again: Some(_) }, Input::Fired) => {
                 out.push(Effect::SendRegister);
-                State::Lapsed { next: Next::Answer }
+                State::Lapsed { again: None }
             }
 
-            (State::Registered { until, next: Next::Timer(timer) }, Input::Dropped(OnDrop::Reconnect(error))) => {
+            (
+                State::Registered { until, timer, next: Next::Again(_) },
+                Input::Dropped(OnDrop::Reconnect(error)),
+            ) if self.outage.is_none() => {
                 cx.timers.stop(timer);
-                if self.failures == 0 {
-                    out.push(Effect::Outage(error));
-                }
-                self.failures = self.failures.max(1);
-                let wait = cx.entropy.up_to(cx.config.reconnect_jitter);
-                State::Registered { until, next: self.wait(cx, wait) }
+                self.outage = Some(0);
+                out.push(Effect::Outage(error));
+                let at = cx.now + cx.entropy.up_to(cx.config.reconnect_jitter);
+                self.registered(cx, until, Next::Again(at))
             }
-            (State::Registered { next: Next::Timer(timer), .. }, Input::Dropped(OnDrop::GiveUp)) => {
+            (State::Registered { timer, next: Next::Again(_) | Next::End, .. }, Input::Dropped(OnDrop::GiveUp)) => {
                 cx.timers.stop(timer);
+                self.outage = None;
                 reason = Reason::ConnectionDropped;
                 State::Unregistered
             }
@@ -258,101 +325,148 @@ impl Registration {
                 state @ (State::Registering { .. } | State::Registered { .. } | State::Unregistering { .. }),
                 Input::Register(_),
             ) => state,
-            // While a REGISTER is under way, its own outcome says what a lost connection means.
+            // The answer under way says what a lost connection means.
             (
                 state @ (State::Registering { .. }
                 | State::Registered { next: Next::Answer, .. }
-                | State::Lapsed { .. }
+                | State::Lapsed { again: None }
                 | State::Unregistering { .. }),
                 Input::Dropped(_),
             ) => state,
-            (state @ State::Registered { .. }, Input::Dropped(OnDrop::Keep)) => state,
-            // No REGISTER is under way, or no timer is set: nothing can arrive.
+            // The next attempt has its time already, and makes a new connection; a connection that is made and lost
+            // again must not hasten it (R7).
             (
-                state @ (State::Registered { next: Next::Timer(_), .. } | State::Lapsed { next: Next::Timer(_) }),
-                Input::Accepted(Some(_)),
+                state @ (State::Registered { next: Next::Again(_), .. } | State::Lapsed { again: Some(_) }),
+                Input::Dropped(OnDrop::Reconnect(_)),
             ) => state,
+            // The next message makes a new connection.
+            (state @ State::Registered { next: Next::Again(_) | Next::End, .. }, Input::Dropped(OnDrop::Keep)) => state,
+            // With refresh disabled, nothing reconnects by itself (R5).
+            (state @ State::Registered { next: Next::End, .. }, Input::Dropped(OnDrop::Reconnect(_))) => state,
+            // Unregistered already, and tries again whatever the connection.
+            (state @ State::Lapsed { again: Some(_) }, Input::Dropped(OnDrop::GiveUp | OnDrop::Keep)) => state,
+            // Nothing depends on the connection.
+            (state @ State::Unregistered, Input::Dropped(_)) => state,
+            // No REGISTER is under way: nothing can be answered.
             (
-                state @ State::Unregistered,
-                Input::Accepted(_) | Input::Refused(_) | Input::Fired | Input::Dropped(_),
+                state @ (State::Unregistered
+                | State::Registered { next: Next::Again(_) | Next::End, .. }
+                | State::Lapsed { again: Some(_) }),
+                Input::Accepted(_) | Input::Missing(_) | Input::Refused(_),
             ) => state,
-            (state @ (State::Registering { .. } | State::Unregistering { .. }), Input::Fired) => state,
+            // No timer is set.
+            (
+                state @ (State::Unregistered
+                | State::Registering { .. }
+                | State::Lapsed { again: None }
+                | State::Unregistering { .. }),
+                Input::Fired,
+            ) => state,
         };
         let new = self.state();
         if old != new {
-            // The change comes before the completions that it causes (X3).
-            let first = out.iter().position(|effect| matches!(effect, Effect::Complete(..))).unwrap_or(out.len());
-            out.insert(first, Effect::Changed { old, new, reason });
+            out.push(Effect::Changed { old, new, reason });
+        }
+        out.extend(done.into_iter().map(|(operation, result)| Effect::Complete(operation, result)));
+        if !self.awaits_answer() {
+            for operation in core::mem::take(&mut self.leaving) {
+                self.step(cx, Input::Unregister(operation), out);
+            }
         }
     }
 
-    fn on_accepted(&mut self, cx: &mut Cx<'_>, granted: Duration, out: &mut Vec<Effect>) -> State {
-        self.failures = 0;
-        let operations = core::mem::take(&mut self.leaving);
-        if !operations.is_empty() {
-            out.push(Effect::SendUnregister);
-            return State::Unregistering { operations };
+    /// Whether a REGISTER is under way that is not to unregister.
+    const fn awaits_answer(&self) -> bool {
+        match &self.state {
+            State::Registering { .. }
+            | State::Registered { next: Next::Answer, .. }
+            | State::Lapsed { again: None } => true,
+            State::Unregistered
+            | State::Registered { next: Next::Again(_) | Next::End, .. }
+            | State::Lapsed { again: Some(_) }
+            | State::Unregistering { .. } => false,
         }
-        let wait = if self.auto_refresh { refresh_after(cx, granted) } else { granted };
-        State::Registered { until: cx.now + granted, next: self.wait(cx, wait) }
     }
 
-    /// A refresh that failed is tried again until the binding runs out, and after that too; but never with
-    /// credentials that were refused (R10, A7).
-    fn on_refresh_failed(
-        &mut self,
-        cx: &mut Cx<'_>,
-        state: &State,
-        error: OperationError,
-        reason: &mut RegistrationReason,
-        out: &mut Vec<Effect>,
-    ) -> State {
-        if !self.leaving.is_empty() {
-            let operations = core::mem::take(&mut self.leaving);
-            out.push(Effect::SendUnregister);
-            return State::Unregistering { operations };
-        }
-        if matches!(error, OperationError::Authentication { .. }) {
-            *reason = reason_of(&error);
+    fn on_accepted(&mut self, cx: &mut Cx<'_>, granted: Duration) -> State {
+        self.outage = None;
+        let until = cx.now + granted;
+        let next = if self.auto_refresh { Next::Again(cx.now + refresh_after(cx, granted)) } else { Next::End };
+        self.registered(cx, until, next)
+    }
+
+    /// Wrong credentials are tried once (A7): the application is told, and has to register again.
+    fn on_credentials_refused(&mut self, error: OperationError, out: &mut Vec<Effect>) -> State {
+        self.outage = None;
+        out.push(Effect::Outage(error));
+        State::Unregistered
+    }
+
+    /// When to try again after a failure (R7). One event tells of a stretch of outage; who leaves has no use for it.
+    fn after_failure(&mut self, cx: &mut Cx<'_>, error: OperationError, out: &mut Vec<Effect>) -> Time {
+        if self.outage.is_none() && self.leaving.is_empty() {
             out.push(Effect::Outage(error));
-            return State::Unregistered;
         }
-        if self.failures == 0 {
-            out.push(Effect::Outage(error));
-        }
-        let wait = backoff(cx, self.failures);
-        self.failures = self.failures.saturating_add(1);
-        match state {
-            State::Registered { until, .. } if *until > cx.now => {
-                let wait = wait.min(until.since(cx.now));
-                State::Registered { until: *until, next: self.wait(cx, wait) }
-            }
-            State::Registered { .. } => {
-                *reason = RegistrationReason::RefreshFailed;
-                State::Lapsed { next: self.wait(cx, wait) }
-            }
-            State::Lapsed { .. } | State::Unregistered | State::Registering { .. } | State::Unregistering { .. } => {
-                State::Lapsed { next: self.wait(cx, wait) }
-            }
-        }
+        let failures = self.outage.unwrap_or(0);
+        self.outage = Some(failures.saturating_add(1));
+        cx.now + backoff(cx, failures)
     }
 
-    /// What waited to unregister finds nothing to do.
-    fn leave(&mut self, out: &mut Vec<Effect>) {
-        out.extend(self.leaving.drain(..).map(|operation| Effect::Complete(operation, Ok(()))));
+    fn registered(&self, cx: &mut Cx<'_>, until: Time, next: Next) -> State {
+        let at = match next {
+            Next::Again(at) => at.min(until),
+            Next::Answer | Next::End => until,
+        };
+        State::Registered { until, timer: cx.timers.set(at, TimerKey::Registration(self.endpoint)), next }
     }
 
-    fn wait(&self, cx: &mut Cx<'_>, wait: Duration) -> Next {
-        Next::Timer(cx.timers.set(cx.now + wait, TimerKey::Registration(self.endpoint)))
+    fn lapsed(&self, cx: &mut Cx<'_>, at: Time) -> State {
+        State::Lapsed { again: Some(cx.timers.set(at, TimerKey::Registration(self.endpoint))) }
     }
 
     /// The timers of this machine, stopped; it is about to be dropped.
     pub(crate) fn stop(&mut self, cx: &mut Cx<'_>) {
-        if let State::Registered { next: Next::Timer(timer), .. } | State::Lapsed { next: Next::Timer(timer) } = self.state
-        {
+        if let State::Registered { timer, .. } | State::Lapsed { again: Some(timer) } = self.state {
             cx.timers.stop(timer);
         }
         self.state = State::Unregistered;
+    }
+
+    /// See [`Fingerprint`].
+    #[allow(dead_code, reason = "the search over interleavings reads it")]
+    pub(crate) fn fingerprint(&self, now: Time) -> Fingerprint {
+        let mut print = Fingerprint {
+            state: "Unregistered",
+            auto_refresh: self.auto_refresh,
+            left: None,
+            due: None,
+            timer: None,
+            waiting: (0, self.leaving.len()),
+            outage: self.outage,
+        };
+        match &self.state {
+            State::Unregistered => {}
+            State::Registering { .. } => (print.state, print.waiting.0) = ("Registering", 1),
+            State::Registered { until, timer, next } => {
+                (print.left, print.timer) = (Some(until.since(now)), Some(timer.at().since(now)));
+                print.state = match next {
+                    Next::Again(at) => {
+                        print.due = Some(at.since(now));
+                        "Registered"
+                    }
+                    Next::Answer => "Registered, refreshing",
+                    Next::End => "Registered, refresh disabled",
+                };
+            }
+            State::Lapsed { again } => {
+                print.state = if again.is_some() { "Lapsed" } else { "Lapsed, refreshing" };
+                print.timer = again.map(|timer| timer.at().since(now));
+            }
+            State::Unregistering { operations } => {
+                (print.state, print.waiting.0) = ("Unregistering", operations.len());
+            }
+        }
+        print
     }
 }
 
@@ -369,10 +483,10 @@ fn refresh_after(cx: &mut Cx<'_>, granted: Duration) -> Duration {
     latest.saturating_sub(sooner).max(cx.config.refresh_floor)
 }
 
-/// Exponential between the stated bounds, with a jitter of half (R7).
+/// Between the least wait, doubled with every failure, and twice that; all within the stated bounds (R7).
 fn backoff(cx: &mut Cx<'_>, failures: u32) -> Duration {
-    let full = cx.config.backoff_min.saturating_mul(1 << failures.min(16)).min(cx.config.backoff_max);
-    full / 2 + cx.entropy.up_to(full / 2)
+    let full = cx.config.backoff_min.saturating_mul(2 << failures.min(16)).min(cx.config.backoff_max);
+    (full / 2 + cx.entropy.up_to(full / 2)).max(cx.config.backoff_min)
 }
 
 /// The reason of R8 for the failure of a REGISTER.

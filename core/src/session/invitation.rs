@@ -18,6 +18,7 @@ use core::time::Duration;
 use crate::cx::Cx;
 use crate::event::{OperationError, OperationFailure, SessionReason, SessionState};
 use crate::ids::{OperationId, SessionId};
+use crate::time::Time;
 use crate::timers::{TimerId, TimerKey};
 
 /// See the module.
@@ -29,8 +30,8 @@ pub(crate) enum State {
     Inviting { operation: OperationId, alerted: bool, limit: Option<TimerId> },
     /// The same, and CANCEL was asked for: by the application, or because it took too long.
     Cancelling { establish: OperationId, alerted: bool, leaving: Vec<OperationId>, reason: SessionReason },
-    /// The 2xx brought the offer: the ACK waits for the application's answer.
-    Answering { operation: OperationId },
+    /// The 2xx brought the offer: the ACK waits for the application's answer, as long as the peer waits for the ACK.
+    Answering { operation: OperationId, limit: TimerId },
     /// The peer's INVITE waits for the application.
     Offered { limit: Option<TimerId> },
     /// Our 2xx waits for its ACK; a session that is to end waits for it too (RFC 3261 section 15).
@@ -67,7 +68,7 @@ impl Failed {
 
 /// The timers of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Timer {
+pub(crate) enum Timer {
     /// The 2xx again.
     Again,
     /// The end of patience.
@@ -114,6 +115,25 @@ pub(crate) enum Effect {
     Complete(OperationId, Result<(), OperationError>),
 }
 
+/// The machine in canonical form: times from now, nothing that names or was drawn.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(dead_code, reason = "the search over interleavings reads it")]
+pub(crate) struct Fingerprint {
+    state: &'static str,
+    /// The number of the [`SessionState`] that the application sees.
+    seen: u8,
+    again: Option<Duration>,
+    limit: Option<Duration>,
+    /// The retransmission interval, zero where there is none.
+    interval: Duration,
+    /// Operations that wait for the end.
+    waiting: usize,
+    /// The number of how an establish or accept fails then.
+    failed: Option<u8>,
+    /// The number of the [`SessionReason`] of the end.
+    reason: Option<u8>,
+}
+
 /// The machine of one session.
 #[derive(Clone, Debug)]
 pub(crate) struct Invitation {
@@ -155,8 +175,9 @@ impl Invitation {
         use SessionReason as Reason;
         let old = self.state();
         let mut reason = Reason::None;
-        let state = core::mem::replace(&mut self.state, State::Disconnected);
-        self.state = match (state, input) {
+        // The change comes before the completions that it causes (X3).
+        let mut done: Vec<(OperationId, Result<(), OperationError>)> = Vec::new();
+        self.state = match (core::mem::replace(&mut self.state, State::Disconnected), input) {
             // Caller.
             (State::Idle, Input::Establish(operation)) => {
                 out.push(Effect::SendInvite);
@@ -169,17 +190,17 @@ impl Invitation {
             (State::Inviting { operation, limit, .. }, Input::Success { offer }) => {
                 stop(cx, limit);
                 if offer {
-                    State::Answering { operation }
+                    State::Answering { operation, limit: self.set(cx, cx.config.t1 * 64, Timer::Limit) }
                 } else {
                     out.push(Effect::SendAck);
-                    out.push(Effect::Complete(operation, Ok(())));
+                    done.push((operation, Ok(())));
                     State::Connected
                 }
             }
             (State::Inviting { operation, limit, .. }, Input::Failure(error, why)) => {
                 stop(cx, limit);
                 reason = why;
-                out.push(Effect::Complete(operation, Err(error)));
+                done.push((operation, Err(error)));
                 State::Disconnected
             }
             (State::Inviting { operation, alerted, limit }, Input::Terminate(leaving)) => {
@@ -207,17 +228,19 @@ impl Invitation {
             (State::Cancelling { establish, leaving, reason: why, .. }, Input::Failure(..)) => {
                 reason = why;
                 let failed = if why == Reason::Timeout { Failed::Timeout } else { Failed::Terminated };
-                out.push(Effect::Complete(establish, Err(failed.error())));
-                out.extend(leaving.into_iter().map(|operation| Effect::Complete(operation, Ok(()))));
+                done.push((establish, Err(failed.error())));
+                done.extend(leaving.into_iter().map(|operation| (operation, Ok(()))));
                 State::Disconnected
             }
-            (State::Answering { operation }, Input::Answer) => {
+            (State::Answering { operation, limit }, Input::Answer) => {
+                cx.timers.stop(limit);
                 out.push(Effect::SendAck);
-                out.push(Effect::Complete(operation, Ok(())));
+                done.push((operation, Ok(())));
                 State::Connected
             }
             // The peer's 2xx has to be acknowledged before the session that it made can be ended.
-            (State::Answering { operation }, Input::Terminate(leaving)) => {
+            (State::Answering { operation, limit }, Input::Terminate(leaving)) => {
+                cx.timers.stop(limit);
                 out.push(Effect::SendAck);
                 out.push(Effect::SendBye);
                 State::Leaving {
@@ -227,10 +250,22 @@ impl Invitation {
                     reason: Reason::TerminatedLocally,
                 }
             }
-            (State::Answering { operation }, Input::Bye) => {
+            // The peer has waited for the ACK for 64*T1 and gives the session up (RFC 3261 section 13.3.1.4).
+            (State::Answering { operation, .. }, Input::Fired(Timer::Limit)) => {
+                out.push(Effect::SendAck);
+                out.push(Effect::SendBye);
+                State::Leaving {
+                    waiting: Vec::new(),
+                    failed: Some((operation, Failed::Timeout)),
+                    from: SessionState::Connecting,
+                    reason: Reason::Timeout,
+                }
+            }
+            (State::Answering { operation, limit }, Input::Bye) => {
+                cx.timers.stop(limit);
                 out.push(Effect::SendAck);
                 reason = Reason::TerminatedRemotely;
-                out.push(Effect::Complete(operation, Err(Failed::Terminated.error())));
+                done.push((operation, Err(Failed::Terminated.error())));
                 State::Disconnected
             }
 
@@ -251,7 +286,7 @@ impl Invitation {
                 stop(cx, limit);
                 reason = Reason::TerminatedLocally;
                 out.push(Effect::Refuse(480));
-                out.push(Effect::Complete(operation, Ok(())));
+                done.push((operation, Ok(())));
                 State::Disconnected
             }
             (State::Offered { limit }, Input::Cancel) => {
@@ -282,7 +317,7 @@ impl Invitation {
                 cx.timers.stop(again);
                 cx.timers.stop(limit);
                 if leaving.is_empty() {
-                    out.push(Effect::Complete(operation, Ok(())));
+                    done.push((operation, Ok(())));
                     State::Connected
                 } else {
                     out.push(Effect::SendBye);
@@ -309,8 +344,8 @@ impl Invitation {
                 cx.timers.stop(again);
                 cx.timers.stop(limit);
                 reason = Reason::TerminatedRemotely;
-                out.push(Effect::Complete(operation, Err(Failed::Terminated.error())));
-                out.extend(leaving.into_iter().map(|operation| Effect::Complete(operation, Ok(()))));
+                done.push((operation, Err(Failed::Terminated.error())));
+                done.extend(leaving.into_iter().map(|operation| (operation, Ok(()))));
                 State::Disconnected
             }
             (State::Accepting { operation, interval, again, limit, mut leaving }, Input::Terminate(ending)) => {
@@ -321,7 +356,7 @@ impl Invitation {
             // Both.
             (State::Idle, Input::Terminate(operation)) => {
                 reason = Reason::TerminatedLocally;
-                out.push(Effect::Complete(operation, Ok(())));
+                done.push((operation, Ok(())));
                 State::Disconnected
             }
             (State::Connected, Input::Terminate(operation)) => {
@@ -348,72 +383,218 @@ impl Invitation {
             (State::Leaving { waiting, failed, reason: why, .. }, Input::ByeDone) => {
                 reason = why;
                 if let Some((operation, failed)) = failed {
-                    out.push(Effect::Complete(operation, Err(failed.error())));
+                    done.push((operation, Err(failed.error())));
                 }
-                out.extend(waiting.into_iter().map(|operation| Effect::Complete(operation, Ok(()))));
+                done.extend(waiting.into_iter().map(|operation| (operation, Ok(()))));
                 State::Disconnected
             }
             (State::Disconnected, Input::Terminate(operation)) => {
-                out.push(Effect::Complete(operation, Ok(())));
+                done.push((operation, Ok(())));
                 State::Disconnected
             }
 
-            // A repeated 2xx, or one that the answer already went to: the ACK goes out again.
-            (state @ State::Connected, Input::Success { .. }) => {
+            // A repeated 2xx says that the ACK did not arrive: it goes out again (RFC 3261 section 13.2.2.4).
+            (state @ (State::Connected | State::Leaving { .. }), Input::Success { .. }) => {
                 out.push(Effect::SendAck);
                 state
             }
-            // While the application thinks, and while the BYE is on its way, a repeated 2xx waits for its ACK.
-            (state @ (State::Answering { .. } | State::Leaving { .. }), Input::Success { .. }) => state,
-            // A late report of what no longer matters: the BYEs of both crossed, an ACK came again, a provisional
-            // response after the final one, a CANCEL after it (RFC 3261 section 9.2).
-            (state @ State::Leaving { .. }, Input::Bye | Input::Ack | Input::Gone | Input::Fired(_)) => state,
-            (state, Input::Provisional | Input::Cancel | Input::Ack | Input::ByeDone | Input::Gone | Input::Fired(_)) => {
-                state
-            }
-            (state @ (State::Idle | State::Disconnected | State::Inviting { .. } | State::Cancelling { .. }), Input::Bye) => {
-                state
-            }
-            (
-                state @ (State::Idle
-                | State::Offered { .. }
-                | State::Accepting { .. }
-                | State::Connected
-                | State::Answering { .. }
-                | State::Leaving { .. }
-                | State::Disconnected),
-                Input::Failure(..),
-            ) => state,
+
+            // Ignored. While the application thinks, a repeated 2xx waits for its ACK.
+            (state @ State::Answering { .. }, Input::Success { .. }) => state,
+            // Nothing was asked for by INVITE, or it has had its outcome.
             (
                 state @ (State::Idle | State::Offered { .. } | State::Accepting { .. } | State::Disconnected),
                 Input::Success { .. },
             ) => state,
+            (
+                state @ (State::Idle
+                | State::Answering { .. }
+                | State::Offered { .. }
+                | State::Accepting { .. }
+                | State::Connected
+                | State::Leaving { .. }
+                | State::Disconnected),
+                Input::Failure(..),
+            ) => state,
+            // A provisional response when none is waited for any more, or after the CANCEL.
+            (
+                state @ (State::Idle
+                | State::Cancelling { .. }
+                | State::Answering { .. }
+                | State::Offered { .. }
+                | State::Accepting { .. }
+                | State::Connected
+                | State::Leaving { .. }
+                | State::Disconnected),
+                Input::Provisional,
+            ) => state,
+            // An ACK to a 2xx that was not sent, or that has its ACK already.
+            (
+                state @ (State::Idle
+                | State::Inviting { .. }
+                | State::Cancelling { .. }
+                | State::Answering { .. }
+                | State::Offered { .. }
+                | State::Connected
+                | State::Leaving { .. }
+                | State::Disconnected),
+                Input::Ack,
+            ) => state,
+            // Before its 2xx a callee sends no BYE (section 15), and both may send one at the same time.
+            (
+                state @ (State::Idle
+                | State::Inviting { .. }
+                | State::Cancelling { .. }
+                | State::Leaving { .. }
+                | State::Disconnected),
+                Input::Bye,
+            ) => state,
+            // A CANCEL changes nothing after the final response (section 9.2), and a caller gets none.
+            (
+                state @ (State::Idle
+                | State::Inviting { .. }
+                | State::Cancelling { .. }
+                | State::Answering { .. }
+                | State::Accepting { .. }
+                | State::Connected
+                | State::Leaving { .. }
+                | State::Disconnected),
+                Input::Cancel,
+            ) => state,
+            // No BYE is under way.
+            (
+                state @ (State::Idle
+                | State::Inviting { .. }
+                | State::Cancelling { .. }
+                | State::Answering { .. }
+                | State::Offered { .. }
+                | State::Accepting { .. }
+                | State::Connected
+                | State::Disconnected),
+                Input::ByeDone,
+            ) => state,
+            // Before it is established a session has no requests inside; after, the BYE ends it.
+            (
+                state @ (State::Idle
+                | State::Inviting { .. }
+                | State::Cancelling { .. }
+                | State::Answering { .. }
+                | State::Offered { .. }
+                | State::Accepting { .. }
+                | State::Leaving { .. }
+                | State::Disconnected),
+                Input::Gone,
+            ) => state,
+            // No such timer is set.
+            (
+                state @ (State::Idle
+                | State::Cancelling { .. }
+                | State::Connected
+                | State::Leaving { .. }
+                | State::Disconnected),
+                Input::Fired(Timer::Again | Timer::Limit),
+            ) => state,
+            (
+                state @ (State::Inviting { .. } | State::Answering { .. } | State::Offered { .. }),
+                Input::Fired(Timer::Again),
+            ) => state,
             // Misuse, refused before it comes here.
-            (state, Input::Establish(_) | Input::Accept(_) | Input::Decline(_) | Input::Answer) => state,
+            (
+                state @ (State::Inviting { .. }
+                | State::Cancelling { .. }
+                | State::Answering { .. }
+                | State::Offered { .. }
+                | State::Accepting { .. }
+                | State::Connected
+                | State::Leaving { .. }
+                | State::Disconnected),
+                Input::Establish(_),
+            ) => state,
+            (
+                state @ (State::Idle
+                | State::Inviting { .. }
+                | State::Cancelling { .. }
+                | State::Answering { .. }
+                | State::Accepting { .. }
+                | State::Connected
+                | State::Leaving { .. }
+                | State::Disconnected),
+                Input::Accept(_) | Input::Decline(_),
+            ) => state,
+            (
+                state @ (State::Idle
+                | State::Inviting { .. }
+                | State::Cancelling { .. }
+                | State::Offered { .. }
+                | State::Accepting { .. }
+                | State::Connected
+                | State::Leaving { .. }
+                | State::Disconnected),
+                Input::Answer,
+            ) => state,
         };
         let new = self.state();
         if old != new {
-            // The change comes before the completions that it causes (X3).
-            let first = out.iter().position(|effect| matches!(effect, Effect::Complete(..))).unwrap_or(out.len());
-            out.insert(first, Effect::Changed { old, new, reason });
+            out.push(Effect::Changed { old, new, reason });
         }
+        out.extend(done.into_iter().map(|(operation, result)| Effect::Complete(operation, result)));
     }
 
     /// Ends the machine at once, with its timers; for an endpoint that ends without the network.
     pub(crate) fn stop(&mut self, cx: &mut Cx<'_>) {
         match core::mem::replace(&mut self.state, State::Disconnected) {
             State::Inviting { limit, .. } | State::Offered { limit } => stop(cx, limit),
+            State::Answering { limit, .. } => {
+                cx.timers.stop(limit);
+            }
             State::Accepting { again, limit, .. } => {
                 cx.timers.stop(again);
                 cx.timers.stop(limit);
             }
             State::Idle
             | State::Cancelling { .. }
-            | State::Answering { .. }
             | State::Connected
             | State::Leaving { .. }
             | State::Disconnected => {}
         }
+    }
+
+    /// See [`Fingerprint`].
+    #[allow(dead_code, reason = "the search over interleavings reads it")]
+    pub(crate) fn fingerprint(&self, now: Time) -> Fingerprint {
+        let left = |timer: &TimerId| Some(timer.at().since(now));
+        let mut print = Fingerprint {
+            state: "Idle",
+            seen: self.state() as u8,
+            again: None,
+            limit: None,
+            interval: Duration::ZERO,
+            waiting: 0,
+            failed: None,
+            reason: None,
+        };
+        match &self.state {
+            State::Idle => {}
+            State::Inviting { limit, .. } => {
+                (print.state, print.limit) = ("Inviting", limit.as_ref().and_then(left));
+            }
+            State::Cancelling { leaving, reason, .. } => {
+                (print.state, print.waiting, print.reason) = ("Cancelling", leaving.len(), Some(*reason as u8));
+            }
+            State::Answering { limit, .. } => (print.state, print.limit) = ("Answering", left(limit)),
+            State::Offered { limit } => (print.state, print.limit) = ("Offered", limit.as_ref().and_then(left)),
+            State::Accepting { interval, again, limit, leaving, .. } => {
+                (print.state, print.waiting, print.interval) = ("Accepting", leaving.len(), *interval);
+                (print.again, print.limit) = (left(again), left(limit));
+            }
+            State::Connected => print.state = "Connected",
+            State::Leaving { waiting, failed, reason, .. } => {
+                (print.state, print.waiting, print.reason) = ("Leaving", waiting.len(), Some(*reason as u8));
+                print.failed = failed.as_ref().map(|(_, how)| *how as u8);
+            }
+            State::Disconnected => print.state = "Disconnected",
+        }
+        print
     }
 
     fn set(&self, cx: &mut Cx<'_>, after: Duration, timer: Timer) -> TimerId {

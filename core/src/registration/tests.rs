@@ -1,0 +1,888 @@
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+use crate::auth::{AuthenticationFailure, AuthenticationFailureReason};
+use crate::connection::testing::Services;
+use crate::entropy::Entropy;
+use crate::event::ConnectionFailure;
+use crate::ids::FromNumber;
+use crate::wire::{Message, MessageLimits};
+
+/// The machine with its services, at 100 s.
+#[derive(Clone)]
+struct Bench {
+    services: Services,
+    machine: Registration,
+}
+
+impl Bench {
+    fn new(auto_refresh: bool) -> Self {
+        Self {
+            services: Services::new(),
+            machine: Registration::new(EndpointId::from_number(1), auto_refresh),
+        }
+    }
+
+    /// Without chance: a refused refresh is tried again after 2 s, a dropped connection at once. A binding of 8 s is
+    /// refreshed at the floor of 5 s.
+    fn exact(auto_refresh: bool) -> Self {
+        let mut bench = Self::new(auto_refresh);
+        bench.services.config.reconnect_jitter = Duration::ZERO;
+        bench.services.config.backoff_min = Duration::from_secs(2);
+        bench.services.config.backoff_max = Duration::from_secs(2);
+        bench
+    }
+
+    fn seeded(seed: u64) -> Self {
+        let mut bench = Self::new(true);
+        bench.services.entropy = Entropy::new([u8::try_from(seed).unwrap(); 32]);
+        bench
+    }
+
+    fn step(&mut self, input: Input) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.machine.step(&mut self.services.cx(), input, &mut effects);
+        effects
+    }
+
+    fn due(&self) -> Option<Time> {
+        assert!(self.services.timers.len() <= 1, "one timer at the most");
+        self.services.timers.next().map(|(at, _)| at)
+    }
+
+    /// Lets the timer fire at its time; where none is set, at once.
+    fn fire(&mut self) -> Vec<Effect> {
+        if let Some((at, key)) = self.services.timers.pop_due(Time::MAX) {
+            assert_eq!(key, TimerKey::Registration(EndpointId::from_number(1)));
+            self.services.now = at;
+        }
+        self.step(Input::Fired)
+    }
+
+    fn wait(&self) -> Duration {
+        self.due().unwrap().since(self.services.now)
+    }
+
+    /// The state, with how many operations wait in it and after it.
+    fn name(&self) -> String {
+        let print = self.machine.fingerprint(self.services.now);
+        match print.waiting {
+            (_, 0) => print.state.to_string(),
+            (_, leaving) => format!("{} +{leaving}", print.state),
+        }
+    }
+
+    fn show(&self, effects: &[Effect]) -> String {
+        let effects: Vec<String> = effects.iter().map(show).collect();
+        let timer = self.due().map_or_else(
+            || "-".to_string(),
+            |at| format!("{}", at.since(Time::ZERO).as_secs_f64()),
+        );
+        format!("{} | {} | {timer}", self.name(), effects.join(", "))
+    }
+
+    /// A machine in one of the states of the table.
+    fn of(state: &str) -> Self {
+        let mut bench = Self::exact(state != "no refresh");
+        let path: &[&str] = match state {
+            "unregistered" => &[],
+            "registering" => &["register"],
+            "registered" | "no refresh" => &["register", "accepted"],
+            "brief" => &["register", "accepted briefly"],
+            "refreshing" => &["register", "accepted", "fired"],
+            "retrying" => &["register", "accepted", "fired", "refused"],
+            "lapsed" => &["register", "accepted", "fired", "fired", "refused"],
+            "lapsed, refreshing" => &["register", "accepted", "fired", "fired"],
+            "unregistering" => &["register", "accepted", "unregister"],
+            other => panic!("{other}"),
+        };
+        for (number, input) in (1..).zip(path) {
+            bench.take(input, number);
+        }
+        bench
+    }
+
+    fn take(&mut self, input: &str, operation: u64) -> Vec<Effect> {
+        let operation = OperationId::from_number(operation);
+        self.step(match input {
+            "fired" => return self.fire(),
+            "register" => Input::Register(operation),
+            "unregister" => Input::Unregister(operation),
+            "accepted" => Input::Accepted(Duration::from_secs(8)),
+            "accepted briefly" => Input::Accepted(Duration::from_secs(3)),
+            "missing" => Input::Missing(missing()),
+            "refused" => Input::Refused(OperationError::Timeout),
+            "credentials refused" => Input::Refused(credentials_refused()),
+            "dropped, reconnect" => Input::Dropped(OnDrop::Reconnect(lost())),
+            "dropped, give up" => Input::Dropped(OnDrop::GiveUp),
+            "dropped, keep" => Input::Dropped(OnDrop::Keep),
+            other => panic!("{other}"),
+        })
+    }
+}
+
+fn show(effect: &Effect) -> String {
+    match effect {
+        Effect::SendRegister => "REGISTER".to_string(),
+        Effect::SendUnregister => "REGISTER 0".to_string(),
+        Effect::Changed { old, new, reason } => format!("{old:?}>{new:?} {reason:?}"),
+        Effect::Outage(_) => "outage".to_string(),
+        Effect::Complete(operation, Ok(())) => format!("{operation} ok"),
+        Effect::Complete(operation, Err(OperationError::Timeout)) => format!("{operation} timeout"),
+        Effect::Complete(operation, Err(OperationError::Register { .. })) => format!("{operation} refused"),
+        Effect::Complete(operation, Err(OperationError::Authentication { .. })) => {
+            format!("{operation} credentials")
+        }
+        Effect::Complete(operation, Err(error)) => format!("{operation} {error:?}"),
+    }
+}
+
+fn response(status: &str) -> alloc::boxed::Box<Message> {
+    let text = format!(
+        "SIP/2.0 {status}\r\nVia: SIP/2.0/TCP 192.0.2.1;branch=z9hG4bK1\r\nFrom: <sip:a@example.com>;tag=1\r\n\
+         To: <sip:a@example.com>;tag=2\r\nCall-ID: 1\r\nCSeq: 1 REGISTER\r\nContent-Length: 0\r\n\r\n"
+    );
+    Message::parse(Bytes::from(text), &MessageLimits::default())
+        .unwrap()
+        .into()
+}
+
+fn missing() -> OperationError {
+    OperationError::Register {
+        reason: RegistrationReason::Refused,
+        response: response("200 OK"),
+    }
+}
+
+fn credentials_refused() -> OperationError {
+    let failure = AuthenticationFailure {
+        reason: AuthenticationFailureReason::InvalidCredentials,
+        realm: Some("example.com".into()),
+        offered: Vec::new(),
+    };
+    OperationError::Authentication {
+        failure,
+        response: response("401 Unauthorized"),
+    }
+}
+
+fn lost() -> OperationError {
+    OperationError::ConnectionFailure(ConnectionFailure::NotConnected)
+}
+
+const STATES: [&str; 10] = [
+    "unregistered",
+    "registering",
+    "registered",
+    "brief",
+    "refreshing",
+    "retrying",
+    "no refresh",
+    "lapsed",
+    "lapsed, refreshing",
+    "unregistering",
+];
+
+const INPUTS: [&str; 10] = [
+    "register",
+    "unregister",
+    "accepted",
+    "missing",
+    "refused",
+    "credentials refused",
+    "fired",
+    "dropped, reconnect",
+    "dropped, give up",
+    "dropped, keep",
+];
+
+/// State, input, and what follows: the next state, the effects in order, and when the timer fires. The operations before
+/// are o1 and so on, the one of the input o9. All states are reached from 100 s on: a binding of 8 s (of 3 s in `brief`)
+/// begins then, its refresh goes out at 105, is refused then (`retrying`), and the binding ends at 108 (`lapsed`).
+const TABLE: &[(&str, &str, &str)] = &[
+    (
+        "unregistered",
+        "register",
+        "Registering | REGISTER, Unregistered>Registering None | -",
+    ),
+    // R16: completes at once.
+    ("unregistered", "unregister", "Unregistered | o9 ok | -"),
+    ("unregistered", "accepted", "Unregistered |  | -"),
+    ("unregistered", "missing", "Unregistered |  | -"),
+    ("unregistered", "refused", "Unregistered |  | -"),
+    ("unregistered", "credentials refused", "Unregistered |  | -"),
+    ("unregistered", "fired", "Unregistered |  | -"),
+    ("unregistered", "dropped, reconnect", "Unregistered |  | -"),
+    ("unregistered", "dropped, give up", "Unregistered |  | -"),
+    ("unregistered", "dropped, keep", "Unregistered |  | -"),
+    ("registering", "register", "Registering |  | -"),
+    // R16: waits for the answer.
+    ("registering", "unregister", "Registering +1 |  | -"),
+    (
+        "registering",
+        "accepted",
+        "Registered | Registering>Registered None, o1 ok | 105",
+    ),
+    // R21: treated as not registered.
+    (
+        "registering",
+        "missing",
+        "Unregistered | Registering>Unregistered Refused, o1 refused | -",
+    ),
+    // R10: any failure ends a first registration.
+    (
+        "registering",
+        "refused",
+        "Unregistered | Registering>Unregistered Timeout, o1 timeout | -",
+    ),
+    (
+        "registering",
+        "credentials refused",
+        "Unregistered | Registering>Unregistered Credentials, o1 credentials | -",
+    ),
+    ("registering", "fired", "Registering |  | -"),
+    ("registering", "dropped, reconnect", "Registering |  | -"),
+    ("registering", "dropped, give up", "Registering |  | -"),
+    ("registering", "dropped, keep", "Registering |  | -"),
+    ("registered", "register", "Registered |  | 105"),
+    (
+        "registered",
+        "unregister",
+        "Unregistering | REGISTER 0, Registered>Unregistering None | -",
+    ),
+    ("registered", "accepted", "Registered |  | 105"),
+    ("registered", "missing", "Registered |  | 105"),
+    ("registered", "refused", "Registered |  | 105"),
+    ("registered", "credentials refused", "Registered |  | 105"),
+    // R4; the timer is the end of the binding.
+    ("registered", "fired", "Registered, refreshing | REGISTER | 108"),
+    // R6.
+    ("registered", "dropped, reconnect", "Registered | outage | 100"),
+    // R5.
+    (
+        "registered",
+        "dropped, give up",
+        "Unregistered | Registered>Unregistered ConnectionDropped | -",
+    ),
+    ("registered", "dropped, keep", "Registered |  | 105"),
+    ("brief", "register", "Registered |  | 103"),
+    (
+        "brief",
+        "unregister",
+        "Unregistering | REGISTER 0, Registered>Unregistering None | -",
+    ),
+    ("brief", "accepted", "Registered |  | 103"),
+    ("brief", "missing", "Registered |  | 103"),
+    ("brief", "refused", "Registered |  | 103"),
+    ("brief", "credentials refused", "Registered |  | 103"),
+    // R21: the floor of the refresh is later than the end of the binding.
+    (
+        "brief",
+        "fired",
+        "Lapsed | Registered>Unregistered RefreshFailed | 105",
+    ),
+    ("brief", "dropped, reconnect", "Registered | outage | 100"),
+    (
+        "brief",
+        "dropped, give up",
+        "Unregistered | Registered>Unregistered ConnectionDropped | -",
+    ),
+    ("brief", "dropped, keep", "Registered |  | 103"),
+    ("refreshing", "register", "Registered, refreshing |  | 108"),
+    ("refreshing", "unregister", "Registered, refreshing +1 |  | 108"),
+    ("refreshing", "accepted", "Registered |  | 110"),
+    (
+        "refreshing",
+        "missing",
+        "Lapsed | outage, Registered>Unregistered RefreshFailed | 107",
+    ),
+    // R10: tried again.
+    ("refreshing", "refused", "Registered | outage | 107"),
+    // A7: never in a loop.
+    (
+        "refreshing",
+        "credentials refused",
+        "Unregistered | outage, Registered>Unregistered Credentials | -",
+    ),
+    // R10: exactly at the end of the binding, whatever is under way.
+    (
+        "refreshing",
+        "fired",
+        "Lapsed, refreshing | Registered>Unregistered RefreshFailed | -",
+    ),
+    (
+        "refreshing",
+        "dropped, reconnect",
+        "Registered, refreshing |  | 108",
+    ),
+    (
+        "refreshing",
+        "dropped, give up",
+        "Registered, refreshing |  | 108",
+    ),
+    ("refreshing", "dropped, keep", "Registered, refreshing |  | 108"),
+    ("retrying", "register", "Registered |  | 107"),
+    (
+        "retrying",
+        "unregister",
+        "Unregistering | REGISTER 0, Registered>Unregistering None | -",
+    ),
+    ("retrying", "accepted", "Registered |  | 107"),
+    ("retrying", "missing", "Registered |  | 107"),
+    ("retrying", "refused", "Registered |  | 107"),
+    ("retrying", "credentials refused", "Registered |  | 107"),
+    ("retrying", "fired", "Registered, refreshing | REGISTER | 108"),
+    // R7: the back-off is kept, and the outage is known.
+    ("retrying", "dropped, reconnect", "Registered |  | 107"),
+    (
+        "retrying",
+        "dropped, give up",
+        "Unregistered | Registered>Unregistered ConnectionDropped | -",
+    ),
+    ("retrying", "dropped, keep", "Registered |  | 107"),
+    ("no refresh", "register", "Registered, refresh disabled |  | 108"),
+    (
+        "no refresh",
+        "unregister",
+        "Unregistering | REGISTER 0, Registered>Unregistering None | -",
+    ),
+    ("no refresh", "accepted", "Registered, refresh disabled |  | 108"),
+    ("no refresh", "missing", "Registered, refresh disabled |  | 108"),
+    ("no refresh", "refused", "Registered, refresh disabled |  | 108"),
+    (
+        "no refresh",
+        "credentials refused",
+        "Registered, refresh disabled |  | 108",
+    ),
+    (
+        "no refresh",
+        "fired",
+        "Unregistered | Registered>Unregistered RefreshFailed | -",
+    ),
+    (
+        "no refresh",
+        "dropped, reconnect",
+        "Registered, refresh disabled |  | 108",
+    ),
+    (
+        "no refresh",
+        "dropped, give up",
+        "Unregistered | Registered>Unregistered ConnectionDropped | -",
+    ),
+    (
+        "no refresh",
+        "dropped, keep",
+        "Registered, refresh disabled |  | 108",
+    ),
+    // R2: Unregistered, as the application sees it.
+    (
+        "lapsed",
+        "register",
+        "Registering | REGISTER, Unregistered>Registering None | -",
+    ),
+    ("lapsed", "unregister", "Unregistered | o9 ok | -"),
+    ("lapsed", "accepted", "Lapsed |  | 110"),
+    ("lapsed", "missing", "Lapsed |  | 110"),
+    ("lapsed", "refused", "Lapsed |  | 110"),
+    ("lapsed", "credentials refused", "Lapsed |  | 110"),
+    // R10: and still retried.
+    ("lapsed", "fired", "Lapsed, refreshing | REGISTER | -"),
+    ("lapsed", "dropped, reconnect", "Lapsed |  | 110"),
+    ("lapsed", "dropped, give up", "Lapsed |  | 110"),
+    ("lapsed", "dropped, keep", "Lapsed |  | 110"),
+    // R20: never are two under way.
+    (
+        "lapsed, refreshing",
+        "register",
+        "Registering | Unregistered>Registering None | -",
+    ),
+    ("lapsed, refreshing", "unregister", "Lapsed, refreshing +1 |  | -"),
+    (
+        "lapsed, refreshing",
+        "accepted",
+        "Registered | Unregistered>Registered None | 113",
+    ),
+    ("lapsed, refreshing", "missing", "Lapsed | outage | 110"),
+    ("lapsed, refreshing", "refused", "Lapsed | outage | 110"),
+    (
+        "lapsed, refreshing",
+        "credentials refused",
+        "Unregistered | outage | -",
+    ),
+    ("lapsed, refreshing", "fired", "Lapsed, refreshing |  | -"),
+    (
+        "lapsed, refreshing",
+        "dropped, reconnect",
+        "Lapsed, refreshing |  | -",
+    ),
+    (
+        "lapsed, refreshing",
+        "dropped, give up",
+        "Lapsed, refreshing |  | -",
+    ),
+    ("lapsed, refreshing", "dropped, keep", "Lapsed, refreshing |  | -"),
+    ("unregistering", "register", "Unregistering |  | -"),
+    ("unregistering", "unregister", "Unregistering |  | -"),
+    // R16: always ends in Unregistered, whatever the answer.
+    (
+        "unregistering",
+        "accepted",
+        "Unregistered | Unregistering>Unregistered None, o3 ok | -",
+    ),
+    (
+        "unregistering",
+        "missing",
+        "Unregistered | Unregistering>Unregistered None, o3 ok | -",
+    ),
+    (
+        "unregistering",
+        "refused",
+        "Unregistered | Unregistering>Unregistered None, o3 timeout | -",
+    ),
+    (
+        "unregistering",
+        "credentials refused",
+        "Unregistered | Unregistering>Unregistered None, o3 credentials | -",
+    ),
+    ("unregistering", "fired", "Unregistering |  | -"),
+    ("unregistering", "dropped, reconnect", "Unregistering |  | -"),
+    ("unregistering", "dropped, give up", "Unregistering |  | -"),
+    ("unregistering", "dropped, keep", "Unregistering |  | -"),
+];
+
+// rules: R1, R2, R4, R5, R6, R7, R10, R16, R21, A7
+#[test]
+fn every_state_takes_every_input_as_the_table_says() {
+    let mut rows = TABLE.iter();
+    for state in STATES {
+        for input in INPUTS {
+            let (named_state, named_input, expected) = rows.next().unwrap();
+            assert_eq!(
+                (state, input),
+                (*named_state, *named_input),
+                "the next row of the table"
+            );
+            let mut bench = Bench::of(state);
+            let effects = bench.take(input, 9);
+            assert_eq!(bench.show(&effects), *expected, "{state}, {input}");
+        }
+    }
+    assert_eq!(rows.next(), None);
+}
+
+fn after(state: &str, inputs: &[&str]) -> String {
+    let mut bench = Bench::of(state);
+    let effects: Vec<Effect> = (9..)
+        .zip(inputs)
+        .flat_map(|(number, input)| bench.take(input, number))
+        .collect();
+    bench.show(&effects)
+}
+
+// rules: R16, X3
+#[test]
+fn unregister_waits_for_the_answer_under_way_and_then_goes_out() {
+    let cases: &[(&str, &[&str], &str)] = &[
+        (
+            "registering",
+            &["unregister", "accepted"],
+            "Unregistering | Registering>Registered None, o1 ok, REGISTER 0, Registered>Unregistering None | -",
+        ),
+        // The server does not have us: there is nothing to remove.
+        (
+            "registering",
+            &["unregister", "refused"],
+            "Unregistered | Registering>Unregistered Timeout, o1 timeout, o9 ok | -",
+        ),
+        (
+            "registering",
+            &["unregister", "missing"],
+            "Unregistered | Registering>Unregistered Refused, o1 refused, o9 ok | -",
+        ),
+        (
+            "refreshing",
+            &["unregister", "accepted"],
+            "Unregistering | REGISTER 0, Registered>Unregistering None | -",
+        ),
+        // The old binding may still be there. Who leaves hears of no outage.
+        (
+            "refreshing",
+            &["unregister", "refused"],
+            "Unregistering | REGISTER 0, Registered>Unregistering None | -",
+        ),
+        (
+            "refreshing",
+            &["unregister", "missing"],
+            "Unregistered | Registered>Unregistered RefreshFailed, o9 ok | -",
+        ),
+        // The binding ends first: the answer is still waited for, since it may make a new one.
+        (
+            "refreshing",
+            &["unregister", "fired", "accepted"],
+            "Unregistering | Registered>Unregistered RefreshFailed, Unregistered>Registered None, REGISTER 0, \
+             Registered>Unregistering None | -",
+        ),
+        (
+            "refreshing",
+            &["unregister", "fired", "refused"],
+            "Unregistered | Registered>Unregistered RefreshFailed, o9 ok | -",
+        ),
+        (
+            "lapsed, refreshing",
+            &["unregister", "refused"],
+            "Unregistered | o9 ok | -",
+        ),
+        // The later command counts.
+        (
+            "lapsed, refreshing",
+            &["unregister", "register", "accepted"],
+            "Registered | Unregistered>Registering None, o9 ok, Registering>Registered None, o10 ok | 113",
+        ),
+        (
+            "unregistering",
+            &["unregister", "unregister", "accepted"],
+            "Unregistered | Unregistering>Unregistered None, o3 ok, o9 ok, o10 ok | -",
+        ),
+        (
+            "refreshing",
+            &["unregister", "unregister", "accepted", "accepted"],
+            "Unregistered | REGISTER 0, Registered>Unregistering None, Unregistering>Unregistered None, o9 ok, o10 ok | -",
+        ),
+    ];
+    for (state, inputs, expected) in cases {
+        assert_eq!(after(state, inputs), *expected, "{state}, {inputs:?}");
+    }
+}
+
+// rules: R2
+#[test]
+fn register_is_legal_only_while_the_application_sees_unregistered() {
+    for state in STATES {
+        let bench = Bench::of(state);
+        let legal = bench.machine.state() == RegistrationState::Unregistered;
+        assert_eq!(bench.machine.may_register().is_ok(), legal, "{state}");
+        assert_eq!(
+            legal,
+            ["unregistered", "lapsed", "lapsed, refreshing"].contains(&state),
+            "{state}"
+        );
+    }
+}
+
+// rules: R4, R21
+#[test]
+fn a_refresh_always_comes_before_the_expiry_and_never_sooner_than_the_floor() {
+    let expiries = (1..=400).chain([600, 900, 1800, 3600, 7200, 86_400, 604_800, u64::from(u32::MAX)]);
+    for expiry in expiries {
+        let granted = Duration::from_secs(expiry);
+        let mut waits = Vec::new();
+        for seed in 0..24 {
+            let mut bench = Bench::seeded(seed);
+            bench.step(Input::Register(OperationId::from_number(1)));
+            bench.step(Input::Accepted(granted));
+            if expiry <= 5 {
+                // There is no time between the floor and the expiry: the binding ends, and the refresh waits (R21).
+                assert_eq!(bench.wait(), granted);
+                let effects = bench.fire();
+                let sent = effects.contains(&Effect::SendRegister);
+                assert_eq!(sent, expiry == 5);
+                assert_eq!(bench.machine.state(), RegistrationState::Unregistered);
+                if !sent {
+                    assert_eq!(bench.due(), Some(Time::from_secs(105)));
+                    assert_eq!(bench.fire(), [Effect::SendRegister]);
+                }
+                continue;
+            }
+            let wait = bench.wait();
+            assert!(
+                wait < granted && wait >= Duration::from_secs(5),
+                "{wait:?} of {granted:?}"
+            );
+            // Bindings of a minute and more leave half a minute for what goes wrong.
+            assert!(
+                expiry < 60 || granted - wait >= Duration::from_secs(30),
+                "{wait:?} of {granted:?}"
+            );
+            // And none is refreshed much more often than it has to be.
+            assert!(
+                wait >= granted / 3 || wait == Duration::from_secs(5),
+                "{wait:?} of {granted:?}"
+            );
+            waits.push(wait);
+        }
+        waits.sort_unstable();
+        waits.dedup();
+        // A fleet that was registered at one time does not refresh at one time.
+        assert!(
+            expiry < 60 || waits.len() > 20,
+            "{expiry}: {} different times",
+            waits.len()
+        );
+    }
+}
+
+// rules: R7, R10
+#[test]
+fn refused_refreshes_back_off_within_the_bounds_and_tell_of_one_outage() {
+    let mut seen = Vec::new();
+    for seed in 0..64 {
+        let mut bench = Bench::seeded(seed);
+        bench.step(Input::Register(OperationId::from_number(1)));
+        bench.step(Input::Accepted(Duration::from_secs(100_000)));
+        for stretch in 0..2 {
+            assert_eq!(bench.fire(), [Effect::SendRegister], "{stretch}");
+            for failure in 0..12_u32 {
+                let effects = bench.step(Input::Refused(OperationError::Timeout));
+                let outage = [Effect::Outage(OperationError::Timeout)];
+                assert_eq!(effects, if failure == 0 { &outage[..] } else { &[] });
+                let wait = bench.wait();
+                assert!(wait >= Duration::from_secs(1) && wait <= Duration::from_secs(64));
+                let least = Duration::from_secs(1 << failure.min(5));
+                assert!(wait >= least && wait <= least * 2, "{failure}: {wait:?}");
+                seen.push((failure, wait));
+                assert_eq!(bench.fire(), [Effect::SendRegister]);
+            }
+            // A success resets it.
+            assert_eq!(bench.step(Input::Accepted(Duration::from_secs(100_000))), []);
+        }
+    }
+    for failure in 0..12 {
+        let mut waits: Vec<_> = seen.iter().filter(|(number, _)| *number == failure).collect();
+        waits.sort_unstable();
+        waits.dedup();
+        assert!(waits.len() > 60, "jitter: {failure}");
+    }
+}
+
+// rules: R6, R7
+#[test]
+fn a_dropped_connection_is_made_anew_after_a_jitter_and_then_backs_off() {
+    let mut waits = Vec::new();
+    for seed in 0..200 {
+        let mut bench = Bench::seeded(seed);
+        bench.step(Input::Register(OperationId::from_number(1)));
+        bench.step(Input::Accepted(Duration::from_secs(3600)));
+        assert_eq!(
+            bench.step(Input::Dropped(OnDrop::Reconnect(lost()))),
+            [Effect::Outage(lost())]
+        );
+        let wait = bench.wait();
+        assert!(wait <= Duration::from_secs(2));
+        waits.push(wait);
+        assert_eq!(bench.fire(), [Effect::SendRegister]);
+        // No second event for the same stretch, and the first back-off.
+        assert_eq!(bench.step(Input::Refused(lost())), []);
+        assert!(bench.wait() >= Duration::from_secs(1) && bench.wait() <= Duration::from_secs(2));
+        let due = bench.due();
+        assert_eq!(bench.step(Input::Dropped(OnDrop::Reconnect(lost()))), []);
+        assert_eq!(
+            bench.due(),
+            due,
+            "a connection that is made and lost does not hasten the next attempt"
+        );
+        bench.fire();
+        assert_eq!(bench.step(Input::Accepted(Duration::from_secs(3600))), []);
+        // The next loss is a new stretch.
+        assert_eq!(
+            bench.step(Input::Dropped(OnDrop::Reconnect(lost()))),
+            [Effect::Outage(lost())]
+        );
+    }
+    waits.sort_unstable();
+    // Uniform over 0 to 2 s: each quarter has its share.
+    for quarter in 0..4 {
+        let range = Duration::from_millis(500 * quarter)..Duration::from_millis(500 * (quarter + 1));
+        let share = waits.iter().filter(|wait| range.contains(wait)).count();
+        assert!((25..=75).contains(&share), "{quarter}: {share} of 200");
+    }
+}
+
+// rules: R7, R10
+#[test]
+fn refresh_failed_is_told_exactly_at_the_end_of_the_binding() {
+    for seed in 0..64 {
+        let mut bench = Bench::seeded(seed);
+        bench.step(Input::Register(OperationId::from_number(1)));
+        bench.step(Input::Accepted(Duration::from_secs(120)));
+        let end = Time::from_secs(220);
+        let (mut outages, mut attempts) = (0, 0);
+        // Half of the attempts are refused at once, half never answered before the next deadline.
+        while bench.machine.state() == RegistrationState::Registered {
+            let effects = bench.fire();
+            let failed = effects
+                .iter()
+                .any(|effect| matches!(effect, Effect::Changed { .. }));
+            assert_eq!(
+                failed,
+                bench.services.now == end,
+                "{effects:?} at {}",
+                bench.services.now
+            );
+            if failed {
+                let changed = Effect::Changed {
+                    old: RegistrationState::Registered,
+                    new: RegistrationState::Unregistered,
+                    reason: RegistrationReason::RefreshFailed,
+                };
+                assert_eq!(effects.last(), Some(&changed));
+            }
+            attempts += 1;
+            if !failed && (seed % 2 == 0 || attempts < 3) {
+                outages += bench.step(Input::Refused(OperationError::Timeout)).len();
+            }
+        }
+        assert_eq!(outages, 1);
+        // And still retried.
+        if bench.machine.awaits_answer() {
+            bench.step(Input::Refused(OperationError::Timeout));
+        }
+        assert!(bench.wait() <= Duration::from_secs(64));
+        assert_eq!(bench.fire(), [Effect::SendRegister]);
+        let effects = bench.step(Input::Accepted(Duration::from_secs(120)));
+        assert_eq!(
+            effects.iter().map(show).collect::<Vec<_>>(),
+            ["Unregistered>Registered None"]
+        );
+    }
+}
+
+// rules: R8
+#[test]
+fn failures_have_their_reasons() {
+    let authentication = |reason| OperationError::Authentication {
+        failure: AuthenticationFailure {
+            reason,
+            realm: None,
+            offered: Vec::new(),
+        },
+        response: response("401 Unauthorized"),
+    };
+    let cases = [
+        (OperationError::Timeout, RegistrationReason::Timeout),
+        (lost(), RegistrationReason::ConnectionFailure),
+        (
+            authentication(AuthenticationFailureReason::InvalidCredentials),
+            RegistrationReason::Credentials,
+        ),
+        (
+            authentication(AuthenticationFailureReason::MissingCredentials),
+            RegistrationReason::Credentials,
+        ),
+        (
+            authentication(AuthenticationFailureReason::NoCommonProtocols),
+            RegistrationReason::Authentication,
+        ),
+        (
+            OperationError::Register {
+                reason: RegistrationReason::UnauthorizedAccess,
+                response: response("403 Forbidden"),
+            },
+            RegistrationReason::UnauthorizedAccess,
+        ),
+    ];
+    for (error, expected) in cases {
+        let mut bench = Bench::of("registering");
+        let effects = bench.step(Input::Refused(error.clone()));
+        let changed = Effect::Changed {
+            old: RegistrationState::Registering,
+            new: RegistrationState::Unregistered,
+            reason: expected,
+        };
+        assert_eq!(
+            effects,
+            [changed, Effect::Complete(OperationId::from_number(1), Err(error))]
+        );
+    }
+}
+
+#[test]
+fn a_machine_that_is_dropped_leaves_no_timer() {
+    for state in STATES {
+        let mut bench = Bench::of(state);
+        bench.machine.stop(&mut bench.services.cx());
+        assert_eq!(bench.due(), None, "{state}");
+        assert!(!bench.machine.is_bound());
+    }
+}
+
+#[test]
+fn fingerprints_tell_states_apart_and_nothing_else() {
+    let print = |state: &str, later: u64| {
+        let mut bench = Bench::exact(state != "no refresh");
+        bench.services.now = bench.services.now + Duration::from_secs(later);
+        let mut other = Bench::of(state);
+        if later > 0 {
+            // The same way with other operations, an hour later.
+            let path = ["register", "accepted"];
+            for (number, input) in (70..).zip(path) {
+                bench.take(input, number);
+            }
+            other = bench;
+        }
+        other.machine.fingerprint(other.services.now)
+    };
+    let all: Vec<_> = STATES.iter().map(|state| print(state, 0)).collect();
+    for (place, one) in all.iter().enumerate() {
+        assert_eq!(
+            all.iter().filter(|other| *other == one).count(),
+            1,
+            "{}",
+            STATES[place]
+        );
+    }
+    assert_eq!(print("registered", 3600), print("registered", 0));
+}
+
+proptest! {
+    // rules: R1, R7, R16, R20, X3
+    #[test]
+    fn whatever_happens_one_register_is_under_way_and_every_operation_completes_once(
+        seed: u8,
+        auto_refresh: bool,
+        inputs in proptest::collection::vec(0..INPUTS.len(), 0..60),
+    ) {
+        let mut bench = Bench::new(auto_refresh);
+        bench.services.entropy = Entropy::new([seed; 32]);
+        let (mut under_way, mut seen) = (0, RegistrationState::Unregistered);
+        let (mut asked, mut completed) = (vec![], vec![]);
+        let mut inputs: Vec<&str> = inputs.into_iter().map(|input| INPUTS[input]).collect();
+        // At the end the application unregisters, and the server answers.
+        inputs.extend(["unregister", "accepted", "accepted"]);
+        for (number, input) in (1..).zip(inputs) {
+            match input {
+                // What the embedder cannot do, or the endpoint refuses (R2).
+                "register" if bench.machine.may_register().is_err() => continue,
+                "accepted" | "missing" | "refused" | "credentials refused" if under_way == 0 => continue,
+                "dropped, reconnect" if !auto_refresh => continue,
+                "fired" if bench.due().is_none() => continue,
+                "register" | "unregister" => asked.push(OperationId::from_number(number)),
+                "accepted" | "missing" | "refused" | "credentials refused" => under_way -= 1,
+                _ => {}
+            }
+            for effect in bench.take(input, number) {
+                match effect {
+                    Effect::SendRegister | Effect::SendUnregister => under_way += 1,
+                    Effect::Changed { old, new, .. } => {
+                        prop_assert_eq!(old, seen);
+                        prop_assert_ne!(old, new);
+                        seen = new;
+                    }
+                    Effect::Complete(operation, _) => completed.push(operation),
+                    Effect::Outage(_) => {}
+                }
+                prop_assert!(under_way <= 1);
+            }
+            prop_assert_eq!(bench.machine.state(), seen);
+        }
+        asked.sort_unstable();
+        completed.sort_unstable();
+        prop_assert_eq!(asked, completed);
+        prop_assert_eq!((bench.machine.state(), bench.due()), (RegistrationState::Unregistered, None));
+        prop_assert!(!bench.machine.is_bound());
+    }
+}
