@@ -121,7 +121,9 @@ impl DnsSettings {
 pub struct TlsSettings {
     /// For connections that we make. Without it, connecting over TLS fails.
     pub client: Option<TlsClientConfig>,
-    /// For connections that we accept. Without it, listening for TLS fails.
+    /// For connections that we accept. Without it, listening for TLS fails. Where a manager's
+    /// [`MutualTls`](sansip::MutualTls) is on, this must ask for the client's certificate, or every client is turned
+    /// away.
     pub server: Option<TlsServerConfig>,
 }
 
