@@ -6,9 +6,10 @@
     reason = "in a suite, a panic is a failed test"
 )]
 
+#[path = "common/protos.rs"]
+mod protos;
+
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::Command;
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -696,45 +697,15 @@ fn streams_give_the_same_events_at_any_chunking() {
 
 // ---------------------------------------------------------------- malformed messages
 
-/// Runs the generator beside the index; gives its records.
-fn generated(folder: &Path) -> Option<Vec<Vec<u8>>> {
-    let pack = std::env::temp_dir().join(format!("sansip-protos-{}.pack", std::process::id()));
-    let run = Command::new("python3")
-        .arg(folder.join("gen_protos_like.py"))
-        .arg(&pack)
-        .output();
-    match run {
-        Ok(output) if output.status.success() => {}
-        Ok(output) => {
-            panic!(
-                "the generator failed: {}",
-                String::from_utf8_lossy(&output.stderr)
-            )
-        }
-        Err(error) => {
-            vectors::skipped(&format!("malformed messages: python3 cannot be run ({error})"));
-            return None;
-        }
-    }
-    let packed = std::fs::read(&pack).unwrap();
-    std::fs::remove_file(&pack).unwrap();
-    let mut records = Vec::new();
-    let mut rest = packed.as_slice();
-    while let Some((length, after)) = rest.split_first_chunk::<4>() {
-        let (record, after) = after.split_at(usize::try_from(u32::from_le_bytes(*length)).unwrap());
-        records.push(record.to_vec());
-        rest = after;
-    }
-    Some(records)
-}
-
 // rules: M6
 #[test]
 fn malformed_messages_are_judged_without_harm() {
     let Some(folder) = vectors::path("protos_like") else {
         return;
     };
-    let Some(records) = generated(&folder) else { return };
+    let Some(records) = protos::generated(&folder) else {
+        return;
+    };
     let index = std::fs::read_to_string(folder.join("index.tsv")).unwrap();
     let (mut good, mut bad) = (0, 0);
     for (line, bytes) in index.lines().zip(&records) {
