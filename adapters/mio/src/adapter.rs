@@ -13,7 +13,8 @@ use sansip::{
 };
 use sansip_net::{TlsClientConfig, TlsServerConfig};
 
-use crate::net::{ConnectTls, LookupId, Net, NetEvent, SocketId};
+use crate::event::NetEvent;
+use crate::net::{ConnectTls, LookupId, Net, SocketId};
 use crate::settings::{Settings, TlsSettings};
 
 /// How many slices go into one vectored write.

@@ -13,11 +13,12 @@ use std::time::Duration;
 
 use mio::net::TcpStream;
 use mio::{Registry, Token};
-use sansip::{Answer, CloseReason, Established, ListenError, Question, ResolveError, Time, TlsFailure};
+use sansip::{CloseReason, ListenError, Question, Time, TlsFailure};
 use sansip_net::{Protocol, Resolver, TlsServerConfig, TlsSession, Transmit};
 
 use crate::clock::{Clock, seed};
 use crate::dns::{Datagram, Stream};
+use crate::event::NetEvent;
 use crate::listen::{Accepted, Listener, listen_error};
 use crate::settings::{Settings, SocketSettings};
 use crate::socket::{Connection, Scratch, Step, close_reason};
@@ -48,77 +49,6 @@ impl fmt::Debug for SocketId {
 /// A question to the resolver of a [`Net`]; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LookupId(u64);
-
-/// What happened at the sockets.
-#[derive(Debug)]
-pub enum NetEvent<'a> {
-    /// A peer has connected. Over plain TCP the connection is ready; over TLS either [`NetEvent::Connected`] or
-    /// [`NetEvent::Closed`] follows.
-    Accepted {
-        /// Where.
-        listener: SocketId,
-        /// The new connection.
-        socket: SocketId,
-        /// This end.
-        local: SocketAddr,
-        /// The other end.
-        remote: SocketAddr,
-    },
-    /// A connection is ready: one that we made, or an accepted one after its TLS handshake.
-    Connected {
-        /// Which.
-        socket: SocketId,
-        /// Its ends, and what the peer's certificate says.
-        established: Established,
-    },
-    /// Data arrived; never empty.
-    Received {
-        /// On which connection.
-        socket: SocketId,
-        /// The data.
-        bytes: &'a [u8],
-    },
-    /// After a [`Net::write`] that did not take everything: it takes more now.
-    Writable {
-        /// Which connection.
-        socket: SocketId,
-    },
-    /// The connection could not be made or is gone; everything that had arrived was delivered before.
-    Closed {
-        /// Which.
-        socket: SocketId,
-        /// Why.
-        reason: CloseReason,
-    },
-    /// A listener is broken and gone.
-    ListenerLost {
-        /// Which.
-        listener: SocketId,
-        /// Why.
-        error: ListenError,
-    },
-    /// The answer to [`Net::resolve`].
-    Resolved {
-        /// Which question.
-        lookup: LookupId,
-        /// What the domain name system says.
-        result: Result<Answer, ResolveError>,
-    },
-}
-
-impl NetEvent<'_> {
-    fn is_of(&self, id: SocketId) -> bool {
-        match self {
-            Self::Accepted { socket, .. }
-            | Self::Connected { socket, .. }
-            | Self::Received { socket, .. }
-            | Self::Writable { socket }
-            | Self::Closed { socket, .. } => *socket == id,
-            Self::ListenerLost { listener, .. } => *listener == id,
-            Self::Resolved { .. } => false,
-        }
-    }
-}
 
 /// How a connection that is to be made speaks TLS.
 #[derive(Clone, Copy, Debug)]

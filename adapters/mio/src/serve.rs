@@ -11,7 +11,8 @@ use mio::{Events, Poll, Token, Waker};
 use sansip::{CloseReason, ListenError, Time, Transport};
 use sansip_net::TlsServerConfig;
 
-use crate::net::{Net, NetEvent, SocketId};
+use crate::event::NetEvent;
+use crate::net::{Net, SocketId};
 use crate::settings::Settings;
 use crate::waker::{Commands, Handle, commands};
 
