@@ -594,14 +594,16 @@ impl fmt::Debug for World {
 }
 
 impl Drop for World {
-    /// After a failure: the seed, and the last that happened. A world that was not finished has skipped the census.
+    /// After a failure: the seed, and the last that happened; all of it goes to the file that `SANSIP_TRACE` names. A
+    /// world that was not finished has skipped the census.
     fn drop(&mut self) {
         if std::thread::panicking() {
             let tail = self.trace.tail();
-            eprintln!(
-                "the world of seed {} at {} (SANSIP_SEED={}):\n{tail}",
-                self.seed, self.now, self.seed
-            );
+            eprintln!("the world of seed {} at {} (SANSIP_SEED={}):\n{tail}", self.seed, self.now, self.seed);
+            if let Ok(path) = std::env::var("SANSIP_TRACE") {
+                let written = std::fs::write(&path, self.trace.to_string());
+                eprintln!("the whole trace is in {path}: {written:?}");
+            }
         } else {
             assert!(self.finished, "a world ends with finish(), for the census");
         }

@@ -68,6 +68,12 @@ impl Trace {
     }
 }
 
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
 /// Bytes as a line of text that loses nothing.
 pub(super) fn readable(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string()
