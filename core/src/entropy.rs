@@ -51,10 +51,6 @@ impl Entropy {
         }
         text
     }
-
-    pub(crate) fn fill(&mut self, bytes: &mut [u8]) {
-        self.0.fill_bytes(bytes);
-    }
 }
 
 impl core::fmt::Debug for Entropy {

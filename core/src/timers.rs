@@ -48,6 +48,11 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// Arms a timer. A time in the past is due at once.
     pub(crate) fn set(&mut self, at: Time, key: TimerKey) -> TimerId {
         self.armed += 1;
@@ -83,10 +88,6 @@ impl Timers {
     pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -118,7 +119,7 @@ mod tests {
             .map(|(_, key)| key)
             .collect();
         assert_eq!(fired, [b, c, a, d]);
-        assert!(timers.is_empty());
+        assert_eq!(timers.len(), 0);
     }
 
     #[test]
@@ -167,7 +168,7 @@ mod tests {
             };
             assert_eq!((fired_at, id.number()), (at, order));
         }
-        assert!(timers.is_empty());
+        assert_eq!(timers.len(), 0);
     }
 
     #[derive(Clone, Debug)]

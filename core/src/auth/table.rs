@@ -58,10 +58,6 @@ impl AuthTable {
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.accounts.len()
-    }
-
     /// See [`AuthState::authorize`]; nothing for an endpoint without credentials.
     pub(crate) fn authorize(
         &mut self,
@@ -160,6 +156,6 @@ mod tests {
         table.redirect(alice);
         assert_eq!(answers(&mut table, alice, &mut Attempt::default()), 0);
         table.remove(alice);
-        assert_eq!(table.len(), 0);
+        assert_eq!(table.accounts.len(), 0);
     }
 }

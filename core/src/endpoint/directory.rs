@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use crate::ids::EndpointId;
 use crate::map::{HashKey, Map};
@@ -18,6 +19,8 @@ pub(crate) struct Directory {
     by_opaque: Map<Box<str>, EndpointId>,
     by_gruu: Map<Box<str>, EndpointId>,
     by_user: Map<Box<str>, Vec<(Box<str>, EndpointId)>>,
+    /// By the user part alone: our Contacts have it, with an address of this host.
+    by_name: Map<Box<str>, Vec<(Box<str>, EndpointId)>>,
     peers: BTreeSet<EndpointId>,
 }
 
@@ -28,6 +31,7 @@ impl Directory {
             by_opaque: Map::new(key),
             by_gruu: Map::new(key),
             by_user: Map::new(key),
+            by_name: Map::new(key),
             peers: BTreeSet::new(),
         }
     }
@@ -47,6 +51,8 @@ impl Directory {
         self.by_opaque.insert(identity.opaque.clone(), id);
         let users = self.by_user.or_insert_with(identity.canonical.clone(), Vec::new);
         users.push((identity.epid.clone(), id));
+        let names = self.by_name.or_insert_with(name_of(&identity.canonical).into(), Vec::new);
+        names.push((identity.epid.clone(), id));
         if peer {
             self.peers.insert(id);
         }
@@ -56,12 +62,8 @@ impl Directory {
         self.by_epid.remove(&*pair(identity));
         self.by_opaque.remove(&*identity.opaque);
         self.peers.remove(&id);
-        if let Some(users) = self.by_user.get_mut(&*identity.canonical) {
-            users.retain(|(_, endpoint)| *endpoint != id);
-            if users.is_empty() {
-                self.by_user.remove(&*identity.canonical);
-            }
-        }
+        forget(&mut self.by_user, &identity.canonical, id);
+        forget(&mut self.by_name, name_of(&identity.canonical), id);
     }
 
     pub(crate) fn insert_gruu(&mut self, id: EndpointId, gruu: &str) {
@@ -74,7 +76,8 @@ impl Directory {
 
     /// The endpoint that a request outside dialogs is for: by what is unique in the Request-URI, by the Request-URI,
     /// by To, each with the epid that To names; last, without strict dispatch, the only peer-to-peer endpoint.
-    pub(crate) fn find(&self, request: &Message, strict: bool) -> Option<EndpointId> {
+    /// `here` is the address of this host that the request came in on.
+    pub(crate) fn find(&self, request: &Message, here: Option<IpAddr>, strict: bool) -> Option<EndpointId> {
         let target = Uri::parse(request.request_uri()).ok();
         let to = request.to().ok();
         let epid = to.as_ref().and_then(|to| to.epid());
@@ -82,6 +85,7 @@ impl Directory {
         sip.and_then(|uri| uri.params.get("ms-opaque"))
             .and_then(|opaque| self.by_opaque.get(opaque).copied())
             .or_else(|| self.by_gruu.get(request.request_uri()).copied())
+            .or_else(|| self.find_contact(target.as_ref()?, here?, epid.as_deref()))
             .or_else(|| self.find_user(target.as_ref()?, epid.as_deref()))
             .or_else(|| self.find_user(&to.as_ref()?.0.uri, epid.as_deref()))
             .or_else(|| if strict { None } else { self.only_peer() })
@@ -92,10 +96,15 @@ impl Directory {
         Uri::parse(request.request_uri()).is_ok_and(|target| self.find_user(&target, None).is_some())
     }
 
+    /// The endpoint whose Contact a Request-URI is: its user at an address of this host (P7).
+    fn find_contact(&self, uri: &Uri<'_>, here: IpAddr, epid: Option<&str>) -> Option<EndpointId> {
+        let sip = uri.as_sip().filter(|uri| uri.host.ip() == Some(here))?;
+        sip.user.as_ref()?;
+        choose(self.by_name.get(name_of(&canonical_key(uri)))?, epid)
+    }
+
     fn find_user(&self, uri: &Uri<'_>, epid: Option<&str>) -> Option<EndpointId> {
-        let users = self.by_user.get(&*canonical_key(uri))?;
-        let named = users.iter().find(|(known, _)| epid.is_some_and(|epid| known.eq_ignore_ascii_case(epid)));
-        named.or_else(|| users.first()).map(|(_, id)| *id)
+        choose(self.by_user.get(&*canonical_key(uri))?, epid)
     }
 
     fn only_peer(&self) -> Option<EndpointId> {
@@ -105,6 +114,26 @@ impl Directory {
             (_, _) => None,
         }
     }
+}
+
+/// The one with this endpoint id, else the oldest.
+fn choose(users: &[(Box<str>, EndpointId)], epid: Option<&str>) -> Option<EndpointId> {
+    let named = users.iter().find(|(known, _)| epid.is_some_and(|epid| known.eq_ignore_ascii_case(epid)));
+    named.or_else(|| users.first()).map(|(_, id)| *id)
+}
+
+fn forget(table: &mut Map<Box<str>, Vec<(Box<str>, EndpointId)>>, key: &str, id: EndpointId) {
+    if let Some(users) = table.get_mut(key) {
+        users.retain(|(_, endpoint)| *endpoint != id);
+        if users.is_empty() {
+            table.remove(key);
+        }
+    }
+}
+
+/// The user part of a canonical key.
+fn name_of(canonical: &str) -> &str {
+    canonical.split_once('@').map_or("", |(name, _)| name)
 }
 
 fn pair(identity: &Identity) -> Box<str> {

@@ -11,7 +11,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use crate::action::Transport;
@@ -340,9 +340,9 @@ impl Endpoints {
     }
 
     /// The endpoint that a request outside dialogs is for (M5).
-    pub(crate) fn find(&self, request: &Message, strict: bool) -> Option<EndpointId> {
+    pub(crate) fn find(&self, request: &Message, here: Option<IpAddr>, strict: bool) -> Option<EndpointId> {
         let default = || self.default.filter(|id| self.table.get(id).is_some_and(|e| e.terminating.is_empty()));
-        self.directory.find(request, strict).or_else(default)
+        self.directory.find(request, here, strict).or_else(default)
     }
 
     /// Whether the user that a request names is one of ours, whatever else keeps us from taking it.

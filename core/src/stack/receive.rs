@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use bytes::Bytes;
 
@@ -85,7 +86,7 @@ impl Parts<'_> {
         self.low.connections.proven(&mut self.cx, conn);
         self.cx.counters.requests_received += 1;
         if message.method() == Some(&Method::Benotify) {
-            return self.receive_benotify(&message);
+            return self.receive_benotify(conn, &message);
         }
         let mut out = Vec::new();
         let found = self.low.transactions.receive_request(&mut self.cx, &mut out, conn, &message);
@@ -124,17 +125,22 @@ impl Parts<'_> {
     }
 
     /// Nothing answers a BENOTIFY (M3).
-    fn receive_benotify(&mut self, message: &Message) {
+    fn receive_benotify(&mut self, conn: ConnId, message: &Message) {
         let strict = self.cx.config.strict_dispatch;
         if let Some(session) = self.sessions.find(message) {
             let incoming = self.cx.ids.next();
             let message = Box::new(message.to_owned_small());
             self.cx.out.event(Event::SessionMessage { session, incoming, message });
-        } else if let Some(endpoint) = self.endpoints.find(message, strict) {
+        } else if let Some(endpoint) = self.endpoints.find(message, self.here(conn), strict) {
             let incoming = self.cx.ids.next();
             let message = Box::new(message.to_owned_small());
             self.cx.out.event(Event::MessageReceived { endpoint, incoming, message });
         }
+    }
+
+    /// The address of this host that a connection has.
+    fn here(&self, conn: ConnId) -> Option<IpAddr> {
+        self.low.connections.ends(conn).map(|(local, _)| local.ip())
     }
 
     /// A new request: its dialog, else its endpoint, else nobody (M5).
@@ -144,7 +150,7 @@ impl Parts<'_> {
         let session = self.sessions.find(&pending.message);
         let endpoint = match session {
             Some(session) => self.sessions.endpoint(session),
-            None => self.endpoints.find(&pending.message, self.cx.config.strict_dispatch),
+            None => self.endpoints.find(&pending.message, self.here(conn), self.cx.config.strict_dispatch),
         };
         if let Err(refusal) = self.support(endpoint, &pending.message) {
             return self.refuse_pending(&pending, &refusal);

@@ -598,11 +598,6 @@ impl Transactions {
             .is_some_and(|transaction| transaction.awaits_final())
     }
 
-    /// The connection that a transaction runs over; `None` where it is lost, or the transaction over.
-    pub(crate) fn conn(&self, id: TransactionId) -> Option<ConnId> {
-        self.alive.get(&id)?.conn
-    }
-
     /// The CANCEL for this INVITE, to be sent over the same connection in a client transaction with the same branch.
     /// `None` unless a provisional response has come and no final one (RFC 3261 section 9.1).
     pub(crate) fn cancel_for(&self, id: TransactionId) -> Option<Bytes> {

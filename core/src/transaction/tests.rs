@@ -10,7 +10,6 @@ use crate::counters::Counters;
 use crate::cx::Outbox;
 use crate::entropy::Entropy;
 use crate::ids::Ids;
-use crate::time::UnixTime;
 use crate::timers::Timers;
 use crate::wire::{HeaderName, MessageLimits};
 
@@ -133,9 +132,9 @@ impl Bench {
     /// Nothing is held: no transaction, no timer, and no entry of an index.
     fn assert_empty(&self) {
         assert_eq!(self.table.count(), 0);
-        assert!(self.table.clients.is_empty() && self.table.servers.is_empty());
-        assert!(self.table.calls.is_empty() && self.table.by_conn.is_empty());
-        assert!(self.timers.is_empty());
+        assert_eq!((self.table.clients.len(), self.table.servers.len()), (0, 0));
+        assert_eq!((self.table.calls.len(), self.table.by_conn.len()), (0, 0));
+        assert_eq!(self.timers.len(), 0);
     }
 }
 
@@ -213,7 +212,7 @@ fn a_request_and_its_final_response() {
     let id = bench.start(conn, &with_to("MESSAGE", BRANCH)).unwrap();
     let line = String::from("MESSAGE sip:bob@b.example.com SIP/2.0");
     assert_eq!(bench.take_sent(), [(conn, TransmissionKind::First, line)]);
-    assert_eq!(bench.table.conn(id), Some(conn));
+    assert_eq!(bench.table.alive[&id].conn, Some(conn));
     assert_eq!(
         bench.told(&answer("100 Trying", BRANCH, "MESSAGE")),
         Some(("provisional", false))
@@ -722,7 +721,7 @@ fn a_retransmission_over_a_new_connection_brings_it_along() {
     bench.take_sent();
     // While the first one lives, the transaction stays with it.
     bench.request(other, &with_to("INVITE", BRANCH));
-    assert_eq!(bench.table.conn(id), Some(conn));
+    assert_eq!(bench.table.alive[&id].conn, Some(conn));
     bench.lose(conn, 9);
     assert_eq!(
         bench.request(other, &with_to("INVITE", BRANCH)),
