@@ -1,0 +1,190 @@
+//! The endpoint that the command line describes.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use sansip::security::Credentials;
+use sansip::wire::uri::Uri;
+use sansip::{
+    Config, EndpointId, ManagerConfig, ManagerId, ManagerKind, PeerToPeerConfig, Profile, Proxy, Server,
+    SipEndpointConfig, Transport,
+};
+
+use crate::address::{Hop, ListenAt};
+use crate::agent::Agent;
+use crate::args::{AccountArgs, IdentityArgs, PeerArgs};
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::output::Output;
+use crate::secrets::{endpoint_tls, password};
+
+/// A stack for an endpoint with these settings of TLS, which Ctrl-C ends.
+pub(crate) fn agent(config: Config, identity: &IdentityArgs, out: Output) -> Result<Agent, Failure> {
+    agent_under(&Interrupt::install()?, config, identity, out)
+}
+
+/// The same, where something else may end it as well.
+pub(crate) fn agent_under(
+    interrupt: &Interrupt,
+    config: Config,
+    identity: &IdentityArgs,
+    out: Output,
+) -> Result<Agent, Failure> {
+    let tls = endpoint_tls(
+        identity.ca.as_deref(),
+        identity.cert.as_deref(),
+        identity.key.as_deref(),
+        identity.key_log,
+    )?;
+    Agent::new(config, tls, interrupt.clone(), out)
+}
+
+/// An endpoint that can send: at its server, registered where that is wanted, or without one.
+pub(crate) fn sender(
+    agent: &mut Agent,
+    account: &AccountArgs,
+    peer: &PeerArgs,
+    target: &str,
+) -> Result<EndpointId, Failure> {
+    if peer.is_peer_to_peer() {
+        return peer_endpoint(agent, account, peer, target);
+    }
+    if peer.listen.is_some() {
+        return Err(Failure::usage(
+            "--listen is for peer-to-peer endpoints: it needs --direct or --proxy",
+        ));
+    }
+    let endpoint = sip_endpoint(agent, account)?;
+    if !peer.no_register {
+        agent.register(endpoint, account.timeout)?;
+    }
+    Ok(endpoint)
+}
+
+/// An endpoint at a server.
+pub(crate) fn sip_endpoint(agent: &mut Agent, account: &AccountArgs) -> Result<EndpointId, Failure> {
+    let mut config = SipEndpointConfig::new(account.user.as_str());
+    config.epid.clone_from(&account.identity.epid);
+    config.server = account
+        .server
+        .clone()
+        .map(|Hop { host, port }| Server { host, port });
+    config.transport = account.transport.map_or(Transport::Tls, Into::into);
+    config.expires = account.expires.map(Duration::from_secs);
+    config.profile = profile(&account.identity);
+    if let Some(file) = &account.password_file {
+        let name = account.auth_user.clone().or_else(|| user_part(&account.user));
+        let name =
+            name.ok_or_else(|| Failure::usage("--user has no user part: name the account with --auth-user"))?;
+        config.credentials = vec![Credentials::new(name, password(file)?)];
+    }
+    agent.command(|stack, now| stack.add_sip_endpoint(now, config))
+}
+
+fn peer_endpoint(
+    agent: &mut Agent,
+    account: &AccountArgs,
+    peer: &PeerArgs,
+    target: &str,
+) -> Result<EndpointId, Failure> {
+    let transport = peer_transport(account, peer, target)?;
+    let manager = server_manager(agent, transport)?;
+    if let Some(at) = peer.listen {
+        agent.listen(manager, at)?;
+    }
+    let mut config = PeerToPeerConfig::new(account.user.as_str());
+    config.epid.clone_from(&account.identity.epid);
+    config.manager = Some(manager);
+    config.default_transport = transport;
+    config.outbound_proxy = peer.proxy.clone().map(|Hop { host, port }| Proxy {
+        host,
+        port,
+        transport,
+    });
+    config.profile = profile(&account.identity);
+    agent.command(|stack, now| stack.add_peer_to_peer_endpoint(now, config))
+}
+
+/// A server manager speaks one transport: the one that is asked for, that the target names, or TCP.
+fn peer_transport(account: &AccountArgs, peer: &PeerArgs, target: &str) -> Result<Transport, Failure> {
+    let asked = account.transport.map(Transport::from);
+    let named = match Uri::parse(target) {
+        Ok(Uri::Sip(uri))
+            if uri.secure
+                || uri
+                    .transport()
+                    .is_some_and(|name| name.eq_ignore_ascii_case("tls")) =>
+        {
+            Some(Transport::Tls)
+        }
+        Ok(Uri::Sip(uri))
+            if uri
+                .transport()
+                .is_some_and(|name| name.eq_ignore_ascii_case("tcp")) =>
+        {
+            Some(Transport::Tcp)
+        }
+        _ => None,
+    };
+    let listening = peer.listen.map(|at| at.transport);
+    let transport = asked.or(listening).or(named).unwrap_or(Transport::Tcp);
+    match listening {
+        Some(other) if other != transport => Err(Failure::usage(format!(
+            "a peer-to-peer endpoint cannot listen over {other} and send over {transport}"
+        ))),
+        _ => Ok(transport),
+    }
+}
+
+/// The connection manager of a peer-to-peer endpoint.
+pub(crate) fn server_manager(agent: &mut Agent, transport: Transport) -> Result<ManagerId, Failure> {
+    agent.command(|stack, _| match transport {
+        Transport::Tcp => Ok(stack.server_tcp_manager()),
+        Transport::Tls => stack.add_manager(ManagerConfig::new(ManagerKind::ServerTls)),
+    })
+}
+
+/// An endpoint that peers reach at these addresses, which all speak the same transport.
+pub(crate) fn listening_endpoint(
+    agent: &mut Agent,
+    user: &str,
+    identity: &IdentityArgs,
+    transport: Transport,
+    addresses: &[ListenAt],
+) -> Result<EndpointId, Failure> {
+    let manager = server_manager(agent, transport)?;
+    let mut config = PeerToPeerConfig::new(user);
+    config.epid.clone_from(&identity.epid);
+    config.manager = Some(manager);
+    config.default_transport = transport;
+    config.profile = profile(identity);
+    let endpoint = agent.command(|stack, now| stack.add_peer_to_peer_endpoint(now, config))?;
+    for at in addresses {
+        agent.listen(manager, *at)?;
+    }
+    Ok(endpoint)
+}
+
+fn profile(identity: &IdentityArgs) -> Profile {
+    Profile {
+        display_name: identity.display_name.clone(),
+        headers: identity.headers.clone(),
+        ..Profile::default()
+    }
+}
+
+/// The user part of a URI.
+fn user_part(uri: &str) -> Option<String> {
+    match Uri::parse(uri) {
+        Ok(Uri::Sip(uri)) => uri.user_unescaped().map(std::borrow::Cow::into_owned),
+        _ => None,
+    }
+}
+
+/// The address in a URI, where its host is one.
+pub(crate) fn host_address(uri: &str) -> Option<IpAddr> {
+    match Uri::parse(uri) {
+        Ok(Uri::Sip(uri)) => uri.host.ip(),
+        _ => None,
+    }
+}

@@ -1,0 +1,199 @@
+//! What `register` and `listen` do with calls and messages that come in.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sansip::wire::{HeaderName, Message, Method, StatusCode};
+use sansip::{Content, EndpointId, Event, IncomingId, SendOptions, SessionId, SessionState, Time};
+
+use crate::agent::{Agent, Step};
+use crate::args::AnswerArgs;
+use crate::failure::Failure;
+use crate::report::{content_type, from, text_of};
+use crate::sdp::{self, SDP};
+
+/// The header field of a message that was sent back. One that has it is not sent back again, or two would never stop.
+const SENT_BACK: &str = "In-Reply-To";
+
+/// What is to be done with a call, at its time.
+enum Due {
+    /// Answer it; the offer of the INVITE, where it has one.
+    Answer(Option<Bytes>),
+    HangUp,
+}
+
+pub(crate) struct Answerer {
+    status: StatusCode,
+    ring: Option<Duration>,
+    hangup: Option<Duration>,
+    echo: bool,
+    sdp: Option<Bytes>,
+    due: BTreeMap<SessionId, (Time, Due)>,
+}
+
+impl Answerer {
+    /// Answers as the command line says, and with `otherwise` where it says nothing.
+    pub(crate) fn new(args: &AnswerArgs, otherwise: StatusCode) -> Result<Self, Failure> {
+        Ok(Self {
+            status: args.answer.unwrap_or(otherwise),
+            ring: args.ring.map(Duration::from_millis),
+            hangup: args.hangup.map(Duration::from_millis),
+            echo: args.echo,
+            sdp: args.sdp.as_deref().map(sdp::read).transpose()?,
+            due: BTreeMap::new(),
+        })
+    }
+
+    /// Answers until the time is up or the user wants an end.
+    pub(crate) fn run(&mut self, agent: &mut Agent, until: Option<Time>) -> Result<(), Failure> {
+        loop {
+            let next = self.due.values().map(|(at, _)| *at).chain(until).min();
+            match agent.next(next)? {
+                Step::Event(event) => self.handle(agent, &event),
+                Step::Interrupted => return Ok(()),
+                Step::TimeUp => {
+                    if until.is_some_and(|until| until <= agent.now()) {
+                        return Ok(());
+                    }
+                    self.handle_due(agent);
+                }
+            }
+        }
+    }
+
+    /// Does what an event asks for. A call that cannot be answered has ended meanwhile, which its own event tells.
+    fn handle(&mut self, agent: &mut Agent, event: &Event) {
+        match event {
+            Event::SessionReceived { session, message, .. } => self.ring(agent, *session, message),
+            Event::Session {
+                session,
+                new: SessionState::Connected,
+                ..
+            } => {
+                if let Some(hangup) = self.hangup {
+                    self.due.insert(*session, (agent.now() + hangup, Due::HangUp));
+                }
+            }
+            Event::Session {
+                session,
+                new: SessionState::Disconnected,
+                ..
+            } => {
+                self.due.remove(session);
+            }
+            Event::MessageReceived {
+                endpoint,
+                incoming,
+                message,
+            } if self.echo => {
+                send_back(agent, *incoming, message, Back::To(*endpoint));
+            }
+            Event::SessionMessage {
+                session,
+                incoming,
+                message,
+            } if self.echo => {
+                send_back(agent, *incoming, message, Back::Inside(*session));
+            }
+            _ => {}
+        }
+    }
+
+    fn ring(&mut self, agent: &mut Agent, session: SessionId, message: &Message) {
+        let offer = (!message.body_bytes().is_empty()).then(|| message.body());
+        let Some(ring) = self.ring else {
+            return self.answer(agent, session, offer);
+        };
+        let _ = agent.command(|stack, now| {
+            stack
+                .session(now, session)?
+                .provisional(StatusCode::RINGING, None)
+        });
+        self.due.insert(session, (agent.now() + ring, Due::Answer(offer)));
+    }
+
+    fn handle_due(&mut self, agent: &mut Agent) {
+        let now = agent.now();
+        let ready: Vec<SessionId> = self
+            .due
+            .iter()
+            .filter(|(_, (at, _))| *at <= now)
+            .map(|(session, _)| *session)
+            .collect();
+        for session in ready {
+            match self.due.remove(&session) {
+                Some((_, Due::Answer(offer))) => self.answer(agent, session, offer),
+                Some((_, Due::HangUp)) => {
+                    let _ = agent.command(|stack, now| Ok(stack.session(now, session)?.terminate()));
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn answer(&self, agent: &mut Agent, session: SessionId, offer: Option<Bytes>) {
+        let status = self.status;
+        if !status.is_success() {
+            let _ = agent.command(|stack, now| stack.session(now, session)?.reject(status, None));
+            return;
+        }
+        let address = agent.local().unwrap_or_else(|| sdp::local_address(None));
+        let content = match (&self.sdp, offer) {
+            (Some(own), _) => Content::new(SDP, own.clone()),
+            (None, Some(offer)) => sdp::answer(&offer, address),
+            (None, None) => sdp::offer(address),
+        };
+        let _ = agent.command(|stack, now| stack.session(now, session)?.accept(Some(content)));
+    }
+}
+
+/// Where a message goes back to.
+enum Back {
+    To(EndpointId),
+    Inside(SessionId),
+}
+
+/// Answers a text message and sends its text back. What becomes of that is told by its completion.
+fn send_back(agent: &mut Agent, incoming: IncomingId, message: &Message, back: Back) {
+    if message.method() != Some(&Method::Message) || message.raw(HeaderName::InReplyTo).is_some() {
+        return;
+    }
+    let (Some(text), Ok(call_id)) = (text_of(message), message.call_id()) else {
+        return;
+    };
+    let body = message.body();
+    let content = Content::new(
+        content_type(message).unwrap_or_else(|| String::from("text/plain")),
+        body,
+    );
+    let (target, headers) = (from(message), vec![(SENT_BACK.to_owned(), call_id.to_owned())]);
+    let sent = agent.command(|stack, now| {
+        stack
+            .incoming(now, incoming)?
+            .answer(StatusCode::OK, None, None, &Vec::new())?;
+        match back {
+            Back::To(endpoint) => {
+                let options = SendOptions {
+                    headers,
+                    next_hop: None,
+                };
+                stack
+                    .endpoint(now, endpoint)?
+                    .send_message(&target, Method::Message, Some(content), options)
+            }
+            Back::Inside(session) => {
+                stack
+                    .session(now, session)?
+                    .send(Method::Message, Some(content), headers)
+            }
+        }
+    });
+    if let Err(failure) = sent {
+        agent.out().event(
+            "failed",
+            format!("cannot send {text:?} back: {failure}"),
+            Vec::new(),
+        );
+    }
+}

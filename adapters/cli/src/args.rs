@@ -1,0 +1,326 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sansip::Transport;
+use sansip::security::digest::Algorithm;
+use sansip::wire::StatusCode;
+use sansip::wire::uri::Uri;
+
+use crate::address::{Hop, ListenAt};
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.\n\
+    Ctrl-C ends calls, unregisters and stops; a second one stops at once.";
+
+/// A SIP endpoint for the command line, over TCP and TLS.
+#[derive(Debug, Parser)]
+#[command(name = "sansip", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Print one JSON object a line instead of readable lines
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Watch two endpoints register, message and call each other through a server, all on loopback
+    Demo,
+    /// Run a registrar and proxy for a laboratory (no server for the open Internet)
+    Serve(ServeArgs),
+    /// Register and stay registered; answer calls and messages
+    Register(RegisterArgs),
+    /// Send a text message
+    Message(MessageArgs),
+    /// Ask a peer what it can do
+    Options(OptionsArgs),
+    /// Call a peer
+    Call(CallArgs),
+    /// Answer calls and messages of peers, without a server
+    Listen(ListenArgs),
+    /// Judge one SIP message, or find the messages in a byte stream
+    Inspect(InspectArgs),
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum TransportArg {
+    Tcp,
+    Tls,
+}
+
+impl From<TransportArg> for Transport {
+    fn from(arg: TransportArg) -> Self {
+        match arg {
+            TransportArg::Tcp => Self::Tcp,
+            TransportArg::Tls => Self::Tls,
+        }
+    }
+}
+
+/// Who we are and how we speak TLS.
+#[derive(Args, Debug)]
+pub(crate) struct IdentityArgs {
+    /// Our endpoint id, 1 to 16 letters and digits (made by chance if absent)
+    #[arg(long, value_name = "EPID")]
+    pub(crate) epid: Option<String>,
+    /// The name shown to people
+    #[arg(long, value_name = "NAME")]
+    pub(crate) display_name: Option<String>,
+    /// A header field in every request we send (repeatable)
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    pub(crate) headers: Vec<(String, String)>,
+    /// PEM file with the roots that servers' certificates must lead to (the system's roots if absent)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// PEM file with our certificate and those that issued it
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// PEM file with the private key of --cert
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// Append TLS secrets to the file that SSLKEYLOGFILE names, for a dissector
+    #[arg(long)]
+    pub(crate) key_log: bool,
+}
+
+/// A SipEndpoint at a server, or a peer-to-peer endpoint.
+#[derive(Args, Debug)]
+pub(crate) struct AccountArgs {
+    /// The server that we register with (found through the domain of --user if absent)
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(crate) server: Option<Hop>,
+    /// The transport to the server, the proxy or the peer
+    #[arg(long, value_enum)]
+    pub(crate) transport: Option<TransportArg>,
+    /// Our address, such as sip:alice@example.com
+    #[arg(long, value_name = "URI", value_parser = sip_uri)]
+    pub(crate) user: String,
+    /// The name of our account, if it is not the user part of --user
+    #[arg(long, value_name = "NAME")]
+    pub(crate) auth_user: Option<String>,
+    /// File whose first line is the password; - reads it from standard input
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) password_file: Option<String>,
+    /// How long a registration is asked to last
+    #[arg(long, value_name = "SECS")]
+    pub(crate) expires: Option<u64>,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+    /// Give up an attempt after so long (by default SIP's own 32 s for an answer, 180 s for a call)
+    #[arg(long, value_name = "SECS")]
+    pub(crate) timeout: Option<u64>,
+}
+
+/// What makes it a peer-to-peer endpoint.
+#[derive(Args, Debug)]
+pub(crate) struct PeerArgs {
+    /// Go to the peer directly, as a peer-to-peer endpoint without a server
+    #[arg(long, conflicts_with_all = ["server", "password_file", "auth_user", "expires"])]
+    pub(crate) direct: bool,
+    /// Go through this proxy, as a peer-to-peer endpoint that does not register
+    #[arg(long, value_name = "HOST[:PORT]", conflicts_with_all = ["server", "direct", "password_file", "auth_user", "expires"])]
+    pub(crate) proxy: Option<Hop>,
+    /// For a peer-to-peer endpoint: where the peer can reach us, as tcp:ADDR:PORT or tls:ADDR:PORT
+    #[arg(long, value_name = "tcp|tls:ADDR:PORT", conflicts_with = "server")]
+    pub(crate) listen: Option<ListenAt>,
+    /// For an endpoint at a server: send without registering first
+    #[arg(long, conflicts_with_all = ["direct", "proxy"])]
+    pub(crate) no_register: bool,
+}
+
+impl PeerArgs {
+    pub(crate) const fn is_peer_to_peer(&self) -> bool {
+        self.direct || self.proxy.is_some()
+    }
+}
+
+/// What becomes of calls and messages that come in.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct AnswerArgs {
+    /// The answer to calls: 200 takes them, 400 to 699 refuses them
+    #[arg(long, value_name = "STATUS", value_parser = final_status)]
+    pub(crate) answer: Option<StatusCode>,
+    /// Ring so long before answering
+    #[arg(long, value_name = "MS")]
+    pub(crate) ring: Option<u64>,
+    /// End a call so long after it began
+    #[arg(long, value_name = "MS")]
+    pub(crate) hangup: Option<u64>,
+    /// Send every text message back
+    #[arg(long)]
+    pub(crate) echo: bool,
+    /// File with the session description that we offer or answer with (a small audio one without media if absent)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sdp: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RegisterArgs {
+    #[command(flatten)]
+    pub(crate) account: AccountArgs,
+    #[command(flatten)]
+    pub(crate) answering: AnswerArgs,
+    /// Stay registered so long, then end as with Ctrl-C
+    #[arg(long = "for", value_name = "SECS")]
+    pub(crate) stay: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MessageArgs {
+    #[command(flatten)]
+    pub(crate) account: AccountArgs,
+    #[command(flatten)]
+    pub(crate) peer: PeerArgs,
+    /// Whom to send it to, such as sip:bob@example.com
+    #[arg(value_name = "TARGET", value_parser = uri)]
+    pub(crate) target: String,
+    /// The text
+    #[arg(value_name = "TEXT")]
+    pub(crate) text: String,
+    /// Wait so long for a message back; none is a failure
+    #[arg(long, value_name = "MS")]
+    pub(crate) wait: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct OptionsArgs {
+    #[command(flatten)]
+    pub(crate) account: AccountArgs,
+    #[command(flatten)]
+    pub(crate) peer: PeerArgs,
+    /// Whom to ask, such as sip:bob@example.com
+    #[arg(value_name = "TARGET", value_parser = uri)]
+    pub(crate) target: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CallArgs {
+    #[command(flatten)]
+    pub(crate) account: AccountArgs,
+    #[command(flatten)]
+    pub(crate) peer: PeerArgs,
+    /// Whom to call, such as sip:bob@example.com
+    #[arg(value_name = "TARGET", value_parser = uri)]
+    pub(crate) target: String,
+    /// File with the session description that we offer (a small audio one without media if absent)
+    #[arg(long, value_name = "FILE", conflicts_with = "no_offer")]
+    pub(crate) sdp: Option<PathBuf>,
+    /// Let the peer make the offer
+    #[arg(long)]
+    pub(crate) no_offer: bool,
+    /// Hang up so long after the call was answered
+    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    pub(crate) duration: u64,
+    /// Cancel the call if it is not answered after so long
+    #[arg(long, value_name = "MS")]
+    pub(crate) cancel: Option<u64>,
+    /// A text message inside the call
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ListenArgs {
+    /// Where to listen, as tcp:ADDR:PORT or tls:ADDR:PORT (repeatable)
+    #[arg(long, value_name = "tcp|tls:ADDR:PORT", required = true)]
+    pub(crate) listen: Vec<ListenAt>,
+    /// Our address; without a port
+    #[arg(long, value_name = "URI", default_value = "sip:sansip@localhost", value_parser = sip_uri)]
+    pub(crate) user: String,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(crate) answering: AnswerArgs,
+    /// Listen so long, then end as with Ctrl-C
+    #[arg(long = "for", value_name = "SECS")]
+    pub(crate) stay: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServeArgs {
+    /// Where to listen, as tcp:ADDR:PORT or tls:ADDR:PORT (repeatable)
+    #[arg(long, value_name = "tcp|tls:ADDR:PORT", required = true)]
+    pub(crate) listen: Vec<ListenAt>,
+    /// PEM file with the certificate to show over TLS and those that issued it
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// PEM file with the private key of --cert
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// An account (repeatable); without any, everybody may register and nobody is challenged
+    #[arg(long = "user", value_name = "NAME:PASSWORD")]
+    pub(crate) users: Vec<String>,
+    /// The domain of its users (repeatable)
+    #[arg(long = "domain", value_name = "DOMAIN", default_value = "example.com")]
+    pub(crate) domains: Vec<String>,
+    /// The algorithm of its challenges (both if absent, SHA-256 first)
+    #[arg(long, value_name = "MD5|SHA-256", value_parser = algorithm)]
+    pub(crate) algorithm: Option<Algorithm>,
+    /// Stop after so long
+    #[arg(long = "for", value_name = "SECS")]
+    pub(crate) stay: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InspectArgs {
+    /// The file; - is standard input
+    #[arg(value_name = "FILE|-")]
+    pub(crate) file: String,
+    /// Print the message rebuilt from its typed values
+    #[arg(long, conflicts_with = "stream")]
+    pub(crate) roundtrip: bool,
+    /// Read a byte stream of many messages, and print where each begins
+    #[arg(long)]
+    pub(crate) stream: bool,
+    /// Feed the stream in pieces of so many bytes; the result is the same for every number
+    #[arg(long, value_name = "N", requires = "stream", value_parser = chunk)]
+    pub(crate) chunk: Option<usize>,
+}
+
+fn chunk(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err(String::from("a number of bytes, 1 or more")),
+        Ok(number) => Ok(number),
+    }
+}
+
+fn sip_uri(text: &str) -> Result<String, String> {
+    match Uri::parse(text) {
+        Ok(Uri::Sip(_)) => Ok(text.to_owned()),
+        _ => Err(String::from("an address such as sip:alice@example.com")),
+    }
+}
+
+fn uri(text: &str) -> Result<String, String> {
+    match Uri::parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(String::from("an address such as sip:bob@example.com")),
+    }
+}
+
+fn final_status(text: &str) -> Result<StatusCode, String> {
+    let status = text.parse().ok().and_then(StatusCode::new);
+    match status {
+        Some(status) if status.code() == 200 || status.code() >= 400 => Ok(status),
+        _ => Err(String::from("200, or a status from 400 to 699")),
+    }
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err(String::from("a header field is given as 'Name: value'")),
+    }
+}
+
+fn algorithm(text: &str) -> Result<Algorithm, String> {
+    match text.to_ascii_uppercase().as_str() {
+        "MD5" => Ok(Algorithm::Md5),
+        "SHA-256" => Ok(Algorithm::Sha256),
+        _ => Err(String::from("MD5 or SHA-256")),
+    }
+}

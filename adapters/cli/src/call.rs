@@ -1,0 +1,217 @@
+//! `sansip call`.
+
+use std::time::Duration;
+
+use sansip::wire::Method;
+use sansip::{
+    Config, Content, EndpointId, Event, OperationId, SendOptions, SessionId, SessionReason, SessionState,
+    Time,
+};
+
+use crate::account;
+use crate::agent::{Agent, Step};
+use crate::args::CallArgs;
+use crate::explain::explain;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::report::session_reason;
+use crate::sdp::{self, SDP};
+
+/// Calls, talks so long as was asked for, and hangs up.
+pub(crate) fn run(args: &CallArgs, out: Output) -> Result<(), Failure> {
+    let own = args
+        .sdp
+        .as_deref()
+        .map(sdp::read)
+        .transpose()?
+        .map(|body| Content::new(SDP, body));
+    let mut config = Config::default();
+    if let Some(timeout) = args.account.timeout {
+        config.max_connect_duration = Duration::from_secs(timeout);
+    }
+    let mut agent = account::agent(config, &args.account.identity, out)?;
+    let outcome = place(&mut agent, args, own);
+    agent.finish(outcome)
+}
+
+fn place(agent: &mut Agent, args: &CallArgs, own: Option<Content>) -> Result<(), Failure> {
+    let endpoint = account::sender(agent, &args.account, &args.peer, &args.target)?;
+    let mut call = Call::invite(agent, args, endpoint, own)?;
+    loop {
+        let step = agent.next(call.deadline)?;
+        match step {
+            Step::Event(event) => {
+                if let Some(outcome) = call.handle(agent, &event) {
+                    return outcome;
+                }
+            }
+            Step::TimeUp => call.hang_up(agent)?,
+            Step::Interrupted => {
+                return if call.established.is_some() {
+                    Ok(())
+                } else {
+                    Err(Failure::new("interrupted"))
+                };
+            }
+        }
+    }
+}
+
+/// A call of ours, from INVITE to its end.
+struct Call {
+    session: SessionId,
+    invite: OperationId,
+    /// The session description that the user gave.
+    own: Option<Content>,
+    text: Option<String>,
+    /// The text message in the call, while it is under way.
+    message: Option<OperationId>,
+    hangup: Option<OperationId>,
+    duration: Duration,
+    /// When it was answered.
+    established: Option<Time>,
+    /// When to hang up.
+    deadline: Option<Time>,
+    /// What went wrong after it was established.
+    trouble: Option<String>,
+}
+
+impl Call {
+    fn invite(
+        agent: &mut Agent,
+        args: &CallArgs,
+        endpoint: EndpointId,
+        own: Option<Content>,
+    ) -> Result<Self, Failure> {
+        let offer = if args.no_offer {
+            None
+        } else {
+            let peer = args.peer.proxy.as_ref().map_or_else(
+                || account::host_address(&args.target),
+                |proxy| proxy.host.parse().ok(),
+            );
+            let local = || agent.local().unwrap_or_else(|| sdp::local_address(peer));
+            Some(own.clone().unwrap_or_else(|| sdp::offer(local())))
+        };
+        let (session, invite) = agent.command(|stack, now| {
+            stack
+                .endpoint(now, endpoint)?
+                .invite(&args.target, offer, SendOptions::default())
+        })?;
+        agent.is_decisive(invite);
+        Ok(Self {
+            session,
+            invite,
+            own,
+            text: args.message.clone(),
+            message: None,
+            hangup: None,
+            duration: Duration::from_millis(args.duration),
+            established: None,
+            deadline: args
+                .cancel
+                .map(|cancel| agent.now() + Duration::from_millis(cancel)),
+            trouble: None,
+        })
+    }
+
+    /// Does what an event asks for, and tells the outcome once there is one.
+    fn handle(&mut self, agent: &mut Agent, event: &Event) -> Option<Result<(), Failure>> {
+        match event {
+            Event::OfferReceived { session, offer } if *session == self.session => {
+                let address = agent.local().unwrap_or_else(|| sdp::local_address(None));
+                let answer = self
+                    .own
+                    .clone()
+                    .unwrap_or_else(|| sdp::answer(&offer.body, address));
+                let answered = agent.command(|stack, now| stack.session(now, self.session)?.answer(answer));
+                answered.err().map(Err)
+            }
+            Event::Session {
+                session,
+                new: SessionState::Connected,
+                ..
+            } if *session == self.session => self.on_established(agent).err().map(Err),
+            Event::Session {
+                session,
+                new: SessionState::Disconnected,
+                reason,
+                ..
+            } if *session == self.session => {
+                // What the completion of the INVITE tells says more than the state.
+                self.established?;
+                Some(self.outcome(*reason))
+            }
+            Event::Completed {
+                operation,
+                result: Err(error),
+            } if *operation == self.invite => {
+                let line = if self.hangup.is_some() {
+                    String::from("not answered in time: cancelled")
+                } else {
+                    explain(error)
+                };
+                Some(Err(Failure::new(line)))
+            }
+            Event::Completed { operation, result } if Some(*operation) == self.message => {
+                self.message = None;
+                if let Err(error) = result {
+                    self.trouble = Some(format!("the message in the call failed: {}", explain(error)));
+                }
+                None
+            }
+            Event::Completed {
+                operation,
+                result: Err(error),
+            } if Some(*operation) == self.hangup => {
+                self.trouble = Some(format!("the call did not end in order: {}", explain(error)));
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn on_established(&mut self, agent: &mut Agent) -> Result<(), Failure> {
+        if self.established.is_some() {
+            return Ok(());
+        }
+        let now = agent.now();
+        self.established = Some(now);
+        self.deadline = Some(now + self.duration);
+        if let Some(text) = self.text.take() {
+            let session = self.session;
+            let content = Some(Content::text(text));
+            self.message = Some(agent.command(|stack, now| {
+                stack
+                    .session(now, session)?
+                    .send(Method::Message, content, Vec::new())
+            })?);
+        }
+        Ok(())
+    }
+
+    fn hang_up(&mut self, agent: &mut Agent) -> Result<(), Failure> {
+        self.deadline = None;
+        let session = self.session;
+        self.hangup = Some(agent.command(|stack, now| Ok(stack.session(now, session)?.terminate()))?);
+        Ok(())
+    }
+
+    fn outcome(&mut self, reason: SessionReason) -> Result<(), Failure> {
+        if let Some(trouble) = self.trouble.take() {
+            return Err(Failure::new(trouble));
+        }
+        if self.message.is_some() {
+            return Err(Failure::new(
+                "the call ended before the message in it was answered",
+            ));
+        }
+        match reason {
+            SessionReason::TerminatedLocally | SessionReason::TerminatedRemotely => Ok(()),
+            other => {
+                let why = session_reason(other).unwrap_or("for no stated reason");
+                Err(Failure::new(format!("the call did not end in order: {why}")))
+            }
+        }
+    }
+}

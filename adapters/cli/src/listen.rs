@@ -1,0 +1,87 @@
+//! `sansip listen`.
+
+use std::thread;
+
+use sansip::wire::StatusCode;
+use sansip::{Config, Transport};
+
+use crate::account;
+use crate::address::ListenAt;
+use crate::agent::Agent;
+use crate::answerer::Answerer;
+use crate::args::ListenArgs;
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::output::Output;
+
+/// Answers whoever calls, until the end.
+///
+/// A server manager speaks one transport, and an endpoint that takes every request has to be the only one of its stack:
+/// so there is a stack for each transport.
+pub(crate) fn run(args: &ListenArgs, out: Output) -> Result<(), Failure> {
+    let interrupt = Interrupt::install()?;
+    let mut stacks = Vec::new();
+    for transport in [Transport::Tcp, Transport::Tls] {
+        let addresses: Vec<ListenAt> = args
+            .listen
+            .iter()
+            .filter(|at| at.transport == transport)
+            .copied()
+            .collect();
+        if addresses.is_empty() {
+            continue;
+        }
+        match start(args, transport, &addresses, &interrupt, out) {
+            Ok(stack) => stacks.push(stack),
+            Err(failure) => {
+                for (agent, _) in stacks {
+                    agent.finish(Ok(()))?;
+                }
+                return Err(failure);
+            }
+        }
+    }
+    thread::scope(|scope| {
+        let threads: Vec<_> = stacks
+            .into_iter()
+            .map(|(agent, answerer)| scope.spawn(|| answer(args, agent, answerer, &interrupt)))
+            .collect();
+        threads.into_iter().try_for_each(|thread| match thread.join() {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Failure::new("a thread broke down")),
+        })
+    })
+}
+
+fn start(
+    args: &ListenArgs,
+    transport: Transport,
+    addresses: &[ListenAt],
+    interrupt: &Interrupt,
+    out: Output,
+) -> Result<(Agent, Answerer), Failure> {
+    let answerer = Answerer::new(&args.answering, StatusCode::OK)?;
+    // Peers may ask for any user.
+    let config = Config {
+        strict_dispatch: false,
+        ..Config::default()
+    };
+    let mut agent = account::agent_under(interrupt, config, &args.identity, out)?;
+    match account::listening_endpoint(&mut agent, &args.user, &args.identity, transport, addresses) {
+        Ok(_) => Ok((agent, answerer)),
+        Err(failure) => agent.finish(Err(failure)),
+    }
+}
+
+fn answer(
+    args: &ListenArgs,
+    mut agent: Agent,
+    mut answerer: Answerer,
+    interrupt: &Interrupt,
+) -> Result<(), Failure> {
+    let until = agent.after(args.stay);
+    let outcome = answerer.run(&mut agent, until);
+    // If one cannot go on, the others do not either.
+    interrupt.raise();
+    agent.finish(outcome)
+}

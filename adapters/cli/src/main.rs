@@ -1,0 +1,68 @@
+//! The command `sansip`: SIP endpoints, a laboratory's server and a judge of messages for the command line.
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an application picks the events that it waits for; `report` prints all of them"
+)]
+
+mod account;
+mod address;
+mod agent;
+mod answerer;
+mod args;
+mod call;
+mod demo;
+mod explain;
+mod failure;
+mod host;
+mod inspect;
+mod interrupt;
+mod ladder;
+mod listen;
+mod message;
+mod output;
+mod register;
+mod report;
+mod sdp;
+mod secrets;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use serde_json::json;
+
+use args::{Cli, Command};
+use failure::Failure;
+use output::Output;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let out = Output::new(cli.json);
+    match run(&cli, out) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            if cli.json && !matches!(cli.command, Command::Inspect(_)) {
+                out.event("error", "", vec![("error", json!(failure.to_string()))]);
+            }
+            eprintln!("sansip: {failure}");
+            failure.code()
+        }
+    }
+}
+
+/// True where all was as it should be; only `inspect` knows the other answer without being an error.
+fn run(cli: &Cli, out: Output) -> Result<bool, Failure> {
+    match &cli.command {
+        Command::Inspect(args) => return inspect::run(args, cli.json),
+        Command::Demo => demo::run(out),
+        Command::Serve(args) => serve::run(args, out),
+        Command::Register(args) => register::run(args, out),
+        Command::Message(args) => message::message(args, out),
+        Command::Options(args) => message::options(args, out),
+        Command::Call(args) => call::run(args, out),
+        Command::Listen(args) => listen::run(args, out),
+    }
+    .map(|()| true)
+}

@@ -1,0 +1,110 @@
+//! What a command prints: one line for each event, readable or JSON, each with its time.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::time::Instant;
+
+use serde_json::Value;
+
+/// The fields of a JSON line, in the order in which they are printed.
+pub(crate) type Fields = Vec<(&'static str, Value)>;
+
+/// Where events go. Copies write to the same place and count time from the same instant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    json: bool,
+    start: Instant,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        Self {
+            json,
+            start: Instant::now(),
+        }
+    }
+
+    pub(crate) const fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// One event: its words where people read, its name and fields where programs do.
+    pub(crate) fn event(self, name: &str, words: impl Display, fields: Fields) {
+        let time = self.time();
+        if self.json {
+            let mut all = vec![("time", Value::from(time)), ("event", Value::from(name))];
+            all.extend(fields);
+            print_line(&object(&all));
+        } else {
+            print_line(&format!("{time:8.3}  {}", one_line(&words.to_string())));
+        }
+    }
+
+    /// A line of a drawing, for people only.
+    pub(crate) fn drawing(self, words: impl Display) {
+        if !self.json {
+            print_line(&format!("{:8.3}  {words}", self.time()));
+        }
+    }
+
+    /// Text beside the events, for people only.
+    pub(crate) fn heading(self, words: impl Display) {
+        if !self.json {
+            print_line(&words.to_string());
+        }
+    }
+
+    /// Seconds since the command began, to the millisecond.
+    fn time(self) -> f64 {
+        (self.start.elapsed().as_secs_f64() * 1000.0).round() / 1000.0
+    }
+}
+
+/// A JSON object with its fields in this order.
+pub(crate) fn object(fields: &[(&str, Value)]) -> String {
+    let fields: Vec<String> = fields
+        .iter()
+        .map(|(name, value)| format!("{}:{value}", Value::from(*name)))
+        .collect();
+    format!("{{{}}}", fields.join(","))
+}
+
+/// Writes a line at once. Whoever reads may have gone away (`| head`); what the command does goes on.
+pub(crate) fn print_line(line: &str) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// What a peer wrote, fit for a terminal: control characters are shown, not obeyed.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            if c.is_control() {
+                c.escape_default().collect()
+            } else {
+                vec![c]
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_keep_their_order_and_are_escaped() {
+        let line = object(&[
+            ("time", Value::from(0.25)),
+            ("b\"", Value::from("x\ny")),
+            ("a", Value::Null),
+        ]);
+        assert_eq!(line, r#"{"time":0.25,"b\"":"x\ny","a":null}"#);
+        assert!(serde_json::from_str::<Value>(&line).is_ok());
+    }
+
+    #[test]
+    fn the_text_of_a_peer_cannot_command_the_terminal() {
+        assert_eq!(one_line("a\x1b[2Jb\r\nc\u{e9}"), "a\\u{1b}[2Jb\\r\\nc\u{e9}");
+    }
+}

@@ -1,0 +1,26 @@
+//! `sansip register`.
+
+use sansip::Config;
+use sansip::wire::StatusCode;
+
+use crate::account;
+use crate::agent::Agent;
+use crate::answerer::Answerer;
+use crate::args::RegisterArgs;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Registers, answers until the end, and unregisters.
+pub(crate) fn run(args: &RegisterArgs, out: Output) -> Result<(), Failure> {
+    let mut answerer = Answerer::new(&args.answering, StatusCode::TEMPORARILY_UNAVAILABLE)?;
+    let mut agent = account::agent(Config::default(), &args.account.identity, out)?;
+    let outcome = stay(&mut agent, args, &mut answerer);
+    agent.finish(outcome)
+}
+
+fn stay(agent: &mut Agent, args: &RegisterArgs, answerer: &mut Answerer) -> Result<(), Failure> {
+    let endpoint = account::sip_endpoint(agent, &args.account)?;
+    agent.register(endpoint, args.account.timeout)?;
+    let until = agent.after(args.stay);
+    answerer.run(agent, until)
+}

@@ -1,0 +1,361 @@
+//! Events of the stack as lines.
+
+use sansip::wire::{HeaderName, Message, StatusCode};
+use sansip::{
+    Completion, Event, PeerToPeerReason, PeerToPeerState, RegistrationReason, RegistrationState,
+    SessionReason, SessionState,
+};
+use serde_json::{Value, json};
+
+use crate::explain::explain;
+use crate::output::Output;
+
+/// How much of a text message is shown.
+const TEXT: usize = 2000;
+
+/// Prints an event.
+pub(crate) fn print(out: Output, event: &Event) {
+    match event {
+        Event::Completed { operation, result } => {
+            let id = ("operation", json!(operation.number()));
+            match result {
+                Ok(Completion::Done) if !out.is_json() => {}
+                Ok(Completion::Done) => out.event("completed", "", vec![id]),
+                Ok(Completion::Response(response)) => {
+                    let words = format!("{} answered {}", method_of(response), status_line(response));
+                    let mut fields = vec![id, ("method", json!(method_of(response)))];
+                    fields.extend(status_fields(response));
+                    out.event("completed", words, fields);
+                }
+                Err(error) => {
+                    let mut fields = vec![id, ("error", json!(explain(error)))];
+                    fields.extend(error.response().map(status_fields).unwrap_or_default());
+                    out.event("failed", format!("failed: {error}"), fields);
+                }
+            }
+        }
+        Event::Registration {
+            endpoint,
+            new,
+            reason,
+            ..
+        } => {
+            let (state, why) = (registration_state(*new), registration_reason(*reason));
+            let fields = vec![
+                ("endpoint", json!(endpoint.number())),
+                ("state", json!(state)),
+                ("reason", json!(format!("{reason:?}"))),
+            ];
+            out.event("registration", join(state, why), fields);
+        }
+        Event::PeerToPeer {
+            endpoint,
+            new,
+            reason,
+            ..
+        } => {
+            let (state, why) = (peer_to_peer_state(*new), peer_to_peer_reason(*reason));
+            let fields = vec![
+                ("endpoint", json!(endpoint.number())),
+                ("state", json!(state)),
+                ("reason", json!(format!("{reason:?}"))),
+            ];
+            out.event("peer_to_peer", join(&format!("endpoint {state}"), why), fields);
+        }
+        Event::Outage { endpoint, error } => {
+            let fields = vec![
+                ("endpoint", json!(endpoint.number())),
+                ("error", json!(explain(error))),
+            ];
+            out.event(
+                "outage",
+                format!("lost the server: {error}; trying again"),
+                fields,
+            );
+        }
+        Event::ServerChanged { endpoint, host, port } => {
+            let fields = vec![
+                ("endpoint", json!(endpoint.number())),
+                ("host", json!(host)),
+                ("port", json!(port)),
+            ];
+            let port = port.map_or_else(String::new, |port| format!(":{port}"));
+            out.event(
+                "server_changed",
+                format!("sent to another server: {host}{port}"),
+                fields,
+            );
+        }
+        Event::EndpointTerminated { endpoint } => {
+            out.event(
+                "terminated",
+                "endpoint ended",
+                vec![("endpoint", json!(endpoint.number()))],
+            );
+        }
+        _ => requests(out, event),
+    }
+}
+
+/// Sessions and requests.
+fn requests(out: Output, event: &Event) {
+    match event {
+        Event::MessageReceived { message, .. } => received(out, None, message),
+        Event::SessionMessage { session, message, .. } => received(out, Some(session.number()), message),
+        Event::SessionReceived { session, message, .. } => {
+            let fields = vec![
+                ("session", json!(session.number())),
+                ("from", json!(from(message))),
+                ("call_id", json!(message.call_id().ok())),
+            ];
+            out.event("session_received", format!("call from {}", from(message)), fields);
+        }
+        Event::Session {
+            session, new, reason, ..
+        } => {
+            let (state, why) = (session_state(*new), session_reason(*reason));
+            let fields = vec![
+                ("session", json!(session.number())),
+                ("state", json!(state)),
+                ("reason", json!(format!("{reason:?}"))),
+            ];
+            out.event("session", join(&format!("call {state}"), why), fields);
+        }
+        Event::Provisional { session, message } => {
+            let mut fields = vec![("session", json!(session.number()))];
+            fields.extend(status_fields(message));
+            out.event("provisional", status_line(message), fields);
+        }
+        Event::OfferReceived { session, offer } => {
+            let fields = vec![
+                ("session", json!(session.number())),
+                ("content_type", json!(offer.content_type)),
+            ];
+            out.event("offer", format!("offer received: {}", offer.content_type), fields);
+        }
+        Event::AnswerReceived { session, answer } => {
+            let fields = vec![
+                ("session", json!(session.number())),
+                ("content_type", json!(answer.content_type)),
+            ];
+            out.event(
+                "answer",
+                format!("answer received: {}", answer.content_type),
+                fields,
+            );
+        }
+        _ => connections(out, event),
+    }
+}
+
+fn connections(out: Output, event: &Event) {
+    match event {
+        Event::Listening { listener, address } => {
+            let fields = vec![
+                ("listener", json!(listener.number())),
+                ("address", json!(address.to_string())),
+            ];
+            out.event("listening", format!("listening at {address}"), fields);
+        }
+        Event::ListeningEnded { listener, error } => {
+            let why = error.as_ref().map(ToString::to_string);
+            let fields = vec![("listener", json!(listener.number())), ("error", json!(why))];
+            out.event("listening_ended", join("listening ended", why.as_deref()), fields);
+        }
+        Event::ConnectionAdded {
+            conn,
+            remote,
+            incoming,
+            transport,
+            ..
+        } => {
+            let direction = if *incoming { "from" } else { "to" };
+            let fields = vec![
+                ("connection", json!(conn.number())),
+                ("remote", json!(remote.to_string())),
+                ("incoming", json!(incoming)),
+                ("transport", json!(transport.to_string())),
+            ];
+            out.event(
+                "connected",
+                format!("connected {direction} {remote} over {transport}"),
+                fields,
+            );
+        }
+        Event::ConnectionRemoved {
+            conn, remote, reason, ..
+        } => {
+            let fields = vec![
+                ("connection", json!(conn.number())),
+                ("remote", json!(remote.to_string())),
+                ("reason", json!(reason.to_string())),
+            ];
+            out.event(
+                "disconnected",
+                format!("connection with {remote} is gone: {reason}"),
+                fields,
+            );
+        }
+        Event::IncomingTlsFailed { remote, failure, .. } => {
+            let fields = vec![
+                ("remote", json!(remote.to_string())),
+                ("error", json!(failure.to_string())),
+            ];
+            out.event("tls_failed", format!("no TLS with {remote}: {failure}"), fields);
+        }
+        other => out.event("other", format!("{other:?}"), Vec::new()),
+    }
+}
+
+fn received(out: Output, session: Option<u64>, message: &Message) {
+    let method = message.method().map_or("", |method| method.as_str());
+    let text = text_of(message);
+    let shown = text.as_ref().map_or_else(String::new, |text| format!(": {text}"));
+    let inside = if session.is_some() { " in the call" } else { "" };
+    let fields = vec![
+        ("session", json!(session)),
+        ("method", json!(method)),
+        ("from", json!(from(message))),
+        ("content_type", json!(content_type(message))),
+        ("text", json!(text)),
+    ];
+    out.event(
+        "message",
+        format!("{method} from {}{inside}{shown}", from(message)),
+        fields,
+    );
+}
+
+/// The body of a message of text.
+pub(crate) fn text_of(message: &Message) -> Option<String> {
+    let is_text = content_type(message).is_some_and(|value| value.to_ascii_lowercase().starts_with("text/"));
+    if !is_text {
+        return None;
+    }
+    Some(
+        String::from_utf8_lossy(message.body_bytes())
+            .chars()
+            .take(TEXT)
+            .collect(),
+    )
+}
+
+/// The value of Content-Type as it came.
+pub(crate) fn content_type(message: &Message) -> Option<String> {
+    message
+        .raw(HeaderName::ContentType)
+        .map(|value| String::from_utf8_lossy(value).into_owned())
+}
+
+/// The URI in From.
+pub(crate) fn from(message: &Message) -> String {
+    message
+        .from_()
+        .map_or_else(|_| String::from("nobody"), |from| from.0.uri.to_string())
+}
+
+/// The method that a response is for.
+fn method_of(response: &Message) -> String {
+    response.cseq().map_or_else(
+        |_| String::from("request"),
+        |cseq| cseq.method.as_str().to_owned(),
+    )
+}
+
+/// `486 Busy Here`.
+pub(crate) fn status_line(response: &Message) -> String {
+    let code = response.status().map_or(0, StatusCode::code);
+    format!("{code} {}", String::from_utf8_lossy(response.reason()))
+        .trim_end()
+        .to_owned()
+}
+
+fn status_fields(response: &Message) -> Vec<(&'static str, Value)> {
+    vec![
+        ("status", json!(response.status().map(StatusCode::code))),
+        ("reason", json!(String::from_utf8_lossy(response.reason()))),
+    ]
+}
+
+fn join(what: &str, why: Option<&str>) -> String {
+    why.map_or_else(|| what.to_owned(), |why| format!("{what}: {why}"))
+}
+
+const fn registration_state(state: RegistrationState) -> &'static str {
+    match state {
+        RegistrationState::Unregistered => "unregistered",
+        RegistrationState::Registering => "registering",
+        RegistrationState::Registered => "registered",
+        RegistrationState::Unregistering => "unregistering",
+    }
+}
+
+const fn registration_reason(reason: RegistrationReason) -> Option<&'static str> {
+    Some(match reason {
+        RegistrationReason::None => return None,
+        RegistrationReason::TooManyActiveEndpoints => "too many endpoints of this user",
+        RegistrationReason::UserChanged => "the user was changed or removed",
+        RegistrationReason::UserMoved => "the user has another home server",
+        RegistrationReason::Timeout => "no answer in time",
+        RegistrationReason::UnauthorizedAccess => "the credentials are not for this address",
+        RegistrationReason::Credentials => "the credentials are not good",
+        RegistrationReason::Authentication => "the authentication failed",
+        RegistrationReason::ConnectionFailure => "no connection",
+        RegistrationReason::ConnectionDropped => "the connection is gone",
+        RegistrationReason::RefreshFailed => "the refresh failed",
+        RegistrationReason::PreferredRegistrarChanged => "the server prefers another one",
+        RegistrationReason::UserServicesUnavailable => "the server's user services are down",
+        RegistrationReason::Refused => "refused",
+    })
+}
+
+const fn peer_to_peer_state(state: PeerToPeerState) -> &'static str {
+    match state {
+        PeerToPeerState::Disconnected => "disconnected",
+        PeerToPeerState::Connecting => "connecting",
+        PeerToPeerState::Connected => "connected",
+        PeerToPeerState::Disconnecting => "disconnecting",
+    }
+}
+
+const fn peer_to_peer_reason(reason: PeerToPeerReason) -> Option<&'static str> {
+    Some(match reason {
+        PeerToPeerReason::Listening => "listening",
+        PeerToPeerReason::UnableToListen => "unable to listen",
+        PeerToPeerReason::StoppedListening => "stopped listening",
+        PeerToPeerReason::NoListeningAddresses => "no listening address is left",
+        PeerToPeerReason::TerminatedLocally => "by command",
+    })
+}
+
+const fn session_state(state: SessionState) -> &'static str {
+    match state {
+        SessionState::Idle => "idle",
+        SessionState::Incoming => "incoming",
+        SessionState::Connecting => "connecting",
+        SessionState::Alerted => "ringing",
+        SessionState::Redirecting => "redirected",
+        SessionState::Connected => "established",
+        SessionState::Disconnected => "ended",
+    }
+}
+
+/// Why a session changed its state.
+pub(crate) const fn session_reason(reason: SessionReason) -> Option<&'static str> {
+    Some(match reason {
+        SessionReason::None | SessionReason::ProvisionalResponseReceived => return None,
+        SessionReason::Busy => "busy",
+        SessionReason::Canceled => "cancelled",
+        SessionReason::Declined => "declined",
+        SessionReason::NotAcceptable => "not acceptable",
+        SessionReason::NotAcceptableMedia => "the media are not acceptable",
+        SessionReason::SessionDoesNotExist => "the peer does not know it",
+        SessionReason::SessionTimerExpired => "the session timer ran out",
+        SessionReason::TemporarilyUnavailable => "temporarily unavailable",
+        SessionReason::TerminatedLocally => "by this side",
+        SessionReason::TerminatedRemotely => "by the peer",
+        SessionReason::Timeout => "no answer in time",
+        SessionReason::Unreachable => "unreachable",
+        SessionReason::RecoveryFailed => "the route was lost",
+    })
+}

@@ -1,0 +1,109 @@
+//! Session descriptions for calls without media (RFC 4566, RFC 3264): the stack carries them and looks at nothing in them.
+
+use std::fmt::Write;
+use std::net::{IpAddr, UdpSocket};
+use std::path::Path;
+
+use bytes::Bytes;
+use sansip::Content;
+
+use crate::failure::Failure;
+
+/// The media type of a session description.
+pub(crate) const SDP: &str = "application/sdp";
+
+/// Where media would go to: the discard port, since none is sent.
+const PORT: u16 = 9;
+
+/// A session description from a file, as it is.
+pub(crate) fn read(file: &Path) -> Result<Bytes, Failure> {
+    match std::fs::read(file) {
+        Ok(bytes) => Ok(Bytes::from(bytes)),
+        Err(error) => Err(Failure::new(format!("cannot read {}: {error}", file.display()))),
+    }
+}
+
+/// An offer of one audio stream that says nothing and wants to hear nothing.
+pub(crate) fn offer(address: IpAddr) -> Content {
+    let mut text = session(address);
+    let _ = write!(text, "m=audio {PORT} RTP/AVP 0 8\r\n");
+    text.push_str("a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=inactive\r\n");
+    Content::new(SDP, text)
+}
+
+/// The answer to an offer: the first audio stream is taken with the first of its formats, the others are refused.
+pub(crate) fn answer(offer: &[u8], address: IpAddr) -> Content {
+    let mut text = session(address);
+    let mut taken = false;
+    for line in String::from_utf8_lossy(offer).lines() {
+        let Some(media) = line.strip_prefix("m=") else {
+            continue;
+        };
+        let mut words = media.split_ascii_whitespace();
+        let (kind, port) = (words.next().unwrap_or("audio"), words.next().unwrap_or("0"));
+        let protocol = words.next().unwrap_or("RTP/AVP");
+        let format = words.next().unwrap_or("0");
+        let wanted = !taken && kind == "audio" && port != "0";
+        taken |= wanted;
+        let port = if wanted { PORT } else { 0 };
+        let _ = write!(text, "m={kind} {port} {protocol} {format}\r\n");
+        if wanted {
+            text.push_str("a=inactive\r\n");
+        }
+    }
+    Content::new(SDP, text)
+}
+
+fn session(address: IpAddr) -> String {
+    let family = if address.is_ipv4() { "IP4" } else { "IP6" };
+    format!("v=0\r\no=sansip 1 1 IN {family} {address}\r\ns=-\r\nc=IN {family} {address}\r\nt=0 0\r\n")
+}
+
+/// The address of this host from which `peer` is reached, as the system's routes have it.
+pub(crate) fn local_address(peer: Option<IpAddr>) -> IpAddr {
+    // Connecting a datagram socket sends nothing.
+    let peer = peer.unwrap_or_else(|| IpAddr::from([192, 0, 2, 1]));
+    let any: IpAddr = if peer.is_ipv4() {
+        [0, 0, 0, 0].into()
+    } else {
+        [0_u16; 8].into()
+    };
+    UdpSocket::bind((any, 0))
+        .and_then(|socket| {
+            socket.connect((peer, PORT))?;
+            socket.local_addr()
+        })
+        .map_or_else(|_| IpAddr::from([127, 0, 0, 1]), |address| address.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // RFC 3264 section 6: as many media lines as the offer, in its order, refused ones with port zero.
+    #[test]
+    fn an_answer_has_the_media_lines_of_the_offer() {
+        let offer =
+            "v=0\r\nm=video 5000 RTP/AVP 31\r\nm=audio 5002 RTP/SAVP 3 0\r\nm=audio 5004 RTP/AVP 0\r\n";
+        let answer = answer(offer.as_bytes(), [192, 0, 2, 7].into());
+        let text = String::from_utf8(answer.body.to_vec()).unwrap();
+        let media: Vec<&str> = text.lines().filter(|line| line.starts_with("m=")).collect();
+        assert_eq!(
+            media,
+            [
+                "m=video 0 RTP/AVP 31",
+                "m=audio 9 RTP/SAVP 3",
+                "m=audio 0 RTP/AVP 0"
+            ]
+        );
+        assert!(text.contains("c=IN IP4 192.0.2.7\r\n"));
+        assert_eq!(answer.content_type, "application/sdp");
+    }
+
+    #[test]
+    fn an_offer_names_the_family_of_its_address() {
+        let text = String::from_utf8(offer("2001:db8::1".parse().unwrap()).body.to_vec()).unwrap();
+        assert!(text.starts_with("v=0\r\no=sansip 1 1 IN IP6 2001:db8::1\r\n"));
+        assert!(text.ends_with("a=inactive\r\n"));
+    }
+}

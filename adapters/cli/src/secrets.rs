@@ -1,0 +1,70 @@
+//! Passwords, certificates and trust, from files.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+
+use sansip::security::Secret;
+use sansip_mio::TlsSettings;
+use sansip_net::{Identity, TlsClientConfig, TlsConfigError, TlsServerConfig, TrustStore};
+
+use crate::failure::Failure;
+
+/// The first line of a file, or of standard input for `-`.
+pub(crate) fn password(file: &str) -> Result<Secret, Failure> {
+    let mut line = String::new();
+    let read = if file == "-" {
+        io::stdin().lock().read_line(&mut line)
+    } else {
+        File::open(file).and_then(|file| BufReader::new(file).read_line(&mut line))
+    };
+    match read {
+        Ok(0) => Err(Failure::new(format!("the password file {file} is empty"))),
+        Ok(_) => {
+            line.truncate(line.trim_end_matches(['\r', '\n']).len());
+            Ok(Secret::new(line))
+        }
+        Err(error) => Err(Failure::new(format!(
+            "cannot read the password file {file}: {error}"
+        ))),
+    }
+}
+
+/// TLS as an endpoint speaks it: these roots or the system's, and this certificate to show, where there is one.
+pub(crate) fn endpoint_tls(
+    ca: Option<&Path>,
+    cert: Option<&Path>,
+    key: Option<&Path>,
+    key_log: bool,
+) -> Result<TlsSettings, Failure> {
+    let trust = match ca {
+        Some(file) => {
+            let mut trust = TrustStore::empty();
+            trust.add_pem_file(file).map_err(wrong)?;
+            trust
+        }
+        None => TrustStore::system(),
+    };
+    let identity = identity(cert, key)?;
+    let mut client = TlsClientConfig::builder(trust).key_log(key_log);
+    if let Some(identity) = &identity {
+        client = client.identity(identity.clone());
+    }
+    let server = identity.map(|identity| TlsServerConfig::builder(identity).key_log(key_log).build());
+    Ok(TlsSettings {
+        client: Some(client.build().map_err(wrong)?),
+        server: server.transpose().map_err(wrong)?,
+    })
+}
+
+/// A certificate with its key, where the command line names one.
+pub(crate) fn identity(cert: Option<&Path>, key: Option<&Path>) -> Result<Option<Identity>, Failure> {
+    let (Some(cert), Some(key)) = (cert, key) else {
+        return Ok(None);
+    };
+    Identity::from_pem_files(cert, key).map(Some).map_err(wrong)
+}
+
+pub(crate) fn wrong(error: TlsConfigError) -> Failure {
+    Failure::new(error.to_string())
+}
