@@ -34,24 +34,71 @@ struct Life<'a> {
     dice: ChaCha12Rng,
     server: FrontEndId,
     endpoints: Vec<Actor>,
+    /// Those that were terminated.
+    gone: Vec<(Actor, String)>,
     operations: Vec<(StackId, OperationId, Time, String)>,
     /// The MESSAGEs sent: their text, and the operation.
     messages: Vec<(String, StackId, OperationId)>,
     faults: Vec<LinkId>,
 }
 
+#[derive(Clone)]
 struct Actor {
     endpoint: Endpoint,
+    /// What it was made with, to be made again.
+    account: Account,
     uri: String,
     /// Whether it has been told to be registered; `None` for a peer-to-peer endpoint.
     registered: Option<bool>,
+}
+
+#[derive(Clone)]
+enum Account {
+    User {
+        name: &'static str,
+        transport: Transport,
+    },
+    Peer {
+        uri: String,
+    },
+}
+
+/// What came of a life, to see that it was one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Operations that ended well.
+    pub succeeded: usize,
+    /// Operations that did not.
+    pub failed: usize,
+    /// Times that an endpoint became registered.
+    pub registrations: usize,
+    /// Connections that registered endpoints lost.
+    pub outages: usize,
+    /// Messages delivered.
+    pub messages: usize,
+    /// Sessions that were connected, at either side.
+    pub connected: usize,
+    /// Endpoints that were terminated.
+    pub terminated: usize,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.succeeded += other.succeeded;
+        self.failed += other.failed;
+        self.registrations += other.registrations;
+        self.outages += other.outages;
+        self.messages += other.messages;
+        self.connected += other.connected;
+        self.terminated += other.terminated;
+    }
 }
 
 /// A life of so many steps in a world that is empty so far. The same seed gives the same life.
 ///
 /// # Panics
 /// The oracle finds something.
-pub fn live(world: &mut World, seed: u64, steps: usize) {
+pub fn live(world: &mut World, seed: u64, steps: usize) -> Tally {
     let mut dice = ChaCha12Rng::seed_from_u64(seed);
     world.network.chunks = if dice.next_u32() % 2 == 0 {
         Chunks::Whole
@@ -71,6 +118,7 @@ pub fn live(world: &mut World, seed: u64, steps: usize) {
         dice,
         server,
         endpoints: Vec::new(),
+        gone: Vec::new(),
         operations: Vec::new(),
         messages: Vec::new(),
         faults: Vec::new(),
@@ -81,6 +129,7 @@ pub fn live(world: &mut World, seed: u64, steps: usize) {
     }
     life.come_to_rest();
     life.judge();
+    life.tally()
 }
 
 impl Life<'_> {
@@ -89,40 +138,85 @@ impl Life<'_> {
         usize::try_from(self.dice.next_u64() % bound).unwrap_or_default()
     }
 
-    /// Two users with two devices each, two of which share a stack, and two peer-to-peer endpoints.
+    /// Two users with two devices each, two of which share a stack and one of which speaks TLS, and two peer-to-peer
+    /// endpoints.
     fn settle(&mut self) {
         let shared = self.host();
         let (third, fourth) = (self.host(), self.host());
-        for (host, user) in [
-            (shared, "alice"),
-            (shared, "bob"),
-            (third, "alice"),
-            (fourth, "bob"),
-        ] {
-            let config = self.world.account(self.server, user);
-            let endpoint = self.world.sip_endpoint(host, config);
-            let uri = format!("sip:{user}@example.com");
-            self.endpoints.push(Actor {
-                endpoint,
-                uri,
-                registered: Some(false),
-            });
+        let devices = [
+            (shared, "alice", Transport::Tcp),
+            (shared, "bob", Transport::Tcp),
+            (third, "alice", Transport::Tls),
+            (fourth, "bob", Transport::Tcp),
+        ];
+        for (host, name, transport) in devices {
+            let actor = self.enter(host, Account::User { name, transport });
+            self.endpoints.push(actor);
         }
         for user in ["carol", "dave"] {
             let host = self.host();
             let domain = format!("{user}.invalid");
             let address = self.world.listen(host, 5060);
             self.world.names.set_addresses(&domain, &[address.ip()]);
-            let endpoint = self
-                .world
-                .peer_to_peer_endpoint(host, PeerToPeerConfig::new(format!("sip:{user}@{domain}")));
-            let uri = format!("sip:{user}@{domain};transport=tcp");
-            self.endpoints.push(Actor {
-                endpoint,
-                uri,
-                registered: None,
-            });
+            let actor = self.enter(
+                host,
+                Account::Peer {
+                    uri: format!("sip:{user}@{domain}"),
+                },
+            );
+            self.endpoints.push(actor);
         }
+    }
+
+    fn enter(&mut self, host: StackId, account: Account) -> Actor {
+        let (endpoint, uri, registered) = match &account {
+            Account::User { name, transport } => {
+                let mut config = self.world.account(self.server, name);
+                config.transport = *transport;
+                if let Some(server) = &mut config.server {
+                    server.port = Some(transport.default_port());
+                }
+                (
+                    self.world.sip_endpoint(host, config),
+                    format!("sip:{name}@example.com"),
+                    Some(false),
+                )
+            }
+            Account::Peer { uri } => {
+                let endpoint = self
+                    .world
+                    .peer_to_peer_endpoint(host, PeerToPeerConfig::new(uri.as_str()));
+                (endpoint, format!("{uri};transport=tcp"), None)
+            }
+        };
+        Actor {
+            endpoint,
+            account,
+            uri,
+            registered,
+        }
+    }
+
+    /// An endpoint ends, and another takes its place.
+    fn terminate(&mut self) {
+        let (at, endpoint) = self.actor();
+        let epid = self.world.with(endpoint.host, |stack, now| {
+            stack
+                .endpoint(now, endpoint.id)
+                .expect("it was not terminated")
+                .epid()
+                .to_owned()
+        });
+        let operation = self.world.terminate(endpoint);
+        self.note(endpoint.host, operation, format!("{} ends", endpoint.id));
+        let Some(old) = self.endpoints.get(at).cloned() else {
+            return;
+        };
+        let new = self.enter(endpoint.host, old.account.clone());
+        if let Some(actor) = self.endpoints.get_mut(at) {
+            *actor = new;
+        }
+        self.gone.push((old, epid));
     }
 
     /// A stack whose application takes calls in one of four ways, by the number of the call.
@@ -161,6 +255,7 @@ impl Life<'_> {
             14 => self.harm_a_link(),
             15 => self.harm_the_server(),
             16 => self.mend(),
+            17 => self.terminate(),
             _ => {
                 let time = Duration::from_millis(u64::try_from(self.below(60_000)).unwrap_or(0));
                 self.world.run_for(time);
@@ -353,6 +448,31 @@ impl Life<'_> {
         self.world.run_for(RECOVERY);
     }
 
+    fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        for host in self.hosts() {
+            for (_, event) in self.world.events(host) {
+                match event {
+                    Event::Completed { result: Ok(_), .. } => tally.succeeded += 1,
+                    Event::Completed { result: Err(_), .. } => tally.failed += 1,
+                    Event::Registration {
+                        new: RegistrationState::Registered,
+                        ..
+                    } => tally.registrations += 1,
+                    Event::Outage { .. } => tally.outages += 1,
+                    Event::MessageReceived { .. } => tally.messages += 1,
+                    Event::Session {
+                        new: SessionState::Connected,
+                        ..
+                    } => tally.connected += 1,
+                    Event::EndpointTerminated { .. } => tally.terminated += 1,
+                    _ => {}
+                }
+            }
+        }
+        tally
+    }
+
     // --- the oracle
 
     fn judge(&mut self) {
@@ -360,6 +480,43 @@ impl Life<'_> {
         self.judge_messages();
         self.judge_sessions();
         self.judge_registrations();
+        self.judge_the_gone();
+    }
+
+    /// Nothing but completions follows the end of an endpoint, and its binding is gone with it (E13, X3).
+    fn judge_the_gone(&self) {
+        for (actor, epid) in &self.gone {
+            let (endpoint, mut ended) = (actor.endpoint, None);
+            for (at, event) in self.world.events(endpoint.host) {
+                match event {
+                    Event::EndpointTerminated { endpoint: whose } if *whose == endpoint.id => {
+                        assert_eq!(ended, None, "{} ended twice", endpoint.id);
+                        ended = Some(*at);
+                    }
+                    Event::Registration { endpoint: whose, .. }
+                    | Event::MessageReceived { endpoint: whose, .. }
+                    | Event::SessionReceived { endpoint: whose, .. }
+                    | Event::Outage { endpoint: whose, .. } => {
+                        assert!(
+                            *whose != endpoint.id || ended.is_none(),
+                            "{whose} after its end: {event:?}"
+                        );
+                    }
+                    _ => {}
+                }
+            }
+            assert!(
+                ended.is_some(),
+                "{} of {} has not ended",
+                endpoint.id,
+                Host::from(endpoint.host)
+            );
+            let bound = self.world.server(self.server).bindings(&actor.uri);
+            assert!(
+                bound.iter().all(|binding| binding.epid.as_ref() != Some(epid)),
+                "{epid} is still bound"
+            );
+        }
     }
 
     fn judge_operations(&self) {
@@ -527,11 +684,41 @@ mod tests {
     use super::*;
     use crate::world;
 
-    // rules: X1, X3, X6, R7, C35
+    /// How long a life is; longer ones are lived by setting `SANSIP_STEPS`.
+    fn steps() -> usize {
+        std::env::var("SANSIP_STEPS").map_or(120, |steps| steps.parse().expect("SANSIP_STEPS is a number"))
+    }
+
+    // rules: E13, X1, X3, X6, R7, C35
     #[test]
     fn whatever_happens_everything_ends_as_it_should() {
-        for seed in world::seeds(12) {
-            world::run(seed, |world| live(world, seed, 120));
+        let seeds = world::seeds(12);
+        let mut all = Tally::default();
+        for seed in &seeds {
+            let tally = std::cell::Cell::new(Tally::default());
+            world::run(*seed, |world| tally.set(live(world, *seed, steps())));
+            all += tally.get();
+        }
+        // A life in which nothing happens proves nothing.
+        let Tally {
+            succeeded,
+            failed,
+            registrations,
+            outages,
+            messages,
+            connected,
+            terminated,
+        } = all;
+        for count in [
+            succeeded,
+            failed,
+            registrations,
+            outages,
+            messages,
+            connected,
+            terminated,
+        ] {
+            assert!(count > 0 || seeds.len() == 1, "{all:?}");
         }
     }
 }
