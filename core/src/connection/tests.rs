@@ -1472,7 +1472,9 @@ impl Model {
                     tcp("example.com"),
                 ];
                 let lease = world.acquire(managers[manager], &hops[hop]);
-                self.conns.push(lease.conn);
+                if !self.conns.contains(&lease.conn) {
+                    self.conns.push(lease.conn);
+                }
                 self.held.push(lease);
             }
             Operation::Share(place) => {
@@ -1604,7 +1606,7 @@ impl Model {
             (0, 0, 0, 0)
         );
         assert_eq!(self.world.services.timers.len(), 0);
-        assert!(room.managers.values().all(|manager| manager.pools.is_empty()));
+        assert!(room.managers.values().all(|manager| manager.pools.len() == 0));
     }
 }
 
