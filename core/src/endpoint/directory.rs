@@ -91,11 +91,6 @@ impl Directory {
             .or_else(|| if strict { None } else { self.only_peer() })
     }
 
-    /// Whether the user that a request names has an endpoint here.
-    pub(crate) fn has_user(&self, request: &Message) -> bool {
-        Uri::parse(request.request_uri()).is_ok_and(|target| self.find_user(&target, None).is_some())
-    }
-
     /// The endpoint whose Contact a Request-URI is: its user at an address of this host (P7).
     fn find_contact(&self, uri: &Uri<'_>, here: IpAddr, epid: Option<&str>) -> Option<EndpointId> {
         let sip = uri.as_sip().filter(|uri| uri.host.ip() == Some(here))?;

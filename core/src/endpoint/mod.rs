@@ -27,7 +27,7 @@ use crate::map::{HashKey, Map};
 use crate::registration::{Input, OnDrop, Registration};
 use crate::session::{Below, Cargo, Local};
 use crate::timers::TimerId;
-use crate::wire::uri::{SipUri, Uri};
+use crate::wire::uri::{SipUri, Uri, canonical_key};
 use crate::wire::{HeaderName, Message, Method, write};
 
 pub use config::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEndpointConfig};
@@ -345,9 +345,12 @@ impl Endpoints {
         self.directory.find(request, here, strict).or_else(default)
     }
 
-    /// Whether the user that a request names is one of ours, whatever else keeps us from taking it.
+    /// Whether the user that a request names is one of ours whose endpoint is ending: no request finds it any more.
     pub(crate) fn has_user(&self, request: &Message) -> bool {
-        self.directory.has_user(request)
+        let Ok(target) = Uri::parse(request.request_uri()) else { return false };
+        let user = canonical_key(&target);
+        let ending = self.ending.iter().filter_map(|id| self.table.get(id));
+        ending.into_iter().any(|endpoint| *endpoint.identity.canonical == *user)
     }
 
     pub(crate) fn is_terminating(&self, id: EndpointId) -> bool {
@@ -815,6 +818,9 @@ fn check_profile(profile: &Profile) -> Result<(), Misuse> {
         write::check_user_agent(agent).map_err(misuse("user_agent"))?;
     }
     for (name, value) in &profile.feature_parameters {
+        if value.as_ref().is_some_and(|value| value.chars().any(char::is_control)) {
+            return Err(Misuse::argument("feature_parameters", "control characters in a value"));
+        }
         let text = match value {
             Some(value) => alloc::format!(";{name}={}", write::quoted(value)),
             None => alloc::format!(";{name}"),

@@ -1,6 +1,11 @@
 //! What several suites say and look for.
 
 #![allow(dead_code, reason = "no suite needs all of it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "in a suite, a panic is a failed test"
+)]
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -231,4 +236,63 @@ pub(crate) fn take_bytes(stack: &mut Stack, now: Time, conn: sansip::ConnId) -> 
         .collect();
     stack.handle_transmitted(now, conn, bytes.len());
     bytes
+}
+
+/// A scripted server at `server.invalid`, port 5060 over TCP, and a SipEndpoint, alice@example.com, that lives there.
+pub(crate) fn scripted_server(world: &mut World) -> (PeerId, Endpoint) {
+    scripted_server_with(world, |_| {})
+}
+
+/// The same with other settings.
+pub(crate) fn scripted_server_with(
+    world: &mut World,
+    change: impl FnOnce(&mut sansip::SipEndpointConfig),
+) -> (PeerId, Endpoint) {
+    let peer = world.peer();
+    let address = world.peer_listens(peer, 5060, sansip::Transport::Tcp);
+    world.names.set_addresses("server.invalid", &[address.ip()]);
+    let host = world.stack();
+    let mut config = sansip::SipEndpointConfig::new("sip:alice@example.com");
+    config.server = Some(sansip::Server {
+        host: "server.invalid".to_owned(),
+        port: Some(5060),
+    });
+    config.transport = sansip::Transport::Tcp;
+    change(&mut config);
+    let alice = world.sip_endpoint(host, config);
+    (peer, alice)
+}
+
+/// Lets the world run until somebody has connected to a scripted peer, and gives the newest line.
+#[track_caller]
+pub(crate) fn next_line(world: &mut World, peer: PeerId, known: usize) -> LineId {
+    for _ in 0..10_000 {
+        if let Some(line) = world.lines(peer).get(known) {
+            return *line;
+        }
+        world.run_for(Duration::from_millis(10));
+    }
+    panic!("nobody has connected");
+}
+
+/// The Contact of a REGISTER with an expiry of so many seconds, as a registrar repeats it.
+pub(crate) fn bound(register: &Message, seconds: u32) -> String {
+    format!(
+        "Contact: {};expires={seconds}",
+        field(register, HeaderName::Contact)
+    )
+}
+
+/// A scripted server answers the next REGISTER with a binding of so many seconds.
+#[track_caller]
+pub(crate) fn grant(world: &mut World, line: LineId, seconds: u32, more: &str) -> Message {
+    let register = next_request(world, line, &Method::Register);
+    let text = answer(
+        &register,
+        "200 OK",
+        "server",
+        &format!("{}\n{more}", bound(&register, seconds)),
+    );
+    world.say(line, &text);
+    register
 }
