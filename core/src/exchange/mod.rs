@@ -17,6 +17,8 @@
 mod draft;
 mod incoming;
 mod reply;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use alloc::boxed::Box;
@@ -32,6 +34,7 @@ use crate::cx::Cx;
 use crate::event::{ConnectionFailure, OperationError, OperationFailure};
 use crate::ids::{ConnId, ExchangeId, SequenceId, TransactionId};
 use crate::map::{HashKey, Map};
+use crate::time::Time;
 use crate::timers::{TimerId, TimerKey};
 use crate::transaction::{self, Outgoing};
 use crate::wire::header::{Contact, MinExpires, RetryAfter};
@@ -112,8 +115,8 @@ enum State {
     Connecting,
     /// On its way in this transaction.
     Sent { transaction: TransactionId, branch: Box<str>, place: Sent, alerted: bool, cancel: Cancel },
-    /// Written; nothing answers it. Complete when the embedder has taken this many bytes (M3).
-    Unanswered { until: u64 },
+    /// Written; nothing answers it. Complete when the embedder has taken its bytes (M3).
+    Unanswered { place: Sent },
     /// Until the time that the server named.
     Paused { timer: TimerId },
     /// The owner is asked for a connection.
@@ -131,10 +134,30 @@ enum Cancel {
     Sent(TimerId),
 }
 
+/// An exchange in canonical form: times from now, connections numbered by first reach, nothing that was drawn.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(dead_code, reason = "the search over interleavings reads it")]
+pub(crate) struct Fingerprint {
+    method: Method,
+    state: &'static str,
+    alerted: bool,
+    cancel: &'static str,
+    timer: Option<Duration>,
+    /// The connection that is held, and that of the last attempt.
+    conns: [Option<usize>; 2],
+    attempts: usize,
+    redirects: u8,
+    /// How many addresses have failed.
+    failed: usize,
+    /// Whether Retry-After has been waited for, and whether a fresh connection was asked for.
+    once: [bool; 2],
+}
+
 /// All exchanges of a stack, and the CSeq counters that they draw from.
 #[derive(Clone, Debug)]
 pub(crate) struct Exchanges {
-    table: Map<ExchangeId, Exchange>,
+    /// By id, which is the order in which they began.
+    table: BTreeMap<ExchangeId, Box<Exchange>>,
     waiting: BTreeMap<ConnId, VecDeque<ExchangeId>>,
     unanswered: BTreeMap<ConnId, Vec<ExchangeId>>,
     sequences: Map<SequenceId, u32>,
@@ -145,7 +168,7 @@ type Up = VecDeque<Indication>;
 impl Exchanges {
     pub(crate) fn new(key: HashKey) -> Self {
         Self {
-            table: Map::new(key),
+            table: BTreeMap::new(),
             waiting: BTreeMap::new(),
             unanswered: BTreeMap::new(),
             sequences: Map::new(key),
@@ -179,7 +202,7 @@ impl Exchanges {
         let Request { draft, lease, owner, policy } = request;
         self.table.insert(
             id,
-            Exchange {
+            Box::new(Exchange {
                 draft,
                 owner,
                 policy,
@@ -191,7 +214,7 @@ impl Exchanges {
                 failed: Vec::new(),
                 waited: false,
                 reconnected: false,
-            },
+            }),
         );
         self.send_or_wait(cx, low, id, up);
         id
@@ -269,17 +292,26 @@ impl Exchanges {
         }
     }
 
-    /// The connection is gone; transactions on it are reported apart, before this.
+    /// The connection is gone, why, and how many bytes of it the embedder had taken; transactions on it are reported
+    /// apart, before this.
     pub(crate) fn handle_lost(
         &mut self,
         cx: &mut Cx<'_>,
         low: &mut Lower<'_>,
         conn: ConnId,
-        error: &OperationError,
+        lost: (&OperationError, u64),
         up: &mut Up,
     ) {
+        let (error, taken) = lost;
         for id in self.unanswered.remove(&conn).unwrap_or_default() {
-            self.finish(cx, low, id, Err(error.clone()), up);
+            let unsent = self.table.get(&id).is_some_and(
+                |exchange| matches!(exchange.state, State::Unanswered { place } if taken <= place.start),
+            );
+            if unsent {
+                self.reconnect_or(cx, low, id, error.clone(), up);
+            } else {
+                self.finish(cx, low, id, Err(error.clone()), up);
+            }
         }
         self.handle_failed(cx, low, conn, error, up);
     }
@@ -292,7 +324,7 @@ impl Exchanges {
         let taken = low.connections.taken(conn).unwrap_or(u64::MAX);
         let ids = self.unanswered.remove(&conn).unwrap_or_default();
         let (done, rest): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| match self.table.get(id) {
-            Some(exchange) => matches!(exchange.state, State::Unanswered { until } if until <= taken),
+            Some(exchange) => matches!(exchange.state, State::Unanswered { place } if place.end <= taken),
             None => true,
         });
         if !rest.is_empty() {
@@ -368,6 +400,8 @@ impl Exchanges {
         match exchange.state {
             State::Paused { .. } => {
                 exchange.state = State::Moving;
+                // The server has asked to be tried again.
+                exchange.failed.clear();
                 if exchange.lease.as_ref().is_some_and(|lease| low.connections.is_usable(lease.conn())) {
                     self.send_or_wait(cx, low, id, up);
                 } else {
@@ -380,6 +414,57 @@ impl Exchanges {
             }
             State::Connecting | State::Unanswered { .. } | State::Moving | State::Accepted { .. } => {}
         }
+    }
+
+    /// All exchanges in canonical form, in the order in which they began.
+    #[allow(dead_code, reason = "the search over interleavings reads it")]
+    pub(crate) fn fingerprint(&self, now: Time) -> Vec<Fingerprint> {
+        let mut conns: Vec<ConnId> = Vec::new();
+        let mut number = |conn: Option<ConnId>| {
+            let conn = conn?;
+            Some(conns.iter().position(|known| *known == conn).unwrap_or_else(|| {
+                conns.push(conn);
+                conns.len() - 1
+            }))
+        };
+        let mut fingerprint = |exchange: &Exchange| {
+            let (mut alerted, mut cancel, mut timer) = (false, "", None);
+            let state = match &exchange.state {
+                State::Connecting => "Connecting",
+                State::Sent { alerted: seen, cancel: wish, .. } => {
+                    alerted = *seen;
+                    cancel = match wish {
+                        Cancel::No => "",
+                        Cancel::Armed => "armed",
+                        Cancel::Sent(limit) => {
+                            timer = Some(limit.at().since(now));
+                            "sent"
+                        }
+                    };
+                    "Sent"
+                }
+                State::Unanswered { .. } => "Unanswered",
+                State::Paused { timer: end } => {
+                    timer = Some(end.at().since(now));
+                    "Paused"
+                }
+                State::Moving => "Moving",
+                State::Accepted { .. } => "Accepted",
+            };
+            Fingerprint {
+                method: exchange.draft.method.clone(),
+                state,
+                alerted,
+                cancel,
+                timer,
+                conns: [number(exchange.lease.as_ref().map(Lease::conn)), number(exchange.facts.conn)],
+                attempts: exchange.attempts,
+                redirects: exchange.policy.redirects,
+                failed: exchange.failed.len(),
+                once: [exchange.waited, exchange.reconnected],
+            }
+        };
+        self.table.values().map(|exchange| fingerprint(exchange)).collect()
     }
 
     fn send_or_wait(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId, up: &mut Up) {
@@ -403,6 +488,8 @@ impl Exchanges {
         };
         let Some(exchange) = self.table.get_mut(&id) else { return };
         let cseq = match exchange.draft.sequence {
+            // Of an ACK, the number is that of its INVITE (RFC 3261 section 13.2.2.4).
+            Sequence::Fixed(number) if exchange.draft.method == Method::Ack => number,
             Sequence::Fixed(first) => first.saturating_add(u32::try_from(exchange.attempts).unwrap_or(0)),
             Sequence::Counter(counter) => match self.sequences.get_mut(&counter) {
                 Some(last) => {
@@ -429,7 +516,7 @@ impl Exchanges {
                 return self.reconnect(cx, low, id, up);
             };
             cx.counters.requests_sent += 1;
-            exchange.state = State::Unanswered { until: place.end };
+            exchange.state = State::Unanswered { place };
             self.unanswered.entry(conn).or_default().push(id);
             return;
         }
@@ -536,7 +623,8 @@ impl Exchanges {
         }
     }
 
-    /// 423: asks for the least that the server takes, where that is more than was asked for (R10).
+    /// 423: asks for the least that the server takes, where that is more than was asked for (R10). Who asked for the end
+    /// does not ask for more.
     fn on_interval_too_brief(
         &mut self,
         cx: &mut Cx<'_>,
@@ -554,7 +642,7 @@ impl Exchanges {
             .and_then(|(_, value)| value.parse::<u32>().ok());
         let least = response.typed::<MinExpires>().ok().flatten().map(|MinExpires(seconds)| seconds);
         match (asked, least) {
-            (Some(asked), Some(least)) if least > asked => {
+            (Some(asked), Some(least)) if asked > 0 && least > asked => {
                 exchange.draft.set(HeaderName::Expires, alloc::format!("{least}"));
                 self.send_or_wait(cx, low, id, up);
             }
@@ -717,7 +805,7 @@ impl Exchanges {
     }
 
     fn remove(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId) -> Option<Exchange> {
-        let mut exchange = self.table.remove(&id)?;
+        let mut exchange = *self.table.remove(&id)?;
         match exchange.state {
             State::Paused { timer } | State::Sent { cancel: Cancel::Sent(timer), .. } => {
                 cx.timers.stop(timer);

@@ -204,12 +204,9 @@ const INPUTS: [&str; 10] = [
 /// State, input, and what follows: the next state, the effects in order, and when the timer fires. The operations before
 /// are o1 and so on, the one of the input o9. All states are reached from 100 s on: a binding of 8 s (of 3 s in `brief`)
 /// begins then, its refresh goes out at 105, is refused then (`retrying`), and the binding ends at 108 (`lapsed`).
+#[rustfmt::skip]
 const TABLE: &[(&str, &str, &str)] = &[
-    (
-        "unregistered",
-        "register",
-        "Registering | REGISTER, Unregistered>Registering None | -",
-    ),
+    ("unregistered", "register", "Registering | REGISTER, Unregistered>Registering None | -"),
     // R16: completes at once.
     ("unregistered", "unregister", "Unregistered | o9 ok | -"),
     ("unregistered", "accepted", "Unregistered |  | -"),
@@ -223,38 +220,18 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("registering", "register", "Registering |  | -"),
     // R16: waits for the answer.
     ("registering", "unregister", "Registering +1 |  | -"),
-    (
-        "registering",
-        "accepted",
-        "Registered | Registering>Registered None, o1 ok | 105",
-    ),
+    ("registering", "accepted", "Registered | Registering>Registered None, o1 ok | 105"),
     // R21: treated as not registered.
-    (
-        "registering",
-        "missing",
-        "Unregistered | Registering>Unregistered Refused, o1 refused | -",
-    ),
+    ("registering", "missing", "Unregistered | Registering>Unregistered Refused, o1 refused | -"),
     // R10: any failure ends a first registration.
-    (
-        "registering",
-        "refused",
-        "Unregistered | Registering>Unregistered Timeout, o1 timeout | -",
-    ),
-    (
-        "registering",
-        "credentials refused",
-        "Unregistered | Registering>Unregistered Credentials, o1 credentials | -",
-    ),
+    ("registering", "refused", "Unregistered | Registering>Unregistered Timeout, o1 timeout | -"),
+    ("registering", "credentials refused", "Unregistered | Registering>Unregistered Credentials, o1 credentials | -"),
     ("registering", "fired", "Registering |  | -"),
     ("registering", "dropped, reconnect", "Registering |  | -"),
     ("registering", "dropped, give up", "Registering |  | -"),
     ("registering", "dropped, keep", "Registering |  | -"),
     ("registered", "register", "Registered |  | 105"),
-    (
-        "registered",
-        "unregister",
-        "Unregistering | REGISTER 0, Registered>Unregistering None | -",
-    ),
+    ("registered", "unregister", "Unregistering | REGISTER 0, Registered>Unregistering None | -"),
     ("registered", "accepted", "Registered |  | 105"),
     ("registered", "missing", "Registered |  | 105"),
     ("registered", "refused", "Registered |  | 105"),
@@ -264,74 +241,34 @@ const TABLE: &[(&str, &str, &str)] = &[
     // R6.
     ("registered", "dropped, reconnect", "Registered | outage | 100"),
     // R5.
-    (
-        "registered",
-        "dropped, give up",
-        "Unregistered | Registered>Unregistered ConnectionDropped | -",
-    ),
+    ("registered", "dropped, give up", "Unregistered | Registered>Unregistered ConnectionDropped | -"),
     ("registered", "dropped, keep", "Registered |  | 105"),
     ("brief", "register", "Registered |  | 103"),
-    (
-        "brief",
-        "unregister",
-        "Unregistering | REGISTER 0, Registered>Unregistering None | -",
-    ),
+    ("brief", "unregister", "Unregistering | REGISTER 0, Registered>Unregistering None | -"),
     ("brief", "accepted", "Registered |  | 103"),
     ("brief", "missing", "Registered |  | 103"),
     ("brief", "refused", "Registered |  | 103"),
     ("brief", "credentials refused", "Registered |  | 103"),
     // R21: the floor of the refresh is later than the end of the binding.
-    (
-        "brief",
-        "fired",
-        "Lapsed | Registered>Unregistered RefreshFailed | 105",
-    ),
+    ("brief", "fired", "Lapsed | Registered>Unregistered RefreshFailed | 105"),
     ("brief", "dropped, reconnect", "Registered | outage | 100"),
-    (
-        "brief",
-        "dropped, give up",
-        "Unregistered | Registered>Unregistered ConnectionDropped | -",
-    ),
+    ("brief", "dropped, give up", "Unregistered | Registered>Unregistered ConnectionDropped | -"),
     ("brief", "dropped, keep", "Registered |  | 103"),
     ("refreshing", "register", "Registered, refreshing |  | 108"),
     ("refreshing", "unregister", "Registered, refreshing +1 |  | 108"),
     ("refreshing", "accepted", "Registered |  | 110"),
-    (
-        "refreshing",
-        "missing",
-        "Lapsed | outage, Registered>Unregistered RefreshFailed | 107",
-    ),
+    ("refreshing", "missing", "Lapsed | outage, Registered>Unregistered RefreshFailed | 107"),
     // R10: tried again.
     ("refreshing", "refused", "Registered | outage | 107"),
     // A7: never in a loop.
-    (
-        "refreshing",
-        "credentials refused",
-        "Unregistered | outage, Registered>Unregistered Credentials | -",
-    ),
+    ("refreshing", "credentials refused", "Unregistered | outage, Registered>Unregistered Credentials | -"),
     // R10: exactly at the end of the binding, whatever is under way.
-    (
-        "refreshing",
-        "fired",
-        "Lapsed, refreshing | Registered>Unregistered RefreshFailed | -",
-    ),
-    (
-        "refreshing",
-        "dropped, reconnect",
-        "Registered, refreshing |  | 108",
-    ),
-    (
-        "refreshing",
-        "dropped, give up",
-        "Registered, refreshing |  | 108",
-    ),
+    ("refreshing", "fired", "Lapsed, refreshing | Registered>Unregistered RefreshFailed | -"),
+    ("refreshing", "dropped, reconnect", "Registered, refreshing |  | 108"),
+    ("refreshing", "dropped, give up", "Registered, refreshing |  | 108"),
     ("refreshing", "dropped, keep", "Registered, refreshing |  | 108"),
     ("retrying", "register", "Registered |  | 107"),
-    (
-        "retrying",
-        "unregister",
-        "Unregistering | REGISTER 0, Registered>Unregistering None | -",
-    ),
+    ("retrying", "unregister", "Unregistering | REGISTER 0, Registered>Unregistering None | -"),
     ("retrying", "accepted", "Registered |  | 107"),
     ("retrying", "missing", "Registered |  | 107"),
     ("retrying", "refused", "Registered |  | 107"),
@@ -339,52 +276,20 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("retrying", "fired", "Registered, refreshing | REGISTER | 108"),
     // R7: the back-off is kept, and the outage is known.
     ("retrying", "dropped, reconnect", "Registered |  | 107"),
-    (
-        "retrying",
-        "dropped, give up",
-        "Unregistered | Registered>Unregistered ConnectionDropped | -",
-    ),
+    ("retrying", "dropped, give up", "Unregistered | Registered>Unregistered ConnectionDropped | -"),
     ("retrying", "dropped, keep", "Registered |  | 107"),
     ("no refresh", "register", "Registered, refresh disabled |  | 108"),
-    (
-        "no refresh",
-        "unregister",
-        "Unregistering | REGISTER 0, Registered>Unregistering None | -",
-    ),
+    ("no refresh", "unregister", "Unregistering | REGISTER 0, Registered>Unregistering None | -"),
     ("no refresh", "accepted", "Registered, refresh disabled |  | 108"),
     ("no refresh", "missing", "Registered, refresh disabled |  | 108"),
     ("no refresh", "refused", "Registered, refresh disabled |  | 108"),
-    (
-        "no refresh",
-        "credentials refused",
-        "Registered, refresh disabled |  | 108",
-    ),
-    (
-        "no refresh",
-        "fired",
-        "Unregistered | Registered>Unregistered RefreshFailed | -",
-    ),
-    (
-        "no refresh",
-        "dropped, reconnect",
-        "Registered, refresh disabled |  | 108",
-    ),
-    (
-        "no refresh",
-        "dropped, give up",
-        "Unregistered | Registered>Unregistered ConnectionDropped | -",
-    ),
-    (
-        "no refresh",
-        "dropped, keep",
-        "Registered, refresh disabled |  | 108",
-    ),
+    ("no refresh", "credentials refused", "Registered, refresh disabled |  | 108"),
+    ("no refresh", "fired", "Unregistered | Registered>Unregistered RefreshFailed | -"),
+    ("no refresh", "dropped, reconnect", "Registered, refresh disabled |  | 108"),
+    ("no refresh", "dropped, give up", "Unregistered | Registered>Unregistered ConnectionDropped | -"),
+    ("no refresh", "dropped, keep", "Registered, refresh disabled |  | 108"),
     // R2: Unregistered, as the application sees it.
-    (
-        "lapsed",
-        "register",
-        "Registering | REGISTER, Unregistered>Registering None | -",
-    ),
+    ("lapsed", "register", "Registering | REGISTER, Unregistered>Registering None | -"),
     ("lapsed", "unregister", "Unregistered | o9 ok | -"),
     ("lapsed", "accepted", "Lapsed |  | 110"),
     ("lapsed", "missing", "Lapsed |  | 110"),
@@ -396,59 +301,23 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("lapsed", "dropped, give up", "Lapsed |  | 110"),
     ("lapsed", "dropped, keep", "Lapsed |  | 110"),
     // R20: never are two under way.
-    (
-        "lapsed, refreshing",
-        "register",
-        "Registering | Unregistered>Registering None | -",
-    ),
+    ("lapsed, refreshing", "register", "Registering | Unregistered>Registering None | -"),
     ("lapsed, refreshing", "unregister", "Lapsed, refreshing +1 |  | -"),
-    (
-        "lapsed, refreshing",
-        "accepted",
-        "Registered | Unregistered>Registered None | 113",
-    ),
+    ("lapsed, refreshing", "accepted", "Registered | Unregistered>Registered None | 113"),
     ("lapsed, refreshing", "missing", "Lapsed | outage | 110"),
     ("lapsed, refreshing", "refused", "Lapsed | outage | 110"),
-    (
-        "lapsed, refreshing",
-        "credentials refused",
-        "Unregistered | outage | -",
-    ),
+    ("lapsed, refreshing", "credentials refused", "Unregistered | outage | -"),
     ("lapsed, refreshing", "fired", "Lapsed, refreshing |  | -"),
-    (
-        "lapsed, refreshing",
-        "dropped, reconnect",
-        "Lapsed, refreshing |  | -",
-    ),
-    (
-        "lapsed, refreshing",
-        "dropped, give up",
-        "Lapsed, refreshing |  | -",
-    ),
+    ("lapsed, refreshing", "dropped, reconnect", "Lapsed, refreshing |  | -"),
+    ("lapsed, refreshing", "dropped, give up", "Lapsed, refreshing |  | -"),
     ("lapsed, refreshing", "dropped, keep", "Lapsed, refreshing |  | -"),
     ("unregistering", "register", "Unregistering |  | -"),
     ("unregistering", "unregister", "Unregistering |  | -"),
     // R16: always ends in Unregistered, whatever the answer.
-    (
-        "unregistering",
-        "accepted",
-        "Unregistered | Unregistering>Unregistered None, o3 ok | -",
-    ),
-    (
-        "unregistering",
-        "missing",
-        "Unregistered | Unregistering>Unregistered None, o3 ok | -",
-    ),
-    (
-        "unregistering",
-        "refused",
-        "Unregistered | Unregistering>Unregistered None, o3 timeout | -",
-    ),
-    (
-        "unregistering",
-        "credentials refused",
-        "Unregistered | Unregistering>Unregistered None, o3 credentials | -",
-    ),
+    ("unregistering", "accepted", "Unregistered | Unregistering>Unregistered None, o3 ok | -"),
+    ("unregistering", "missing", "Unregistered | Unregistering>Unregistered None, o3 ok | -"),
+    ("unregistering", "refused", "Unregistered | Unregistering>Unregistered None, o3 timeout | -"),
+    ("unregistering", "credentials refused", "Unregistered | Unregistering>Unregistered None, o3 credentials | -"),
     ("unregistering", "fired", "Unregistering |  | -"),
     ("unregistering", "dropped, reconnect", "Unregistering |  | -"),
     ("unregistering", "dropped, give up", "Unregistering |  | -"),

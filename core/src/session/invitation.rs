@@ -21,6 +21,9 @@ use crate::ids::{OperationId, SessionId};
 use crate::time::Time;
 use crate::timers::{TimerId, TimerKey};
 
+#[cfg(test)]
+mod tests;
+
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {

@@ -839,7 +839,9 @@ fn start(
     let held = session.lease.as_ref().map(Lease::conn);
     let lease = held.and_then(|conn| below.low.connections.share(cx, conn));
     let owner = Owner::Session(id, part);
-    let request = Request { draft, lease, owner, policy: session.local.policy };
+    // The end of a session does not wait for a better time.
+    let retry_after = session.local.policy.retry_after && part != SessionPart::Bye;
+    let request = Request { draft, lease, owner, policy: Policy { retry_after, ..session.local.policy } };
     below.exchanges.start(cx, below.low, request, below.up)
 }
 

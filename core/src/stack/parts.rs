@@ -146,7 +146,7 @@ impl Parts<'_> {
         for indication in indications {
             self.on_transaction(indication, Some((&error, taken)));
         }
-        self.exchanges.handle_lost(&mut self.cx, &mut self.low, conn, &error, self.from_exchanges);
+        self.exchanges.handle_lost(&mut self.cx, &mut self.low, conn, (&error, taken), self.from_exchanges);
         self.endpoints.handle_lost(&mut self.cx, below!(self), conn, &error);
     }
 
