@@ -8,6 +8,11 @@
 //! - a session's events are a chain: each one begins where the last has ended, and nothing follows its end;
 //! - who was told to be registered, and nothing else, is registered when the network has been whole for long enough.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an application passes over the events that it does not know"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -106,6 +111,7 @@ pub fn live(world: &mut World, seed: u64, steps: usize) -> Tally {
         Chunks::Random
     };
     world.network.jitter = Duration::from_millis(u64::from(dice.next_u32() % 30));
+    world.laziness = Duration::from_millis(if dice.next_u32() % 2 == 0 { 0 } else { 20 });
     // As the adapters set it: what finds a connection that died without a word once something is sent on it.
     world.network.user_timeout = Some(Duration::from_secs(30));
     let mut config = FrontEndConfig::new("example.com")

@@ -426,7 +426,7 @@ impl FrontEnd {
         required_tags(
             message,
             HeaderName::Require,
-            &["gruu", "outbound", "gruu-10", "path"],
+            &["gruu", "outbound", "gruu-10"],
         )?;
         let proven = self.prove(now, Side::Registrar, message)?;
         let registration = Registration::read(message, &self.config)?;

@@ -142,9 +142,9 @@ impl FrontEnd {
     /// What the server itself can do, as the answer to OPTIONS and to a method that it does not take.
     fn capabilities(&self, status: StatusCode) -> Refused {
         let supported = if self.config.gruu {
-            "path, outbound, gruu, gruu-10"
+            "outbound, gruu, gruu-10"
         } else {
-            "path, outbound"
+            "outbound"
         };
         Refused::new(status)
             .with(HeaderName::Allow, "OPTIONS, REGISTER")

@@ -29,6 +29,7 @@ impl World {
             stack,
             events: Vec::new(),
             application: None,
+            is_late: false,
         });
         self.settle_in(Host::Stack(id));
         id

@@ -115,6 +115,8 @@ struct StackHost {
     stack: Stack,
     events: Vec<(Time, Event)>,
     application: Option<Application>,
+    /// Its adapter will take actions later.
+    is_late: bool,
 }
 
 struct ServerHost {
@@ -125,6 +127,7 @@ struct ServerHost {
 /// Something that is going to happen.
 #[derive(Clone, Debug)]
 enum Happening {
+    Drain(StackId),
     Syn(LinkId),
     Ready(LinkId, Side),
     Arrive(LinkId, Side, Bytes),
@@ -141,6 +144,9 @@ pub struct World {
     pub network: Network,
     /// What the domain name system says from now on.
     pub names: Names,
+    /// Up to this much later than at once, evenly distributed, adapters take what their stacks want; nothing. That
+    /// makes things late, never wrong (law 1).
+    pub laziness: Duration,
     seed: u64,
     now: Time,
     entropy: ChaCha12Rng,
@@ -204,6 +210,7 @@ impl World {
         Self {
             network: Network::default(),
             names: Names::default(),
+            laziness: Duration::ZERO,
             seed,
             now: Time::from_secs(1),
             entropy: ChaCha12Rng::seed_from_u64(seed),
@@ -249,14 +256,16 @@ impl World {
     }
 
     /// A host's process dies and a new stack takes its place, which knows nothing. Connections are reset, nobody
-    /// listens any more.
+    /// listens any more, and its events are forgotten.
     pub fn replace_stack(&mut self, id: StackId, config: Config) {
         let host = Host::Stack(id);
         self.note(host, "dies and starts anew");
         self.cut_off(host, true);
         self.listeners.retain(|_, known| known.host != host);
         self.queue.retain(|_, happening| match happening {
-            Happening::Listening(stack, ..) | Happening::Resolved(stack, ..) => *stack != id,
+            Happening::Drain(stack) | Happening::Listening(stack, ..) | Happening::Resolved(stack, ..) => {
+                *stack != id
+            }
             Happening::Syn(_)
             | Happening::Ready(..)
             | Happening::Arrive(..)
@@ -265,7 +274,11 @@ impl World {
             | Happening::UserTimeout(..) => true,
         });
         let stack = self.new_stack(config);
-        self.host_mut(id).stack = stack;
+        let host = self.host_mut(id);
+        host.stack = stack;
+        host.is_late = false;
+        // Its ids begin anew: old events would be taken for its own.
+        host.events.clear();
     }
 
     fn cut_off(&mut self, host: Host, tell: bool) {
@@ -365,11 +378,16 @@ impl World {
     }
 
     fn deadlines(&self) -> impl Iterator<Item = (Time, Host)> {
-        let stacks = self.stacks.iter().enumerate().filter_map(|(id, host)| {
-            host.stack
-                .poll_timeout()
-                .map(|(at, _)| (at, Host::Stack(StackId(id))))
-        });
+        let stacks = self
+            .stacks
+            .iter()
+            .enumerate()
+            .filter(|(_, host)| !host.is_late)
+            .filter_map(|(id, host)| {
+                host.stack
+                    .poll_timeout()
+                    .map(|(at, _)| (at, Host::Stack(StackId(id))))
+            });
         let servers = self.servers.iter().enumerate().filter_map(|(id, host)| {
             host.front_end
                 .poll_timeout()
@@ -391,9 +409,10 @@ impl World {
                 self.note(host, format!("deadline: {}", reason.unwrap_or_default()));
                 self.host_mut(id).stack.handle_timeout(now);
                 self.drain(host);
+                let late = self.host_mut(id).is_late;
                 let next = self.host_mut(id).stack.poll_timeout().map(|(at, _)| at);
                 assert!(
-                    next.is_none_or(|next| next > now),
+                    late || next.is_none_or(|next| next > now),
                     "{host}: no progress at a deadline"
                 );
             }
@@ -413,6 +432,10 @@ impl World {
     fn happen(&mut self, happening: Happening) {
         let now = self.now;
         match happening {
+            Happening::Drain(id) => {
+                self.host_mut(id).is_late = false;
+                self.drain_now(id);
+            }
             Happening::Syn(link) => self.on_syn(link),
             Happening::Ready(link, side) => self.on_ready(link, side),
             Happening::Arrive(link, side, bytes) => self.on_arrival(link, side, bytes),
@@ -448,10 +471,17 @@ impl World {
     /// Does all that a host wants.
     fn drain(&mut self, host: Host) {
         match host {
+            Host::Stack(id) if self.laziness.is_zero() => self.drain_now(id),
             Host::Stack(id) => {
-                while let Some(action) = self.host_mut(id).stack.poll_action() {
-                    self.note(host, format!("{action:?}"));
-                    self.carry_out(id, action);
+                let wants = self
+                    .host_mut(id)
+                    .stack
+                    .poll_timeout()
+                    .is_some_and(|(at, _)| at <= self.now);
+                if wants && !self.host_mut(id).is_late {
+                    self.host_mut(id).is_late = true;
+                    let time = self.up_to(self.laziness);
+                    self.after(time, Happening::Drain(id));
                 }
             }
             Host::FrontEnd(id) => {
@@ -460,6 +490,13 @@ impl World {
                 }
             }
             Host::Peer(_) => {}
+        }
+    }
+
+    fn drain_now(&mut self, id: StackId) {
+        while let Some(action) = self.host_mut(id).stack.poll_action() {
+            self.note(Host::Stack(id), format!("{action:?}"));
+            self.carry_out(id, action);
         }
     }
 
@@ -599,7 +636,10 @@ impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let tail = self.trace.tail();
-            eprintln!("the world of seed {} at {} (SANSIP_SEED={}):\n{tail}", self.seed, self.now, self.seed);
+            eprintln!(
+                "the world of seed {} at {} (SANSIP_SEED={}):\n{tail}",
+                self.seed, self.now, self.seed
+            );
             if let Ok(path) = std::env::var("SANSIP_TRACE") {
                 let written = std::fs::write(&path, self.trace.to_string());
                 eprintln!("the whole trace is in {path}: {written:?}");

@@ -694,7 +694,12 @@ impl World {
     }
 
     fn jitter(&mut self) -> Duration {
-        let micros = usize::try_from(self.network.jitter.as_micros()).unwrap_or(usize::MAX - 1);
+        self.up_to(self.network.jitter)
+    }
+
+    /// A time of at most this, evenly distributed.
+    pub(super) fn up_to(&mut self, most: Duration) -> Duration {
+        let micros = usize::try_from(most.as_micros()).unwrap_or(usize::MAX - 1);
         Duration::from_micros(u64::try_from(self.below(micros + 1)).unwrap_or_default())
     }
 

@@ -168,6 +168,58 @@ fn an_endpoint_comes_back_after_a_restart_of_its_server() {
 }
 
 #[test]
+fn a_stack_that_died_starts_anew_and_takes_its_binding_over() {
+    run(20, |world| {
+        let server = served(world);
+        let host = world.stack();
+        let mut config = world.account(server, "alice");
+        config.epid = Some("0123".to_owned());
+        let alice = world.sip_endpoint(host, config.clone());
+        let operation = world.register(alice);
+        world.result(host, operation).expect("registers");
+        let before = world.server(server).bindings("sip:alice@example.com");
+        world.replace_stack(host, Config::default());
+        let alice = world.sip_endpoint(host, config);
+        let operation = world.register(alice);
+        world.result(host, operation).expect("registers again");
+        let after = world.server(server).bindings("sip:alice@example.com");
+        assert_eq!((before.len(), after.len()), (1, 1));
+        assert_eq!(before[0].instance, after[0].instance);
+        assert_ne!(before[0].conn, after[0].conn);
+    });
+}
+
+// rules: X5
+#[test]
+fn adapters_that_take_actions_late_make_things_late_and_nothing_else() {
+    let bodies = |laziness: Duration| {
+        let mut world = World::new(21);
+        world.laziness = laziness;
+        let server = served(&mut world);
+        let (alice, bob) = (
+            registered(&mut world, server, "alice"),
+            registered(&mut world, server, "bob"),
+        );
+        accept_calls(&mut world, bob.host);
+        let (_, made) = world.invite(
+            alice,
+            "sip:bob@example.com",
+            Some(Content::new("application/sdp", "v=0\r\n")),
+        );
+        world.result(alice.host, made).expect("answered");
+        world.run_for(Duration::from_secs(1));
+        let states = session_states(&world, bob.host);
+        let end = world.now();
+        world.finish();
+        (states, end)
+    };
+    let (prompt, early) = bodies(Duration::ZERO);
+    let (lazy, late) = bodies(Duration::from_millis(200));
+    assert_eq!(prompt, lazy);
+    assert!(late > early);
+}
+
+#[test]
 fn what_cannot_be_reached_fails_in_bounded_time() {
     for reachability in [
         Reachability::Refused,
