@@ -423,11 +423,7 @@ impl FrontEnd {
         conn: Conn,
         message: &Message,
     ) -> Result<Vec<(HeaderName, String)>, Refused> {
-        required_tags(
-            message,
-            HeaderName::Require,
-            &["gruu", "outbound", "gruu-10"],
-        )?;
+        required_tags(message, HeaderName::Require, &["gruu", "outbound", "gruu-10"])?;
         let proven = self.prove(now, Side::Registrar, message)?;
         let registration = Registration::read(message, &self.config)?;
         let mut headers = Vec::new();
