@@ -1,0 +1,1306 @@
+//! Exchanges over real connections and transactions, and an embedder and an owner in memory.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+use crate::action::{Action, Answer, CloseReason, Established, Question, SrvRecord, Transport};
+use crate::auth::{AllowedProtocols, AuthTable, AuthenticationFailureReason};
+use crate::connection::testing::Services;
+use crate::connection::{Connections, Hop, Indication as FromConnection, ManagerConfig, ManagerKind};
+use crate::event::{Content, RemovalReason};
+use crate::ids::{EndpointId, FromNumber, ManagerId, OperationId};
+use crate::security::{Credentials, Secret};
+use crate::transaction::{ResponseMatch, Transactions};
+use crate::wire::MessageLimits;
+
+#[derive(Clone)]
+struct Bench {
+    services: Services,
+    connections: Connections,
+    transactions: Transactions,
+    auth: AuthTable,
+    replies: Replies,
+    exchanges: Exchanges,
+    up: VecDeque<Indication>,
+    manager: ManagerId,
+    hop: Hop,
+    /// Whether the owner gives a connection when it is asked for one.
+    supplies: bool,
+    /// Whether connections are made at once.
+    connects: bool,
+    /// Whether the socket takes bytes at once.
+    takes: bool,
+    /// Connections that the stack wants, with their addresses.
+    wanted: Vec<(ConnId, SocketAddr)>,
+    /// The bytes of each connection that the socket has taken and that are no whole message yet.
+    streams: BTreeMap<ConnId, Vec<u8>>,
+    /// The messages that the sockets have taken.
+    taken: Vec<(ConnId, Message)>,
+    /// What was told, in order, but for requests for connections.
+    told: Vec<Indication>,
+    redirected: Vec<String>,
+    asked: Vec<Vec<SocketAddr>>,
+}
+
+const ENDPOINT: u64 = 1;
+
+impl Bench {
+    fn new() -> Self {
+        let mut services = Services::new();
+        let mut connections = Connections::new(HashKey(1, 2));
+        let config = ManagerConfig::new(ManagerKind::ServerTcp);
+        let manager = connections.add_manager(&mut services.cx(), config).unwrap();
+        Self {
+            services,
+            connections,
+            transactions: Transactions::new(HashKey(3, 4)),
+            auth: AuthTable::new(HashKey(5, 6)),
+            replies: Replies::default(),
+            exchanges: Exchanges::new(HashKey(7, 8)),
+            up: VecDeque::new(),
+            manager,
+            hop: Hop::new("192.0.2.1", Some(5060), Transport::Tcp),
+            supplies: true,
+            connects: true,
+            takes: true,
+            wanted: Vec::new(),
+            streams: BTreeMap::new(),
+            taken: Vec::new(),
+            told: Vec::new(),
+            redirected: Vec::new(),
+            asked: Vec::new(),
+        }
+    }
+
+    /// A name with two servers, the first preferred.
+    fn of_domain() -> Self {
+        Self {
+            hop: Hop::new("example.com", None, Transport::Tcp),
+            ..Self::new()
+        }
+    }
+
+    fn go<R>(&mut self, call: impl FnOnce(&mut Exchanges, &mut Cx<'_>, &mut Lower<'_>, &mut Up) -> R) -> R {
+        let low = &mut Lower {
+            connections: &mut self.connections,
+            transactions: &mut self.transactions,
+            auth: &mut self.auth,
+            replies: &mut self.replies,
+        };
+        call(&mut self.exchanges, &mut self.services.cx(), low, &mut self.up)
+    }
+
+    fn start(&mut self, request: Request) -> ExchangeId {
+        let id = self.go(|exchanges, cx, low, up| exchanges.start(cx, low, request, up));
+        self.settle();
+        id
+    }
+
+    fn cancel(&mut self, id: ExchangeId) {
+        self.go(|exchanges, cx, low, up| exchanges.cancel(cx, low, id, up));
+        self.settle();
+    }
+
+    /// What the stack does between two calls of the embedder, and the embedder with what the stack wants.
+    fn settle(&mut self) {
+        loop {
+            if let Some(indication) = self.connections.next_indication() {
+                self.on_connection(indication);
+            } else if let Some(indication) = self.up.pop_front() {
+                self.on_exchange(indication);
+            } else if let Some(action) = self.services.out.pop() {
+                self.carry_out(action);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn on_connection(&mut self, indication: FromConnection) {
+        match indication {
+            FromConnection::Ready(conn) => {
+                self.go(|exchanges, cx, low, up| exchanges.handle_ready(cx, low, conn, up));
+            }
+            FromConnection::Failed { conn, error } => {
+                self.go(|exchanges, cx, low, up| exchanges.handle_failed(cx, low, conn, &error, up));
+            }
+            FromConnection::Lost { conn, reason, taken } => {
+                let error = lost(&reason);
+                self.go(|exchanges, cx, low, up| {
+                    let mut indications = Vec::new();
+                    while low
+                        .transactions
+                        .handle_conn_lost(cx, conn, usize::MAX, &mut indications)
+                    {}
+                    for indication in indications {
+                        exchanges.handle_transaction(cx, low, indication, Some((&error, taken)), up);
+                    }
+                    exchanges.handle_lost(cx, low, conn, (&error, taken), up);
+                });
+            }
+            FromConnection::Message { bytes, .. } => {
+                let response = Message::parse(bytes, &MessageLimits::default()).unwrap();
+                self.go(|exchanges, cx, low, up| {
+                    let mut out = Vec::new();
+                    let found = low.transactions.handle_response(cx, &mut out, &response);
+                    low.flush(cx, out);
+                    if let ResponseMatch::Indication(indication) = found {
+                        exchanges.handle_transaction(cx, low, indication, None, up);
+                    }
+                });
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn on_exchange(&mut self, indication: Indication) {
+        let id = indication.exchange;
+        match &indication.what {
+            What::NeedConnection(avoid) if self.supplies => {
+                let avoid = avoid.clone();
+                self.asked.push(avoid.clone());
+                let hop = self.hop.clone();
+                self.supply(id, &hop, &avoid);
+            }
+            What::NeedConnection(avoid) => self.asked.push(avoid.clone()),
+            What::Redirected(target) => {
+                self.redirected.push(target.to_string());
+                let hop = Hop::new("192.0.2.200", Some(5060), Transport::Tcp);
+                self.supply(id, &hop, &[]);
+            }
+            What::Provisional(_) | What::Outcome(_) | What::Taken | What::Further(_) => {
+                self.told.push(indication)
+            }
+        }
+    }
+
+    fn supply(&mut self, id: ExchangeId, hop: &Hop, avoid: &[SocketAddr]) {
+        let manager = self.manager;
+        let lease = self
+            .connections
+            .acquire(&mut self.services.cx(), manager, hop, avoid);
+        let lease = lease.map_err(OperationError::ConnectionFailure);
+        self.go(|exchanges, cx, low, up| exchanges.supply(cx, low, id, lease, up));
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Connect(connect) => {
+                self.wanted.push((connect.conn, connect.remote));
+                if self.connects {
+                    self.connect(connect.conn);
+                }
+            }
+            Action::Transmit(conn) if self.takes => self.take(conn, usize::MAX),
+            Action::Resolve { query, question } => {
+                let ttl = Duration::from_secs(3600);
+                let answer = match question {
+                    Question::Srv(_) => {
+                        let record = |priority, target: &str| SrvRecord {
+                            priority,
+                            weight: 0,
+                            port: 5060,
+                            target: target.to_string(),
+                        };
+                        Answer::Srv {
+                            records: vec![record(1, "a.example.com"), record(2, "b.example.com")],
+                            ttl,
+                        }
+                    }
+                    Question::Addresses(name) => {
+                        let address = if name.starts_with('a') {
+                            "192.0.2.11"
+                        } else {
+                            "192.0.2.12"
+                        };
+                        Answer::Addresses {
+                            addresses: vec![address.parse().unwrap()],
+                            ttl,
+                        }
+                    }
+                };
+                self.connections
+                    .handle_resolved(&mut self.services.cx(), query, Ok(answer));
+            }
+            Action::Transmit(_) | Action::Close(_) | Action::Event(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn connect(&mut self, conn: ConnId) {
+        let remote = self.remote(conn);
+        let established = Established {
+            local: "192.0.2.100:40000".parse().unwrap(),
+            remote,
+            peer: None,
+        };
+        self.connections
+            .handle_connected(&mut self.services.cx(), conn, established);
+        self.settle();
+    }
+
+    fn remote(&self, conn: ConnId) -> SocketAddr {
+        self.wanted.iter().find(|(known, _)| *known == conn).unwrap().1
+    }
+
+    /// The socket takes so many of the bytes that wait.
+    fn take(&mut self, conn: ConnId, count: usize) {
+        let waiting: Vec<u8> = self.connections.transmit(conn).flatten().copied().collect();
+        let taken = count.min(waiting.len());
+        let stream = self.streams.entry(conn).or_default();
+        stream.extend_from_slice(&waiting[..taken]);
+        while let Some(head) = stream.windows(4).position(|window| window == b"\r\n\r\n") {
+            let message = Message::parse_head(
+                Bytes::copy_from_slice(&stream[..head + 4]),
+                &MessageLimits::default(),
+            );
+            let body = message.unwrap().raw(HeaderName::ContentLength).unwrap().to_vec();
+            let length = head + 4 + String::from_utf8(body).unwrap().parse::<usize>().unwrap();
+            if stream.len() < length {
+                break;
+            }
+            let bytes: Vec<u8> = stream.drain(..length).collect();
+            self.taken.push((
+                conn,
+                Message::parse(bytes.into(), &MessageLimits::default()).unwrap(),
+            ));
+        }
+        self.connections
+            .handle_transmitted(&mut self.services.cx(), conn, taken);
+        self.go(|exchanges, cx, low, up| exchanges.handle_taken(cx, low, conn, up));
+        self.settle();
+    }
+
+    fn close(&mut self, conn: ConnId) {
+        self.connections
+            .handle_closed(&mut self.services.cx(), conn, CloseReason::Reset);
+        self.settle();
+    }
+
+    /// The peer answers the request that was taken last.
+    fn answer(&mut self, status: &str, headers: &str) {
+        let (conn, request) = self.taken.last().cloned().unwrap();
+        self.respond(conn, &request, status, headers);
+    }
+
+    fn respond(&mut self, conn: ConnId, request: &Message, status: &str, headers: &str) {
+        self.respond_as(conn, request, status, headers, "peer");
+    }
+
+    fn respond_as(&mut self, conn: ConnId, request: &Message, status: &str, headers: &str, tag: &str) {
+        let text = |name| String::from_utf8(request.raw(name).unwrap().to_vec()).unwrap();
+        let response = format!(
+            "SIP/2.0 {status}\r\nVia: {}\r\nFrom: {}\r\nTo: {};tag={tag}\r\nCall-ID: {}\r\nCSeq: {}\r\n{headers}\
+             Contact: <sip:peer@192.0.2.1>\r\nContent-Length: 0\r\n\r\n",
+            text(HeaderName::Via),
+            text(HeaderName::From),
+            text(HeaderName::To),
+            text(HeaderName::CallId),
+            text(HeaderName::CSeq),
+        );
+        self.connections
+            .handle_bytes(&mut self.services.cx(), conn, response.as_bytes());
+        self.settle();
+    }
+
+    /// Lets time pass: timers fire at their times.
+    fn until(&mut self, time: Time) {
+        while let Some((at, key)) = self.services.timers.pop_due(time) {
+            self.services.now = self.services.now.max(at);
+            match key {
+                TimerKey::Exchange(id) => {
+                    self.go(|exchanges, cx, low, up| exchanges.handle_timer(cx, low, id, up));
+                }
+                TimerKey::Transaction(id, timer) => self.go(|exchanges, cx, low, up| {
+                    let mut out = Vec::new();
+                    let indication = low.transactions.handle_timer(cx, &mut out, id, timer);
+                    low.flush(cx, out);
+                    if let Some(indication) = indication {
+                        exchanges.handle_transaction(cx, low, indication, None, up);
+                    }
+                }),
+                TimerKey::Connection(conn, timer) => {
+                    self.connections
+                        .handle_timer(&mut self.services.cx(), conn, timer);
+                }
+                TimerKey::Resolve(query) => self
+                    .connections
+                    .handle_resolve_timer(&mut self.services.cx(), query),
+                other => panic!("{other:?}"),
+            }
+            self.settle();
+        }
+        self.services.now = time;
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.until(self.services.now + time);
+    }
+
+    /// What was told of an exchange, shortly.
+    fn story(&self, id: ExchangeId) -> Vec<String> {
+        let of = |indication: &&Indication| indication.exchange == id;
+        self.told
+            .iter()
+            .filter(of)
+            .map(|indication| show(&indication.what))
+            .collect()
+    }
+
+    /// The outcomes told of an exchange.
+    fn outcomes(&self, id: ExchangeId) -> usize {
+        let ended =
+            |told: &&Indication| told.exchange == id && matches!(told.what, What::Outcome(_) | What::Taken);
+        self.told.iter().filter(ended).count()
+    }
+
+    /// The requests of this method that the sockets have taken.
+    fn sent(&self, method: &Method) -> Vec<&Message> {
+        let messages = self.taken.iter().map(|(_, message)| message);
+        messages
+            .filter(|message| message.method() == Some(method))
+            .collect()
+    }
+
+    fn last(&self) -> &Message {
+        &self.taken.last().unwrap().1
+    }
+
+    /// X6, after the connections have lingered.
+    fn assert_quiescent(mut self) {
+        self.pass(Duration::from_secs(200));
+        assert_eq!((self.exchanges.len(), self.transactions.count()), (0, 0));
+        assert_eq!(
+            (self.exchanges.waiting.len(), self.exchanges.unanswered.len()),
+            (0, 0)
+        );
+        assert_eq!(
+            (self.connections.connections(), self.connections.queries()),
+            (0, 0)
+        );
+        assert_eq!(self.services.timers.len(), 0);
+        assert_eq!(self.exchanges.fingerprint(self.services.now), []);
+    }
+}
+
+fn lost(reason: &RemovalReason) -> OperationError {
+    OperationError::ConnectionFailure(match reason {
+        RemovalReason::Remote(reason) => ConnectionFailure::Lost(reason.clone()),
+        other => ConnectionFailure::Closed(other.clone()),
+    })
+}
+
+fn show(what: &What) -> String {
+    let status = |message: &Message| message.status().unwrap().code();
+    match what {
+        What::Provisional(response) => format!("{}", status(response)),
+        What::Further(response) => format!("further {}", status(response)),
+        What::Taken => "taken".to_string(),
+        What::Outcome(outcome) => match &outcome.result {
+            Ok(response) => format!("ok {}", status(response)),
+            Err(OperationError::FailureResponse(response)) => format!("failed {}", status(response)),
+            Err(OperationError::Authentication { failure, response }) => {
+                format!("{:?} {}", failure.reason, status(response))
+            }
+            Err(OperationError::Timeout) => "timeout".to_string(),
+            Err(OperationError::ConnectionFailure(ConnectionFailure::Lost(_))) => "lost".to_string(),
+            Err(OperationError::ConnectionFailure(ConnectionFailure::Connect { .. })) => {
+                "unreachable".to_string()
+            }
+            Err(OperationError::OperationFailure(OperationFailure::Aborted)) => "aborted".to_string(),
+            Err(error) => format!("{error:?}"),
+        },
+        What::NeedConnection(_) | What::Redirected(_) => panic!("{what:?}"),
+    }
+}
+
+const POLICY: Policy = Policy {
+    retry_after: true,
+    repeatable: false,
+    redirects: 0,
+    identity: None,
+};
+
+fn request(method: Method) -> Request {
+    let draft = Draft {
+        method,
+        uri: "sip:bob@example.com".into(),
+        route: Vec::new(),
+        from: "<sip:alice@example.com>;tag=alice".into(),
+        to: "<sip:bob@example.com>".into(),
+        call_id: "call".into(),
+        sequence: Sequence::Fixed(1),
+        contact: Some(ContactTemplate::default()),
+        headers: Vec::new(),
+        extra: Vec::new(),
+        content: None,
+    };
+    let owner = Owner::Message(EndpointId::from_number(ENDPOINT), OperationId::from_number(1));
+    Request {
+        draft,
+        lease: None,
+        owner,
+        policy: POLICY,
+    }
+}
+
+fn register() -> Request {
+    let mut request = request(Method::Register);
+    request.draft.set(HeaderName::Expires, "600");
+    request.policy = Policy {
+        repeatable: true,
+        redirects: 3,
+        ..POLICY
+    };
+    request
+}
+
+/// An endpoint with credentials for `example.com`.
+fn authenticated(bench: &mut Bench, mut request: Request) -> Request {
+    let mut credentials = Credentials::new("alice", Secret::new("secret"));
+    credentials.realm = Some("example.com".into());
+    let endpoint = EndpointId::from_number(ENDPOINT);
+    bench
+        .auth
+        .insert(endpoint, vec![credentials], AllowedProtocols::all());
+    request.policy.identity = Some(endpoint);
+    request
+}
+
+const CHALLENGE: &str =
+    "WWW-Authenticate: Digest realm=\"example.com\",nonce=\"one\",qop=\"auth\",algorithm=SHA-256\r\n";
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn branch(message: &Message) -> String {
+    message.via_top().unwrap().branch().unwrap().to_string()
+}
+
+// rules: C36
+#[test]
+fn requests_wait_for_their_connection_and_are_written_in_order() {
+    let mut bench = Bench::new();
+    bench.connects = false;
+    // All over the one connection that is being made.
+    bench.services.config.pool_size = 1;
+    let manager = bench.manager;
+    bench.connections.set_pool_size(manager, 1).unwrap();
+    let counter = bench.exchanges.new_sequence(&mut bench.services.cx(), 7);
+    let ids: Vec<ExchangeId> = (0..4)
+        .map(|_| {
+            let mut request = request(Method::Message);
+            request.draft.sequence = Sequence::Counter(counter);
+            bench.start(request)
+        })
+        .collect();
+    assert_eq!(bench.wanted.len(), 1);
+    assert_eq!(bench.taken.len(), 0);
+    assert!(
+        bench.connections.transmit(bench.wanted[0].0).next().is_none(),
+        "nothing is written before it is ready"
+    );
+    bench.connect(bench.wanted[0].0);
+    let numbers: Vec<u32> = bench
+        .sent(&Method::Message)
+        .iter()
+        .map(|sent| sent.cseq().unwrap().number)
+        .collect();
+    assert_eq!(numbers, [7, 8, 9, 10]);
+    // Via and Contact are those of the connection.
+    let via = bench.last().via_top().unwrap();
+    assert_eq!(
+        (via.host.to_string().as_str(), via.port),
+        ("192.0.2.100", Some(40_000))
+    );
+    let contact = bench.last().raw(HeaderName::Contact).unwrap();
+    assert_eq!(contact, b"<sip:192.0.2.100:40000;transport=tcp>");
+    for (conn, request) in bench.taken.clone() {
+        bench.respond(conn, &request, "200 OK", "");
+    }
+    for id in ids {
+        assert_eq!(bench.story(id), ["ok 200"]);
+    }
+    bench.exchanges.drop_sequence(counter);
+    bench.assert_quiescent();
+}
+
+#[test]
+fn a_connection_that_cannot_be_made_fails_what_waits_for_it() {
+    let mut bench = Bench::new();
+    bench.connects = false;
+    let id = bench.start(request(Method::Message));
+    bench.close(bench.wanted[0].0);
+    assert_eq!(bench.story(id), ["unreachable"]);
+    bench.assert_quiescent();
+}
+
+// rules: A1, A8
+#[test]
+fn a_challenge_is_answered_with_the_next_cseq_and_a_new_branch() {
+    for method in [Method::Register, Method::Message, Method::Invite] {
+        let mut bench = Bench::new();
+        let asked = request(method.clone());
+        let asked = authenticated(&mut bench, asked);
+        let id = bench.start(asked);
+        bench.answer("401 Unauthorized", CHALLENGE);
+        let sent = bench.sent(&method);
+        let [first, second] = sent[..] else {
+            panic!("{}", sent.len())
+        };
+        assert!(first.raw(HeaderName::Authorization).is_none());
+        let authorization = String::from_utf8_lossy(second.raw(HeaderName::Authorization).unwrap());
+        assert!(authorization.contains("nonce=\"one\"") && authorization.contains("username=\"alice\""));
+        assert_eq!(second.cseq().unwrap().number, first.cseq().unwrap().number + 1);
+        assert_ne!(branch(first), branch(second));
+        assert_eq!(first.call_id(), second.call_id());
+        assert_eq!(first.raw(HeaderName::From), second.raw(HeaderName::From));
+        assert_eq!(first.raw(HeaderName::To), second.raw(HeaderName::To));
+        assert_eq!(bench.wanted.len(), 1, "over the same connection");
+        // The ACK to the challenge has been taken in between.
+        let conn = bench.wanted[0].0;
+        let second = second.clone();
+        bench.respond(conn, &second, "200 OK", "");
+        assert_eq!(bench.story(id), ["ok 200"]);
+        bench.assert_quiescent();
+    }
+}
+
+// rules: A7
+#[test]
+fn a_wrong_password_is_tried_once() {
+    let mut bench = Bench::new();
+    let asked = authenticated(&mut bench, register());
+    let id = bench.start(asked);
+    bench.answer("401 Unauthorized", CHALLENGE);
+    bench.answer("401 Unauthorized", &CHALLENGE.replace("one", "two"));
+    assert_eq!(bench.sent(&Method::Register).len(), 2);
+    assert_eq!(
+        bench.story(id),
+        [format!(
+            "{:?} 401",
+            AuthenticationFailureReason::InvalidCredentials
+        )]
+    );
+    bench.assert_quiescent();
+}
+
+// rules: A8
+#[test]
+fn a_stale_nonce_is_no_wrong_password() {
+    let mut bench = Bench::new();
+    let asked = authenticated(&mut bench, register());
+    let id = bench.start(asked);
+    bench.answer("401 Unauthorized", CHALLENGE);
+    let stale = CHALLENGE
+        .replace("one", "two")
+        .replace("algorithm", "stale=true,algorithm");
+    bench.answer("401 Unauthorized", &stale);
+    bench.answer("200 OK", "");
+    assert_eq!(bench.sent(&Method::Register).len(), 3);
+    assert_eq!(bench.story(id), ["ok 200"]);
+    bench.assert_quiescent();
+}
+
+// rules: A10
+#[test]
+fn without_an_identity_the_challenge_is_the_outcome() {
+    let mut bench = Bench::new();
+    let id = bench.start(request(Method::Message));
+    bench.answer("401 Unauthorized", CHALLENGE);
+    assert_eq!(
+        (bench.story(id), bench.taken.len()),
+        (vec!["failed 401".to_string()], 1)
+    );
+    bench.assert_quiescent();
+}
+
+// rules: R10
+#[test]
+fn an_interval_too_brief_is_raised_to_what_the_server_takes() {
+    let mut bench = Bench::new();
+    let id = bench.start(register());
+    bench.answer("423 Interval Too Brief", "Min-Expires: 1800\r\n");
+    assert_eq!(bench.last().raw(HeaderName::Expires), Some(&b"1800"[..]));
+    assert_eq!(bench.last().cseq().unwrap().number, 2);
+    bench.answer("200 OK", "");
+    assert_eq!(bench.story(id), ["ok 200"]);
+    bench.assert_quiescent();
+}
+
+// rules: R10
+#[test]
+fn a_server_that_talks_nonsense_about_intervals_ends_the_request() {
+    // Not more than was asked for, nothing, or no number.
+    for headers in [
+        "Min-Expires: 600\r\n",
+        "Min-Expires: 5\r\n",
+        "",
+        "Min-Expires: never\r\n",
+    ] {
+        let mut bench = Bench::new();
+        let id = bench.start(register());
+        bench.answer("423 Interval Too Brief", headers);
+        assert_eq!(
+            (bench.story(id), bench.taken.len()),
+            (vec!["failed 423".to_string()], 1),
+            "{headers}"
+        );
+        bench.assert_quiescent();
+    }
+    // Always more: bounded by the limit of attempts.
+    let mut bench = Bench::new();
+    let id = bench.start(register());
+    for more in 1.. {
+        bench.answer(
+            "423 Interval Too Brief",
+            &format!("Min-Expires: {}\r\n", 600 + more),
+        );
+        if !bench.story(id).is_empty() {
+            break;
+        }
+    }
+    assert_eq!(bench.taken.len(), bench.services.config.limits.attempts);
+    assert_eq!(bench.story(id), ["failed 423"]);
+    bench.assert_quiescent();
+    // R16: who unregisters does not register for longer instead.
+    let mut bench = Bench::new();
+    let mut leave = register();
+    leave.draft.set(HeaderName::Expires, "0");
+    let id = bench.start(leave);
+    bench.answer("423 Interval Too Brief", "Min-Expires: 60\r\n");
+    assert_eq!(bench.story(id), ["failed 423"]);
+    bench.assert_quiescent();
+}
+
+// rules: R9
+#[test]
+fn a_redirected_register_is_followed_as_often_as_allowed() {
+    for allowed in 0..=4_u8 {
+        let mut bench = Bench::new();
+        let mut asked = register();
+        asked.policy.redirects = allowed;
+        let id = bench.start(asked);
+        for _ in 0..=allowed {
+            assert!(bench.story(id).is_empty());
+            // The first Contact of the response counts; the last header field is that of the harness.
+            bench.answer(
+                "302 Moved Temporarily",
+                "Contact: <sip:other.example.com:5070;transport=tcp>\r\n",
+            );
+        }
+        assert_eq!(bench.story(id), ["failed 302"]);
+        assert_eq!(bench.taken.len(), usize::from(allowed) + 1);
+        assert_eq!(
+            bench.redirected,
+            vec!["sip:other.example.com:5070;transport=tcp"; usize::from(allowed)]
+        );
+        bench.assert_quiescent();
+    }
+}
+
+// rules: E12
+#[test]
+fn retry_after_is_waited_for_once_and_exactly() {
+    for status in [
+        "503 Service Unavailable",
+        "500 Server Internal Error",
+        "480 Temporarily Unavailable",
+    ] {
+        let mut bench = Bench::new();
+        let id = bench.start(request(Method::Message));
+        let begun = bench.services.now;
+        bench.answer(status, "Retry-After: 30\r\n");
+        bench.until(begun + Duration::from_secs(30) - Duration::from_micros(1));
+        assert_eq!((bench.taken.len(), bench.story(id).len()), (1, 0), "{status}");
+        bench.until(begun + Duration::from_secs(30));
+        assert_eq!(bench.taken.len(), 2, "{status}");
+        assert_eq!(bench.last().cseq().unwrap().number, 2);
+        bench.answer(status, "Retry-After: 30\r\n");
+        assert_eq!(bench.story(id), [format!("failed {}", &status[..3])]);
+        bench.assert_quiescent();
+    }
+}
+
+// rules: E12
+#[test]
+fn retry_after_has_a_cap_and_can_be_turned_off() {
+    for (seconds, retries, waits) in [(300, true, true), (301, true, false), (30, false, false)] {
+        let mut bench = Bench::new();
+        let mut asked = request(Method::Message);
+        asked.policy.retry_after = retries;
+        let id = bench.start(asked);
+        bench.answer("503 Service Unavailable", &format!("Retry-After: {seconds}\r\n"));
+        assert_eq!(bench.story(id).is_empty(), waits, "{seconds}");
+        if waits {
+            bench.pass(Duration::from_secs(seconds));
+            bench.answer("200 OK", "");
+            assert_eq!(bench.story(id), ["ok 200"]);
+        }
+        bench.assert_quiescent();
+    }
+}
+
+// rules: E12, C25
+#[test]
+fn what_waits_for_retry_after_is_sent_over_a_new_connection_where_its_own_is_gone() {
+    let mut bench = Bench::new();
+    let id = bench.start(request(Method::Message));
+    bench.answer("503 Service Unavailable", "Retry-After: 30\r\n");
+    bench.close(bench.wanted[0].0);
+    bench.pass(Duration::from_secs(30));
+    assert_eq!(bench.wanted.len(), 2);
+    assert_eq!(
+        bench.asked.last(),
+        Some(&vec![]),
+        "the server asked to be tried again"
+    );
+    bench.answer("200 OK", "");
+    assert_eq!(bench.story(id), ["ok 200"]);
+    bench.assert_quiescent();
+}
+
+// rules: E12, R18
+#[test]
+fn a_503_goes_to_the_next_target_before_retry_after_is_waited_for() {
+    let mut bench = Bench::of_domain();
+    let id = bench.start(request(Method::Message));
+    assert_eq!(bench.wanted[0].1, address("192.0.2.11:5060"));
+    bench.answer("503 Service Unavailable", "Retry-After: 30\r\n");
+    assert_eq!(bench.asked, [vec![], vec![address("192.0.2.11:5060")]]);
+    assert_eq!(bench.wanted[1].1, address("192.0.2.12:5060"));
+    let sent = bench.sent(&Method::Message);
+    assert_eq!(sent.len(), 2);
+    assert_ne!(branch(sent[0]), branch(sent[1]));
+    // Both have failed: now it waits, and is not sent before.
+    let begun = bench.services.now;
+    bench.answer("503 Service Unavailable", "Retry-After: 30\r\n");
+    assert!(bench.story(id).is_empty());
+    bench.until(begun + Duration::from_secs(30) - Duration::from_micros(1));
+    assert_eq!(bench.taken.len(), 2);
+    bench.until(begun + Duration::from_secs(30));
+    assert_eq!(bench.taken.len(), 3);
+    bench.answer("200 OK", "");
+    assert_eq!(bench.story(id), ["ok 200"]);
+    bench.assert_quiescent();
+}
+
+// rules: R18, X3
+#[test]
+fn a_request_without_answer_goes_on_only_where_it_may_be_repeated() {
+    let timeout = Duration::from_secs(32);
+    let mut bench = Bench::of_domain();
+    let id = bench.start(request(Method::Message));
+    bench.pass(timeout - Duration::from_micros(1));
+    assert!(bench.story(id).is_empty());
+    bench.pass(Duration::from_micros(1));
+    assert_eq!(
+        (bench.story(id), bench.taken.len()),
+        (vec!["timeout".to_string()], 1)
+    );
+    bench.assert_quiescent();
+
+    let mut bench = Bench::of_domain();
+    let id = bench.start(register());
+    bench.pass(timeout);
+    assert_eq!(bench.wanted[1].1, address("192.0.2.12:5060"));
+    bench.pass(timeout);
+    assert_eq!(
+        (bench.story(id), bench.taken.len()),
+        (vec!["timeout".to_string()], 2)
+    );
+    bench.assert_quiescent();
+}
+
+// rules: C35
+#[test]
+fn a_request_of_which_no_byte_has_left_is_sent_once_more() {
+    for method in [Method::Message, Method::Invite, Method::Benotify, Method::Ack] {
+        let mut bench = Bench::new();
+        bench.takes = false;
+        let id = bench.start(request(method.clone()));
+        bench.close(bench.wanted[0].0);
+        assert!(bench.story(id).is_empty(), "{method:?}");
+        assert_eq!(bench.wanted.len(), 2, "a fresh connection");
+        bench.close(bench.wanted[1].0);
+        assert_eq!(bench.story(id), ["lost"], "{method:?}");
+        assert_eq!(bench.wanted.len(), 2);
+        bench.assert_quiescent();
+    }
+}
+
+// rules: C35
+#[test]
+fn a_request_that_was_sent_once_more_is_delivered_once() {
+    let mut bench = Bench::new();
+    bench.takes = false;
+    let id = bench.start(request(Method::Message));
+    bench.close(bench.wanted[0].0);
+    bench.takes = true;
+    bench.take(bench.wanted[1].0, usize::MAX);
+    assert_eq!(bench.taken.len(), 1);
+    bench.answer("200 OK", "");
+    assert_eq!(bench.story(id), ["ok 200"]);
+    bench.assert_quiescent();
+}
+
+// rules: C35
+#[test]
+fn a_request_of_which_a_byte_has_left_is_lost_with_its_connection() {
+    for method in [Method::Message, Method::Invite, Method::Benotify, Method::Ack] {
+        let mut bench = Bench::new();
+        bench.takes = false;
+        let id = bench.start(request(method.clone()));
+        bench.take(bench.wanted[0].0, 1);
+        bench.close(bench.wanted[0].0);
+        assert_eq!(
+            (bench.story(id), bench.wanted.len()),
+            (vec!["lost".to_string()], 1),
+            "{method:?}"
+        );
+        bench.assert_quiescent();
+    }
+    // What may be repeated safely is, once.
+    let mut bench = Bench::new();
+    let id = bench.start(register());
+    bench.close(bench.wanted[0].0);
+    bench.close(bench.wanted[1].0);
+    assert_eq!(
+        (bench.story(id), bench.wanted.len()),
+        (vec!["lost".to_string()], 2)
+    );
+    bench.assert_quiescent();
+}
+
+// rules: C35
+#[test]
+fn each_request_on_a_lost_connection_is_judged_by_its_own_bytes() {
+    let mut bench = Bench::new();
+    bench.takes = false;
+    let manager = bench.manager;
+    bench.connections.set_pool_size(manager, 1).unwrap();
+    let first = bench.start(request(Method::Message));
+    let length = bench
+        .connections
+        .transmit(bench.wanted[0].0)
+        .map(Bytes::len)
+        .sum();
+    let second = bench.start(request(Method::Message));
+    bench.take(bench.wanted[0].0, length);
+    bench.close(bench.wanted[0].0);
+    assert_eq!(bench.story(first), ["lost"]);
+    assert!(bench.story(second).is_empty());
+    bench.take(bench.wanted[1].0, usize::MAX);
+    bench.answer("200 OK", "");
+    assert_eq!(bench.story(second), ["ok 200"]);
+    bench.assert_quiescent();
+}
+
+// rules: S3
+#[test]
+fn an_ack_that_is_written_anew_keeps_the_number_of_its_invite() {
+    let mut bench = Bench::new();
+    bench.takes = false;
+    let mut ack = request(Method::Ack);
+    ack.draft.sequence = Sequence::Fixed(41);
+    let id = bench.start(ack);
+    bench.close(bench.wanted[0].0);
+    bench.takes = true;
+    bench.take(bench.wanted[1].0, usize::MAX);
+    assert_eq!(bench.last().cseq().unwrap().number, 41);
+    assert_eq!(bench.story(id), ["taken"]);
+    bench.assert_quiescent();
+}
+
+// rules: M3
+#[test]
+fn what_nothing_answers_is_complete_when_it_has_been_taken() {
+    for method in [Method::Benotify, Method::Ack] {
+        let mut bench = Bench::new();
+        bench.takes = false;
+        let id = bench.start(request(method.clone()));
+        let conn = bench.wanted[0].0;
+        let length: usize = bench.connections.transmit(conn).map(Bytes::len).sum();
+        bench.take(conn, length - 1);
+        assert!(bench.story(id).is_empty(), "{method:?}");
+        bench.take(conn, 1);
+        assert_eq!(bench.story(id), ["taken"], "{method:?}");
+        bench.close(conn);
+        assert_eq!(bench.story(id), ["taken"], "{method:?}");
+        bench.assert_quiescent();
+    }
+}
+
+// rules: S10
+#[test]
+fn a_cancel_waits_for_the_first_provisional_response() {
+    // RFC 3261 section 9.1; 100 is one.
+    for provisional in ["100 Trying", "180 Ringing"] {
+        let mut bench = Bench::new();
+        let id = bench.start(request(Method::Invite));
+        bench.cancel(id);
+        assert!(bench.sent(&Method::Cancel).is_empty());
+        let invite = bench.last().clone();
+        let conn = bench.wanted[0].0;
+        bench.respond(conn, &invite, provisional, "");
+        let [cancel] = bench.sent(&Method::Cancel)[..] else {
+            panic!("one CANCEL")
+        };
+        let cancel = cancel.clone();
+        assert_eq!(branch(&cancel), branch(&invite));
+        assert_eq!(cancel.cseq().unwrap().number, invite.cseq().unwrap().number);
+        assert_eq!(
+            (cancel.request_uri(), cancel.call_id()),
+            (invite.request_uri(), invite.call_id())
+        );
+        for name in [HeaderName::From, HeaderName::To, HeaderName::Via] {
+            assert_eq!(cancel.raw(name), invite.raw(name));
+        }
+        // Further ones and further commands bring no second CANCEL.
+        bench.respond(conn, &invite, "180 Ringing", "");
+        bench.cancel(id);
+        assert_eq!(bench.sent(&Method::Cancel).len(), 1);
+        bench.respond(conn, &cancel, "200 OK", "");
+        bench.respond(conn, &invite, "487 Request Terminated", "");
+        assert_eq!(bench.story(id).last().unwrap(), "failed 487");
+        assert_eq!(bench.outcomes(id), 1);
+        bench.assert_quiescent();
+    }
+}
+
+// rules: S10
+#[test]
+fn a_cancel_goes_out_at_once_after_a_provisional_response() {
+    let mut bench = Bench::new();
+    let id = bench.start(request(Method::Invite));
+    bench.answer("180 Ringing", "");
+    bench.cancel(id);
+    assert_eq!(bench.sent(&Method::Cancel).len(), 1);
+    // RFC 3261 section 9.1: without final response it is over after 64*T1.
+    bench.pass(Duration::from_secs(32) - Duration::from_micros(1));
+    assert_eq!(bench.story(id), ["180"]);
+    bench.pass(Duration::from_micros(1));
+    assert_eq!(bench.story(id), ["180", "timeout"]);
+    bench.assert_quiescent();
+}
+
+// rules: S10
+#[test]
+fn a_2xx_overtakes_a_cancel() {
+    // The wish, or the CANCEL itself, crosses with the 2xx.
+    for provisional in [false, true] {
+        let mut bench = Bench::new();
+        let id = bench.start(request(Method::Invite));
+        let (conn, invite) = bench.taken.last().cloned().unwrap();
+        if provisional {
+            bench.answer("180 Ringing", "");
+        }
+        bench.cancel(id);
+        bench.respond(conn, &invite, "200 OK", "");
+        assert_eq!(bench.story(id).last().unwrap(), "ok 200");
+        assert_eq!(bench.outcomes(id), 1);
+        assert_eq!(bench.sent(&Method::Cancel).len(), usize::from(provisional));
+        bench.assert_quiescent();
+    }
+}
+
+// rules: S10
+#[test]
+fn an_invite_that_was_not_sent_is_given_up_at_once() {
+    // Its connection is being made; or it waits for Retry-After.
+    let mut bench = Bench::new();
+    bench.connects = false;
+    let id = bench.start(request(Method::Invite));
+    bench.cancel(id);
+    assert_eq!(bench.story(id), ["aborted"]);
+    bench.assert_quiescent();
+
+    let mut bench = Bench::new();
+    let id = bench.start(request(Method::Invite));
+    bench.answer("503 Service Unavailable", "Retry-After: 30\r\n");
+    bench.cancel(id);
+    assert_eq!(bench.story(id), ["aborted"]);
+    bench.pass(Duration::from_secs(60));
+    assert_eq!(bench.sent(&Method::Invite).len(), 1);
+    bench.assert_quiescent();
+
+    // A cancelled INVITE is repeated for no reason.
+    for (status, headers) in [
+        ("503 Service Unavailable", "Retry-After: 30\r\n"),
+        ("401 Unauthorized", CHALLENGE),
+        ("423 Interval Too Brief", "Min-Expires: 1800\r\n"),
+    ] {
+        let mut bench = Bench::new();
+        let asked = authenticated(&mut bench, request(Method::Invite));
+        let id = bench.start(asked);
+        let (conn, invite) = bench.taken.last().cloned().unwrap();
+        bench.answer("180 Ringing", "");
+        bench.cancel(id);
+        bench.respond(conn, &invite, status, headers);
+        assert_eq!(bench.sent(&Method::Invite).len(), 1);
+        assert_eq!(
+            bench.story(id),
+            ["180".to_string(), format!("failed {}", &status[..3])]
+        );
+        bench.assert_quiescent();
+    }
+}
+
+// rules: S8
+#[test]
+fn further_2xx_are_told_until_the_transaction_ends() {
+    let mut bench = Bench::new();
+    let id = bench.start(request(Method::Invite));
+    let (conn, invite) = bench.taken.last().cloned().unwrap();
+    bench.respond_as(conn, &invite, "180 Ringing", "", "one");
+    bench.respond_as(conn, &invite, "183 Session Progress", "", "two");
+    bench.respond_as(conn, &invite, "200 OK", "", "one");
+    bench.respond_as(conn, &invite, "200 OK", "", "two");
+    assert_eq!(bench.story(id), ["180", "183", "ok 200", "further 200"]);
+    assert_eq!(bench.exchanges.len(), 1);
+    // RFC 6026: timer M.
+    bench.pass(Duration::from_secs(32));
+    assert_eq!(bench.exchanges.len(), 0);
+    bench.assert_quiescent();
+}
+
+// rules: X6
+#[test]
+fn an_exchange_whose_owner_is_gone_tells_nothing_and_leaves_nothing() {
+    type Step = fn(&mut Bench);
+    let steps: [Step; 5] = [
+        |bench| bench.connects = false,
+        |bench| bench.supplies = false,
+        |_| {},
+        |bench| bench.takes = false,
+        |bench| bench.answer("503 Service Unavailable", "Retry-After: 30\r\n"),
+    ];
+    for (place, step) in steps.into_iter().enumerate() {
+        for method in [Method::Message, Method::Benotify] {
+            let mut bench = Bench::new();
+            if place < 4 {
+                step(&mut bench);
+            }
+            let id = bench.start(request(method.clone()));
+            if place == 4 && method == Method::Message {
+                step(&mut bench);
+            }
+            let told = bench.told.len();
+            bench.go(|exchanges, cx, low, _| exchanges.abandon(cx, low, id));
+            bench.settle();
+            assert_eq!(bench.exchanges.len(), 0);
+            bench.supplies = true;
+            bench.supply(id, &Hop::new("192.0.2.1", Some(5060), Transport::Tcp), &[]);
+            bench.settle();
+            if let Some((conn, request)) = bench.taken.last().cloned() {
+                bench.respond(conn, &request, "200 OK", "");
+            }
+            bench.takes = true;
+            if let Some((conn, _)) = bench.wanted.first().copied() {
+                bench
+                    .connections
+                    .handle_closed(&mut bench.services.cx(), conn, CloseReason::Reset);
+                bench.settle();
+            }
+            assert_eq!(bench.told.len(), told, "{method:?} {place}");
+            bench.assert_quiescent();
+        }
+    }
+}
+
+#[test]
+fn a_body_is_written_with_its_type_and_every_route_in_its_order() {
+    let mut bench = Bench::new();
+    let mut asked = request(Method::Message);
+    asked.draft.content = Some(Content::text("hello"));
+    asked.draft.route = vec![
+        "<sip:one.example.com;lr>".into(),
+        "<sip:two.example.com;lr>".into(),
+    ];
+    asked.draft.extra = vec![("Subject".into(), "greeting".into())];
+    bench.start(asked);
+    assert_eq!(bench.last().body_bytes(), b"hello");
+    assert_eq!(
+        bench.last().raw(HeaderName::ContentType),
+        Some(&b"text/plain;charset=UTF-8"[..])
+    );
+    let route: Vec<&[u8]> = bench.last().raw_all(HeaderName::Route).collect();
+    assert_eq!(
+        route,
+        [&b"<sip:one.example.com;lr>"[..], &b"<sip:two.example.com;lr>"[..]]
+    );
+    assert_eq!(
+        bench.last().raw_by_name("Subject").collect::<Vec<_>>(),
+        [b"greeting"]
+    );
+    bench.answer("200 OK", "");
+    bench.assert_quiescent();
+}
+
+#[test]
+fn fingerprints_know_nothing_of_names_and_of_when() {
+    let print = |before: u64, second: bool| {
+        let mut bench = Bench::new();
+        for _ in 0..before {
+            bench.services.ids.next::<OperationId>();
+        }
+        bench.services.now = bench.services.now + Duration::from_secs(before);
+        bench.services.entropy = crate::entropy::Entropy::new([u8::try_from(before).unwrap(); 32]);
+        bench.start(request(Method::Message));
+        bench.answer("503 Service Unavailable", "Retry-After: 30\r\n");
+        if second {
+            bench.start(request(Method::Invite));
+        }
+        bench.exchanges.fingerprint(bench.services.now)
+    };
+    assert_eq!(print(0, true), print(77, true));
+    assert_ne!(print(0, true), print(0, false));
+    assert_eq!(print(0, false)[0].timer, Some(Duration::from_secs(30)));
+}
+
+/// What can happen in a run of [`whatever_happens_every_exchange_completes_once`].
+#[derive(Clone, Debug)]
+enum Happening {
+    Start(usize),
+    Cancel(usize),
+    /// The peer answers a request that it has got, perhaps again.
+    Respond(usize, usize),
+    Close(usize),
+    Connect(usize),
+    Take(usize, usize),
+    Pass(u64),
+    Supplies(bool),
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        3 => (0..5_usize).prop_map(Happening::Start),
+        1 => (0..8_usize).prop_map(Happening::Cancel),
+        6 => (0..16_usize, 0..RESPONSES.len()).prop_map(|(which, what)| Happening::Respond(which, what)),
+        1 => (0..8_usize).prop_map(Happening::Close),
+        3 => (0..8_usize).prop_map(Happening::Connect),
+        3 => (0..8_usize, 0..1500_usize).prop_map(|(which, count)| Happening::Take(which, count)),
+        2 => (0..40_000_u64).prop_map(Happening::Pass),
+        1 => any::<bool>().prop_map(Happening::Supplies),
+    ]
+}
+
+const RESPONSES: [(&str, &str); 9] = [
+    ("100 Trying", ""),
+    ("180 Ringing", ""),
+    ("200 OK", ""),
+    ("200 OK", ""),
+    ("401 Unauthorized", CHALLENGE),
+    ("423 Interval Too Brief", "Min-Expires: 1800\r\n"),
+    ("302 Moved Temporarily", "Contact: <sip:other.example.com>\r\n"),
+    ("503 Service Unavailable", "Retry-After: 3\r\n"),
+    ("486 Busy Here", ""),
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    // rules: X3, X6, C35
+    #[test]
+    fn whatever_happens_every_exchange_completes_once(
+        domain: bool,
+        happenings in proptest::collection::vec(happening(), 0..60),
+    ) {
+        let mut bench = if domain { Bench::of_domain() } else { Bench::new() };
+        bench.connects = false;
+        bench.takes = false;
+        let methods = [Method::Message, Method::Invite, Method::Register, Method::Benotify, Method::Ack];
+        let (mut ids, mut asked_again) = (Vec::new(), Vec::new());
+        for happening in happenings {
+            match happening {
+                Happening::Start(which) => {
+                    let asked = if which == 2 { register() } else { request(methods[which].clone()) };
+                    let mut asked = authenticated(&mut bench, asked);
+                    // What it is, and of whom.
+                    asked.draft.call_id = format!("{}", ids.len()).into();
+                    ids.push(bench.start(asked));
+                }
+                Happening::Cancel(which) => {
+                    if let Some(id) = ids.get(which) {
+                        bench.cancel(*id);
+                    }
+                }
+                Happening::Respond(which, what) => {
+                    let Some((conn, request)) = bench.taken.get(which).cloned() else { continue };
+                    if matches!(request.method(), Some(Method::Ack | Method::Benotify)) {
+                        continue;
+                    }
+                    let (status, headers) = RESPONSES[what];
+                    if status.starts_with('4') || status.starts_with('5') || status.starts_with('3') {
+                        asked_again.push(request.call_id().unwrap().to_string());
+                    }
+                    bench.respond(conn, &request, status, headers);
+                }
+                Happening::Close(which) => {
+                    if let Some((conn, _)) = bench.wanted.get(which).copied() {
+                        bench.close(conn);
+                    }
+                }
+                Happening::Connect(which) => {
+                    if let Some((conn, _)) = bench.wanted.get(which).copied() {
+                        bench.connect(conn);
+                    }
+                }
+                Happening::Take(which, count) => {
+                    if let Some((conn, _)) = bench.wanted.get(which).copied() {
+                        bench.take(conn, count);
+                    }
+                }
+                Happening::Pass(millis) => bench.pass(Duration::from_millis(millis)),
+                // An owner may take its time, but not for ever.
+                Happening::Supplies(supplies) => bench.supplies = supplies,
+            }
+            for id in &ids {
+                prop_assert!(bench.outcomes(*id) <= 1);
+            }
+        }
+        // What nobody has supplied is given up.
+        bench.supplies = true;
+        for id in &ids {
+            if matches!(bench.exchanges.table.get(id).map(|exchange| &exchange.state), Some(State::Moving)) {
+                let hop = bench.hop.clone();
+                bench.supply(*id, &hop, &[]);
+                bench.settle();
+            }
+        }
+        // Connections are made and their bytes taken, or they are closed; who rings for ever is cancelled.
+        bench.connects = true;
+        bench.takes = true;
+        for id in &ids {
+            bench.cancel(*id);
+        }
+        for _ in 0..8 {
+            for (conn, _) in bench.wanted.clone() {
+                bench.connect(conn);
+                bench.take(conn, usize::MAX);
+            }
+            bench.pass(Duration::from_secs(40));
+        }
+        for id in &ids {
+            prop_assert_eq!(bench.outcomes(*id), 1, "{:?}", bench.exchanges.table.get(id));
+        }
+        // C35: what the peer did not ask for again was not delivered twice.
+        for (number, id) in ids.iter().enumerate() {
+            let call_id = number.to_string();
+            let of = |message: &&Message| {
+                let first = matches!(message.method(), Some(Method::Message | Method::Invite | Method::Benotify));
+                first && message.call_id().unwrap() == call_id
+            };
+            let delivered = bench.taken.iter().map(|(_, message)| message).filter(of).count();
+            prop_assert!(delivered <= 1 || asked_again.contains(&call_id), "{id}: {delivered}");
+        }
+        bench.assert_quiescent();
+    }
+}
