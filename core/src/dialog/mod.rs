@@ -11,6 +11,9 @@ use crate::wire::header::{Contact, RecordRoute};
 use crate::wire::uri::Uri;
 use crate::wire::{HeaderName, Message, Method};
 
+#[cfg(test)]
+mod tests;
+
 /// One dialog, early or confirmed. Addresses are kept as text, ready to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Dialog {
