@@ -26,7 +26,8 @@ pub(crate) fn run(out: Output) -> Result<(), Failure> {
     let certificates = Certificates::make()?;
     let server = Server::start(out, &certificates)?;
     out.heading(format!(
-        "A server at {} (TLS) and {} (TCP), alice and bob: three threads that share nothing but the loopback interface.",
+        "A server at {} (TLS) and {} (TCP), alice and bob:\n\
+        three threads that share nothing but the loopback interface.",
         server.tls, server.tcp
     ));
     let outcome = Demo {

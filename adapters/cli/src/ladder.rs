@@ -48,13 +48,14 @@ impl Ladder {
     /// The names over their columns.
     pub(crate) fn head(&self) {
         let [left, middle, right] = self.names;
-        self.out.heading(format!(
+        let names = format!(
             "{:10}{left:^10}{:gap$}{middle:^10}{:gap$}{right:^10}",
             "",
             "",
             "",
             gap = WIDTH - 9
-        ));
+        );
+        self.out.heading(names.trim_end());
         self.out.drawing(bars());
     }
 

@@ -1,0 +1,342 @@
+//! Commands that talk to each other over the loopback interface, and what they say when they cannot.
+use std::fs;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::common::{Outcome, Running, sansip, sansip_with};
+use serde_json::Value;
+
+const ALICE: [&str; 2] = ["--user", "sip:alice@example.com"];
+const BOB: [&str; 2] = ["--user", "sip:bob@example.com"];
+
+/// A folder of one test.
+fn folder(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn file(folder: &str, name: &str, text: &str) -> String {
+    let path = self::folder(folder).join(name);
+    fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn has(events: &[Value], name: &str, field: &str, value: &str) -> bool {
+    events
+        .iter()
+        .any(|event| event["event"] == name && event[field] == value)
+}
+
+fn over_tcp<'a>(command: &'a str, user: &[&'a str; 2], server: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
+    let mut args = vec![command, "--transport", "tcp", "--server", server];
+    args.extend(user);
+    args.extend(rest);
+    args
+}
+
+#[test]
+fn the_demonstration_runs_to_its_end() {
+    let outcome = sansip(&["demo"]);
+    assert_eq!(outcome.code, Some(0), "{}{}", outcome.stdout, outcome.stderr);
+    let arrows = |word: &str| {
+        outcome
+            .stdout
+            .lines()
+            .filter(|line| line.contains(&format!("- {word} -")))
+            .count()
+    };
+    // Over TLS and over TCP two register and unregister; each registration is challenged once.
+    assert_eq!(arrows("REGISTER"), 12);
+    assert_eq!(arrows("401 Unauthorized"), 4);
+    // Through the server, so each is seen twice.
+    assert_eq!((arrows("ACK"), arrows("BYE"), arrows("200 OK (BYE)")), (2, 2, 2));
+    // Two page messages over each transport and one in the call. The first of each side is challenged.
+    assert_eq!(arrows("200 OK (MESSAGE)"), 10);
+    assert!(outcome.stdout.trim_end().ends_with("Every step happened."));
+    assert!(outcome.stdout.lines().all(|line| line.chars().count() <= 80));
+
+    let outcome = sansip(&["demo", "--json"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    assert!(has(&outcome.json(), "message", "message", "INVITE"));
+    assert!(outcome.json().iter().all(|event| event["time"].is_number()));
+}
+
+#[test]
+fn two_endpoints_message_and_call_through_a_server() {
+    let (alices, bobs) = (
+        file("server", "alice", "secret-a\n"),
+        file("server", "bob", "secret-b\r\n"),
+    );
+    let mut server = Running::start(&[
+        "serve",
+        "--listen",
+        "tcp:127.0.0.1:0",
+        "--user",
+        "alice:secret-a",
+        "--user",
+        "bob:secret-b",
+    ]);
+    let address = server.listening();
+    let answering = [
+        "--password-file",
+        &bobs,
+        "--answer",
+        "200",
+        "--ring",
+        "20",
+        "--echo",
+    ];
+    let mut bob = Running::start(&over_tcp("register", &BOB, &address, &answering));
+    bob.wait("registration", |event| event["state"] == "registered");
+
+    let message = [
+        "--password-file",
+        &alices,
+        "sip:bob@example.com",
+        "Hello!",
+        "--wait",
+        "20000",
+        "--json",
+    ];
+    let outcome = sansip(&over_tcp("message", &ALICE, &address, &message));
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    assert!(
+        has(&outcome.json(), "message", "text", "Hello!"),
+        "no echo: {}",
+        outcome.stdout
+    );
+    bob.wait("message", |event| {
+        event["text"] == "Hello!" && event["from"] == "sip:alice@example.com"
+    });
+
+    let options = ["--password-file", "-", "sip:bob@example.com", "--json"];
+    let outcome = sansip_with(&over_tcp("options", &ALICE, &address, &options), b"secret-a\n");
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    assert!(has(&outcome.json(), "ability", "header", "Allow"));
+
+    let call = [
+        "--password-file",
+        &alices,
+        "sip:bob@example.com",
+        "--duration",
+        "50",
+        "--message",
+        "inside",
+        "--json",
+    ];
+    for offer in [None, Some("--no-offer")] {
+        let mut args = over_tcp("call", &ALICE, &address, &call);
+        args.extend(offer);
+        let outcome = sansip(&args);
+        assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+        assert!(has(&outcome.json(), "session", "state", "established"));
+        assert!(has(&outcome.json(), "session", "reason", "TerminatedLocally"));
+        assert!(has(&outcome.json(), "provisional", "reason", "Ringing"));
+        let told = |event: &Value| event["text"] == "inside" && event["session"].is_number();
+        bob.wait("message", told);
+        bob.wait("session", |event| event["reason"] == "TerminatedRemotely");
+    }
+
+    let call = ["--password-file", &alices, "sip:nobody@example.com"];
+    let outcome = sansip(&over_tcp("call", &ALICE, &address, &call));
+    assert!(outcome.failure().starts_with("404 "), "{}", outcome.stderr);
+
+    assert_eq!(bob.interrupt(), Some(0));
+    assert!(bob.said("registration", "state", "unregistered"));
+    server.wait("unregistered", |event| {
+        event["text"].as_str().unwrap().starts_with("sip:bob@example.com")
+    });
+    assert_eq!(server.interrupt(), Some(0));
+}
+
+#[test]
+fn ctrl_c_ends_a_call_and_the_registration() {
+    let mut server = Running::start(&["serve", "--listen", "tcp:127.0.0.1:0"]);
+    let address = server.listening();
+    let mut bob = Running::start(&over_tcp("register", &BOB, &address, &["--answer", "200"]));
+    bob.wait("registration", |event| event["state"] == "registered");
+    let call = ["sip:bob@example.com", "--duration", "600000"];
+    let mut alice = Running::start(&over_tcp("call", &ALICE, &address, &call));
+    alice.wait("session", |event| event["state"] == "established");
+    assert_eq!(alice.interrupt(), Some(0));
+    assert!(alice.said("registration", "state", "unregistered"));
+    bob.wait("session", |event| event["reason"] == "TerminatedRemotely");
+}
+
+#[test]
+fn peers_talk_without_a_server() {
+    let mut bob = Running::start(&["listen", "--listen", "tcp:127.0.0.1:0", "--hangup", "50"]);
+    let target = format!("sip:anybody@{}", bob.listening());
+    let direct = |command: &'static str, rest: &[&'static str]| -> Outcome {
+        let mut args = vec![command, "--direct", "--json"];
+        args.extend(ALICE);
+        args.push(&target);
+        args.extend(rest);
+        sansip(&args)
+    };
+    let outcome = direct("message", &["Hello!"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    bob.wait("message", |event| event["text"] == "Hello!");
+    assert_eq!(direct("options", &[]).code, Some(0));
+    // The peer hangs up first.
+    let outcome = direct("call", &["--duration", "600000"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    assert!(
+        has(&outcome.json(), "session", "reason", "TerminatedRemotely"),
+        "{}",
+        outcome.stdout
+    );
+    assert_eq!(bob.interrupt(), Some(0));
+
+    let mut busy = Running::start(&["listen", "--listen", "tcp:127.0.0.1:0", "--answer", "486"]);
+    let target = format!("sip:anybody@{}", busy.listening());
+    let args: Vec<&str> = ["call", "--direct"]
+        .into_iter()
+        .chain(ALICE)
+        .chain([target.as_str()])
+        .collect();
+    assert!(sansip(&args).failure().starts_with("486 "));
+}
+
+// rules: C27
+#[test]
+fn tls_works_with_the_right_certificate_and_says_what_is_wrong_with_others() {
+    let identity = |name: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        let certificate = params.self_signed(&key).unwrap().pem();
+        let write = |what: &str, text: &str| file("tls", &format!("{name}.{what}"), text);
+        (write("pem", &certificate), write("key", &key.serialize_pem()))
+    };
+    let (good, good_key) = identity("127.0.0.1");
+    let (other, other_key) = identity("other.example.com");
+    let serve = |certificate: &str, key: &str| {
+        let args = [
+            "serve",
+            "--listen",
+            "tls:127.0.0.1:0",
+            "--cert",
+            certificate,
+            "--key",
+            key,
+        ];
+        let mut server = Running::start(&args);
+        let address = server.listening();
+        (server, address)
+    };
+    let register = |address: &str, extra: &[&str]| {
+        let mut args = vec!["register", "--server", address, "--for", "0"];
+        args.extend(ALICE);
+        args.extend(extra);
+        sansip(&args)
+    };
+    let (_server, address) = serve(&good, &good_key);
+    let outcome = register(&address, &["--ca", &good]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let outcome = register(&address, &["--ca", &other]);
+    assert!(
+        outcome.failure().contains("not trusted") && outcome.failure().contains("--ca"),
+        "{}",
+        outcome.stderr
+    );
+    let outcome = register(&address, &["--transport", "tcp"]);
+    assert!(outcome.failure().contains("--transport"), "{}", outcome.stderr);
+    let (_server, address) = serve(&other, &other_key);
+    let outcome = register(&address, &["--ca", &other]);
+    assert!(
+        outcome.failure().contains("names another host"),
+        "{}",
+        outcome.stderr
+    );
+    let outcome = register(&address, &["--ca", "no/such/file"]);
+    assert!(
+        outcome.failure().starts_with("no/such/file: "),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn a_wrong_password_is_said_and_not_tried_again() {
+    let mut server = Running::start(&["serve", "--listen", "tcp:127.0.0.1:0", "--user", "alice:right"]);
+    let address = server.listening();
+    let wrong = file("password", "wrong", "wrong");
+    let outcome = sansip(&over_tcp(
+        "register",
+        &ALICE,
+        &address,
+        &["--password-file", &wrong],
+    ));
+    assert!(outcome.failure().contains("password"), "{}", outcome.stderr);
+    let outcome = sansip(&over_tcp("register", &ALICE, &address, &[]));
+    assert!(
+        outcome.failure().contains("--password-file"),
+        "{}",
+        outcome.stderr
+    );
+    let outcome = sansip(&over_tcp(
+        "register",
+        &ALICE,
+        &address,
+        &["--password-file", "no/such/file"],
+    ));
+    assert!(outcome.failure().contains("no/such/file"), "{}", outcome.stderr);
+}
+
+#[test]
+fn nobody_there_is_one_line_at_once() {
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
+    let start = Instant::now();
+    let outcome = sansip(&over_tcp("register", &ALICE, &free, &[]));
+    assert!(
+        outcome.failure().contains(&format!("{free}: connection refused")),
+        "{}",
+        outcome.stderr
+    );
+    let outcome = sansip(&over_tcp("register", &ALICE, &free, &["--json"]));
+    assert!(
+        has(&outcome.json(), "error", "error", outcome.failure()),
+        "{}",
+        outcome.stdout
+    );
+    let outcome = sansip(&over_tcp("register", &ALICE, "nobody.invalid", &[]));
+    assert!(outcome.failure().contains("nobody.invalid"), "{}", outcome.stderr);
+    assert!(
+        start.elapsed() < Duration::from_secs(45),
+        "longer than the limits on names and connections allow"
+    );
+}
+
+#[test]
+fn a_silent_server_is_given_up_in_time() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let start = Instant::now();
+    let outcome = sansip(&over_tcp("register", &ALICE, &address, &["--timeout", "1"]));
+    assert!(
+        outcome.failure().contains("no answer in time"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn a_port_in_use_is_said() {
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = format!("tcp:{}", held.local_addr().unwrap());
+    for command in ["listen", "serve"] {
+        let outcome = sansip(&[command, "--listen", &at]);
+        assert!(outcome.failure().contains("in use"), "{}", outcome.stderr);
+    }
+    for command in ["listen", "serve"] {
+        let outcome = sansip(&[command, "--listen", "tls:127.0.0.1:0"]);
+        assert!(outcome.failure().contains("--cert"), "{}", outcome.stderr);
+    }
+}

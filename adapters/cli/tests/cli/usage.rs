@@ -1,0 +1,78 @@
+//! The command line itself: help, and what is wrong usage.
+use crate::common::sansip;
+
+#[test]
+fn help_names_every_command_and_the_exit_codes() {
+    let outcome = sansip(&["--help"]);
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+    for command in [
+        "demo", "serve", "register", "message", "options", "call", "listen", "inspect",
+    ] {
+        assert!(outcome.stdout.contains(&format!("\n  {command} ")), "{command}");
+        let help = sansip(&[command, "--help"]);
+        assert_eq!(help.code, Some(0), "{command}");
+        assert!(help.stdout.contains("Usage: sansip"), "{command}");
+    }
+    assert!(outcome.stdout.contains("Exit codes: 0"));
+    assert!(sansip(&["serve", "--help"]).stdout.contains("laboratory"));
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    let user = ["--user", "sip:a@example.com"];
+    let cases: [&[&str]; 16] = [
+        &[],
+        &["dance"],
+        &["inspect"],
+        &["inspect", "--chunk", "0", "--stream", "-"],
+        &["inspect", "--chunk", "5", "-"],
+        &["register"],
+        &["register", "--user", "alice"],
+        &["register", user[0], user[1], "--server", "a:0"],
+        &["register", user[0], user[1], "--transport", "udp"],
+        &["register", user[0], user[1], "--answer", "302"],
+        &["register", user[0], user[1], "--cert", "only-one"],
+        &["call", user[0], user[1]],
+        &[
+            "call",
+            "--direct",
+            "--server",
+            "x",
+            user[0],
+            user[1],
+            "sip:b@example.com",
+        ],
+        &["message", user[0], user[1], "not a uri", "text"],
+        &["listen", "--listen", "udp:127.0.0.1:5060"],
+        &["serve", "--listen", "tcp:127.0.0.1:0", "--algorithm", "ROT13"],
+    ];
+    for args in cases {
+        let outcome = sansip(args);
+        assert_eq!(outcome.code, Some(2), "{args:?}: {}", outcome.stderr);
+        assert!(
+            !outcome.stderr.is_empty() && outcome.stdout.is_empty(),
+            "{args:?}"
+        );
+    }
+}
+
+/// What only the stack can know to be wrong is wrong usage as well, in one line.
+#[test]
+fn what_the_stack_refuses_as_misuse_exits_with_2() {
+    let common = [
+        "--direct",
+        "--user",
+        "sip:a@example.com",
+        "sip:b@127.0.0.1:9",
+        "text",
+    ];
+    for (extra, word) in [
+        (["--header", "Via: SIP/2.0/TCP h"], "Via"),
+        (["--epid", "more-than-16-characters"], "epid"),
+    ] {
+        let args: Vec<&str> = ["message"].into_iter().chain(extra).chain(common).collect();
+        let outcome = sansip(&args);
+        assert_eq!(outcome.code, Some(2), "{}", outcome.stderr);
+        assert!(outcome.complaint().contains(word), "{}", outcome.stderr);
+    }
+}
