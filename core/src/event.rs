@@ -504,6 +504,8 @@ pub enum RemovalReason {
     FramingLost(String),
     /// The send queue was full, or the peer did not take its bytes (C30).
     SlowReader,
+    /// A REGISTER over it was never answered: it is as good as dead (R19).
+    Unanswered,
     /// By command, or because its owner was terminated.
     Local,
     /// A limit was reached (C31).
@@ -521,6 +523,7 @@ impl fmt::Display for RemovalReason {
             Self::Unproven => f.write_str("no valid message in time"),
             Self::FramingLost(why) => write!(f, "framing lost: {why}"),
             Self::SlowReader => f.write_str("the peer does not read"),
+            Self::Unanswered => f.write_str("the server does not answer"),
             Self::Local => f.write_str("closed by this side"),
             Self::Limit(what) => write!(f, "the limit of {what} is reached"),
             Self::Untrusted(failure) => write!(f, "{failure}"),

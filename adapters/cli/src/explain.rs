@@ -70,6 +70,7 @@ fn connection(failure: &ConnectionFailure) -> Option<&'static str> {
             | RemovalReason::Idle
             | RemovalReason::Unproven
             | RemovalReason::SlowReader
+            | RemovalReason::Unanswered
             | RemovalReason::Local
             | RemovalReason::Limit(_) => None,
         },

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use crate::cx::Cx;
 use crate::error::Misuse;
-use crate::event::{Completion, Event, OperationError, RegistrationReason, RegistrationState};
+use crate::event::{Completion, Event, OperationError, RegistrationReason, RegistrationState, RemovalReason};
 use crate::exchange::{Draft, Owner, Policy, Request, Sequence, What};
 use crate::ids::{EndpointId, OperationId};
 use crate::registration::{Effect, Input};
@@ -77,9 +77,23 @@ impl Endpoints {
                     None => Input::Missing(OperationError::Register { reason: RegistrationReason::Refused, response }),
                 }
             }
-            Err(error) => Input::Refused(as_register_error(error)),
+            Err(error) => {
+                if error == OperationError::Timeout {
+                    self.drop_flow(cx, below, id);
+                }
+                Input::Refused(as_register_error(error))
+            }
         };
         self.register_step(cx, below, id, input);
+    }
+
+    /// A connection over which even a REGISTER gets no answer is closed, so that the next one makes another (R19).
+    fn drop_flow(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId) {
+        let Some(flow) = self.sip_mut(id).and_then(|sip| sip.flow.take()) else { return };
+        let conn = flow.conn();
+        self.by_flow.remove(&(conn, id));
+        below.low.connections.disconnect(cx, conn, RemovalReason::Unanswered);
+        below.low.connections.release(cx, flow);
     }
 
     /// The server has sent the REGISTER elsewhere (R9).

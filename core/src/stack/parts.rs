@@ -138,6 +138,7 @@ impl Parts<'_> {
             | RemovalReason::Unproven
             | RemovalReason::FramingLost(_)
             | RemovalReason::SlowReader
+            | RemovalReason::Unanswered
             | RemovalReason::Local => OperationError::ConnectionFailure(ConnectionFailure::Closed(reason.clone())),
         };
         self.low.handle_reply_failed(&mut self.cx, conn);
