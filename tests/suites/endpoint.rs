@@ -18,7 +18,7 @@ use sansip::{
     NextHop, OperationError, PeerToPeerConfig, PeerToPeerReason, PeerToPeerState, Proxy, RegistrationState,
     SendOptions, SessionState, SipEndpointConfig, Transport,
 };
-use sansip_testkit::world::{self, Chunks, Endpoint, World};
+use sansip_testkit::world::{self, Chunks, Endpoint, PeerId, World};
 
 use common::{
     TICK, accept_calls, answer, at, callee, callee_with, codes, failure_code, field, hold_requests, messages,
@@ -55,7 +55,7 @@ fn send(
 }
 
 /// One endpoint at one stack sends to a scripted peer at a name and port of its own.
-fn sender(world: &mut World) -> (Endpoint, sansip_testkit::world::PeerId) {
+fn sender(world: &mut World) -> (Endpoint, PeerId) {
     let host = world.stack();
     let alice = world.peer_to_peer_endpoint(host, PeerToPeerConfig::new("sip:alice@one.invalid"));
     let peer = world.peer();

@@ -9,25 +9,684 @@
 
 mod common;
 
-use sansip::{SessionState, Stack};
-use sansip_testkit::world;
+use std::time::Duration;
 
-use common::{accept_calls, registered, sdp, secs, served, session_states};
+use sansip::wire::{HeaderName, Message, Method, StatusCode};
+use sansip::{
+    Completion, Config, Content, Event, Misuse, OperationError, OperationFailure, OperationId, PeerToPeerConfig,
+    SendOptions, SessionId, SessionReason as Reason, SessionState as State, SessionView, Stack, Time, Transport,
+};
+use sansip_testkit::world::{self, Endpoint, Host, LineId, PeerId, Reachability, StackId, World};
 
-// rules: S1, S10, X6
+use common::{
+    Callee, accept_calls, answer, callee, callee_with, codes, failure_code, field, hold_requests, next_line,
+    next_request, registered, request, sdp, secs, served,
+};
+
+const T1: Duration = Duration::from_millis(500);
+/// RFC 3261: timers B, F, H and what follows them are 64*T1.
+const T1_64: Duration = Duration::from_secs(32);
+const BOB: &str = "sip:bob@two.invalid";
+const CAROL: &str = "sip:carol@peer.invalid:5060";
+const ALLOW: &str = "Allow: INVITE, ACK, BYE, CANCEL, UPDATE, MESSAGE, INFO";
+
+// ---------------------------------------------------------------- the stage
+
+/// A peer-to-peer endpoint that does not listen, and a scripted peer at peer.invalid.
+struct Caller {
+    alice: Endpoint,
+    host: StackId,
+    peer: PeerId,
+}
+
+fn caller(world: &mut World) -> Caller {
+    caller_with(world, Config::default())
+}
+
+fn caller_with(world: &mut World, config: Config) -> Caller {
+    let host = world.stack_with(config);
+    let alice = world.peer_to_peer_endpoint(host, PeerToPeerConfig::new("sip:alice@one.invalid"));
+    let peer = world.peer();
+    let address = world.peer_listens(peer, 5060, Transport::Tcp);
+    world.names.set_addresses("peer.invalid", &[address.ip()]);
+    Caller { alice, host, peer }
+}
+
+/// A call that has reached the scripted peer.
+struct Call {
+    host: StackId,
+    session: SessionId,
+    made: OperationId,
+    line: LineId,
+    invite: Message,
+}
+
+fn call(world: &mut World, caller: &Caller, offer: Option<Content>) -> Call {
+    let known = world.lines(caller.peer).len();
+    let (session, made) = world.invite(caller.alice, CAROL, offer);
+    let line = next_line(world, caller.peer, known);
+    let invite = next_request(world, line, &Method::Invite);
+    Call { host: caller.host, session, made, line, invite }
+}
+
+impl Call {
+    /// The peer answers the INVITE.
+    fn say(&self, world: &mut World, status: &str, tag: &str, more: &str) {
+        let more = format!("Contact: <sip:carol@10.3.0.1:5060;transport=tcp>\n{more}");
+        let text = answer(&self.invite, status, tag, &more);
+        world.say(self.line, &text);
+        world.run_for(Duration::from_millis(20));
+    }
+
+    /// The peer's side of the dialog that it makes with this tag.
+    fn side(&self, tag: &str) -> Side {
+        Side::callee(self.line, &self.invite, tag)
+    }
+}
+
+/// A call that is established, and the peer's side of it.
+fn connected(world: &mut World, caller: &Caller) -> (Call, Side) {
+    let call = call(world, caller, Some(sdp()));
+    call.say(world, "200 OK", "t", &format!("{ALLOW}\nContent-Type: application/sdp\n\nv=0\n"));
+    next_request(world, call.line, &Method::Ack);
+    assert_eq!(world.result(call.host, call.made), Ok(Completion::Done));
+    let side = call.side("t");
+    (call, side)
+}
+
+/// What a scripted peer knows of a dialog.
+struct Side {
+    line: LineId,
+    local: String,
+    remote: String,
+    target: String,
+    call_id: String,
+    cseq: u32,
+}
+
+impl Side {
+    fn callee(line: LineId, invite: &Message, tag: &str) -> Self {
+        Self {
+            line,
+            local: format!("{};tag={tag}", field(invite, HeaderName::To)),
+            remote: field(invite, HeaderName::From),
+            target: inside(&field(invite, HeaderName::Contact)),
+            call_id: field(invite, HeaderName::CallId),
+            cseq: 100,
+        }
+    }
+
+    fn caller(line: LineId, success: &Message) -> Self {
+        Self {
+            line,
+            local: field(success, HeaderName::From),
+            remote: field(success, HeaderName::To),
+            target: inside(&field(success, HeaderName::Contact)),
+            call_id: field(success, HeaderName::CallId),
+            cseq: 1,
+        }
+    }
+
+    /// The peer's next request in the dialog.
+    fn say(&mut self, world: &mut World, method: &str, more: &str) {
+        if method != "ACK" {
+            self.cseq += 1;
+        }
+        let cseq = self.cseq;
+        self.say_numbered(world, method, cseq, more);
+    }
+
+    fn say_numbered(&self, world: &mut World, method: &str, cseq: u32, more: &str) {
+        let Self { line, local, remote, target, call_id, .. } = self;
+        world.say(
+            *line,
+            &format!(
+                "{method} {target} SIP/2.0\nVia: SIP/2.0/TCP peer.invalid;branch=z9hG4bK{call_id}{cseq}{method}\n\
+                 Max-Forwards: 70\nFrom: {local}\nTo: {remote}\nCall-ID: {call_id}\nCSeq: {cseq} {method}\n{more}"
+            ),
+        );
+        world.run_for(Duration::from_millis(20));
+    }
+}
+
+fn inside(contact: &str) -> String {
+    contact.split(['<', '>']).nth(1).unwrap_or_default().to_owned()
+}
+
+/// The INVITE of a scripted peer at the callee, and how the callee names it.
+fn offered(world: &mut World, it: &Callee, number: u32, more: &str) -> SessionId {
+    let more = format!("Contact: <sip:p@{};transport=tcp>\n{more}", world.ip(it.peer));
+    world.say(it.line, &request("INVITE", BOB, "<sip:bob@two.invalid>", number, &more));
+    world.run_for(Duration::from_millis(20));
+    *received(world, it.host).last().expect("the INVITE has come")
+}
+
+/// Offered, accepted, and acknowledged.
+fn taken(world: &mut World, it: &Callee, number: u32) -> (SessionId, Side) {
+    let session = offered(world, it, number, &format!("{ALLOW}\nContent-Type: application/sdp\n\nv=0\n"));
+    let accepted = command(world, it.host, session, |view| view.accept(Some(sdp()))).unwrap();
+    world.run_for(Duration::from_millis(20));
+    let success = world.heard(it.line).into_iter().find(|m| m.status() == Some(StatusCode::OK)).unwrap();
+    let mut side = Side::caller(it.line, &success);
+    side.say(world, "ACK", "");
+    assert_eq!(world.ended(it.host, accepted), Some(&Ok(Completion::Done)));
+    (session, side)
+}
+
+fn command<T>(
+    world: &mut World,
+    host: StackId,
+    session: SessionId,
+    command: impl FnOnce(&mut SessionView<'_>) -> T,
+) -> T {
+    world.with(host, |stack, now| command(&mut stack.session(now, session).expect("it lives")))
+}
+
+fn terminate(world: &mut World, host: StackId, session: SessionId) -> OperationId {
+    command(world, host, session, |view| view.terminate())
+}
+
+/// The sessions that have been offered to a stack.
+fn received(world: &World, host: StackId) -> Vec<SessionId> {
+    let session = |(_, event): &(Time, Event)| match event {
+        Event::SessionReceived { session, .. } => Some(*session),
+        _ => None,
+    };
+    world.events(host).iter().filter_map(session).collect()
+}
+
+/// The changes of a session: when, to what, why.
+fn changes(world: &World, host: StackId, session: SessionId) -> Vec<(Time, State, Reason)> {
+    let change = |(at, event): &(Time, Event)| match event {
+        Event::Session { session: of, new, reason, .. } if *of == session => Some((*at, *new, *reason)),
+        _ => None,
+    };
+    world.events(host).iter().filter_map(change).collect()
+}
+
+fn states(world: &World, host: StackId, session: SessionId) -> Vec<(State, Reason)> {
+    changes(world, host, session).into_iter().map(|(_, state, reason)| (state, reason)).collect()
+}
+
+fn last(world: &World, host: StackId, session: SessionId) -> Option<(State, Reason)> {
+    states(world, host, session).pop()
+}
+
+/// When a host has put messages with these words on a link.
+fn sent(world: &World, host: impl Into<Host>, words: &[&str]) -> Vec<Time> {
+    let host = host.into().to_string();
+    let fits = |what: &str| what.starts_with("sends to") && words.iter().all(|word| what.contains(word));
+    world.trace().lines().iter().filter(|line| line.who == host && fits(&line.what)).map(|line| line.at).collect()
+}
+
+/// The methods of the requests that a line has brought.
+fn methods(world: &mut World, line: LineId) -> Vec<Method> {
+    world.heard(line).iter().filter_map(|message| message.method().cloned()).collect()
+}
+
+fn ended_by(failure: OperationFailure) -> Result<Completion, OperationError> {
+    Err(OperationError::OperationFailure(failure))
+}
+
+const SESSION_TERMINATED: OperationFailure = OperationFailure::SessionTerminated;
+
+/// The peer answers the next request of this method.
+fn confirm(world: &mut World, line: LineId, method: &Method, status: &str) -> Message {
+    let request = next_request(world, line, method);
+    world.say(line, &answer(&request, status, "", ""));
+    world.run_for(Duration::from_millis(20));
+    request
+}
+
+// ---------------------------------------------------------------- S1: states and reasons
+
+// rules: S1, S10, X3, X6
 #[test]
 fn a_call_through_the_front_end_is_connected_and_ended() {
     world::run(1, |world| {
         let server = served(world);
         let (alice, bob) = (registered(world, server, "alice"), registered(world, server, "bob"));
         accept_calls(world, bob.host);
-        let (call, made) = world.invite(alice, "sip:bob@example.com", Some(sdp()));
+        let (out, made) = world.invite(alice, "sip:bob@example.com", Some(sdp()));
         world.result(alice.host, made).unwrap();
         world.run_for(secs(1));
-        assert_eq!(session_states(world, bob.host), [SessionState::Connecting, SessionState::Connected]);
-        let ended = world.with(alice.host, |stack: &mut Stack, now| stack.session(now, call).unwrap().terminate());
+        let into = received(world, bob.host)[0];
+        let both = [(State::Connecting, Reason::None), (State::Connected, Reason::None)];
+        assert_eq!(states(world, alice.host, out), both);
+        assert_eq!(states(world, bob.host, into), both);
+        let ended = terminate(world, alice.host, out);
         world.result(alice.host, ended).unwrap();
-        assert_eq!(session_states(world, alice.host).last(), Some(&SessionState::Disconnected));
-        assert_eq!(session_states(world, bob.host).last(), Some(&SessionState::Disconnected));
+        assert_eq!(last(world, alice.host, out), Some((State::Disconnected, Reason::TerminatedLocally)));
+        assert_eq!(last(world, bob.host, into), Some((State::Disconnected, Reason::TerminatedRemotely)));
+    });
+}
+
+// rules: S1, M2
+#[test]
+fn every_refusal_has_its_reason() {
+    let cases = [
+        (486, Reason::Busy),
+        (600, Reason::Busy),
+        (487, Reason::Canceled),
+        (603, Reason::Declined),
+        (605, Reason::Declined),
+        (406, Reason::NotAcceptable),
+        (488, Reason::NotAcceptableMedia),
+        (606, Reason::NotAcceptableMedia),
+        (480, Reason::TemporarilyUnavailable),
+        (481, Reason::SessionDoesNotExist),
+        (408, Reason::Timeout),
+        (404, Reason::Unreachable),
+        (500, Reason::Unreachable),
+        (503, Reason::Unreachable),
+        (504, Reason::Unreachable),
+        (513, Reason::Unreachable),
+    ];
+    world::run(2, |world| {
+        let caller = caller(world);
+        for (code, reason) in cases {
+            for ringing in [false, true] {
+                let session = {
+                    let (session, made) = world.invite(caller.alice, CAROL, Some(sdp()));
+                    let line = match world.lines(caller.peer).last() {
+                        Some(line) => *line,
+                        None => next_line(world, caller.peer, 0),
+                    };
+                    let invite = next_request(world, line, &Method::Invite);
+                    let call = Call { host: caller.host, session, made, line, invite };
+                    if ringing {
+                        call.say(world, "180 Ringing", "t", "");
+                    }
+                    call.say(world, &format!("{code} No"), "t", "");
+                    assert_eq!(failure_code(&world.result(call.host, made)), code);
+                    assert!(methods(world, line).contains(&Method::Ack), "{code} is acknowledged");
+                    session
+                };
+                let alerted = ringing.then_some((State::Alerted, Reason::ProvisionalResponseReceived));
+                let expected: Vec<_> = [(State::Connecting, Reason::None)]
+                    .into_iter()
+                    .chain(alerted)
+                    .chain([(State::Disconnected, reason)])
+                    .collect();
+                assert_eq!(states(world, caller.host, session), expected, "{code}");
+            }
+        }
+    });
+}
+
+// rules: S1, S3
+#[test]
+fn an_invite_that_nobody_answers_times_out_after_64_times_t1() {
+    world::run(3, |world| {
+        let caller = caller(world);
+        let call = call(world, &caller, Some(sdp()));
+        let left = sent(world, call.host, &["INVITE sip:carol"]);
+        assert_eq!(world.result(call.host, call.made), Err(OperationError::Timeout));
+        let (at, state, reason) = changes(world, call.host, call.session).pop().unwrap();
+        assert_eq!((at, state, reason), (left[0] + T1_64, State::Disconnected, Reason::Timeout));
+        assert_eq!(left.len(), 1, "a stream repeats nothing");
+    });
+}
+
+// rules: S1, R18
+#[test]
+fn where_nobody_can_be_reached_the_session_is_unreachable() {
+    world::run(4, |world| {
+        let caller = caller(world);
+        let refused = std::net::SocketAddr::new(world.ip(caller.peer), 5099);
+        world.set_reachability(refused, Reachability::Refused);
+        for target in ["sip:carol@nowhere.invalid:5060", "sip:carol@peer.invalid:5099"] {
+            let (session, made) = world.invite(caller.alice, target, Some(sdp()));
+            let result = world.result(caller.host, made);
+            assert!(matches!(result, Err(OperationError::ConnectionFailure(_))), "{target}: {result:?}");
+            assert_eq!(
+                states(world, caller.host, session),
+                [(State::Connecting, Reason::None), (State::Disconnected, Reason::Unreachable)]
+            );
+        }
+    });
+}
+
+// rules: S1, S2, S10, S12
+#[test]
+fn a_callee_ends_an_incoming_session_in_its_five_ways() {
+    type Way = fn(&mut World, &Callee, SessionId);
+    let ways: [(&str, Way, u16, Reason); 5] = [
+        ("reject", |world, it, id| command(world, it.host, id, |view| view.reject(status(486), None)).unwrap(), 486, Reason::Declined),
+        (
+            "redirect",
+            |world, it, id| {
+                command(world, it.host, id, |view| view.redirect(status(302), &["sip:b2@two.invalid"])).unwrap();
+            },
+            302,
+            Reason::Declined,
+        ),
+        (
+            "terminate",
+            |world, it, id| {
+                let ended = terminate(world, it.host, id);
+                assert_eq!(world.ended(it.host, ended), Some(&Ok(Completion::Done)));
+            },
+            480,
+            Reason::TerminatedLocally,
+        ),
+        (
+            "CANCEL",
+            |world, it, _| world.say(it.line, &request("CANCEL", BOB, "<sip:bob@two.invalid>", 1, "")),
+            487,
+            Reason::Canceled,
+        ),
+        ("nothing", |world, _, _| world.run_for(secs(180)), 480, Reason::Timeout),
+    ];
+    for (seed, (name, way, code, reason)) in (5..).zip(ways) {
+        world::run(seed, |world| {
+            let it = callee(world);
+            let session = offered(world, &it, 1, "");
+            command(world, it.host, session, |view| view.provisional(StatusCode::RINGING, None)).unwrap();
+            world.run_for(Duration::from_millis(20));
+            let ringing = world.heard(it.line).pop().unwrap();
+            assert_eq!(ringing.status(), Some(StatusCode::RINGING));
+            way(world, &it, session);
+            world.run_for(Duration::from_millis(40));
+            let heard = world.heard(it.line);
+            let invite = |message: &&Message| message.cseq().is_ok_and(|cseq| cseq.method == Method::Invite);
+            let last_one = heard.iter().rfind(invite).unwrap();
+            assert_eq!(last_one.status().unwrap().code(), code, "{name}");
+            let tag = |message: &Message| message.to().unwrap().tag().map(str::to_owned);
+            assert!(heard.iter().all(|message| tag(message) == tag(&ringing)), "one To tag (RFC 3261 section 9.2)");
+            if name == "redirect" {
+                assert_eq!(field(last_one, HeaderName::Contact), "<sip:b2@two.invalid>");
+            }
+            assert_eq!(states(world, it.host, session), [(State::Disconnected, reason)], "{name}");
+        });
+    }
+}
+
+fn status(code: u16) -> StatusCode {
+    StatusCode::new(code).unwrap()
+}
+
+// ---------------------------------------------------------------- S2, X2: what is misuse
+
+/// The commands of a session, each as harmless as it can be.
+const COMMANDS: [&str; 8] = ["establish", "accept", "reject", "redirect", "provisional", "answer", "send", "terminate"];
+
+fn give(view: &mut SessionView<'_>, command: &str) -> Result<Option<OperationId>, Misuse> {
+    match command {
+        "establish" => view.establish(Some(sdp()), SendOptions::default()).map(Some),
+        "accept" => view.accept(Some(sdp())).map(Some),
+        "reject" => view.reject(status(486), None).map(|()| None),
+        "redirect" => view.redirect(status(302), &["sip:b2@two.invalid"]).map(|()| None),
+        "provisional" => view.provisional(StatusCode::RINGING, None).map(|()| None),
+        "answer" => view.answer(sdp()).map(|()| None),
+        "send" => view.send(Method::Info, None, Vec::new()).map(Some),
+        _ => Ok(Some(view.terminate())),
+    }
+}
+
+/// Brings a session to a state that its application knows.
+fn stage(world: &mut World, stage: &str) -> (StackId, SessionId) {
+    match stage {
+        "Incoming" | "Accepted" | "Connected callee" => {
+            let it = callee(world);
+            if stage == "Connected callee" {
+                return (it.host, taken(world, &it, 1).0);
+            }
+            let session = offered(world, &it, 1, "");
+            if stage == "Accepted" {
+                command(world, it.host, session, |view| view.accept(None)).unwrap();
+            }
+            (it.host, session)
+        }
+        _ => {
+            let caller = caller(world);
+            if stage == "Idle" {
+                let host = caller.host;
+                let made = |stack: &mut Stack, now| stack.endpoint(now, caller.alice.id)?.create_session(CAROL);
+                return (host, world.with(host, made).unwrap());
+            }
+            if stage == "Connected" || stage == "Leaving" {
+                let (call, _) = connected(world, &caller);
+                if stage == "Leaving" {
+                    terminate(world, call.host, call.session);
+                }
+                return (call.host, call.session);
+            }
+            let offer = (stage != "Offer in 2xx").then(sdp);
+            let call = call(world, &caller, offer);
+            match stage {
+                "Offer in 2xx" => call.say(world, "200 OK", "t", "Content-Type: application/sdp\n\nv=0\n"),
+                "Alerted" | "Cancelling" => call.say(world, "180 Ringing", "t", ""),
+                _ => {}
+            }
+            if stage == "Cancelling" {
+                terminate(world, call.host, call.session);
+            }
+            (call.host, call.session)
+        }
+    }
+}
+
+// rules: S2, X2
+#[test]
+fn each_command_is_legal_where_the_rule_says_and_misuse_elsewhere() {
+    let legal: [(&str, &[&str]); 10] = [
+        ("Idle", &["establish"]),
+        ("Connecting", &[]),
+        ("Alerted", &[]),
+        ("Cancelling", &[]),
+        ("Offer in 2xx", &["answer"]),
+        ("Incoming", &["accept", "reject", "redirect", "provisional"]),
+        ("Accepted", &[]),
+        ("Connected", &["send"]),
+        ("Connected callee", &["send"]),
+        ("Leaving", &[]),
+    ];
+    for (at, legal) in legal {
+        for name in COMMANDS {
+            let mut world = World::new(7);
+            let (host, session) = stage(&mut world, at);
+            let before = world.trace().lines().len();
+            let result = command(&mut world, host, session, |view| give(view, name));
+            if legal.contains(&name) || name == "terminate" {
+                assert!(result.is_ok(), "{name} in {at}: {result:?}");
+            } else {
+                assert!(matches!(result, Err(Misuse::State { .. })), "{name} in {at}: {result:?}");
+                assert_eq!(world.trace().lines().len(), before, "misuse changes nothing");
+            }
+            world.finish();
+        }
+    }
+}
+
+// rules: S2, X2
+#[test]
+fn a_command_is_given_once() {
+    for (at, first, then) in [
+        ("Idle", "establish", "establish"),
+        ("Incoming", "accept", "accept"),
+        ("Incoming", "accept", "reject"),
+        ("Incoming", "accept", "provisional"),
+        ("Offer in 2xx", "answer", "answer"),
+        ("Idle", "terminate", "establish"),
+        ("Incoming", "terminate", "accept"),
+        ("Incoming", "reject", "accept"),
+        ("Connected", "terminate", "send"),
+    ] {
+        let mut world = World::new(8);
+        let (host, session) = stage(&mut world, at);
+        // Both in one breath: no event is taken between them.
+        let result = world.with(host, |stack, now| {
+            let mut view = stack.session(now, session).unwrap();
+            give(&mut view, first).unwrap();
+            give(&mut view, then)
+        });
+        assert!(matches!(result, Err(Misuse::State { .. })), "{then} after {first}: {result:?}");
+        world.finish();
+    }
+}
+
+// rules: S2
+#[test]
+fn arguments_out_of_range_are_misuse() {
+    let mut world = World::new(9);
+    let (host, session) = stage(&mut world, "Incoming");
+    command(&mut world, host, session, |view| {
+        let argument = |result: Result<(), Misuse>| assert!(matches!(result, Err(Misuse::Argument { .. })), "{result:?}");
+        for code in [200, 302, 399] {
+            argument(view.reject(status(code), None));
+        }
+        argument(view.reject(status(486), Some("two\r\nlines")));
+        for code in [200, 400] {
+            argument(view.redirect(status(code), &["sip:b2@two.invalid"]));
+        }
+        argument(view.redirect(status(302), &[]));
+        argument(view.redirect(status(302), &["not a uri"]));
+        for code in [100, 200] {
+            argument(view.provisional(status(code), None));
+        }
+        view.provisional(status(101), None).unwrap();
+        view.provisional(status(199), None).unwrap();
+        view.reject(status(400), None).unwrap();
+    });
+    world.finish();
+    for method in [Method::Invite, Method::Bye, Method::Ack, Method::Cancel, Method::Register, Method::Update] {
+        let mut world = World::new(10);
+        let (host, session) = stage(&mut world, "Connected");
+        let result = command(&mut world, host, session, |view| view.send(method.clone(), None, Vec::new()));
+        assert!(matches!(result, Err(Misuse::Argument { .. })), "{method:?}");
+        world.finish();
+    }
+}
+
+type Results = std::rc::Rc<std::cell::RefCell<Vec<Result<Option<OperationId>, Misuse>>>>;
+
+/// An application that gives a command as soon as it has seen an event that `when` chooses, and keeps what it got.
+fn on(
+    world: &mut World,
+    host: StackId,
+    when: fn(&Event) -> Option<SessionId>,
+    name: &'static str,
+) -> Results {
+    let results = Results::default();
+    let kept = results.clone();
+    world.on_event(host, move |stack, now, event| {
+        if let Some(session) = when(event) {
+            let result = give(&mut stack.session(now, session).unwrap(), name);
+            kept.borrow_mut().push(result);
+        }
+    });
+    results
+}
+
+// rules: X2
+#[test]
+fn what_the_network_has_overtaken_succeeds_and_completes_as_session_terminated() {
+    // INVITE and CANCEL arrive in one piece: the application is told the one while the other has happened.
+    for name in ["accept", "reject", "redirect", "provisional"] {
+        world::run(11, |world| {
+            let it = callee(world);
+            let results = on(
+                world,
+                it.host,
+                |event| match event {
+                    Event::SessionReceived { session, .. } => Some(*session),
+                    _ => None,
+                },
+                name,
+            );
+            let invite = request("INVITE", BOB, "<sip:bob@two.invalid>", 1, "Contact: <sip:p@10.3.0.1>");
+            let cancel = request("CANCEL", BOB, "<sip:bob@two.invalid>", 1, "");
+            let bytes: String =
+                [invite, cancel].iter().map(|text| format!("{}Content-Length: 0\r\n\r\n", crlf(text))).collect();
+            world.say_bytes(it.line, bytes.as_bytes());
+            world.run_for(secs(1));
+            let result = results.borrow()[0].clone().unwrap_or_else(|misuse| panic!("{name}: {misuse:?}"));
+            if let Some(operation) = result {
+                assert_eq!(world.ended(it.host, operation), Some(&ended_by(SESSION_TERMINATED)));
+            }
+            assert_eq!(codes(world, it.line), [200, 487]);
+            let session = received(world, it.host)[0];
+            assert_eq!(states(world, it.host, session), [(State::Disconnected, Reason::Canceled)]);
+        });
+    }
+}
+
+fn crlf(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| format!("{line}\r\n")).collect()
+}
+
+// rules: X2, S15
+#[test]
+fn a_request_in_a_session_that_has_ended_unseen_completes_as_session_terminated() {
+    world::run(12, |world| {
+        let caller = caller(world);
+        let call = call(world, &caller, Some(sdp()));
+        let results = on(
+            world,
+            call.host,
+            |event| match event {
+                Event::Session { session, new: State::Connected, .. } => Some(*session),
+                _ => None,
+            },
+            "send",
+        );
+        // The 2xx and the BYE arrive in one piece.
+        let success = answer(&call.invite, "200 OK", "t", "Contact: <sip:carol@10.3.0.1>");
+        let side = call.side("t");
+        let bye = format!(
+            "BYE {} SIP/2.0\nVia: SIP/2.0/TCP p;branch=z9hG4bKbye\nMax-Forwards: 70\nFrom: {}\nTo: {}\nCall-ID: {}\nCSeq: 1 BYE\n",
+            side.target, side.local, side.remote, side.call_id
+        );
+        let bytes: String =
+            [success, bye].iter().map(|text| format!("{}Content-Length: 0\r\n\r\n", crlf(text))).collect();
+        world.say_bytes(call.line, bytes.as_bytes());
+        world.run_for(secs(1));
+        let operation = results.borrow()[0].clone().unwrap().unwrap();
+        assert_eq!(world.ended(call.host, operation), Some(&ended_by(SESSION_TERMINATED)));
+        assert_eq!(last(world, call.host, call.session), Some((State::Disconnected, Reason::TerminatedRemotely)));
+        assert_eq!(methods(world, call.line), [Method::Ack], "nothing but the ACK has left");
+        assert!(world.with(call.host, |stack, now| stack.session(now, call.session).is_err()), "now it is gone");
+    });
+}
+
+// rules: S2, X2
+#[test]
+fn what_the_application_has_not_seen_is_not_there_yet() {
+    world::run(13, |world| {
+        let caller = caller(world);
+        let call = call(world, &caller, Some(sdp()));
+        let results = on(
+            world,
+            call.host,
+            |event| match event {
+                Event::Provisional { session, .. } => Some(*session),
+                _ => None,
+            },
+            "send",
+        );
+        let texts = ["180 Ringing", "200 OK"].map(|status| {
+            let text = answer(&call.invite, status, "t", "Contact: <sip:carol@10.3.0.1>");
+            format!("{}Content-Length: 0\r\n\r\n", crlf(&text))
+        });
+        world.say_bytes(call.line, texts.concat().as_bytes());
+        world.run_for(secs(1));
+        assert!(matches!(results.borrow()[0], Err(Misuse::State { state: "Alerted", .. })), "{:?}", results.borrow());
+        assert_eq!(last(world, call.host, call.session), Some((State::Connected, Reason::None)));
+    });
+}
+
+// rules: S5, X2
+#[test]
+fn an_answer_that_comes_too_late_is_no_misuse() {
+    world::run(14, |world| {
+        let caller = caller(world);
+        let call = call(world, &caller, None);
+        call.say(world, "200 OK", "t", "Content-Type: application/sdp\n\nv=0\n");
+        world.run_for(T1_64);
+        // The session is being ended, of which the application has heard nothing so far.
+        assert_eq!(states(world, call.host, call.session), [(State::Connecting, Reason::None)]);
+        command(world, call.host, call.session, |view| view.answer(sdp())).unwrap();
+        assert_eq!(methods(world, call.line), [Method::Ack]);
     });
 }
