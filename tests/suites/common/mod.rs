@@ -140,7 +140,7 @@ pub(crate) fn codes(world: &mut World, line: LineId) -> Vec<u16> {
 /// Lets the world run until a line has brought a request of this method, and gives it.
 #[track_caller]
 pub(crate) fn next_request(world: &mut World, line: LineId, method: &Method) -> Message {
-    for _ in 0..10_000 {
+    for _ in 0..400_000 {
         if let Some(found) = world
             .heard(line)
             .into_iter()
@@ -266,7 +266,7 @@ pub(crate) fn scripted_server_with(
 /// Lets the world run until somebody has connected to a scripted peer, and gives the newest line.
 #[track_caller]
 pub(crate) fn next_line(world: &mut World, peer: PeerId, known: usize) -> LineId {
-    for _ in 0..10_000 {
+    for _ in 0..400_000 {
         if let Some(line) = world.lines(peer).get(known) {
             return *line;
         }
