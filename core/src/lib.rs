@@ -128,5 +128,5 @@ pub use exchange::NextHop;
 pub use ids::{
     ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, QueryId, SessionId,
 };
-pub use stack::{Census, EndpointView, IncomingView, ManagerView, Reason, SessionView, Stack};
+pub use stack::{Census, EndpointView, Fingerprint, IncomingView, ManagerView, Reason, SessionView, Stack};
 pub use time::{Time, UnixTime};

@@ -36,7 +36,7 @@ pub use manager::{ManagerConfig, ManagerKind, MutualTls};
 pub(crate) use crate::locate::Hop;
 pub(crate) use lifetime::Timer;
 pub(crate) use queue::Sent;
-pub(crate) use table::Connections;
+pub(crate) use table::{Connections, Fingerprint};
 
 /// One user's hold on a connection: it has to be given back with [`Connections::release`], also when the connection
 /// is gone.

@@ -565,10 +565,7 @@ impl Connections {
         self.locator.queries()
     }
 
-    #[cfg_attr(
-        not(test),
-        allow(dead_code, reason = "for searches over interleavings, which are tests")
-    )]
+    /// The state of the room in canonical form.
     pub(crate) fn fingerprint(&self, now: Time) -> Fingerprint {
         let pool_of = |connection: &Connection| {
             let manager = self.managers.get(&connection.lifetime.manager)?;

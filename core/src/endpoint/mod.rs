@@ -24,8 +24,9 @@ use crate::event::{
 use crate::exchange::{ContactTemplate, Draft, Exchanges, Lower, NextHop, Owner, Policy, Request, Sequence, What};
 use crate::ids::{ConnId, EndpointId, ManagerId, OperationId, SequenceId, SessionId};
 use crate::map::{HashKey, Map};
-use crate::registration::{Input, OnDrop, Registration};
+use crate::registration::{self, Input, OnDrop, Registration};
 use crate::session::{Below, Cargo, Local};
+use crate::time::Time;
 use crate::timers::TimerId;
 use crate::wire::uri::{SipUri, Uri, canonical_key};
 use crate::wire::{HeaderName, Message, Method, write};
@@ -120,6 +121,8 @@ pub(crate) struct Endpoints {
     by_flow: BTreeSet<(ConnId, EndpointId)>,
     by_manager: BTreeSet<(ManagerId, EndpointId)>,
     ending: BTreeSet<EndpointId>,
+    /// The ending ones of which something has ended since it was last asked whether they wait for more.
+    changed: Vec<EndpointId>,
     default: Option<EndpointId>,
 }
 
@@ -131,6 +134,7 @@ impl Endpoints {
             by_flow: BTreeSet::new(),
             by_manager: BTreeSet::new(),
             ending: BTreeSet::new(),
+            changed: Vec::new(),
             default: None,
         }
     }
@@ -279,6 +283,11 @@ impl Endpoints {
         self.table.get(&id).map(|endpoint| &*endpoint.profile)
     }
 
+    /// The registration of a SipEndpoint in canonical form.
+    pub(crate) fn registration_fingerprint(&self, id: EndpointId, now: Time) -> Option<registration::Fingerprint> {
+        self.sip(id).map(|sip| sip.registration.fingerprint(now))
+    }
+
     pub(crate) fn registration_state(&self, id: EndpointId) -> Option<RegistrationState> {
         self.sip(id).map(|sip| sip.registration.state())
     }
@@ -385,6 +394,7 @@ impl Endpoints {
         if let Some(endpoint) = self.table.get_mut(&id) {
             endpoint.sessions.remove(&session);
         }
+        self.changed.push(id);
     }
 
     pub(crate) fn sessions(&self, id: EndpointId) -> Vec<SessionId> {
@@ -498,7 +508,10 @@ impl Endpoints {
                 let flow = connections
                     .acquire(cx, manager, &sip.server, avoid)
                     .map_err(OperationError::ConnectionFailure)?;
-                let lease = connections.share(cx, flow.conn()).ok_or_else(not_connected)?;
+                let Some(lease) = connections.share(cx, flow.conn()) else {
+                    // It has failed already; the report of why is on its way to whoever waits for this connection.
+                    return Ok(flow);
+                };
                 self.by_flow.insert((flow.conn(), id));
                 sip.flow = Some(flow);
                 Ok(lease)
@@ -595,8 +608,9 @@ impl Endpoints {
             return;
         }
         self.ending.insert(id);
+        self.changed.push(id);
         if let Some(gruu) = endpoint.gruu().map(String::from) {
-            self.directory.remove_gruu(&gruu);
+            self.directory.remove_gruu(id, &gruu);
         }
         self.directory.remove(id, &endpoint.identity);
         match &endpoint.kind {
@@ -613,9 +627,20 @@ impl Endpoints {
         }
     }
 
-    /// Ends those endpoints that wait for nothing any more: sessions, binding, operations.
-    pub(crate) fn settle(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, incoming: &dyn Fn(EndpointId) -> usize) {
-        let ready: Vec<EndpointId> = self.ending.iter().copied().filter(|id| self.is_settled(cx, *id, incoming)).collect();
+    /// Ends those endpoints that wait for nothing any more: sessions, binding, operations. Only those are looked at of
+    /// which something has ended: their own doing, or that of others, who name them in `freed`.
+    pub(crate) fn settle(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        freed: Vec<EndpointId>,
+        incoming: &dyn Fn(EndpointId) -> usize,
+    ) {
+        let mut ready = core::mem::take(&mut self.changed);
+        ready.extend(freed);
+        ready.retain(|id| self.ending.contains(id) && self.is_settled(cx, *id, incoming));
+        ready.sort_unstable();
+        ready.dedup();
         for id in ready {
             self.ending.remove(&id);
             let Some(mut endpoint) = self.table.remove(&id) else { continue };
@@ -754,11 +779,14 @@ pub(crate) const OPTION_TAGS: [&str; 1] = ["gruu"];
 
 impl PeerToPeer {
     fn hop(&self, target: &str, in_dialog: bool, next_hop: Option<&NextHop>) -> Result<Hop, OperationError> {
-        if let Some(next) = next_hop {
-            return Ok(Hop::new(&next.host, next.port, next.transport.unwrap_or(self.default_transport)));
-        }
         let uri = Uri::parse(target).ok();
         let sip = uri.as_ref().and_then(Uri::as_sip);
+        if let Some(next) = next_hop {
+            // sips means TLS whatever the way (P4).
+            let secure = sip.is_some_and(|uri| uri.secure).then_some(Transport::Tls);
+            let transport = next.transport.or(secure).unwrap_or(self.default_transport);
+            return Ok(Hop::new(&next.host, next.port, transport));
+        }
         match (&self.proxy, sip) {
             (Some(proxy), Some(uri)) if !in_dialog => {
                 // Only TLS overrides the proxy's transport (P5).

@@ -25,6 +25,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -44,7 +45,7 @@ pub use draft::NextHop;
 pub(crate) use draft::{ContactTemplate, Draft, Owner, Policy, Sequence, SessionPart};
 pub(crate) use incoming::Incomings;
 pub(crate) use reply::{Lower, Pending, Replies, Reply};
-pub(crate) use write::reach;
+pub(crate) use write::{Reach, reach};
 
 /// What goes up, in order.
 #[derive(Clone, Debug)]
@@ -77,11 +78,19 @@ pub(crate) struct Outcome {
 }
 
 /// How the last attempt went out; what the ACK to a 2xx has to repeat.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Facts {
     pub(crate) conn: Option<ConnId>,
     pub(crate) cseq: u32,
     pub(crate) credentials: Vec<(HeaderName, String)>,
+}
+
+/// Without the credentials (A9).
+impl fmt::Debug for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { conn, cseq, credentials: _ } = self;
+        f.debug_struct("Facts").field("conn", conn).field("cseq", cseq).finish_non_exhaustive()
+    }
 }
 
 /// A request to carry to its outcome.
@@ -136,7 +145,6 @@ enum Cancel {
 
 /// An exchange in canonical form: times from now, connections numbered by first reach, nothing that was drawn.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[allow(dead_code, reason = "the search over interleavings reads it")]
 pub(crate) struct Fingerprint {
     method: Method,
     state: &'static str,
@@ -237,10 +245,17 @@ impl Exchanges {
         };
         match lease {
             Ok(lease) => {
+                let conn = lease.conn();
                 if let Some(old) = exchange.lease.replace(lease) {
                     low.connections.release(cx, old);
                 }
-                self.send_or_wait(cx, low, id, up);
+                if low.connections.is_usable(conn) {
+                    self.send_or_wait(cx, low, id, up);
+                } else {
+                    // It has failed at once, its name being known not to resolve: the report of why is on its way.
+                    exchange.state = State::Connecting;
+                    self.waiting.entry(conn).or_default().push_back(id);
+                }
             }
             Err(error) => self.finish(cx, low, id, Err(error), up),
         }
@@ -417,7 +432,6 @@ impl Exchanges {
     }
 
     /// All exchanges in canonical form, in the order in which they began.
-    #[allow(dead_code, reason = "the search over interleavings reads it")]
     pub(crate) fn fingerprint(&self, now: Time) -> Vec<Fingerprint> {
         let mut conns: Vec<ConnId> = Vec::new();
         let mut number = |conn: Option<ConnId>| {
@@ -660,8 +674,11 @@ impl Exchanges {
     ) {
         let Some(exchange) = self.table.get_mut(&id) else { return };
         let target = response.list::<Contact<'_>>().filter_map(Result::ok).find_map(|contact| match contact {
-            Contact::Star => None,
-            Contact::Address(address) => Some(alloc::format!("{}", address.uri).into_boxed_str()),
+            // Only a server can be registered with.
+            Contact::Address(address) if address.uri.as_sip().is_some() => {
+                Some(alloc::format!("{}", address.uri).into_boxed_str())
+            }
+            Contact::Star | Contact::Address(_) => None,
         });
         match (exchange.policy.redirects.checked_sub(1), target) {
             (Some(left), Some(target)) => {
@@ -693,6 +710,10 @@ impl Exchanges {
     /// Whether the hop of this exchange has an address left after the one in use, which is marked as failed.
     fn next_target(&mut self, cx: &Cx<'_>, low: &mut Lower<'_>, id: ExchangeId) -> bool {
         let Some(exchange) = self.table.get_mut(&id) else { return false };
+        // A SipEndpoint keeps the connection to its server (C6); where that server is not good, its REGISTER finds out.
+        if exchange.policy.identity.is_some() && !matches!(exchange.owner, Owner::Registration(_)) {
+            return false;
+        }
         let Some(conn) = exchange.facts.conn else { return false };
         let Some((_, remote)) = low.connections.ends(conn) else { return false };
         let Some(hop) = low.connections.hop(conn).cloned() else { return false };

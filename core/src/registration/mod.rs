@@ -121,7 +121,6 @@ pub(crate) enum Effect {
 
 /// The machine in canonical form: times from now, nothing that names or was drawn.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(dead_code, reason = "the search over interleavings reads it")]
 pub(crate) struct Fingerprint {
     state: &'static str,
     auto_refresh: bool,
@@ -433,7 +432,6 @@ impl Registration {
     }
 
     /// See [`Fingerprint`].
-    #[allow(dead_code, reason = "the search over interleavings reads it")]
     pub(crate) fn fingerprint(&self, now: Time) -> Fingerprint {
         let mut print = Fingerprint {
             state: "Unregistered",

@@ -120,7 +120,6 @@ pub(crate) enum Effect {
 
 /// The machine in canonical form: times from now, nothing that names or was drawn.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(dead_code, reason = "the search over interleavings reads it")]
 pub(crate) struct Fingerprint {
     state: &'static str,
     /// The number of the [`SessionState`] that the application sees.
@@ -563,7 +562,6 @@ impl Invitation {
     }
 
     /// See [`Fingerprint`].
-    #[allow(dead_code, reason = "the search over interleavings reads it")]
     pub(crate) fn fingerprint(&self, now: Time) -> Fingerprint {
         let left = |timer: &TimerId| Some(timer.at().since(now));
         let mut print = Fingerprint {

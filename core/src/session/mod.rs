@@ -23,10 +23,11 @@ use crate::exchange::{
 };
 use crate::ids::{ConnId, EndpointId, ExchangeId, OperationId, SequenceId, SessionId, TransactionId};
 use crate::map::{HashKey, Map};
+use crate::time::Time;
 use crate::wire::header::Allow;
 use crate::wire::{HeaderName, Message, Method, StatusCode};
 
-pub(crate) use invitation::Timer;
+pub(crate) use invitation::{Fingerprint, Timer};
 use invitation::{Effect, Input, Invitation, State};
 
 /// How an endpoint appears in its requests. The texts are ready to be written.
@@ -107,6 +108,23 @@ struct Session {
     /// The peer takes UPDATE.
     updates: bool,
     refreshing: bool,
+    known: Known,
+}
+
+/// What the application has seen of a session and done to it: what is misuse is judged by this (X2).
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    state: SessionState,
+    /// The application has ended it.
+    over: bool,
+    /// It was given an offer that it has not answered.
+    offer: bool,
+}
+
+impl Known {
+    const fn new(state: SessionState) -> Self {
+        Self { state, over: false, offer: false }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -122,7 +140,7 @@ pub(crate) struct Sessions {
     by_dialog: Map<Box<str>, SessionId>,
     by_invite: Map<TransactionId, SessionId>,
     /// Ended, but the application has not taken the event yet (X2).
-    ended: BTreeMap<SessionId, EndpointId>,
+    ended: BTreeMap<SessionId, (EndpointId, Known)>,
     just_ended: Vec<(SessionId, EndpointId)>,
 }
 
@@ -151,12 +169,28 @@ impl Sessions {
 
     /// Whether a session has ended without the application having seen it, and whose it was.
     pub(crate) fn ended(&self, id: SessionId) -> Option<EndpointId> {
-        self.ended.get(&id).copied()
+        self.ended.get(&id).map(|(endpoint, _)| *endpoint)
     }
 
-    /// The application has taken the event that told the end.
-    pub(crate) fn end_seen(&mut self, id: SessionId) {
-        self.ended.remove(&id);
+    /// The application has taken the event that tells this state.
+    pub(crate) fn seen(&mut self, id: SessionId, state: SessionState) {
+        if state == SessionState::Disconnected {
+            self.ended.remove(&id);
+        } else if let Some(known) = self.known_mut(id) {
+            known.state = state;
+        }
+    }
+
+    fn known_mut(&mut self, id: SessionId) -> Option<&mut Known> {
+        match self.table.get_mut(&id) {
+            Some(session) => Some(&mut session.known),
+            None => self.ended.get_mut(&id).map(|(_, known)| known),
+        }
+    }
+
+    /// The invitation of a session in canonical form.
+    pub(crate) fn fingerprint(&self, id: SessionId, now: Time) -> Option<Fingerprint> {
+        self.table.get(&id).map(|session| session.invitation.fingerprint(now))
     }
 
     pub(crate) fn state(&self, id: SessionId) -> Option<SessionState> {
@@ -227,6 +261,7 @@ impl Sessions {
                 offered: false,
                 updates: false,
                 refreshing: false,
+                known: Known::new(SessionState::Idle),
             },
         );
         id
@@ -272,6 +307,7 @@ impl Sessions {
             offered: false,
             updates: allows_update(&invite.message),
             refreshing: false,
+            known: Known::new(SessionState::Incoming),
             dialog: Some(dialog),
             invite: Some(invite),
         };
@@ -279,17 +315,23 @@ impl Sessions {
         Ok(id)
     }
 
-    // Commands. Each is legal only in the states of rule S2; else it is misuse and changes nothing.
+    // Commands. Each is legal only in the state of rule S2, as far as the application has seen it; else it is misuse and
+    // changes nothing.
 
-    pub(crate) fn may(&self, id: SessionId, operation: &'static str, legal: &[SessionState]) -> Result<(), Misuse> {
-        let Some(session) = self.table.get(&id) else { return Err(Misuse::Unknown("session")) };
-        let state = session.invitation.state();
-        let ending = matches!(session.invitation.machine_state(), State::Leaving { .. } | State::Cancelling { .. });
-        if legal.contains(&state) && !ending {
-            Ok(())
+    pub(crate) fn may(&self, id: SessionId, operation: &'static str, legal: SessionState) -> Result<(), Misuse> {
+        let known = self.known(id)?;
+        if known.over {
+            Err(Misuse::State { operation, state: "ended by the application" })
+        } else if known.state != legal {
+            Err(Misuse::State { operation, state: state_name(known.state) })
         } else {
-            Err(Misuse::State { operation, state: state_name(state) })
+            Ok(())
         }
+    }
+
+    fn known(&self, id: SessionId) -> Result<Known, Misuse> {
+        let live = self.table.get(&id).map(|session| session.known);
+        live.or_else(|| self.ended.get(&id).map(|(_, known)| *known)).ok_or(Misuse::Unknown("session"))
     }
 
     pub(crate) fn establish(
@@ -305,6 +347,7 @@ impl Sessions {
         session.offered = cargo.content.is_some();
         session.cargo = cargo;
         session.first_hop = next_hop;
+        session.known.state = SessionState::Connecting;
         self.step(cx, below, id, Input::Establish(operation));
     }
 
@@ -327,6 +370,7 @@ impl Sessions {
             ..Reply::new(StatusCode::OK)
         };
         session.success = Some(below.low.reply(cx, invite, &reply));
+        session.known.state = SessionState::Connecting;
         self.step(cx, below, id, Input::Accept(operation));
     }
 
@@ -348,6 +392,7 @@ impl Sessions {
         below.low.reply(cx, invite, &Reply { reason, headers: &headers, ..Reply::new(status) });
         self.by_invite.remove(&invite.transaction);
         session.invite = None;
+        session.known.over = true;
         self.step(cx, below, id, Input::Decline(SessionReason::Declined));
     }
 
@@ -379,9 +424,14 @@ impl Sessions {
         id: SessionId,
         answer: Content,
     ) -> Result<(), Misuse> {
-        let Some(session) = self.table.get_mut(&id) else { return Err(Misuse::Unknown("session")) };
-        if !matches!(session.invitation.machine_state(), State::Answering { .. }) {
+        let known = self.known_mut(id).ok_or(Misuse::Unknown("session"))?;
+        if known.over || !core::mem::take(&mut known.offer) {
             return Err(Misuse::State { operation: "answer", state: "no offer waits for an answer" });
+        }
+        let Some(session) = self.table.get_mut(&id) else { return Ok(()) };
+        // It may have taken too long, and the application not know it yet.
+        if !matches!(session.invitation.machine_state(), State::Answering { .. }) {
+            return Ok(());
         }
         if let Some(ack) = &mut session.ack {
             ack.answer = Some(answer);
@@ -397,6 +447,9 @@ impl Sessions {
         id: SessionId,
         operation: OperationId,
     ) {
+        if let Some(known) = self.known_mut(id) {
+            known.over = true;
+        }
         self.step(cx, below, id, Input::Terminate(operation));
     }
 
@@ -546,6 +599,7 @@ impl Sessions {
         let offer = !session.offered && content.is_some();
         match content {
             Some(content) if offer && !cancelled => {
+                session.known.offer = true;
                 cx.out.event(Event::OfferReceived { session: id, offer: content });
             }
             Some(answer) if !cancelled => cx.out.event(Event::AnswerReceived { session: id, answer }),
@@ -796,7 +850,7 @@ impl Sessions {
         if let Some(invite) = &session.invite {
             self.by_invite.remove(&invite.transaction);
         }
-        self.ended.insert(id, endpoint);
+        self.ended.insert(id, (endpoint, session.known));
         self.just_ended.push((id, endpoint));
         below.exchanges.drop_sequence(session.sequence);
         if let Some(lease) = session.lease.take() {

@@ -1,5 +1,6 @@
 //! The engine: owns every machine, and hands what one reports to the next.
 
+mod fingerprint;
 mod parts;
 mod receive;
 mod view;
@@ -22,7 +23,7 @@ use crate::cx::{Cx, Outbox};
 use crate::endpoint::{Endpoints, PeerToPeerConfig, SipEndpointConfig};
 use crate::entropy::Entropy;
 use crate::error::Misuse;
-use crate::event::{Event, RemovalReason, SessionState};
+use crate::event::{Event, RemovalReason};
 use crate::exchange::{self, Exchanges, Incomings, Lower, Replies};
 use crate::ids::{
     ConnId, EndpointId, Ids, IncomingId, ListenerId, ManagerId, OperationId, QueryId, SessionId,
@@ -32,6 +33,7 @@ use crate::time::{Time, UnixTime};
 use crate::timers::{TimerKey, Timers};
 use crate::transaction::Transactions;
 
+pub use fingerprint::Fingerprint;
 use parts::Parts;
 pub use view::{EndpointView, IncomingView, ManagerView, SessionView};
 
@@ -243,9 +245,7 @@ impl Stack {
             Some(Action::Event(Event::MessageReceived { incoming, .. } | Event::SessionMessage { incoming, .. })) => {
                 self.passing = Some(*incoming);
             }
-            Some(Action::Event(Event::Session { session, new: SessionState::Disconnected, .. })) => {
-                self.sessions.end_seen(*session);
-            }
+            Some(Action::Event(Event::Session { session, new, .. })) => self.sessions.seen(*session, *new),
             _ => {}
         }
         if matches!(action, Some(Action::Event(_))) {
