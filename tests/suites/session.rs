@@ -687,6 +687,564 @@ fn an_answer_that_comes_too_late_is_no_misuse() {
         // The session is being ended, of which the application has heard nothing so far.
         assert_eq!(states(world, call.host, call.session), [(State::Connecting, Reason::None)]);
         command(world, call.host, call.session, |view| view.answer(sdp())).unwrap();
+        assert_eq!(methods(world, call.line), [Method::Ack, Method::Bye]);
+    });
+}
+
+// ---------------------------------------------------------------- S3: 2xx and ACK
+
+/// When the 2xx of a callee that accepts at 0 s leaves, in milliseconds: T1, 2*T1 and so on up to T2.
+const SUCCESSES: [u64; 11] = [0, 500, 1500, 3500, 7500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500];
+
+fn millis(start: Time, times: &[Time]) -> Vec<u64> {
+    times.iter().map(|at| u64::try_from(at.since(start).as_millis()).unwrap()).collect()
+}
+
+// rules: S3, S10
+#[test]
+fn a_2xx_is_repeated_until_64_times_t1_and_then_the_session_is_ended() {
+    world::run(20, |world| {
+        let it = callee(world);
+        let session = offered(world, &it, 1, "");
+        let start = world.now();
+        let accepted = command(world, it.host, session, |view| view.accept(Some(sdp()))).unwrap();
+        world.run_for(T1_64);
+        assert_eq!(millis(start, &sent(world, it.host, &["SIP/2.0 200 OK", "CSeq: 1 INVITE"])), SUCCESSES);
+        assert_eq!(sent(world, it.host, &["BYE sip:p@"]), [start + T1_64]);
+        let heard = world.heard(it.line);
+        let successes: Vec<&[u8]> =
+            heard.iter().filter(|m| m.status() == Some(StatusCode::OK)).map(|m| m.bytes().as_ref()).collect();
+        assert!(successes.windows(2).all(|pair| pair[0] == pair[1]), "byte by byte the same");
+        assert_eq!(states(world, it.host, session), [(State::Connecting, Reason::None)], "until the BYE is answered");
+        assert_eq!(world.ended(it.host, accepted), None);
+        world.run_for(Duration::from_millis(10));
+        let bye = world.heard(it.line).into_iter().chain(heard).find(|m| m.method() == Some(&Method::Bye)).unwrap();
+        world.say(it.line, &answer(&bye, "481 Call/Transaction Does Not Exist", "", ""));
+        assert_eq!(world.result(it.host, accepted), Err(OperationError::Timeout));
+        assert_eq!(last(world, it.host, session), Some((State::Disconnected, Reason::Timeout)));
+    });
+}
+
+// rules: S3
+#[test]
+fn the_ack_ends_the_repetition_of_the_2xx() {
+    world::run(21, |world| {
+        let it = callee(world);
+        let session = offered(world, &it, 1, "");
+        let start = world.now();
+        let accepted = command(world, it.host, session, |view| view.accept(Some(sdp()))).unwrap();
+        world.run_for(secs(4));
+        let success = world.heard(it.line).pop().unwrap();
+        let mut side = Side::caller(it.line, &success);
+        side.say(world, "ACK", "");
+        assert_eq!(world.ended(it.host, accepted), Some(&Ok(Completion::Done)));
+        world.run_for(secs(60));
+        assert_eq!(millis(start, &sent(world, it.host, &["SIP/2.0 200 OK", "CSeq: 1 INVITE"])), SUCCESSES[..4]);
+        let connected = [(State::Connecting, Reason::None), (State::Connected, Reason::None)];
+        assert_eq!(states(world, it.host, session), connected);
+        side.say(world, "ACK", "");
+        assert_eq!(states(world, it.host, session), connected, "a second ACK says nothing");
+    });
+}
+
+// rules: S3
+#[test]
+fn a_repeated_2xx_is_acknowledged_again() {
+    world::run(22, |world| {
+        let caller = caller(world);
+        let call = call(world, &caller, Some(sdp()));
+        for repetition in 1..=4 {
+            call.say(world, "200 OK", "t", "");
+            let acks = world.heard(call.line);
+            assert_eq!(acks.len(), 1, "{repetition}");
+            assert_eq!(acks[0].method(), Some(&Method::Ack));
+            assert_eq!(acks[0].cseq().unwrap().number, call.invite.cseq().unwrap().number);
+            world.run_for(secs(7));
+        }
+        let connected = [(State::Connecting, Reason::None), (State::Connected, Reason::None)];
+        assert_eq!(states(world, call.host, call.session), connected, "it is connected once");
+        // RFC 6026: the transaction is over after 64*T1, the session still knows its 2xx.
+        world.run_for(secs(60));
+        call.say(world, "200 OK", "t", "");
         assert_eq!(methods(world, call.line), [Method::Ack]);
     });
+}
+
+// ---------------------------------------------------------------- S4: dialogs
+
+// rules: S4
+#[test]
+fn a_lower_cseq_is_answered_500_and_not_seen() {
+    world::run(30, |world| {
+        let caller = caller(world);
+        let (call, side) = connected(world, &caller);
+        for (number, code) in [(50, 200), (49, 500), (51, 200), (1, 500), (70, 200), (69, 500)] {
+            side.say_numbered(world, "INFO", number, "");
+            assert_eq!(codes(world, call.line), [code], "CSeq {number}");
+        }
+        let seen = world.events(call.host).iter().filter(|(_, event)| matches!(event, Event::SessionMessage { .. }));
+        assert_eq!(seen.count(), 3);
+        side.say_numbered(world, "BYE", 5, "");
+        assert_eq!(codes(world, call.line), [500], "nor is a BYE out of order taken");
+        assert_eq!(last(world, call.host, call.session), Some((State::Connected, Reason::None)));
+    });
+}
+
+// rules: S4
+#[test]
+fn the_route_set_of_a_caller_is_the_record_route_reversed() {
+    world::run(31, |world| {
+        let caller = caller(world);
+        let call = call(world, &caller, Some(sdp()));
+        let routes = "Record-Route: <sip:p3.invalid;lr>, <sip:p2.invalid:5070;lr;x=1>\nRecord-Route: <sip:p1.invalid;lr>";
+        call.say(world, "200 OK", "t", routes);
+        let ack = next_request(world, call.line, &Method::Ack);
+        command(world, call.host, call.session, |view| view.send(Method::Info, None, Vec::new())).unwrap();
+        let info = confirm(world, call.line, &Method::Info, "200 OK");
+        terminate(world, call.host, call.session);
+        let bye = confirm(world, call.line, &Method::Bye, "200 OK");
+        for (request, number) in [(&ack, 1), (&info, 2), (&bye, 3)] {
+            let routes: Vec<&[u8]> = request.raw_all(HeaderName::Route).collect();
+            let expected: [&[u8]; 3] = [b"<sip:p1.invalid;lr>", b"<sip:p2.invalid:5070;lr;x=1>", b"<sip:p3.invalid;lr>"];
+            assert_eq!(routes, expected);
+            assert_eq!(request.request_uri(), "sip:carol@10.3.0.1:5060;transport=tcp");
+            assert_eq!(request.cseq().unwrap().number, number);
+            assert_eq!(field(request, HeaderName::To), format!("{};tag=t", field(&call.invite, HeaderName::To)));
+        }
+    });
+}
+
+// rules: S4
+#[test]
+fn the_route_set_of_a_callee_is_the_record_route_as_it_is_and_the_2xx_repeats_it() {
+    world::run(32, |world| {
+        let it = callee(world);
+        let routes = "Record-Route: <sip:p2.invalid;lr>\nRecord-Route: <sip:p1.invalid;lr>";
+        let session = offered(world, &it, 1, routes);
+        command(world, it.host, session, |view| view.provisional(StatusCode::RINGING, None)).unwrap();
+        command(world, it.host, session, |view| view.accept(Some(sdp()))).unwrap();
+        world.run_for(Duration::from_millis(20));
+        let expected: [&[u8]; 2] = [b"<sip:p2.invalid;lr>", b"<sip:p1.invalid;lr>"];
+        let responses = world.heard(it.line);
+        assert_eq!(responses.len(), 2);
+        for response in &responses {
+            assert_eq!(response.raw_all(HeaderName::RecordRoute).collect::<Vec<_>>(), expected);
+        }
+        Side::caller(it.line, &responses[1]).say(world, "ACK", "");
+        command(world, it.host, session, |view| view.send(Method::Info, None, Vec::new())).unwrap();
+        let info = confirm(world, it.line, &Method::Info, "200 OK");
+        assert_eq!(info.raw_all(HeaderName::Route).collect::<Vec<_>>(), expected);
+        assert_eq!(info.request_uri(), format!("sip:p@{};transport=tcp", world.ip(it.peer)));
+    });
+}
+
+// rules: S4
+#[test]
+fn a_strict_router_finds_itself_in_the_request_uri() {
+    world::run(33, |world| {
+        let caller = caller(world);
+        let call = call(world, &caller, Some(sdp()));
+        call.say(world, "200 OK", "t", "Record-Route: <sip:far.invalid;lr>, <sip:strict.invalid:5080>");
+        for request in [
+            next_request(world, call.line, &Method::Ack),
+            {
+                terminate(world, call.host, call.session);
+                confirm(world, call.line, &Method::Bye, "200 OK")
+            },
+        ] {
+            assert_eq!(request.request_uri(), "sip:strict.invalid:5080");
+            let expected: [&[u8]; 2] = [b"<sip:far.invalid;lr>", b"<sip:carol@10.3.0.1:5060;transport=tcp>"];
+            assert_eq!(request.raw_all(HeaderName::Route).collect::<Vec<_>>(), expected);
+        }
+    });
+}
+
+// rules: S4, S15, R22
+#[test]
+fn requests_in_a_session_follow_the_route_through_the_front_end() {
+    world::run(34, |world| {
+        let server = served(world);
+        let (alice, bob) = (registered(world, server, "alice"), registered(world, server, "bob"));
+        accept_calls(world, bob.host);
+        let (out, made) = world.invite(alice, "sip:bob@example.com", Some(sdp()));
+        world.result(alice.host, made).unwrap();
+        world.run_for(secs(1));
+        let into = received(world, bob.host)[0];
+        for (host, session) in [(alice.host, out), (bob.host, into)] {
+            let sent = command(world, host, session, |view| view.send(Method::Info, None, Vec::new())).unwrap();
+            world.result(host, sent).unwrap();
+        }
+        let infos = world.server_events(server).iter().filter(|(_, event)| event.to_string().contains("INFO"));
+        assert!(infos.count() >= 2, "both have passed the server");
+        assert!(world.links(alice.host, bob.host).is_empty());
+        let ended = terminate(world, bob.host, into);
+        world.result(bob.host, ended).unwrap();
+        assert_eq!(last(world, alice.host, out), Some((State::Disconnected, Reason::TerminatedRemotely)));
+    });
+}
+
+// ---------------------------------------------------------------- S5: offer and answer
+
+/// The offers and answers that an application has seen; the scripts write a line each.
+fn bodies(world: &World, host: StackId) -> Vec<(&'static str, Vec<u8>)> {
+    let line = |body: &[u8]| body.trim_ascii_end().to_vec();
+    let body = |(_, event): &(Time, Event)| match event {
+        Event::SessionReceived { message, .. } => Some(("received", line(message.body_bytes()))),
+        Event::OfferReceived { offer, .. } => Some(("offer", line(&offer.body))),
+        Event::AnswerReceived { answer, .. } => Some(("answer", line(&answer.body))),
+        _ => None,
+    };
+    world.events(host).iter().filter_map(body).collect()
+}
+
+fn body(text: &str) -> Content {
+    Content::new("application/sdp", text.to_owned())
+}
+
+// rules: S5
+#[test]
+fn an_offer_in_the_invite_is_answered_in_the_2xx() {
+    world::run(40, |world| {
+        let caller = caller(world);
+        let call = call(world, &caller, Some(body("offer")));
+        assert_eq!(call.invite.body_bytes(), b"offer");
+        assert_eq!(field(&call.invite, HeaderName::ContentType), "application/sdp");
+        call.say(world, "200 OK", "t", "Content-Type: application/sdp\n\nanswer");
+        assert_eq!(bodies(world, call.host), [("answer", b"answer".to_vec())]);
+        let ack = next_request(world, call.line, &Method::Ack);
+        assert!(ack.body_bytes().is_empty());
+
+        let it = callee(world);
+        let session = offered(world, &it, 1, "Content-Type: application/sdp\n\noffer");
+        assert_eq!(bodies(world, it.host), [("received", b"offer".to_vec())]);
+        command(world, it.host, session, |view| view.accept(Some(body("answer")))).unwrap();
+        world.run_for(Duration::from_millis(20));
+        let success = world.heard(it.line).pop().unwrap();
+        assert_eq!(success.body_bytes(), b"answer");
+        Side::caller(it.line, &success).say(world, "ACK", "Content-Type: application/sdp\n\nnonsense");
+        assert_eq!(bodies(world, it.host).len(), 1, "an answer has no answer");
+    });
+}
+
+// rules: S5
+#[test]
+fn an_offer_in_the_2xx_is_answered_in_the_ack_which_waits_for_the_application() {
+    world::run(41, |world| {
+        let caller = caller(world);
+        let call = call(world, &caller, None);
+        assert!(call.invite.body_bytes().is_empty());
+        call.say(world, "200 OK", "t", "Content-Type: application/sdp\n\noffer");
+        assert_eq!(bodies(world, call.host), [("offer", b"offer".to_vec())]);
+        for _ in 0..3 {
+            world.run_for(secs(5));
+            call.say(world, "200 OK", "t", "Content-Type: application/sdp\n\noffer");
+        }
+        assert!(world.heard(call.line).is_empty(), "the ACK waits");
+        assert_eq!(bodies(world, call.host).len(), 1, "a repeated 2xx brings no other offer");
+        assert_eq!(states(world, call.host, call.session), [(State::Connecting, Reason::None)]);
+        command(world, call.host, call.session, |view| view.answer(body("answer"))).unwrap();
+        world.run_for(Duration::from_millis(20));
+        call.say(world, "200 OK", "t", "Content-Type: application/sdp\n\noffer");
+        let acks = world.heard(call.line);
+        assert_eq!(acks.len(), 2, "one for the 2xx that crossed it");
+        assert!(acks.iter().all(|ack| ack.method() == Some(&Method::Ack) && ack.body_bytes() == b"answer"));
+        assert_eq!(world.ended(call.host, call.made), Some(&Ok(Completion::Done)));
+        assert_eq!(last(world, call.host, call.session), Some((State::Connected, Reason::None)));
+    });
+}
+
+// rules: S5, S10
+#[test]
+fn an_offer_in_the_2xx_that_nobody_answers_ends_the_session() {
+    for leave in [false, true] {
+        world::run(42, |world| {
+            let caller = caller(world);
+            let call = call(world, &caller, None);
+            call.say(world, "200 OK", "t", "Content-Type: application/sdp\n\noffer");
+            let start = changes(world, call.host, call.session).len();
+            assert_eq!(start, 1);
+            if leave {
+                terminate(world, call.host, call.session);
+            }
+            confirm(world, call.line, &Method::Bye, "200 OK");
+            let (reason, result) = if leave {
+                (Reason::TerminatedLocally, ended_by(SESSION_TERMINATED))
+            } else {
+                (Reason::Timeout, Err(OperationError::Timeout))
+            };
+            assert_eq!(world.ended(call.host, call.made), Some(&result));
+            assert_eq!(last(world, call.host, call.session), Some((State::Disconnected, reason)));
+            assert_eq!(sent(world, call.host, &["ACK sip:carol"]).len(), 1);
+        });
+    }
+}
+
+// rules: S5
+#[test]
+fn an_invite_without_offer_is_accepted_with_one_and_answered_in_the_ack() {
+    world::run(43, |world| {
+        let it = callee(world);
+        let session = offered(world, &it, 1, "");
+        command(world, it.host, session, |view| view.accept(Some(body("offer")))).unwrap();
+        world.run_for(Duration::from_millis(20));
+        let success = world.heard(it.line).pop().unwrap();
+        assert_eq!(success.body_bytes(), b"offer");
+        let mut side = Side::caller(it.line, &success);
+        for _ in 0..2 {
+            side.say(world, "ACK", "Content-Type: application/sdp\n\nanswer");
+        }
+        assert_eq!(bodies(world, it.host), [("received", Vec::new()), ("answer", b"answer".to_vec())]);
+        assert_eq!(last(world, it.host, session), Some((State::Connected, Reason::None)));
+    });
+}
+
+// ---------------------------------------------------------------- S8: forks
+
+fn alive(world: &World, endpoint: Endpoint) -> Vec<SessionId> {
+    let connected = |id: &SessionId| last(world, endpoint.host, *id) == Some((State::Connected, Reason::None));
+    received(world, endpoint.host).into_iter().filter(connected).collect()
+}
+
+// rules: S8, S10, X6
+#[test]
+fn of_two_callees_that_answer_a_forked_invite_one_has_the_session() {
+    for seed in 50..54 {
+        world::run(seed, |world| {
+            let server = served(world);
+            let alice = registered(world, server, "alice");
+            let bobs = [registered(world, server, "bob"), registered(world, server, "bob")];
+            let (out, made) = world.invite(alice, "sip:bob@example.com", Some(sdp()));
+            world.run_for(secs(1));
+            // Both ring, and both take the call before they can know of each other.
+            for name in ["provisional", "accept"] {
+                for bob in bobs {
+                    let session = received(world, bob.host)[0];
+                    command(world, bob.host, session, |view| give(view, name)).unwrap();
+                }
+                world.run_for(if name == "accept" { Duration::ZERO } else { secs(1) });
+            }
+            assert_eq!(world.result(alice.host, made), Ok(Completion::Done));
+            world.run_for(secs(1));
+            let tags: std::collections::BTreeSet<String> = world
+                .events(alice.host)
+                .iter()
+                .filter_map(|(_, event)| match event {
+                    Event::Provisional { message, .. } => Some(message.to().unwrap().tag().unwrap().to_owned()),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(tags.len(), 2, "the provisional responses of both");
+            let alive: Vec<_> = bobs.iter().map(|bob| alive(world, *bob).len()).collect();
+            assert!(alive == [1, 0] || alive == [0, 1], "{alive:?}");
+            let loser = bobs[usize::from(alive == [1, 0])];
+            let session = received(world, loser.host)[0];
+            assert_eq!(
+                states(world, loser.host, session),
+                [
+                    (State::Connecting, Reason::None),
+                    (State::Connected, Reason::None),
+                    (State::Disconnected, Reason::TerminatedRemotely)
+                ],
+                "first the ACK, then the BYE"
+            );
+            assert_eq!(last(world, alice.host, out), Some((State::Connected, Reason::None)));
+            let told = command(world, alice.host, out, |view| view.send(Method::Info, None, Vec::new())).unwrap();
+            world.result(alice.host, told).unwrap();
+            let ended = terminate(world, alice.host, out);
+            world.result(alice.host, ended).unwrap();
+            for bob in bobs {
+                assert_eq!(world.with(bob.host, |stack, _| stack.census().sessions), 0);
+            }
+        });
+    }
+}
+
+// rules: S8, S3
+#[test]
+fn the_2xx_of_another_fork_is_acknowledged_and_ended_in_its_own_dialog() {
+    world::run(55, |world| {
+        let caller = caller(world);
+        let call = call(world, &caller, Some(sdp()));
+        for (tag, contact) in [("a", "carol"), ("b", "dave")] {
+            let more = format!("Contact: <sip:{contact}@fork.invalid>\nRecord-Route: <sip:{tag}.invalid;lr>");
+            world.say(call.line, &answer(&call.invite, "180 Ringing", tag, &more));
+        }
+        world.run_for(Duration::from_millis(20));
+        let success = |world: &mut World, tag: &str| {
+            let more = format!("Contact: <sip:{tag}@fork.invalid>\nRecord-Route: <sip:{tag}.invalid;lr>");
+            world.say(call.line, &answer(&call.invite, "200 OK", tag, &more));
+            world.run_for(Duration::from_millis(20));
+            world.heard(call.line)
+        };
+        let won = success(world, "b");
+        assert_eq!(won.iter().filter_map(Message::method).collect::<Vec<_>>(), [&Method::Ack]);
+        let lost = success(world, "a");
+        assert_eq!(lost.iter().filter_map(Message::method).collect::<Vec<_>>(), [&Method::Ack, &Method::Bye]);
+        for (request, number) in lost.iter().zip([1, 2]) {
+            assert_eq!(request.request_uri(), "sip:a@fork.invalid");
+            assert_eq!(field(request, HeaderName::Route), "<sip:a.invalid;lr>");
+            assert_eq!(request.to().unwrap().tag(), Some("a"));
+            assert_eq!(request.cseq().unwrap().number, number);
+        }
+        world.say(call.line, &answer(&lost[1], "200 OK", "", ""));
+        world.run_for(Duration::from_millis(20));
+        assert_eq!(last(world, call.host, call.session), Some((State::Connected, Reason::None)));
+
+        // After the end of the session, too.
+        terminate(world, call.host, call.session);
+        confirm(world, call.line, &Method::Bye, "200 OK");
+        let late = success(world, "c");
+        assert_eq!(late.iter().filter_map(Message::method).collect::<Vec<_>>(), [&Method::Ack, &Method::Bye]);
+        world.say(call.line, &answer(&late[1], "200 OK", "", ""));
+        let provisionals = world.events(call.host).iter().filter(|(_, e)| matches!(e, Event::Provisional { .. }));
+        assert_eq!(provisionals.count(), 2);
+    });
+}
+
+// rules: S8, A1
+#[test]
+fn the_bye_to_a_fork_that_lost_answers_a_challenge() {
+    world::run(56, |world| {
+        let (peer, alice) = common::scripted_server_with(world, |config| {
+            config.credentials = vec![sansip::security::Credentials::new("alice", sansip::security::Secret::new("secret")).with_realm("example.com")];
+        });
+        let (_, made) = world.invite(alice, "sip:bob@example.com", Some(sdp()));
+        let line = next_line(world, peer, 0);
+        let invite = next_request(world, line, &Method::Invite);
+        for tag in ["a", "b"] {
+            let more = format!("Contact: <sip:{tag}@fork.invalid>");
+            world.say(line, &answer(&invite, "200 OK", tag, &more));
+        }
+        world.result(alice.host, made).unwrap();
+        let bye = next_request(world, line, &Method::Bye);
+        let challenge = "Proxy-Authenticate: Digest realm=\"example.com\", nonce=\"n\", qop=\"auth\", algorithm=MD5";
+        world.say(line, &answer(&bye, "407 Proxy Authentication Required", "", challenge));
+        let again = confirm(world, line, &Method::Bye, "200 OK");
+        assert!(field(&again, HeaderName::ProxyAuthorization).contains("username=\"alice\""));
+        assert!(again.cseq().unwrap().number > bye.cseq().unwrap().number);
+        assert_eq!(again.to().unwrap().tag(), Some("b"));
+    });
+}
+
+// ---------------------------------------------------------------- S10: the end in every state
+
+// rules: S10
+#[test]
+fn before_the_invite_has_left_nothing_leaves() {
+    world::run(60, |world| {
+        let caller = caller(world);
+        for wait in [0, 10, 30] {
+            let (session, made) = world.invite(caller.alice, CAROL, Some(sdp()));
+            world.run_for(Duration::from_millis(wait));
+            let ended = terminate(world, caller.host, session);
+            assert_eq!(world.ended(caller.host, ended), Some(&Ok(Completion::Done)), "after {wait} ms");
+            assert_eq!(world.ended(caller.host, made), Some(&ended_by(SESSION_TERMINATED)));
+            assert_eq!(last(world, caller.host, session), Some((State::Disconnected, Reason::TerminatedLocally)));
+            world.run_for(secs(100));
+            assert!(sent(world, caller.host, &["INVITE"]).is_empty());
+        }
+    });
+}
+
+// rules: S10
+#[test]
+fn a_cancel_waits_for_the_first_provisional_response() {
+    world::run(61, |world| {
+        let caller = caller(world);
+        for provisional in ["100 Trying", "180 Ringing"] {
+            let call = call_again(world, &caller);
+            let ended = terminate(world, call.host, call.session);
+            world.run_for(secs(20));
+            assert!(world.heard(call.line).is_empty(), "RFC 3261 section 9.1");
+            call.say(world, provisional, "t", "");
+            let cancel = confirm(world, call.line, &Method::Cancel, "200 OK");
+            for name in [HeaderName::Via, HeaderName::From, HeaderName::To, HeaderName::CallId] {
+                assert_eq!(field(&cancel, name), field(&call.invite, name));
+            }
+            assert_eq!(cancel.request_uri(), call.invite.request_uri());
+            assert_eq!(cancel.cseq().unwrap().number, call.invite.cseq().unwrap().number);
+            assert_eq!(world.ended(call.host, ended), None, "the session ends with the INVITE");
+            call.say(world, "487 Request Terminated", "t", "");
+            assert_eq!(methods(world, call.line), [Method::Ack]);
+            assert_eq!(world.ended(call.host, ended), Some(&Ok(Completion::Done)));
+            assert_eq!(world.ended(call.host, call.made), Some(&ended_by(SESSION_TERMINATED)));
+            assert_eq!(last(world, call.host, call.session), Some((State::Disconnected, Reason::TerminatedLocally)));
+        }
+    });
+}
+
+/// As [`call`], over a connection that may exist already.
+fn call_again(world: &mut World, caller: &Caller) -> Call {
+    let (session, made) = world.invite(caller.alice, CAROL, Some(sdp()));
+    let line = match world.lines(caller.peer).last() {
+        Some(line) => *line,
+        None => next_line(world, caller.peer, 0),
+    };
+    let invite = next_request(world, line, &Method::Invite);
+    Call { host: caller.host, session, made, line, invite }
+}
+
+// rules: S10
+#[test]
+fn a_cancel_that_never_left_is_not_missed() {
+    world::run(62, |world| {
+        let caller = caller(world);
+        let call = call(world, &caller, Some(sdp()));
+        let left = sent(world, call.host, &["INVITE sip:carol"])[0];
+        let ended = terminate(world, call.host, call.session);
+        assert_eq!(world.result(call.host, ended), Ok(Completion::Done));
+        assert_eq!(world.now(), left + T1_64);
+        assert!(world.heard(call.line).is_empty());
+    });
+}
+
+// rules: S10
+#[test]
+fn a_cancelled_invite_without_final_response_ends_64_times_t1_after_the_cancel() {
+    world::run(63, |world| {
+        let caller = caller(world);
+        let call = call(world, &caller, Some(sdp()));
+        call.say(world, "180 Ringing", "t", "");
+        world.run_for(secs(10));
+        let ended = terminate(world, call.host, call.session);
+        let start = world.now();
+        assert_eq!(sent(world, call.host, &["CANCEL sip:carol"]), [start], "at once");
+        confirm(world, call.line, &Method::Cancel, "200 OK");
+        assert_eq!(world.result(call.host, ended), Ok(Completion::Done));
+        assert_eq!(world.now(), start + T1_64);
+        assert_eq!(last(world, call.host, call.session), Some((State::Disconnected, Reason::TerminatedLocally)));
+    });
+}
+
+// rules: S10
+#[test]
+fn a_2xx_that_crosses_the_cancel_is_acknowledged_and_ended() {
+    for provisional in [false, true] {
+        for offer in [false, true] {
+            world::run(64, |world| {
+                let caller = caller(world);
+                let call = call(world, &caller, offer.then(sdp));
+                if provisional {
+                    call.say(world, "180 Ringing", "t", "");
+                }
+                let ended = terminate(world, call.host, call.session);
+                call.say(world, "200 OK", "t", "Content-Type: application/sdp\n\nv=0\n");
+                let heard = world.heard(call.line);
+                let methods: Vec<_> = heard.iter().filter_map(Message::method).collect();
+                let cancel = provisional.then_some(&Method::Cancel);
+                assert_eq!(methods, cancel.into_iter().chain([&Method::Ack, &Method::Bye]).collect::<Vec<_>>());
+                assert_eq!(world.ended(call.host, ended), None);
+                for request in heard.iter().filter(|request| request.method() != Some(&Method::Ack)) {
+                    world.say(call.line, &answer(request, "200 OK", "", ""));
+                }
+                world.run_for(Duration::from_millis(20));
+                assert_eq!(world.ended(call.host, ended), Some(&Ok(Completion::Done)));
+                assert_eq!(world.ended(call.host, call.made), Some(&ended_by(SESSION_TERMINATED)));
+                let all = states(world, call.host, call.session);
+                assert!(!all.contains(&(State::Connected, Reason::None)), "no ghost: {all:?}");
+                assert_eq!(all.last(), Some(&(State::Disconnected, Reason::TerminatedLocally)));
+                assert!(bodies(world, call.host).is_empty(), "nobody asks for an answer any more");
+            });
+        }
+    }
 }

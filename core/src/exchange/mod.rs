@@ -33,7 +33,7 @@ use crate::auth::Attempt;
 use crate::connection::{Lease, Sent};
 use crate::cx::Cx;
 use crate::event::{ConnectionFailure, OperationError, OperationFailure};
-use crate::ids::{ConnId, ExchangeId, SequenceId, TransactionId};
+use crate::ids::{ConnId, EndpointId, ExchangeId, SequenceId, TransactionId};
 use crate::map::{HashKey, Map};
 use crate::time::Time;
 use crate::timers::{TimerId, TimerKey};
@@ -83,13 +83,16 @@ pub(crate) struct Facts {
     pub(crate) conn: Option<ConnId>,
     pub(crate) cseq: u32,
     pub(crate) credentials: Vec<(HeaderName, String)>,
+    /// Who answers challenges.
+    pub(crate) identity: Option<EndpointId>,
 }
 
 /// Without the credentials (A9).
 impl fmt::Debug for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { conn, cseq, credentials: _ } = self;
-        f.debug_struct("Facts").field("conn", conn).field("cseq", cseq).finish_non_exhaustive()
+        let Self { conn, cseq, credentials: _, identity } = self;
+        let mut facts = f.debug_struct("Facts");
+        facts.field("conn", conn).field("cseq", cseq).field("identity", identity).finish_non_exhaustive()
     }
 }
 
@@ -524,7 +527,7 @@ impl Exchanges {
         };
         let branch = write::new_branch(cx.entropy);
         let bytes = write::request(&exchange.draft, &reach, &branch, cseq, &credentials);
-        exchange.facts = Facts { conn: Some(conn), cseq, credentials };
+        exchange.facts = Facts { conn: Some(conn), cseq, credentials, identity: exchange.policy.identity };
         if matches!(exchange.draft.method, Method::Benotify | Method::Ack) {
             let Ok(place) = low.connections.send(cx, conn, bytes) else {
                 return self.reconnect(cx, low, id, up);

@@ -494,7 +494,8 @@ impl Sessions {
         let manager = below.low.connections.manager_of(conn).map(|(manager, _)| manager);
         let listens = manager.is_some_and(|manager| below.low.connections.is_listening(manager));
         let named = session.local.contact.gruu.is_none() && !listens;
-        if named && session.updates && !session.refreshing && session.invitation.state() == SessionState::Connected {
+        let lasts = matches!(session.invitation.machine_state(), State::Connected);
+        if named && session.updates && !session.refreshing && lasts {
             let mut draft = dialog.request(Method::Update, Some(session.local.contact.clone()));
             draft.headers = session.local.request_headers(&Method::Update);
             session.refreshing = true;
@@ -519,8 +520,8 @@ impl Sessions {
                 Err(error) => self.on_failure(cx, below, id, error),
             },
             (SessionPart::Invite, What::Further(response)) => {
-                let conn = below.exchanges.facts(exchange).and_then(|facts| facts.conn);
-                self.on_further(cx, below, Some(id), conn, &response);
+                let facts = below.exchanges.facts(exchange).cloned().unwrap_or_default();
+                self.on_further(cx, below, Some(id), facts, &response);
             }
             (SessionPart::Bye, What::Outcome(_)) => self.step(cx, below, id, Input::ByeDone),
             (SessionPart::Refresh, What::Outcome(outcome)) => {
@@ -574,7 +575,7 @@ impl Sessions {
         facts: Facts,
     ) {
         let Some(session) = self.table.get_mut(&id) else {
-            return self.on_further(cx, below, None, facts.conn, response);
+            return self.on_further(cx, below, None, facts, response);
         };
         let dialog = match Dialog::from_response(response, session.sequence) {
             Ok(dialog) => dialog,
@@ -623,7 +624,7 @@ impl Sessions {
         cx: &mut Cx<'_>,
         below: &mut Below<'_, '_>,
         id: Option<SessionId>,
-        conn: Option<ConnId>,
+        facts: Facts,
         response: &Message,
     ) {
         let session = id.and_then(|id| self.table.get_mut(&id));
@@ -633,12 +634,7 @@ impl Sessions {
         {
             return self.step(cx, below, id, Input::Success { offer: false });
         }
-        let cseq = response.cseq().map_or(1, |cseq| cseq.number);
-        let facts = match session.and_then(|session| session.ack.as_ref()) {
-            Some(ack) => ack.facts.clone(),
-            None => Facts { conn, cseq, credentials: Vec::new() },
-        };
-        end_fork(cx, below, conn, response, facts);
+        end_fork(cx, below, response, facts);
     }
 
     fn on_request_outcome(
@@ -678,10 +674,13 @@ impl Sessions {
         known.then_some(id)
     }
 
-    /// The session whose INVITE has these values, for a 2xx that no transaction takes.
-    pub(crate) fn find_inviting(&self, response: &Message) -> Option<SessionId> {
+    /// The session whose INVITE has these values and was accepted, and how that went out, for a 2xx that no transaction
+    /// takes.
+    pub(crate) fn find_inviting(&self, response: &Message) -> Option<(SessionId, Facts)> {
         let from = response.from_().ok()?;
-        self.by_dialog.get(&*key(response.call_id().ok()?, from.tag()?)).copied()
+        let id = *self.by_dialog.get(&*key(response.call_id().ok()?, from.tag()?))?;
+        let ack = self.table.get(&id)?.ack.as_ref()?;
+        Some((id, ack.facts.clone()))
     }
 
     /// A CANCEL has met the transaction of this INVITE.
@@ -903,24 +902,25 @@ fn start(
 fn end_fork(
     cx: &mut Cx<'_>,
     below: &mut Below<'_, '_>,
-    conn: Option<ConnId>,
     response: &Message,
     facts: Facts,
 ) {
-    let sequence = below.exchanges.new_sequence(cx, facts.cseq.saturating_add(1));
+    let Facts { conn, credentials, identity, .. } = facts;
+    let cseq = response.cseq().map_or(1, |cseq| cseq.number);
+    let sequence = below.exchanges.new_sequence(cx, cseq.saturating_add(1));
     let Ok(dialog) = Dialog::from_response(response, sequence) else {
         below.exchanges.drop_sequence(sequence);
         return;
     };
     let mut ack = dialog.request(Method::Ack, None);
-    ack.sequence = Sequence::Fixed(facts.cseq);
-    ack.headers = facts.credentials.into_iter().map(|(name, value)| (name, value.into_boxed_str())).collect();
+    ack.sequence = Sequence::Fixed(cseq);
+    ack.headers = credentials.into_iter().map(|(name, value)| (name, value.into_boxed_str())).collect();
     let mut bye = dialog.request(Method::Bye, None);
-    bye.sequence = Sequence::Fixed(facts.cseq.saturating_add(1));
+    bye.sequence = Sequence::Fixed(cseq.saturating_add(1));
     below.exchanges.drop_sequence(sequence);
     for draft in [ack, bye] {
         let Some(lease) = conn.and_then(|conn| below.low.connections.share(cx, conn)) else { return };
-        let policy = Policy { retry_after: false, repeatable: false, redirects: 0, identity: None };
+        let policy = Policy { retry_after: false, repeatable: false, redirects: 0, identity };
         let request = Request { draft, lease: Some(lease), owner: Owner::Nobody, policy };
         below.exchanges.start(cx, below.low, request, below.up);
     }

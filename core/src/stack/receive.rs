@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::parts::{Parts, below, pending};
 use crate::event::Event;
-use crate::exchange::{Pending, Reply};
+use crate::exchange::{Facts, Pending, Reply};
 use crate::ids::{ConnId, EndpointId, SessionId, TransactionId};
 use crate::session::Inside;
 use crate::transaction::{ResponseMatch, ServerMatch};
@@ -68,9 +68,10 @@ impl Parts<'_> {
         let success = response.status().is_some_and(StatusCode::is_success);
         if invite
             && success
-            && let Some(session) = self.sessions.find_inviting(response)
+            && let Some((session, facts)) = self.sessions.find_inviting(response)
         {
-            self.sessions.on_further(&mut self.cx, below!(self), Some(session), Some(conn), response);
+            let facts = Facts { conn: Some(conn), ..facts };
+            self.sessions.on_further(&mut self.cx, below!(self), Some(session), facts, response);
         }
     }
 

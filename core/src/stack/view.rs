@@ -146,7 +146,7 @@ impl EndpointView<'_> {
         if !allowed {
             return Err(Misuse::argument("method", "MESSAGE, INFO, OPTIONS, SERVICE, NOTIFY or BENOTIFY"));
         }
-        check_target(target)?;
+        check_request_uri(target)?;
         let (cargo, next_hop) = self.check(content, options)?;
         let (operation, id) = (self.start()?, self.id);
         self.stack.step(self.stack.now, |p| {
@@ -162,7 +162,7 @@ impl EndpointView<'_> {
     /// A malformed target, or the limit of sessions is reached.
     pub fn create_session(&mut self, target: &str) -> Result<SessionId, Misuse> {
         self.stack.endpoints.may_command(self.id, "create_session")?;
-        check_target(target)?;
+        check_request_uri(target)?;
         if self.stack.sessions.len() >= self.stack.config.limits.sessions {
             return Err(Misuse::Limit("sessions"));
         }
@@ -189,6 +189,8 @@ impl EndpointView<'_> {
         if options.next_hop.is_some() {
             self.stack.endpoints.may_name_next_hop(self.id)?;
         }
+        // Misuse changes nothing (X2): a session that could not be established is not made.
+        may_start(self.stack)?;
         let session = self.create_session(target)?;
         let operation = self.stack.session(self.stack.now, session)?.establish(offer, options)?;
         Ok((session, operation))
@@ -271,10 +273,10 @@ impl SessionView<'_> {
     /// Any state but Idle; a malformed header field or content type; a next hop at a SipEndpoint (P9).
     pub fn establish(&mut self, offer: Option<Content>, options: SendOptions) -> Result<OperationId, Misuse> {
         check_cargo(offer.as_ref(), &options.headers)?;
+        self.stack.sessions.may(self.id, "establish", SessionState::Idle)?;
         if let Some(operation) = self.overtaken() {
             return operation;
         }
-        self.stack.sessions.may(self.id, "establish", &[SessionState::Idle])?;
         let endpoint = self.endpoint();
         if options.next_hop.is_some() {
             self.stack.endpoints.may_name_next_hop(endpoint)?;
@@ -294,10 +296,10 @@ impl SessionView<'_> {
     /// Any state but Incoming, or it was accepted before; a malformed content type.
     pub fn accept(&mut self, content: Option<Content>) -> Result<OperationId, Misuse> {
         check_cargo(content.as_ref(), &[])?;
+        self.stack.sessions.may(self.id, "accept", SessionState::Incoming)?;
         if let Some(operation) = self.overtaken() {
             return operation;
         }
-        self.stack.sessions.may(self.id, "accept", &[SessionState::Incoming])?;
         let (operation, id) = (start(self.stack, self.endpoint())?, self.id);
         self.stack.step(self.stack.now, |p| p.sessions.accept(&mut p.cx, below!(p), id, operation, content));
         Ok(operation)
@@ -341,10 +343,10 @@ impl SessionView<'_> {
         reason: Option<&str>,
         targets: &[&str],
     ) -> Result<(), Misuse> {
+        self.stack.sessions.may(self.id, operation, SessionState::Incoming)?;
         if self.stack.sessions.ended(self.id).is_some() {
             return Ok(());
         }
-        self.stack.sessions.may(self.id, operation, &[SessionState::Incoming])?;
         let id = self.id;
         self.stack.step(self.stack.now, |p| {
             p.sessions.decline(&mut p.cx, below!(p), id, status, reason, targets);
@@ -361,10 +363,10 @@ impl SessionView<'_> {
             return Err(Misuse::argument("status", "101 to 199"));
         }
         check_cargo(content.as_ref(), &[])?;
+        self.stack.sessions.may(self.id, "provisional", SessionState::Incoming)?;
         if self.stack.sessions.ended(self.id).is_some() {
             return Ok(());
         }
-        self.stack.sessions.may(self.id, "provisional", &[SessionState::Incoming])?;
         let id = self.id;
         self.stack.step(self.stack.now, |p| {
             p.sessions.provisional(&mut p.cx, below!(p), id, status, content.as_ref());
@@ -378,9 +380,6 @@ impl SessionView<'_> {
     /// No offer waits for an answer; a malformed content type.
     pub fn answer(&mut self, answer: Content) -> Result<(), Misuse> {
         check_cargo(Some(&answer), &[])?;
-        if self.stack.sessions.ended(self.id).is_some() {
-            return Ok(());
-        }
         let id = self.id;
         self.stack.step(self.stack.now, |p| p.sessions.answer(&mut p.cx, below!(p), id, answer))
     }
@@ -399,10 +398,10 @@ impl SessionView<'_> {
             return Err(Misuse::argument("method", "MESSAGE, INFO, OPTIONS or NOTIFY"));
         }
         check_cargo(content.as_ref(), &headers)?;
+        self.stack.sessions.may(self.id, "send", SessionState::Connected)?;
         if let Some(operation) = self.overtaken() {
             return operation;
         }
-        self.stack.sessions.may(self.id, "send", &[SessionState::Connected])?;
         if self.stack.sessions.pending(self.id) >= self.stack.config.limits.pending_per_session {
             return Err(Misuse::Limit("requests under way in one session"));
         }
@@ -504,10 +503,23 @@ impl IncomingView<'_> {
 }
 
 fn start(stack: &mut Stack, endpoint: EndpointId) -> Result<OperationId, Misuse> {
-    if stack.out.operations() >= stack.config.limits.operations {
-        return Err(Misuse::Limit("operations"));
-    }
+    may_start(stack)?;
     Ok(stack.out.start(&mut stack.ids, endpoint))
+}
+
+fn may_start(stack: &Stack) -> Result<(), Misuse> {
+    if stack.out.operations() < stack.config.limits.operations { Ok(()) } else { Err(Misuse::Limit("operations")) }
+}
+
+/// What a request is sent to has no headers (RFC 3261 section 19.1.1, table 1): the application gives them apart.
+fn check_request_uri(target: &str) -> Result<(), Misuse> {
+    check_target(target)?;
+    match Uri::parse(target) {
+        Ok(Uri::Sip(uri)) if !uri.headers.is_empty() => {
+            Err(Misuse::argument("target", "a URI with header fields: give them apart"))
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 fn check_target(target: &str) -> Result<(), Misuse> {
