@@ -155,7 +155,11 @@ impl Bench {
                     }
                 });
             }
-            other => panic!("{other:?}"),
+            FromConnection::BadFraming { .. }
+            | FromConnection::Ping(_)
+            | FromConnection::Pong(_)
+            | FromConnection::Listening { .. }
+            | FromConnection::NotListening { .. } => panic!("{indication:?}"),
         }
     }
 
@@ -229,7 +233,7 @@ impl Bench {
                     .handle_resolved(&mut self.services.cx(), query, Ok(answer));
             }
             Action::Transmit(_) | Action::Close(_) | Action::Event(_) => {}
-            other => panic!("{other:?}"),
+            Action::Reading(..) | Action::Listen { .. } | Action::StopListening(_) => panic!("{action:?}"),
         }
     }
 
@@ -332,7 +336,10 @@ impl Bench {
                 TimerKey::Resolve(query) => self
                     .connections
                     .handle_resolve_timer(&mut self.services.cx(), query),
-                other => panic!("{other:?}"),
+                TimerKey::Incoming(_)
+                | TimerKey::Session(..)
+                | TimerKey::Registration(_)
+                | TimerKey::KeepAlive(_) => panic!("{key:?}"),
             }
             self.settle();
         }
@@ -390,9 +397,10 @@ impl Bench {
 }
 
 fn lost(reason: &RemovalReason) -> OperationError {
-    OperationError::ConnectionFailure(match reason {
-        RemovalReason::Remote(reason) => ConnectionFailure::Lost(reason.clone()),
-        other => ConnectionFailure::Closed(other.clone()),
+    OperationError::ConnectionFailure(if let RemovalReason::Remote(reason) = reason {
+        ConnectionFailure::Lost(reason.clone())
+    } else {
+        ConnectionFailure::Closed(reason.clone())
     })
 }
 

@@ -42,10 +42,7 @@ impl Bench {
     fn pop(&mut self) -> Option<Timer> {
         let (at, key) = self.services.timers.pop_due(Time::MAX)?;
         self.services.now = at;
-        match key {
-            TimerKey::Session(session, timer) if session == SessionId::from_number(1) => Some(timer),
-            other => panic!("{other:?}"),
-        }
+        Some(timer_of(key))
     }
 
     /// Lets time pass to where this timer fires; if it is not set, it fires all the same.
@@ -70,10 +67,9 @@ impl Bench {
         let fired = core::iter::from_fn(|| timers.pop_due(Time::MAX));
         let seconds = |at: Time| at.since(Time::ZERO).as_secs_f64();
         fired
-            .map(|(at, key)| match key {
-                TimerKey::Session(_, Timer::Again) => format!("again {}", seconds(at)),
-                TimerKey::Session(_, Timer::Limit) => format!("limit {}", seconds(at)),
-                other => panic!("{other:?}"),
+            .map(|(at, key)| match timer_of(key) {
+                Timer::Again => format!("again {}", seconds(at)),
+                Timer::Limit => format!("limit {}", seconds(at)),
             })
             .collect()
     }
@@ -139,6 +135,14 @@ impl Bench {
             other => panic!("{other}"),
         })
     }
+}
+
+fn timer_of(key: TimerKey) -> Timer {
+    let TimerKey::Session(session, timer) = key else {
+        panic!("{key:?}")
+    };
+    assert_eq!(session, SessionId::from_number(1));
+    timer
 }
 
 fn show(effect: &Effect) -> String {
@@ -508,7 +512,7 @@ fn a_2xx_is_repeated_at_doubling_intervals_up_to_t2_until_64_times_t1() {
             500, 1500, 3500, 7500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500
         ]
     );
-    assert_eq!(bench.services.timers.len(), 0);
+    assert!(bench.services.timers.is_empty());
 }
 
 // rules: S12
@@ -524,7 +528,7 @@ fn the_time_to_connect_can_be_unbounded() {
         } else {
             bench.take("establish", 1);
         }
-        assert_eq!(bench.services.timers.len(), 0);
+        assert!(bench.services.timers.is_empty());
     }
 }
 
@@ -533,7 +537,7 @@ fn a_machine_that_is_dropped_leaves_no_timer() {
     for (state, _) in TABLE {
         let mut bench = Bench::of(state);
         bench.machine.stop(&mut bench.services.cx());
-        assert_eq!(bench.services.timers.len(), 0, "{state}");
+        assert!(bench.services.timers.is_empty(), "{state}");
         assert_eq!(bench.machine.state(), SessionState::Disconnected);
     }
 }
@@ -610,6 +614,6 @@ proptest! {
         completed.sort_unstable();
         prop_assert_eq!(asked, completed);
         prop_assert_eq!(seen, SessionState::Disconnected);
-        prop_assert_eq!(bench.services.timers.len(), 0);
+        prop_assert!(bench.services.timers.is_empty());
     }
 }
