@@ -1,6 +1,7 @@
 //! What every machine is lent for one step.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 
 use crate::action::Action;
 use crate::config::Config;
@@ -30,6 +31,10 @@ pub(crate) struct Outbox {
     taken: u64,
     events: usize,
     operations: BTreeMap<OperationId, EndpointId>,
+    /// How many operations each endpoint has.
+    counts: BTreeMap<EndpointId, usize>,
+    /// Whose operations have completed since somebody asked.
+    freed: Vec<EndpointId>,
 }
 
 impl Outbox {
@@ -79,6 +84,7 @@ impl Outbox {
     pub(crate) fn start(&mut self, ids: &mut Ids, endpoint: EndpointId) -> OperationId {
         let operation = ids.next();
         self.operations.insert(operation, endpoint);
+        *self.counts.entry(endpoint).or_default() += 1;
         operation
     }
 
@@ -89,13 +95,25 @@ impl Outbox {
         result: Result<Completion, OperationError>,
     ) -> Option<EndpointId> {
         let endpoint = self.operations.remove(&operation)?;
+        if let Some(count) = self.counts.get_mut(&endpoint) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&endpoint);
+            }
+        }
+        self.freed.push(endpoint);
         self.event(Event::Completed { operation, result });
         Some(endpoint)
     }
 
     /// How many operations of an endpoint are under way.
     pub(crate) fn operations_of(&self, endpoint: EndpointId) -> usize {
-        self.operations.values().filter(|owner| **owner == endpoint).count()
+        self.counts.get(&endpoint).copied().unwrap_or(0)
+    }
+
+    /// The endpoints of the operations that have completed since the last call.
+    pub(crate) fn take_freed(&mut self) -> Vec<EndpointId> {
+        core::mem::take(&mut self.freed)
     }
 
     /// How many operations are under way.

@@ -8,7 +8,7 @@ use crate::error::ParseError;
 use crate::exchange::{ContactTemplate, Draft, Sequence};
 use crate::ids::SequenceId;
 use crate::wire::header::{Contact, RecordRoute};
-use crate::wire::uri::Uri;
+use crate::wire::uri::{SipUri, Uri, UriHeaders};
 use crate::wire::{HeaderName, Message, Method};
 
 #[cfg(test)]
@@ -45,7 +45,7 @@ impl Dialog {
         route.reverse();
         let target = match contact(response)? {
             Some(target) => target,
-            None => to.0.uri.to_string().into_boxed_str(),
+            None => target_of(&to.0.uri),
         };
         Ok(Self {
             call_id: response.call_id()?.into(),
@@ -132,7 +132,8 @@ impl Dialog {
             Some((first, rest)) if !is_loose(first) => {
                 let mut route: Vec<Box<str>> = rest.to_vec();
                 route.push(alloc::format!("<{}>", self.target).into());
-                (without_headers(inside_brackets(first)), route)
+                let router = inside_brackets(first);
+                (Uri::parse(router).map_or_else(|_| router.into(), |uri| target_of(&uri)), route)
             }
             Some(_) | None => (self.target.clone(), self.route.clone()),
         };
@@ -169,17 +170,21 @@ fn contact(message: &Message) -> Result<Option<Box<str>>, ParseError> {
     match message.list::<Contact<'_>>().next().transpose()? {
         None => Ok(None),
         Some(Contact::Star) => Err(ParseError::header(HeaderName::Contact, "* outside REGISTER")),
-        Some(Contact::Address(address)) => Ok(Some(address.uri.to_string().into())),
+        Some(Contact::Address(address)) => Ok(Some(target_of(&address.uri))),
+    }
+}
+
+/// What requests are sent to: a Request-URI has no headers (RFC 3261 section 19.1.1, table 1).
+fn target_of(uri: &Uri<'_>) -> Box<str> {
+    match uri.as_sip() {
+        Some(sip) => SipUri { headers: UriHeaders::default(), ..sip.clone() }.to_string().into(),
+        None => uri.to_string().into(),
     }
 }
 
 fn inside_brackets(value: &str) -> &str {
     let inside = value.split_once('<').map_or(value, |(_, rest)| rest);
     inside.split_once('>').map_or(inside, |(uri, _)| uri)
-}
-
-fn without_headers(uri: &str) -> Box<str> {
-    uri.split_once('?').map_or(uri, |(before, _)| before).into()
 }
 
 fn is_loose(route: &str) -> bool {

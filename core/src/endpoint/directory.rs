@@ -70,8 +70,11 @@ impl Directory {
         self.by_gruu.insert(gruu.into(), id);
     }
 
-    pub(crate) fn remove_gruu(&mut self, gruu: &str) {
-        self.by_gruu.remove(gruu);
+    /// Takes away a GRUU of this endpoint; that of another one stays.
+    pub(crate) fn remove_gruu(&mut self, id: EndpointId, gruu: &str) {
+        if self.by_gruu.get(gruu) == Some(&id) {
+            self.by_gruu.remove(gruu);
+        }
     }
 
     /// The endpoint that a request outside dialogs is for: by what is unique in the Request-URI, by the Request-URI,

@@ -60,6 +60,7 @@ impl Identity {
 /// The URI without what belongs to a device or a message: port, headers.
 fn owner_uri(uri: &SipUri<'_>) -> String {
     let mut owner = uri.clone();
+    owner.port = None;
     owner.headers = crate::wire::uri::UriHeaders::default();
     owner.to_string()
 }

@@ -130,6 +130,7 @@ impl Endpoints {
         let Some(sip) = self.sip_mut(id) else { return };
         let mut effects = Vec::new();
         sip.registration.step(cx, input, &mut effects);
+        self.changed.push(id);
         for effect in effects {
             match effect {
                 Effect::SendRegister => self.send_register(cx, below, id, false),
@@ -189,8 +190,11 @@ impl Endpoints {
         if let (Some(patience), Some(sent)) = (sip.patience, sent)
             && sent + patience * 2 / 3 <= cx.now
         {
-            // A connection that takes nothing is reported lost by itself.
-            let _ = below.low.connections.send_ping(cx, conn);
+            // Over a connection that is still being made, or takes nothing any more, there is nothing to keep alive, and
+            // no time at which that changes: the next 2xx arms the timer again.
+            if below.low.connections.send_ping(cx, conn).is_err() {
+                return;
+            }
         }
         self.arm_keep_alive(cx, below, id);
     }
@@ -204,7 +208,11 @@ impl Endpoints {
             .expires()
             .or_else(|| response.typed::<Expires>().ok().flatten().map(|Expires(seconds)| seconds))
             .unwrap_or(sip.expires);
+        // It is written into Contact and leads requests here: it has to be a URI, and nobody else's (E4).
+        let old = sip.gruu.as_deref();
         let gruu = own.pub_gruu().or_else(|| own.gruu()).map(|gruu| gruu.into_owned().into_boxed_str());
+        let gruu = gruu.filter(|gruu| old == Some(&**gruu) || !self.directory.knows_gruu(gruu));
+        let gruu = gruu.filter(|gruu| Uri::parse(gruu).is_ok_and(|uri| uri.as_sip().is_some()));
         sip.service_route = response
             .list::<ServiceRoute<'_>>()
             .filter_map(Result::ok)
@@ -213,9 +221,10 @@ impl Endpoints {
         let old = core::mem::replace(&mut sip.gruu, gruu.clone());
         if old != gruu {
             if let Some(old) = old {
-                self.directory.remove_gruu(&old);
+                self.directory.remove_gruu(id, &old);
             }
-            if let Some(gruu) = gruu {
+            // No request finds an endpoint that is ending (E13).
+            if let Some(gruu) = gruu.filter(|_| endpoint.terminating.is_empty()) {
                 self.directory.insert_gruu(id, &gruu);
             }
         }
@@ -228,7 +237,7 @@ impl Endpoints {
         sip.service_route = Vec::new();
         sip.patience = None;
         if let Some(gruu) = sip.gruu.take() {
-            self.directory.remove_gruu(&gruu);
+            self.directory.remove_gruu(id, &gruu);
         }
     }
 }

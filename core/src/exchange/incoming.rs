@@ -26,6 +26,10 @@ struct Incoming {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Incomings {
     table: BTreeMap<IncomingId, Incoming>,
+    /// How many each endpoint has.
+    counts: BTreeMap<EndpointId, usize>,
+    /// Whose requests have been answered since somebody asked.
+    freed: Vec<EndpointId>,
 }
 
 impl Incomings {
@@ -35,7 +39,12 @@ impl Incomings {
 
     /// How many wait for this endpoint's application.
     pub(crate) fn of(&self, endpoint: EndpointId) -> usize {
-        self.table.values().filter(|incoming| incoming.endpoint == endpoint).count()
+        self.counts.get(&endpoint).copied().unwrap_or(0)
+    }
+
+    /// The endpoints whose requests have been answered since the last call.
+    pub(crate) fn take_freed(&mut self) -> Vec<EndpointId> {
+        core::mem::take(&mut self.freed)
     }
 
     /// A request for the application of this endpoint; `headers` go into the answer.
@@ -49,6 +58,7 @@ impl Incomings {
         let id = cx.ids.next();
         let timer = cx.timers.set(cx.now + cx.config.answer_timeout, TimerKey::Incoming(id));
         self.table.insert(id, Incoming { pending, endpoint, headers, held: false, timer });
+        *self.counts.entry(endpoint).or_default() += 1;
         id
     }
 
@@ -77,6 +87,13 @@ impl Incomings {
             && let Some(incoming) = self.table.remove(&id)
         {
             cx.timers.stop(incoming.timer);
+            self.freed.push(incoming.endpoint);
+            if let Some(count) = self.counts.get_mut(&incoming.endpoint) {
+                *count -= 1;
+                if *count == 0 {
+                    self.counts.remove(&incoming.endpoint);
+                }
+            }
         }
         Ok(())
     }

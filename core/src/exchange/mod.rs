@@ -45,7 +45,7 @@ pub use draft::NextHop;
 pub(crate) use draft::{ContactTemplate, Draft, Owner, Policy, Sequence, SessionPart};
 pub(crate) use incoming::Incomings;
 pub(crate) use reply::{Lower, Pending, Replies, Reply};
-pub(crate) use write::{Reach, reach};
+pub(crate) use write::reach;
 
 /// What goes up, in order.
 #[derive(Clone, Debug)]

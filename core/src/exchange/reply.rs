@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::draft::ContactTemplate;
-use super::write::{contact_value, reach};
+use super::write::{Reach, asks_for_sips, contact_value, reach};
 use crate::action::Transport;
 use crate::auth::AuthTable;
 use crate::connection::{Connections, Hop, Lease, Sent};
@@ -35,6 +35,8 @@ pub(crate) struct Pending {
     pub(crate) conn: ConnId,
     pub(crate) manager: ManagerId,
     pub(crate) transport: Transport,
+    /// How this side was reached when it came; of use when its connection is gone.
+    pub(crate) reach: Option<Reach>,
     pub(crate) message: Box<Message>,
     /// The To tag of our responses.
     pub(crate) tag: Box<str>,
@@ -83,13 +85,14 @@ impl Replies {
 impl Lower<'_> {
     /// Answers a request.
     pub(crate) fn reply(&mut self, cx: &mut Cx<'_>, request: &Pending, reply: &Reply<'_>) -> Bytes {
-        let reach = reach(self.connections, cx.config, request.conn);
+        let reach = reach(self.connections, cx.config, request.conn).or_else(|| request.reach.clone());
         let tag = (reply.status != StatusCode::TRYING).then_some(&*request.tag);
         let mut builder = ResponseBuilder::new(&request.message, reply.status, reply.reason, tag);
         if let Some(reach) = &reach {
             builder.via_received(reach.remote);
             if let Some(contact) = reply.contact {
-                builder.raw_owned(HeaderName::Contact, &contact_value(contact, reach));
+                let secure = asks_for_sips(&request.message);
+                builder.raw_owned(HeaderName::Contact, &contact_value(contact, reach, secure));
             }
         }
         if reply.record_route {

@@ -12,10 +12,10 @@ use crate::config::Config;
 use crate::connection::Connections;
 use crate::entropy::Entropy;
 use crate::ids::ConnId;
-use crate::wire::header::{CSeq, Via};
+use crate::wire::header::{CSeq, Contact, RecordRoute, Via};
 use crate::wire::uri::Host;
 use crate::wire::write::{MAX_FORWARDS, RequestBuilder};
-use crate::wire::{HeaderName, Method};
+use crate::wire::{HeaderName, Message, Method};
 
 /// How this side is reached by the peer of a connection: at the listening address where its manager has one, so that
 /// the peer can come back when the connection is gone, else over the connection itself.
@@ -31,10 +31,13 @@ pub(crate) struct Reach {
 pub(crate) fn reach(connections: &Connections, config: &Config, conn: ConnId) -> Option<Reach> {
     let (manager, transport) = connections.manager_of(conn)?;
     let (local, remote) = connections.ends(conn)?;
+    // Best the address that the connection itself has; else one that the peer has a chance to reach.
     let listening = connections
         .listening_addresses(manager)
-        .find(|(_, address, spoken)| *spoken == transport && address.is_ipv4() == local.is_ipv4())
-        .map(|(_, address, _)| address);
+        .filter(|(_, address, spoken)| *spoken == transport && address.is_ipv4() == local.is_ipv4())
+        .map(|(_, address, _)| address)
+        .filter(|address| address.ip().is_loopback() == local.ip().is_loopback() || address.ip().is_unspecified())
+        .min_by_key(|address| (address.ip() != local.ip(), !address.ip().is_unspecified()));
     let (ip, port) = match listening {
         Some(address) if address.ip().is_unspecified() => (local.ip(), address.port()),
         Some(address) => (address.ip(), address.port()),
@@ -62,29 +65,44 @@ pub(super) fn new_branch(entropy: &mut Entropy) -> Box<str> {
     branch.into()
 }
 
-/// The value of Contact over this connection.
-pub(crate) fn contact_value(template: &ContactTemplate, reach: &Reach) -> String {
+/// The value of Contact over this connection; in messages of a dialog that is `secure` it is a sips URI (RFC 3261
+/// sections 8.1.1.8 and 12.1.1), whose transport is TLS without saying so.
+pub(crate) fn contact_value(template: &ContactTemplate, reach: &Reach, secure: bool) -> String {
     let mut value = String::from("<");
     match &template.gruu {
         Some(gruu) => value.push_str(gruu),
         None => {
-            value.push_str("sip:");
+            value.push_str(if secure { "sips:" } else { "sip:" });
             if let Some(user) = &template.user {
                 value.push_str(user);
                 value.push('@');
             }
-            value.push_str(&alloc::format!(
-                "{}:{};transport={}{}",
-                reach.host,
-                reach.port,
-                reach.transport.uri_token(),
-                template.uri_parameters
-            ));
+            value.push_str(&alloc::format!("{}:{}", reach.host, reach.port));
+            if !secure {
+                value.push_str(&alloc::format!(";transport={}", reach.transport.uri_token()));
+            }
+            value.push_str(&template.uri_parameters);
         }
     }
     value.push('>');
     value.push_str(&template.parameters);
     value
+}
+
+/// Whether a URI, or a route in its brackets, is a sips URI.
+fn is_sips(text: &str) -> bool {
+    let uri = text.strip_prefix('<').unwrap_or(text);
+    uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"))
+}
+
+/// Whether the answer to a request that makes a dialog has a sips URI in Contact (RFC 3261 section 12.1.1).
+pub(super) fn asks_for_sips(request: &Message) -> bool {
+    let first = match request.list::<RecordRoute<'_>>().next() {
+        Some(Ok(RecordRoute(route))) => Some(route.uri),
+        Some(Err(_)) => None,
+        None => request.list::<Contact<'_>>().find_map(|contact| Some(contact.ok()?.uri()?.clone())),
+    };
+    is_sips(request.request_uri()) || first.is_some_and(|uri| uri.as_sip().is_some_and(|uri| uri.secure))
 }
 
 /// The request as it goes out.
@@ -111,7 +129,8 @@ pub(super) fn request<'c>(
         builder.raw_owned(HeaderName::Route, route);
     }
     if let Some(contact) = &draft.contact {
-        builder.raw_owned(HeaderName::Contact, &contact_value(contact, reach));
+        let secure = is_sips(&draft.uri) || draft.route.first().is_some_and(|route| is_sips(route));
+        builder.raw_owned(HeaderName::Contact, &contact_value(contact, reach, secure));
     }
     for (name, value) in credentials {
         builder.raw_owned(*name, value);

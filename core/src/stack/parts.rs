@@ -53,8 +53,10 @@ impl Parts<'_> {
         for (session, endpoint) in self.sessions.take_ended() {
             self.endpoints.remove_session(endpoint, session);
         }
+        let mut freed = self.cx.out.take_freed();
+        freed.append(&mut self.incomings.take_freed());
         let incomings = &*self.incomings;
-        self.endpoints.settle(&mut self.cx, below!(self), &|endpoint| incomings.of(endpoint));
+        self.endpoints.settle(&mut self.cx, below!(self), freed, &|endpoint| incomings.of(endpoint));
         self.low.connections.has_indication() || !self.from_exchanges.is_empty()
     }
 
@@ -229,8 +231,9 @@ pub(super) fn pending(
     message: crate::wire::Message,
 ) -> Option<Pending> {
     let (manager, transport) = connections.manager_of(conn)?;
+    let reach = exchange::reach(connections, cx.config, conn);
     let tag = message.to().ok().and_then(|to| to.tag().map(alloc::borrow::ToOwned::to_owned));
     let tag = tag.unwrap_or_else(|| cx.entropy.hex(16)).into_boxed_str();
     let message = alloc::boxed::Box::new(message);
-    Some(Pending { transaction, conn, manager, transport, message, tag })
+    Some(Pending { transaction, conn, manager, transport, reach, message, tag })
 }

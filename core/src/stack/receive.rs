@@ -86,6 +86,10 @@ impl Parts<'_> {
         }
         self.low.connections.proven(&mut self.cx, conn);
         self.cx.counters.requests_received += 1;
+        // What came in one read with a request whose answer closed the connection: nobody is left to be answered.
+        if message.method() != Some(&Method::Ack) && self.low.connections.manager_of(conn).is_none() {
+            return;
+        }
         if message.method() == Some(&Method::Benotify) {
             return self.receive_benotify(conn, &message);
         }
@@ -125,14 +129,21 @@ impl Parts<'_> {
         }
     }
 
-    /// Nothing answers a BENOTIFY (M3).
+    /// Nothing answers a BENOTIFY (M3): what a NOTIFY would be refused for drops it.
     fn receive_benotify(&mut self, conn: ConnId, message: &Message) {
-        let strict = self.cx.config.strict_dispatch;
-        if let Some(session) = self.sessions.find(message) {
+        let session = self.sessions.find(message);
+        let endpoint = match session {
+            Some(session) => self.sessions.endpoint(session),
+            None => self.endpoints.find(message, self.here(conn), self.cx.config.strict_dispatch),
+        };
+        if self.support(endpoint, message).is_err() || (session.is_none() && claims_dialog(message)) {
+            return;
+        }
+        if let Some(session) = session {
             let incoming = self.cx.ids.next();
             let message = Box::new(message.to_owned_small());
             self.cx.out.event(Event::SessionMessage { session, incoming, message });
-        } else if let Some(endpoint) = self.endpoints.find(message, self.here(conn), strict) {
+        } else if let Some(endpoint) = endpoint {
             let incoming = self.cx.ids.next();
             let message = Box::new(message.to_owned_small());
             self.cx.out.event(Event::MessageReceived { endpoint, incoming, message });
@@ -221,7 +232,11 @@ impl Parts<'_> {
         let profile = endpoint.and_then(|endpoint| self.endpoints.profile(endpoint));
         let default = crate::endpoint::Profile::default();
         let profile = profile.unwrap_or(&default);
-        let methods = crate::endpoint::accepted_methods(profile);
+        let mut methods = crate::endpoint::accepted_methods(profile);
+        // A BENOTIFY is a NOTIFY that wants no answer.
+        if message.method() == Some(&Method::Benotify) && methods.contains(&Method::Notify) {
+            methods.push(Method::Benotify);
+        }
         let options: Vec<String> = profile.option_tags.iter().map(|tag| tag.to_ascii_lowercase()).collect();
         let options: Vec<&str> =
             options.iter().map(String::as_str).chain(crate::endpoint::OPTION_TAGS).collect();
