@@ -155,20 +155,30 @@ impl Lower<'_> {
     /// The connection can be used: sends what waited for it.
     pub(crate) fn handle_reply_ready(&mut self, cx: &mut Cx<'_>, conn: ConnId) {
         for Waiting { transaction, status, bytes, lease } in self.replies.waiting.remove(&conn).unwrap_or_default() {
-            let mut out = Vec::new();
-            if self.transactions.rebind(transaction, conn) {
-                self.transactions.respond(cx, &mut out, transaction, status, bytes);
-                cx.counters.responses_sent += 1;
-            }
-            self.flush(cx, out);
+            // Where another response has found a connection meanwhile, this one goes the same way.
+            self.transactions.rebind(transaction, conn);
+            self.deliver(cx, transaction, status, bytes);
             self.connections.release(cx, lease);
         }
     }
 
-    /// The connection could not be made, or is gone: its responses cannot be delivered.
+    fn deliver(&mut self, cx: &mut Cx<'_>, transaction: TransactionId, status: StatusCode, bytes: Bytes) {
+        let mut out = Vec::new();
+        if let Responded::Sent { .. } = self.transactions.respond(cx, &mut out, transaction, status, bytes) {
+            cx.counters.responses_sent += 1;
+        }
+        self.flush(cx, out);
+    }
+
+    /// The connection could not be made, or is gone: its responses cannot be delivered, unless another one of the same
+    /// transaction has found a connection meanwhile.
     pub(crate) fn handle_reply_failed(&mut self, cx: &mut Cx<'_>, conn: ConnId) {
-        for Waiting { transaction, lease, .. } in self.replies.waiting.remove(&conn).unwrap_or_default() {
-            self.transactions.handle_undeliverable(cx, transaction);
+        for Waiting { transaction, status, bytes, lease } in self.replies.waiting.remove(&conn).unwrap_or_default() {
+            if self.transactions.is_bound(transaction) {
+                self.deliver(cx, transaction, status, bytes);
+            } else {
+                self.transactions.handle_undeliverable(cx, transaction);
+            }
             self.connections.release(cx, lease);
         }
     }

@@ -1,0 +1,122 @@
+//! What the fuzzers run: functions of bytes that panic where the bytes have found something.
+//!
+//! A fuzz binary is a shell over [`Target::judge`], and stable tests replay the committed corpus through the same
+//! function. Besides panics it looks at work: what a target allocates is bounded by the length of its input and the
+//! number of steps that the input asks for, so that no small input is expensive.
+//!
+//! [`stack()`] and [`frontend()`] read their bytes as a scenario: letters for what happens, each followed by its
+//! arguments (see there). Every byte means something, so that a fuzzer wastes none, and a person can write one down.
+
+mod frontend;
+mod script;
+mod stack;
+mod talk;
+mod wire;
+
+pub use frontend::frontend;
+pub use stack::stack;
+pub use wire::{frame, message, roundtrip, uri};
+
+/// What a run has cost so far, by an allocator that counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Bytes asked for, whether or not they were given back.
+    pub bytes: usize,
+    /// How often memory was asked for.
+    pub calls: usize,
+}
+
+/// One thing to fuzz.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// The name of the binary and of the folder with its corpus.
+    pub name: &'static str,
+    /// Runs the bytes; gives the number of steps that they asked for, for which there is an allowance apart.
+    run: fn(&[u8]) -> usize,
+    /// What an empty input may cost.
+    base: Work,
+    /// What each byte may add.
+    per_byte: Work,
+    /// What each step may add.
+    per_step: Work,
+}
+
+const fn work(bytes: usize, calls: usize) -> Work {
+    Work { bytes, calls }
+}
+
+/// All targets, by name.
+pub const TARGETS: [Target; 6] = [
+    Target {
+        name: "frame",
+        run: frame,
+        base: work(4 << 10, 64),
+        per_byte: work(256, 2),
+        per_step: work(0, 0),
+    },
+    Target {
+        name: "message",
+        run: message,
+        base: work(16 << 10, 128),
+        per_byte: work(512, 8),
+        per_step: work(0, 0),
+    },
+    Target {
+        name: "uri",
+        run: uri,
+        base: work(4 << 10, 64),
+        per_byte: work(256, 8),
+        per_step: work(0, 0),
+    },
+    Target {
+        name: "roundtrip",
+        run: roundtrip,
+        base: work(8 << 10, 128),
+        per_byte: work(512, 8),
+        per_step: work(0, 0),
+    },
+    Target {
+        name: "stack",
+        run: stack,
+        base: work(1 << 20, 8 << 10),
+        per_byte: work(4 << 10, 64),
+        per_step: work(32 << 10, 256),
+    },
+    Target {
+        name: "frontend",
+        run: frontend,
+        base: work(1 << 20, 8 << 10),
+        per_byte: work(4 << 10, 64),
+        per_step: work(32 << 10, 256),
+    },
+];
+
+impl Target {
+    /// The target of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        TARGETS.into_iter().find(|target| target.name == name)
+    }
+
+    /// Runs the bytes. `spent` says what the process has allocated so far.
+    ///
+    /// # Panics
+    /// The bytes have found something, or cost more than they may.
+    pub fn judge(&self, bytes: &[u8], spent: impl Fn() -> Work) {
+        let before = spent();
+        let steps = (self.run)(bytes);
+        let after = spent();
+        let cost = work(after.bytes - before.bytes, after.calls - before.calls);
+        let allowed =
+            |base: usize, per_byte: usize, per_step: usize| base + per_byte * bytes.len() + per_step * steps;
+        let most = work(
+            allowed(self.base.bytes, self.per_byte.bytes, self.per_step.bytes),
+            allowed(self.base.calls, self.per_byte.calls, self.per_step.calls),
+        );
+        assert!(
+            cost.bytes <= most.bytes && cost.calls <= most.calls,
+            "{}: {} bytes and {steps} steps cost {cost:?}, more than {most:?}",
+            self.name,
+            bytes.len(),
+        );
+    }
+}

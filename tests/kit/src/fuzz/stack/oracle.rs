@@ -1,0 +1,234 @@
+//! What an application and a network may rely on, whatever happens (rules X2, X3): it sees only commands, events and
+//! bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use sansip::wire::{Message, MessageLimits, check};
+use sansip::{
+    ConnId, EndpointId, Event, ListenerId, OperationId, PeerToPeerState, RegistrationState, SessionId,
+    SessionState,
+};
+
+/// What was commanded and told so far.
+#[derive(Debug, Default)]
+pub(super) struct Oracle {
+    /// All that there are.
+    pub(super) endpoints: Vec<EndpointId>,
+    operations: BTreeMap<OperationId, Operation>,
+    sessions: BTreeMap<SessionId, Session>,
+    registrations: BTreeMap<EndpointId, RegistrationState>,
+    peers: BTreeMap<EndpointId, PeerToPeerState>,
+    terminated: BTreeSet<EndpointId>,
+    /// Connections that were ready, and whether they still are.
+    connections: BTreeMap<ConnId, bool>,
+    closed: BTreeSet<ConnId>,
+    listening: BTreeSet<ListenerId>,
+}
+
+#[derive(Debug)]
+struct Operation {
+    completed: bool,
+    /// The session that it is to establish.
+    establishes: Option<SessionId>,
+}
+
+#[derive(Debug)]
+struct Session {
+    endpoint: EndpointId,
+    state: SessionState,
+    was_connected: bool,
+}
+
+impl Oracle {
+    pub(super) fn on_started(&mut self, operation: OperationId, establishes: Option<SessionId>) {
+        let new = Operation {
+            completed: false,
+            establishes,
+        };
+        assert!(
+            self.operations.insert(operation, new).is_none(),
+            "{operation} is used again"
+        );
+    }
+
+    pub(super) fn on_session(&mut self, session: SessionId, endpoint: EndpointId) {
+        self.know(session, endpoint, SessionState::Idle);
+    }
+
+    fn know(&mut self, session: SessionId, endpoint: EndpointId, state: SessionState) {
+        let new = Session {
+            endpoint,
+            state,
+            was_connected: false,
+        };
+        assert!(
+            self.sessions.insert(session, new).is_none(),
+            "{session} is used again"
+        );
+    }
+
+    pub(super) fn on_connect(&mut self, conn: ConnId) {
+        self.closed.remove(&conn);
+    }
+
+    pub(super) fn on_close(&mut self, conn: ConnId) {
+        assert!(self.closed.insert(conn), "{conn} is closed twice");
+    }
+
+    pub(super) fn on_event(&mut self, event: &Event) {
+        match event {
+            Event::Completed { operation, result } => self.on_completed(*operation, result.is_ok()),
+            Event::Registration {
+                endpoint, old, new, ..
+            } => {
+                self.alive(*endpoint, event);
+                let known = self.registrations.insert(*endpoint, *new);
+                assert_eq!(
+                    known.unwrap_or(RegistrationState::Unregistered),
+                    *old,
+                    "{event:?}"
+                );
+                assert_ne!(old, new, "{event:?}");
+            }
+            Event::PeerToPeer {
+                endpoint, old, new, ..
+            } => {
+                self.alive(*endpoint, event);
+                let known = self.peers.insert(*endpoint, *new);
+                assert_eq!(known.unwrap_or(PeerToPeerState::Disconnected), *old, "{event:?}");
+            }
+            Event::ServerChanged { endpoint, .. }
+            | Event::Outage { endpoint, .. }
+            | Event::MessageReceived { endpoint, .. } => self.alive(*endpoint, event),
+            Event::SessionReceived {
+                endpoint, session, ..
+            } => {
+                self.alive(*endpoint, event);
+                self.know(*session, *endpoint, SessionState::Incoming);
+            }
+            Event::Session {
+                session, old, new, ..
+            } => self.on_session_changed(*session, *old, *new, event),
+            Event::Provisional { session, .. }
+            | Event::OfferReceived { session, .. }
+            | Event::AnswerReceived { session, .. }
+            | Event::SessionMessage { session, .. } => self.session_alive(*session, event),
+            Event::Listening { listener, .. } => {
+                assert!(self.listening.insert(*listener), "{event:?}");
+            }
+            Event::ListeningEnded { listener, .. } => {
+                self.listening.remove(listener);
+            }
+            Event::ConnectionAdded { conn, .. } => {
+                assert!(self.connections.insert(*conn, true).is_none(), "{event:?}");
+            }
+            Event::ConnectionRemoved { conn, .. } => {
+                assert_eq!(self.connections.insert(*conn, false), Some(true), "{event:?}");
+            }
+            Event::EndpointTerminated { endpoint } => {
+                assert!(self.terminated.insert(*endpoint), "{endpoint} ended twice");
+                let mut sessions = self.sessions.iter();
+                let open = sessions.find(|(_, session)| {
+                    session.endpoint == *endpoint && session.state != SessionState::Disconnected
+                });
+                assert!(open.is_none(), "{endpoint} ended before {open:?}");
+                let registration = self.registrations.get(endpoint);
+                assert!(
+                    registration.is_none_or(|state| *state == RegistrationState::Unregistered),
+                    "{endpoint} ended while {registration:?}"
+                );
+            }
+            // A peer that speaks no TLS belongs to no object; a later kind of event is not known here.
+            _ => {}
+        }
+    }
+
+    fn on_completed(&mut self, operation: OperationId, well: bool) {
+        let known = self.operations.get_mut(&operation);
+        let known = known.unwrap_or_else(|| panic!("{operation} completes and was never begun"));
+        assert!(!known.completed, "{operation} completes twice");
+        known.completed = true;
+        // X3: a completion comes after the events that it caused.
+        if let Some(session) = known.establishes.and_then(|id| self.sessions.get(&id)) {
+            if well {
+                assert!(
+                    session.was_connected,
+                    "{operation} succeeds without {session:?} connected"
+                );
+            } else {
+                assert_eq!(
+                    session.state,
+                    SessionState::Disconnected,
+                    "{operation} fails before its session"
+                );
+            }
+        }
+    }
+
+    fn on_session_changed(&mut self, id: SessionId, old: SessionState, new: SessionState, event: &Event) {
+        self.session_alive(id, event);
+        if let Some(session) = self.sessions.get_mut(&id) {
+            assert_eq!(session.state, old, "{event:?}");
+            assert_ne!(old, new, "{event:?}");
+            session.state = new;
+            session.was_connected |= new == SessionState::Connected;
+        }
+    }
+
+    fn alive(&self, endpoint: EndpointId, event: &Event) {
+        assert!(self.endpoints.contains(&endpoint), "nobody's: {event:?}");
+        assert!(
+            !self.terminated.contains(&endpoint),
+            "after the end of {endpoint}: {event:?}"
+        );
+    }
+
+    fn session_alive(&self, id: SessionId, event: &Event) {
+        let session = self
+            .sessions
+            .get(&id)
+            .unwrap_or_else(|| panic!("nobody's: {event:?}"));
+        assert_ne!(
+            session.state,
+            SessionState::Disconnected,
+            "after the end: {event:?}"
+        );
+        self.alive(session.endpoint, event);
+    }
+
+    pub(super) fn judge_the_end(&self) {
+        let open = self.operations.iter().find(|(_, operation)| !operation.completed);
+        assert!(open.is_none(), "never completed: {open:?}");
+        let open = self
+            .sessions
+            .iter()
+            .find(|(_, session)| session.state != SessionState::Disconnected);
+        assert!(open.is_none(), "never ended: {open:?}");
+        for endpoint in &self.endpoints {
+            assert!(self.terminated.contains(endpoint), "{endpoint} never ended");
+        }
+        let open = self.connections.iter().find(|(_, ready)| **ready);
+        assert!(open.is_none(), "never removed: {open:?}");
+        assert!(self.listening.is_empty(), "never ended: {:?}", self.listening);
+    }
+}
+
+/// What a stack sends is SIP: its requests without a flaw, and its responses as far as they do not repeat one.
+pub(super) fn sent(bytes: Bytes) -> Message {
+    let text = bytes.clone();
+    let message = Message::parse(bytes, &MessageLimits::default());
+    let message = message.unwrap_or_else(|error| panic!("sent: {error}: {}", text.escape_ascii()));
+    assert!(
+        message.defect().is_none(),
+        "sent: {:?}: {}",
+        message.defect(),
+        text.escape_ascii()
+    );
+    if message.is_request()
+        && let Err(refusal) = check::request(&message)
+    {
+        panic!("sent: {refusal:?}: {}", text.escape_ascii());
+    }
+    message
+}

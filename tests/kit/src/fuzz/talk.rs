@@ -1,0 +1,364 @@
+//! The other side of a scenario: a peer that answers what it hears, begins dialogs and goes on with them, in ways that
+//! are right, late, repeated or wrong, as the script has it.
+
+use std::fmt::Write;
+
+use sansip::wire::header::Contact;
+use sansip::wire::{HeaderName, Message, Method, StatusCode};
+
+use super::script::Script;
+
+const STATUS: [u16; 16] = [
+    100, 180, 183, 200, 202, 302, 401, 407, 423, 404, 481, 486, 487, 500, 503, 603,
+];
+
+const METHODS: [&str; 16] = [
+    "INVITE",
+    "ACK",
+    "BYE",
+    "CANCEL",
+    "OPTIONS",
+    "MESSAGE",
+    "INFO",
+    "NOTIFY",
+    "UPDATE",
+    "PRACK",
+    "REFER",
+    "SUBSCRIBE",
+    "REGISTER",
+    "SERVICE",
+    "BENOTIFY",
+    "FOO",
+];
+
+/// Expiries that a registrar grants, in seconds.
+const GRANTED: [u32; 4] = [3600, 600, 20, 0];
+
+/// How much is remembered.
+const REMEMBERED: usize = 16;
+
+/// A dialog as this peer knows it.
+#[derive(Clone, Debug)]
+struct Dialog {
+    call_id: String,
+    /// This peer's side, with its tag.
+    peer: String,
+    /// The other side, with its tag.
+    other: String,
+    target: String,
+    cseq: u32,
+}
+
+/// The last request that this peer has sent: what an ACK, a CANCEL or a repetition of it needs.
+#[derive(Clone, Debug)]
+struct Asked {
+    uri: String,
+    branch: u32,
+    from: String,
+    to: String,
+    call_id: String,
+    cseq: u32,
+    text: Vec<u8>,
+}
+
+/// See the [module](self).
+#[derive(Clone, Debug, Default)]
+pub(super) struct Talk {
+    /// Requests heard, and on which line.
+    heard: Vec<(usize, Message)>,
+    dialogs: Vec<Dialog>,
+    asked: Option<Asked>,
+    /// What was said last, and on which line.
+    said: Option<(usize, Vec<u8>)>,
+    count: u32,
+}
+
+fn text(message: &Message, name: HeaderName) -> String {
+    let value = message.raw(name).unwrap_or_default();
+    String::from_utf8_lossy(value).into_owned()
+}
+
+fn contact(message: &Message) -> Option<String> {
+    let Some(Ok(first)) = message.list::<Contact<'_>>().next() else {
+        return None;
+    };
+    first.uri().map(ToString::to_string)
+}
+
+fn push<T>(list: &mut Vec<T>, item: T) {
+    if list.len() == REMEMBERED {
+        list.remove(0);
+    }
+    list.push(item);
+}
+
+impl Talk {
+    /// Something that the other side has said.
+    pub(super) fn hear(&mut self, line: usize, message: Message) {
+        if message.is_request() {
+            if message.method() != Some(&Method::Ack) {
+                push(&mut self.heard, (line, message));
+            }
+            return;
+        }
+        let Ok(cseq) = message.cseq() else { return };
+        let tagged = message.to().is_ok_and(|to| to.tag().is_some());
+        if cseq.method == Method::Invite && tagged {
+            let to = text(&message, HeaderName::To);
+            if let Some(asked) = &mut self.asked
+                && asked.call_id == text(&message, HeaderName::CallId)
+            {
+                asked.to.clone_from(&to);
+            }
+            let dialog = Dialog {
+                call_id: text(&message, HeaderName::CallId),
+                peer: text(&message, HeaderName::From),
+                other: to,
+                target: contact(&message).unwrap_or_else(|| String::from("sip:nobody@invalid")),
+                cseq: cseq.number,
+            };
+            self.learn(dialog);
+        }
+    }
+
+    fn learn(&mut self, dialog: Dialog) {
+        let known = self.dialogs.iter().any(|known| {
+            known.call_id == dialog.call_id && known.peer == dialog.peer && known.other == dialog.other
+        });
+        if !known {
+            push(&mut self.dialogs, dialog);
+        }
+    }
+
+    /// An answer to something heard. Arguments: which request, counted from the last; the status, as in [`STATUS`];
+    /// and what it carries: 1 a body, 2 a Record-Route, 4 the tag of another fork, 8 another Contact than the usual.
+    pub(super) fn respond(&mut self, script: &mut Script<'_>) -> Option<(usize, Vec<u8>)> {
+        let which = script.latest(self.heard.len());
+        let code = STATUS.get(script.pick(16)).copied().unwrap_or(200);
+        let variant = script.pick(16);
+        let (line, request) = self.heard.get(which?)?.clone();
+        let status = StatusCode::new(code)?;
+        let method = request.method()?.clone();
+        let mut out = format!("SIP/2.0 {code} {}\r\n", status.default_reason());
+        for value in request.raw_all(HeaderName::Via) {
+            let _ = write!(out, "Via: {}\r\n", String::from_utf8_lossy(value));
+        }
+        let mut to = text(&request, HeaderName::To);
+        if code > 100 && !to.contains(";tag=") {
+            let _ = write!(to, ";tag=f{}", variant & 4);
+        }
+        let (from, call_id) = (
+            text(&request, HeaderName::From),
+            text(&request, HeaderName::CallId),
+        );
+        let _ = write!(out, "From: {from}\r\nTo: {to}\r\nCall-ID: {call_id}\r\n");
+        let _ = write!(out, "CSeq: {}\r\n", text(&request, HeaderName::CSeq));
+        self.count += 1;
+        let odd = variant & 8 != 0;
+        match code {
+            200..=299 if method == Method::Register => {
+                let own = contact(&request).unwrap_or_default();
+                let expires = GRANTED.get(variant & 3).copied().unwrap_or_default();
+                if odd {
+                    out.push_str("Contact: <sip:other@192.0.2.9>;expires=60\r\n");
+                } else {
+                    let _ = write!(out, "Contact: <{own}>;expires={expires}\r\n");
+                }
+            }
+            302 if odd => out.push_str("Contact: *\r\n"),
+            302 => out.push_str("Contact: <sip:elsewhere@192.0.2.7;transport=tcp>\r\n"),
+            401 | 407 => {
+                let name = if code == 401 { "WWW" } else { "Proxy" };
+                let (algorithm, stale) = (if odd { "MD5" } else { "SHA-256" }, variant & 1 != 0);
+                let _ = write!(
+                    out,
+                    "{name}-Authenticate: Digest realm=\"example.com\", nonce=\"n{}\", qop=\"auth\", \
+                     algorithm={algorithm}, stale={stale}\r\n",
+                    self.count
+                );
+            }
+            423 => out.push_str(if odd {
+                "Min-Expires: 1\r\n"
+            } else {
+                "Min-Expires: 7200\r\n"
+            }),
+            503 => {
+                let _ = write!(out, "Retry-After: {variant}\r\n");
+            }
+            _ => {}
+        }
+        if method == Method::Invite && code < 300 {
+            if variant & 2 != 0 {
+                out.push_str("Record-Route: <sip:proxy.invalid;lr;transport=tcp>, <sip:192.0.2.3;lr>\r\n");
+            }
+            let own = if odd {
+                "sips:p@[2001:db8::9]:5099"
+            } else {
+                "sip:p@192.0.2.1;transport=tcp"
+            };
+            let _ = write!(out, "Contact: <{own}>\r\n");
+            if code > 100 {
+                self.learn(Dialog {
+                    call_id,
+                    peer: to,
+                    other: from,
+                    target: contact(&request).unwrap_or_default(),
+                    cseq: self.count,
+                });
+            }
+        }
+        Some(self.say(line, out, variant & 1 != 0))
+    }
+
+    /// A request. Arguments: the method, as in [`METHODS`]; the kind of request:
+    ///
+    /// 0 a new one, 1 with a body, 2 and 3 in the last dialog (3 with a body), 4 in the one before, 5 in the last
+    /// dialog with the CSeq of its INVITE (an ACK of a 2xx), 6 with an old CSeq, 7 with the identifiers of the last
+    /// request (CANCEL, an ACK of a refusal), 8 the last request repeated, 9 with tags that nobody knows,
+    /// 10 requiring something, 11 with an Expires of a second, 12 to the second of `uris`, 13 to the third,
+    /// 14 without Max-Forwards and tag, 15 as a proxy sends it on.
+    pub(super) fn request(
+        &mut self,
+        line: usize,
+        uris: &[String],
+        script: &mut Script<'_>,
+    ) -> (usize, Vec<u8>) {
+        let method = METHODS.get(script.pick(16)).copied().unwrap_or("INVITE");
+        let kind = script.pick(16);
+        if kind == 8
+            && let Some(asked) = &self.asked
+        {
+            let text = asked.text.clone();
+            self.said = Some((line, text.clone()));
+            return (line, text);
+        }
+        self.count += 1;
+        let known = |at: usize| uris.get(at).or(uris.first()).cloned().unwrap_or_default();
+        let new = |uri: String, count: u32| Asked {
+            branch: count,
+            from: format!("<sip:p@peer.invalid>;tag=p{count}"),
+            to: format!("<{uri}>"),
+            call_id: format!("call-{count}"),
+            cseq: 1,
+            text: Vec::new(),
+            uri,
+        };
+        let place = match kind {
+            2 | 3 | 5 | 6 => self.dialogs.len().checked_sub(1),
+            4 => self.dialogs.len().checked_sub(2),
+            _ => None,
+        };
+        let count = self.count;
+        let inside = place.and_then(|at| self.dialogs.get_mut(at)).map(|dialog| {
+            let cseq = match kind {
+                5 => dialog.cseq,
+                6 => 0,
+                _ => {
+                    dialog.cseq += 1;
+                    dialog.cseq
+                }
+            };
+            Asked {
+                uri: dialog.target.clone(),
+                branch: count,
+                from: dialog.peer.clone(),
+                to: dialog.other.clone(),
+                call_id: dialog.call_id.clone(),
+                cseq,
+                text: Vec::new(),
+            }
+        });
+        let same = self.asked.clone().filter(|_| kind == 7);
+        let mut asked = inside.or(same).unwrap_or_else(|| {
+            new(
+                known(if kind == 12 {
+                    1
+                } else if kind == 13 {
+                    2
+                } else {
+                    0
+                }),
+                count,
+            )
+        });
+        if kind == 9 {
+            asked.to.push_str(";tag=unknown");
+        }
+        // A binding is asked of the domain (RFC 3261 section 10.2).
+        let domain = asked.uri.split_once('@').filter(|_| method == "REGISTER");
+        let uri = domain.map_or_else(|| asked.uri.clone(), |(_, host)| format!("sip:{host}"));
+        let mut out = format!("{method} {uri} SIP/2.0\r\n");
+        let _ = write!(
+            out,
+            "Via: SIP/2.0/TCP peer.invalid;branch=z9hG4bK{}\r\n",
+            asked.branch
+        );
+        if kind == 15 {
+            out.push_str(
+                "Via: SIP/2.0/TCP 192.0.2.8;branch=z9hG4bKfirst\r\nRecord-Route: <sip:192.0.2.8;lr>\r\n",
+            );
+        }
+        if kind == 14 {
+            let _ = write!(out, "From: <sip:old@peer.invalid>\r\nTo: {}\r\n", asked.to);
+        } else {
+            let _ = write!(
+                out,
+                "Max-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\n",
+                asked.from, asked.to
+            );
+        }
+        let _ = write!(
+            out,
+            "Call-ID: {}\r\nCSeq: {} {method}\r\n",
+            asked.call_id, asked.cseq
+        );
+        match kind {
+            10 => out.push_str("Require: 100rel\r\n"),
+            11 => out.push_str("Expires: 1\r\n"),
+            _ => {}
+        }
+        if matches!(
+            method,
+            "INVITE" | "UPDATE" | "REFER" | "SUBSCRIBE" | "NOTIFY" | "REGISTER"
+        ) {
+            let _ = write!(
+                out,
+                "Contact: <sip:p@192.0.2.1:{};transport=tcp>\r\n",
+                5000 + line
+            );
+        }
+        let said = self.say(line, out, matches!(kind, 1 | 3));
+        if !matches!(method, "ACK" | "CANCEL") {
+            self.asked = Some(Asked {
+                text: said.1.clone(),
+                ..asked
+            });
+        }
+        said
+    }
+
+    /// The last thing said once more, with some bytes of it changed. Arguments: how many, and for each its place and
+    /// its new value.
+    pub(super) fn garble(&mut self, script: &mut Script<'_>) -> Option<(usize, Vec<u8>)> {
+        let (line, mut bytes) = self.said.clone()?;
+        for _ in 0..=script.pick(8) {
+            let (high, low, value) = (script.number(), script.number(), script.number());
+            let at = (high * 256 + low) % bytes.len().max(1);
+            if let (Some(byte), Ok(value)) = (bytes.get_mut(at), u8::try_from(value)) {
+                *byte = value;
+            }
+        }
+        Some((line, bytes))
+    }
+
+    fn say(&mut self, line: usize, mut out: String, body: bool) -> (usize, Vec<u8>) {
+        out.push_str(if body {
+            "Content-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n"
+        } else {
+            "Content-Length: 0\r\n\r\n"
+        });
+        let said = (line, out.into_bytes());
+        self.said = Some(said.clone());
+        said
+    }
+}
