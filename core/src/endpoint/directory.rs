@@ -22,6 +22,8 @@ pub(crate) struct Directory {
     /// By the user part alone: our Contacts have it, with an address of this host.
     by_name: Map<Box<str>, Vec<(Box<str>, EndpointId)>>,
     peers: BTreeSet<EndpointId>,
+    /// How many endpoints each user has that are ending.
+    leaving: Map<Box<str>, usize>,
 }
 
 impl Directory {
@@ -33,6 +35,7 @@ impl Directory {
             by_user: Map::new(key),
             by_name: Map::new(key),
             peers: BTreeSet::new(),
+            leaving: Map::new(key),
         }
     }
 
@@ -58,12 +61,30 @@ impl Directory {
         }
     }
 
+    /// No request finds an endpoint that is ending any more. Its pair is not free before it is gone: what it still says
+    /// to its server would be about the other one.
     pub(crate) fn remove(&mut self, id: EndpointId, identity: &Identity) {
-        self.by_epid.remove(&*pair(identity));
+        *self.leaving.or_insert_with(identity.canonical.clone(), || 0) += 1;
         self.by_opaque.remove(&*identity.opaque);
         self.peers.remove(&id);
         forget(&mut self.by_user, &identity.canonical, id);
         forget(&mut self.by_name, name_of(&identity.canonical), id);
+    }
+
+    /// An endpoint that was removed is gone.
+    pub(crate) fn forget(&mut self, identity: &Identity) {
+        self.by_epid.remove(&*pair(identity));
+        if let Some(count) = self.leaving.get_mut(&identity.canonical) {
+            *count -= 1;
+            if *count == 0 {
+                self.leaving.remove(&identity.canonical);
+            }
+        }
+    }
+
+    /// Whether this URI is that of a user with an endpoint that is ending.
+    pub(crate) fn is_leaving(&self, uri: &str) -> bool {
+        Uri::parse(uri).is_ok_and(|uri| self.leaving.contains_key(&*canonical_key(&uri)))
     }
 
     pub(crate) fn insert_gruu(&mut self, id: EndpointId, gruu: &str) {

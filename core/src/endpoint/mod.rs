@@ -28,7 +28,7 @@ use crate::registration::{self, Input, OnDrop, Registration};
 use crate::session::{Below, Cargo, Local};
 use crate::time::Time;
 use crate::timers::TimerId;
-use crate::wire::uri::{SipUri, Uri, canonical_key};
+use crate::wire::uri::{SipUri, Uri};
 use crate::wire::{HeaderName, Message, Method, write};
 
 pub use config::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEndpointConfig};
@@ -216,7 +216,10 @@ impl Endpoints {
         }
         self.check(cx, connections, &identity, manager, &config.profile)?;
         if let Some(gruu) = &config.gruu {
-            Uri::parse(gruu).map_err(|error| Misuse::argument("gruu", error.to_string()))?;
+            let uri = Uri::parse(gruu).map_err(|error| Misuse::argument("gruu", error.to_string()))?;
+            if uri.as_sip().is_none() {
+                return Err(Misuse::argument("gruu", "a sip or sips URI is needed"));
+            }
             if self.directory.knows_gruu(gruu) {
                 return Err(Misuse::Duplicate("GRUU"));
             }
@@ -356,10 +359,7 @@ impl Endpoints {
 
     /// Whether the user that a request names is one of ours whose endpoint is ending: no request finds it any more.
     pub(crate) fn has_user(&self, request: &Message) -> bool {
-        let Ok(target) = Uri::parse(request.request_uri()) else { return false };
-        let user = canonical_key(&target);
-        let ending = self.ending.iter().filter_map(|id| self.table.get(id));
-        ending.into_iter().any(|endpoint| *endpoint.identity.canonical == *user)
+        self.directory.is_leaving(request.request_uri())
     }
 
     pub(crate) fn is_terminating(&self, id: EndpointId) -> bool {
@@ -645,6 +645,7 @@ impl Endpoints {
             self.ending.remove(&id);
             let Some(mut endpoint) = self.table.remove(&id) else { continue };
             self.by_manager.remove(&(endpoint.manager, id));
+            self.directory.forget(&endpoint.identity);
             if let Kind::Sip(sip) = &mut endpoint.kind {
                 sip.registration.stop(cx);
                 if let Some(timer) = sip.keep_alive.take() {
@@ -837,6 +838,10 @@ pub(crate) fn accepted_methods(profile: &Profile) -> Vec<Method> {
     methods
 }
 
+/// Contact parameters that say something of a registration, which is the stack's to say (R12).
+const OWN_PARAMETERS: [&str; 8] =
+    ["expires", "q", "+sip.instance", "reg-id", "methods", "gruu", "pub-gruu", "temp-gruu"];
+
 fn check_profile(profile: &Profile) -> Result<(), Misuse> {
     let misuse = |argument| move |error: crate::ParseError| Misuse::argument(argument, error.to_string());
     if let Some(display) = &profile.display_name {
@@ -849,11 +854,20 @@ fn check_profile(profile: &Profile) -> Result<(), Misuse> {
         if value.as_ref().is_some_and(|value| value.chars().any(char::is_control)) {
             return Err(Misuse::argument("feature_parameters", "control characters in a value"));
         }
+        if OWN_PARAMETERS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+            return Err(Misuse::argument("feature_parameters", "a parameter of the stack's own"));
+        }
         let text = match value {
             Some(value) => alloc::format!(";{name}={}", write::quoted(value)),
             None => alloc::format!(";{name}"),
         };
         write::check_contact_params(&text).map_err(misuse("feature_parameters"))?;
+    }
+    for method in &profile.methods {
+        write::check_token(method.as_str()).map_err(misuse("methods"))?;
+    }
+    for name in &profile.content_types {
+        write::check_content_type(name).map_err(misuse("content_types"))?;
     }
     for tag in &profile.option_tags {
         write::check_token(tag).map_err(misuse("option_tags"))?;

@@ -3,11 +3,11 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::connection::{self, Indication as FromConnection};
+use crate::connection::{self, Indication as FromConnection, Lease};
 use crate::cx::Cx;
 use crate::endpoint::{Endpoints, Way};
 use crate::event::{ConnectionFailure, OperationError, PeerToPeerReason, PeerToPeerState, RemovalReason};
-use crate::exchange::{self, Exchanges, Incomings, Lower, Owner, Pending, Reply, What};
+use crate::exchange::{self, Exchanges, Incomings, Lower, Owner, Pending, Reply, SessionPart, What};
 use crate::ids::{ConnId, EndpointId, OperationId};
 use crate::session::Sessions;
 use crate::timers::TimerKey;
@@ -215,10 +215,16 @@ impl Parts<'_> {
             },
             Owner::Nobody => Err(OperationError::ConnectionFailure(ConnectionFailure::NotConnected)),
         };
-        if let (Owner::Session(session, _), Ok(lease)) = (owner, &lease) {
-            self.sessions.adopt(&mut self.cx, below!(self), session, lease.conn());
+        let conn = lease.as_ref().ok().map(Lease::conn);
+        // The peer learns our new address before anything else, but a dialog begins with its ACK.
+        let begins = matches!(owner, Owner::Session(_, SessionPart::Ack));
+        if let (Owner::Session(session, _), Some(conn), false) = (owner, conn, begins) {
+            self.sessions.adopt(&mut self.cx, below!(self), session, conn);
         }
         self.exchanges.supply(&mut self.cx, &mut self.low, exchange, lease, self.from_exchanges);
+        if let (Owner::Session(session, _), Some(conn), true) = (owner, conn, begins) {
+            self.sessions.adopt(&mut self.cx, below!(self), session, conn);
+        }
     }
 }
 
