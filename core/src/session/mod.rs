@@ -50,6 +50,11 @@ pub(crate) struct Local {
 }
 
 impl Local {
+    /// Whether it is a peer-to-peer endpoint: only who has a server answers challenges (A10).
+    const fn is_peer_to_peer(&self) -> bool {
+        self.policy.identity.is_none()
+    }
+
     /// The value of From with this tag.
     pub(crate) fn from(&self, tag: &str) -> Box<str> {
         alloc::format!("{};tag={tag}{}", self.address, self.parameters).into()
@@ -720,6 +725,7 @@ impl Sessions {
             below.low.reply(cx, request, &Reply { reason, ..Reply::new(StatusCode::SERVER_INTERNAL_ERROR) });
             return Inside::Done;
         }
+        session.follow(cx, below, request.conn);
         match method {
             Method::Bye => {
                 below.low.reply(cx, request, &Reply::new(StatusCode::OK));
@@ -864,6 +870,20 @@ impl Sessions {
 }
 
 impl Session {
+    /// The peer has made a new connection in place of one that is gone: it is the session's from now on, for where it
+    /// does not listen it cannot be reached otherwise (C13). A SipEndpoint has the connection to its server (R22).
+    fn follow(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, conn: ConnId) {
+        let held = self.lease.as_ref().is_some_and(|lease| below.low.connections.is_usable(lease.conn()));
+        if held || !self.local.is_peer_to_peer() {
+            return;
+        }
+        if let Some(lease) = below.low.connections.share(cx, conn)
+            && let Some(old) = self.lease.replace(lease)
+        {
+            below.low.connections.release(cx, old);
+        }
+    }
+
     fn invite_draft(&self) -> Draft {
         Draft {
             method: Method::Invite,
@@ -892,9 +912,15 @@ fn start(
     let held = session.lease.as_ref().map(Lease::conn);
     let lease = held.and_then(|conn| below.low.connections.share(cx, conn));
     let owner = Owner::Session(id, part);
-    // The end of a session does not wait for a better time.
-    let retry_after = session.local.policy.retry_after && part != SessionPart::Bye;
-    let request = Request { draft, lease, owner, policy: Policy { retry_after, ..session.local.policy } };
+    // The end of a session does not wait for a better time; told twice, it is the end all the same (C35).
+    let ends = part == SessionPart::Bye;
+    let policy = session.local.policy;
+    let policy = Policy {
+        retry_after: policy.retry_after && !ends,
+        repeatable: policy.repeatable || ends || part == SessionPart::Refresh,
+        ..policy
+    };
+    let request = Request { draft, lease, owner, policy };
     below.exchanges.start(cx, below.low, request, below.up)
 }
 
