@@ -15,14 +15,15 @@ use std::time::Duration;
 use sansip::security::{Credentials, Secret};
 use sansip::wire::{HeaderName, Message, MessageLimits, Method, StatusCode};
 use sansip::{
-    Action, Config, ConnectionFailure, Event, Limits, Misuse, NextHop, OperationError, PeerToPeerConfig,
-    RegistrationState, SendOptions, SipEndpointConfig, SrvRecord, Stack, Time, Transport, UnixTime,
+    Action, CloseReason, Config, ConnectionFailure, Established, Event, Limits, Misuse, NextHop,
+    OperationError, PeerToPeerConfig, RegistrationState, SendOptions, SipEndpointConfig, SrvRecord, Stack,
+    Time, Transport, UnixTime,
 };
 use sansip_testkit::world::{self, Endpoint, PeerId, Reachability, World};
 
 use common::{
-    actions, answer, callee, callee_with, codes, failure_code, field, grant, hold_requests, messages,
-    next_line, next_request, request, scripted_server, scripted_server_with, sdp, secs, take_bytes,
+    accept_calls, actions, answer, callee, callee_with, codes, failure_code, field, grant, hold_requests,
+    messages, next_line, next_request, request, scripted_server, scripted_server_with, sdp, secs, take_bytes,
 };
 
 const BOB: &str = "sip:bob@two.invalid";
@@ -884,5 +885,86 @@ fn a_pair_is_not_free_while_its_endpoint_is_still_unregistering() {
         world.say(line, &answer(&leave, "200 OK", "x", ""));
         world.result(alice.host, over).expect("ended");
         assert!(again(world).is_ok());
+    });
+}
+
+// rules: C35, M3
+#[test]
+fn a_benotify_that_never_left_is_sent_over_a_fresh_connection() {
+    let mut stack = stack_with(Limits::default());
+    let now = Time::ZERO;
+    let bob = stack
+        .add_peer_to_peer_endpoint(now, PeerToPeerConfig::new(BOB))
+        .unwrap();
+    let sent = stack
+        .endpoint(now, bob)
+        .unwrap()
+        .send_message("sip:p@192.0.2.9", Method::Benotify, None, SendOptions::default())
+        .unwrap();
+    let connect = |stack: &mut Stack| {
+        let conn = actions(stack)
+            .into_iter()
+            .find_map(|action| match action {
+                Action::Connect(connect) => Some(connect.conn),
+                _ => None,
+            })
+            .expect("a connection is asked for");
+        let established = Established {
+            local: "192.0.2.1:40000".parse().unwrap(),
+            remote: "192.0.2.9:5060".parse().unwrap(),
+            peer: None,
+        };
+        stack.handle_connected(now, conn, established);
+        conn
+    };
+    let first = connect(&mut stack);
+    stack.handle_closed(now, first, CloseReason::Reset);
+    let second = connect(&mut stack);
+    let benotify = parsed(take_bytes(&mut stack, now, second));
+    assert_eq!(benotify.method(), Some(&Method::Benotify));
+    let done = actions(&mut stack).iter().any(|action| {
+        matches!(action, Action::Event(Event::Completed { operation, result: Ok(_) }) if *operation == sent)
+    });
+    assert!(done);
+}
+
+// rules: S4, M3
+#[test]
+fn a_benotify_in_a_session_keeps_the_order_of_its_dialog() {
+    world::run(918, |world| {
+        let it = callee(world);
+        accept_calls(world, it.host);
+        let contact = "Contact: <sip:p@peer.invalid>";
+        world.say(
+            it.line,
+            &request("INVITE", BOB, TO_BOB, 1, contact).replace("CSeq: 1", "CSeq: 9"),
+        );
+        world.run_for(secs(1));
+        let accepted = world
+            .heard(it.line)
+            .into_iter()
+            .find(|message| message.status() == Some(StatusCode::OK))
+            .unwrap();
+        let to = field(&accepted, HeaderName::To);
+        let mut say = |method: &str, cseq: u32, branch: u32| {
+            let text = request(method, BOB, &to, 1, "")
+                .replace("CSeq: 1", &format!("CSeq: {cseq}"))
+                .replace("z9hG4bK1", &format!("z9hG4bK{branch}"));
+            world.say(it.line, &text);
+        };
+        say("ACK", 9, 2);
+        say("BENOTIFY", 8, 3);
+        say("BENOTIFY", 10, 4);
+        say("BYE", 11, 5);
+        world.run_for(secs(1));
+        let seen: Vec<u32> = world
+            .events(it.host)
+            .iter()
+            .filter_map(|(_, event)| match event {
+                Event::SessionMessage { message, .. } => Some(message.cseq().unwrap().number),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(seen, [10]);
     });
 }

@@ -2200,6 +2200,50 @@ fn a_bye_needs_no_target_refresh() {
     });
 }
 
+// rules: S18, S4, C13, C35
+#[test]
+fn requests_that_never_left_a_lost_connection_go_out_in_order_over_one_new_one() {
+    for both in [false, true] {
+        world::run(88, |world| {
+            let it = pair(world, both);
+            let link = world.link_between(it.a, it.b);
+            // The system takes no more bytes of this connection.
+            world.network.window = 0;
+            let told: Vec<OperationId> = (0..5)
+                .map(|number| {
+                    let content = Some(Content::text(format!("{number}")));
+                    let send = |view: &mut SessionView<'_>| view.send(Method::Message, content, Vec::new());
+                    command(world, it.a, it.out, send).unwrap()
+                })
+                .collect();
+            world.run_for(secs(1));
+            world.reset(link);
+            world.network.window = 64 << 10;
+            for operation in told {
+                world.result(it.a, operation).unwrap();
+            }
+            let expected: Vec<_> = (0..5).map(|number| (Method::Message, number.to_string())).collect();
+            assert_eq!(heard_inside(world, it.b), expected);
+            world.link_between(it.a, it.b);
+        });
+    }
+}
+
+// rules: S18, C10, C13
+#[test]
+fn a_session_survives_that_its_connection_is_closed_for_idleness() {
+    world::run(89, |world| {
+        let it = pair(world, true);
+        world.run_for(secs(20 * 60));
+        assert!(world.links(it.a, it.b).is_empty());
+        for (host, session) in [(it.b, it.into), (it.a, it.out)] {
+            let told = info(world, host, session);
+            world.result(host, told).unwrap();
+        }
+        world.link_between(it.a, it.b);
+    });
+}
+
 // rules: S10, C35
 #[test]
 fn a_bye_whose_connection_is_lost_under_it_is_sent_again() {
