@@ -1,17 +1,20 @@
-//! Real-time endpoints (UCMA): identity, the way out, dispatch, page-mode messages, and the end.
+//! Real-time endpoints (UCMA): what they are and who they are, and page-mode messages. Beside this file: dispatch
+//! ([`directory`]), the way out ([`route`]), REGISTER ([`register`]), and the end ([`end`]).
 //!
 //! Both kinds are one [`Endpoint`]: what they share is written once (E6); what differs is in [`Kind`].
 
 mod config;
 mod directory;
+mod end;
 mod identity;
 mod register;
+mod route;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 use core::time::Duration;
 
 use crate::action::Transport;
@@ -19,21 +22,22 @@ use crate::connection::{Connections, Hop, Lease, ManagerKind};
 use crate::cx::Cx;
 use crate::error::Misuse;
 use crate::event::{
-    Completion, ConnectionFailure, Event, OperationError, PeerToPeerReason, PeerToPeerState, RegistrationState,
+    Completion, Event, PeerToPeerReason, PeerToPeerState, RegistrationState,
 };
 use crate::exchange::{ContactTemplate, Draft, Exchanges, Lower, NextHop, Owner, Policy, Request, Sequence, What};
 use crate::ids::{ConnId, EndpointId, ManagerId, OperationId, SequenceId, SessionId};
 use crate::map::{HashKey, Map};
-use crate::registration::{self, Input, OnDrop, Registration};
+use crate::registration::{self, Registration};
 use crate::session::{Below, Cargo, Local};
 use crate::time::Time;
 use crate::timers::TimerId;
-use crate::wire::uri::{SipUri, Uri};
+use crate::wire::uri::Uri;
 use crate::wire::{HeaderName, Message, Method, write};
 
 pub use config::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEndpointConfig};
 use directory::Directory;
 use identity::Identity;
+pub(crate) use route::Way;
 
 /// One endpoint.
 #[derive(Clone, Debug)]
@@ -99,18 +103,6 @@ pub(crate) struct PageMessage<'a> {
     pub(crate) method: Method,
     pub(crate) cargo: Cargo,
     pub(crate) next_hop: Option<NextHop>,
-}
-
-/// Where a request goes, as far as its sender knows.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Way<'a> {
-    /// The URI of the next hop, or the target.
-    pub(crate) target: &'a str,
-    pub(crate) in_dialog: bool,
-    /// The next hop of the application's choice (P9).
-    pub(crate) next_hop: Option<&'a NextHop>,
-    /// The addresses that this request has failed on.
-    pub(crate) avoid: &'a [SocketAddr],
 }
 
 /// All endpoints of a stack.
@@ -456,101 +448,6 @@ impl Endpoints {
         cx.out.complete(operation, result);
     }
 
-    // The way out.
-
-    /// A connection for a request outside sessions.
-    pub(crate) fn lease_for_message(
-        &mut self,
-        cx: &mut Cx<'_>,
-        connections: &mut Connections,
-        id: EndpointId,
-        operation: OperationId,
-        avoid: &[SocketAddr],
-    ) -> Result<Lease, OperationError> {
-        let endpoint = self.table.get(&id).ok_or_else(not_connected)?;
-        let outgoing = endpoint.outgoing.get(&operation).ok_or_else(not_connected)?;
-        let (target, next_hop) = (outgoing.target.clone(), outgoing.next_hop.clone());
-        let way = Way { target: &target, in_dialog: false, next_hop: next_hop.as_ref(), avoid };
-        self.lease(cx, connections, id, &way)
-    }
-
-    /// A connection toward `target`: for a SipEndpoint the one to its server, whatever the target is (R22); for a
-    /// peer-to-peer endpoint one from the pool of the next hop (C7, P2 to P5, P9).
-    pub(crate) fn lease(
-        &mut self,
-        cx: &mut Cx<'_>,
-        connections: &mut Connections,
-        id: EndpointId,
-        way: &Way<'_>,
-    ) -> Result<Lease, OperationError> {
-        let avoid = way.avoid;
-        let Some(endpoint) = self.table.get_mut(&id) else { return Err(not_connected()) };
-        let manager = endpoint.manager;
-        match &mut endpoint.kind {
-            Kind::PeerToPeer(peer) => {
-                let hop = peer.hop(way.target, way.in_dialog, way.next_hop)?;
-                connections.acquire(cx, manager, &hop, avoid).map_err(OperationError::ConnectionFailure)
-            }
-            Kind::Sip(sip) => {
-                if sip.dropped {
-                    return Err(not_connected());
-                }
-                if avoid.is_empty()
-                    && let Some(flow) = &sip.flow
-                    && let Some(lease) = connections.share(cx, flow.conn())
-                {
-                    return Ok(lease);
-                }
-                if let Some(old) = sip.flow.take() {
-                    self.by_flow.remove(&(old.conn(), id));
-                    connections.release(cx, old);
-                }
-                let flow = connections
-                    .acquire(cx, manager, &sip.server, avoid)
-                    .map_err(OperationError::ConnectionFailure)?;
-                let Some(lease) = connections.share(cx, flow.conn()) else {
-                    // It has failed already; the report of why is on its way to whoever waits for this connection.
-                    return Ok(flow);
-                };
-                self.by_flow.insert((flow.conn(), id));
-                sip.flow = Some(flow);
-                Ok(lease)
-            }
-        }
-    }
-
-    /// A connection is gone, or could not be made: what it means for each endpoint that had it (R5, R6).
-    pub(crate) fn handle_lost(
-        &mut self,
-        cx: &mut Cx<'_>,
-        below: &mut Below<'_, '_>,
-        conn: ConnId,
-        error: &OperationError,
-    ) {
-        let users: Vec<EndpointId> =
-            self.by_flow.range((conn, EndpointId::FIRST)..=(conn, EndpointId::LAST)).map(|(_, id)| *id).collect();
-        for id in users {
-            self.by_flow.remove(&(conn, id));
-            let Some(endpoint) = self.table.get_mut(&id) else { continue };
-            let Kind::Sip(sip) = &mut endpoint.kind else { continue };
-            if let Some(flow) = sip.flow.take() {
-                below.low.connections.release(cx, flow);
-            }
-            let registered = sip.registration.state() == RegistrationState::Registered;
-            let on_drop = if below.low.connections.is_listening(endpoint.manager) {
-                OnDrop::Keep
-            } else if sip.registration.refreshes() {
-                OnDrop::Reconnect(error.clone())
-            } else {
-                sip.dropped = registered;
-                OnDrop::GiveUp
-            };
-            if registered && endpoint.terminating.is_empty() {
-                self.register_step(cx, below, id, Input::Dropped(on_drop));
-            }
-        }
-    }
-
     /// The listening of a manager has changed: the states of its peer-to-peer endpoints follow (P1).
     pub(crate) fn handle_listening(
         &mut self,
@@ -587,98 +484,6 @@ impl Endpoints {
         if old != new {
             cx.out.event(Event::PeerToPeer { endpoint: id, old, new, reason });
         }
-    }
-
-    // The end.
-
-    /// Begins the end of an endpoint (E13); its sessions are ended by the caller. No request finds it any more.
-    pub(crate) fn terminate(
-        &mut self,
-        cx: &mut Cx<'_>,
-        below: &mut Below<'_, '_>,
-        id: EndpointId,
-        operation: OperationId,
-    ) {
-        let Some(endpoint) = self.table.get_mut(&id) else {
-            cx.out.complete(operation, Ok(Completion::Done));
-            return;
-        };
-        endpoint.terminating.push(operation);
-        if endpoint.terminating.len() > 1 {
-            return;
-        }
-        self.ending.insert(id);
-        self.changed.push(id);
-        if let Some(gruu) = endpoint.gruu().map(String::from) {
-            self.directory.remove_gruu(id, &gruu);
-        }
-        self.directory.remove(id, &endpoint.identity);
-        match &endpoint.kind {
-            Kind::Sip(sip) if sip.registration.is_bound() => {
-                // Its completion is nobody's: the terminate command waits for the state.
-                let unregister = cx.ids.next();
-                self.register_step(cx, below, id, Input::Unregister(unregister));
-            }
-            Kind::Sip(_) => {}
-            Kind::PeerToPeer(_) => {
-                let reason = PeerToPeerReason::TerminatedLocally;
-                self.set_peer_state(cx, id, PeerToPeerState::Disconnected, reason);
-            }
-        }
-    }
-
-    /// Ends those endpoints that wait for nothing any more: sessions, binding, operations. Only those are looked at of
-    /// which something has ended: their own doing, or that of others, who name them in `freed`.
-    pub(crate) fn settle(
-        &mut self,
-        cx: &mut Cx<'_>,
-        below: &mut Below<'_, '_>,
-        freed: Vec<EndpointId>,
-        incoming: &dyn Fn(EndpointId) -> usize,
-    ) {
-        let mut ready = core::mem::take(&mut self.changed);
-        ready.extend(freed);
-        ready.retain(|id| self.ending.contains(id) && self.is_settled(cx, *id, incoming));
-        ready.sort_unstable();
-        ready.dedup();
-        for id in ready {
-            self.ending.remove(&id);
-            let Some(mut endpoint) = self.table.remove(&id) else { continue };
-            self.by_manager.remove(&(endpoint.manager, id));
-            self.directory.forget(&endpoint.identity);
-            if let Kind::Sip(sip) = &mut endpoint.kind {
-                sip.registration.stop(cx);
-                if let Some(timer) = sip.keep_alive.take() {
-                    cx.timers.stop(timer);
-                }
-                below.low.auth.remove(id);
-                below.exchanges.drop_sequence(sip.sequence);
-                if let Some(flow) = sip.flow.take() {
-                    self.by_flow.remove(&(flow.conn(), id));
-                    below.low.connections.release(cx, flow);
-                }
-            }
-            if self.default == Some(id) {
-                self.default = None;
-            }
-            cx.out.event(Event::EndpointTerminated { endpoint: id });
-            for operation in endpoint.terminating {
-                cx.out.complete(operation, Ok(Completion::Done));
-            }
-        }
-    }
-
-    fn is_settled(&self, cx: &Cx<'_>, id: EndpointId, incoming: &dyn Fn(EndpointId) -> usize) -> bool {
-        let Some(endpoint) = self.table.get(&id) else { return true };
-        let unbound = match &endpoint.kind {
-            Kind::Sip(sip) => !sip.registration.is_bound(),
-            Kind::PeerToPeer(_) => true,
-        };
-        unbound
-            && endpoint.sessions.is_empty()
-            && endpoint.outgoing.is_empty()
-            && incoming(id) == 0
-            && cx.out.operations_of(id) == endpoint.terminating.len()
     }
 
     fn sip(&self, id: EndpointId) -> Option<&Sip> {
@@ -778,50 +583,6 @@ impl Endpoint {
 /// The option tags that the stack itself understands.
 pub(crate) const OPTION_TAGS: [&str; 1] = ["gruu"];
 
-impl PeerToPeer {
-    fn hop(&self, target: &str, in_dialog: bool, next_hop: Option<&NextHop>) -> Result<Hop, OperationError> {
-        let uri = Uri::parse(target).ok();
-        let sip = uri.as_ref().and_then(Uri::as_sip);
-        if let Some(next) = next_hop {
-            // sips means TLS whatever the way (P4).
-            let secure = sip.is_some_and(|uri| uri.secure).then_some(Transport::Tls);
-            let transport = next.transport.or(secure).unwrap_or(self.default_transport);
-            return Ok(Hop::new(&next.host, next.port, transport));
-        }
-        match (&self.proxy, sip) {
-            (Some(proxy), Some(uri)) if !in_dialog => {
-                // Only TLS overrides the proxy's transport (P5).
-                let tls = named_transport(uri) == Some(Transport::Tls);
-                Ok(if tls { proxy.with_transport(Transport::Tls) } else { proxy.clone() })
-            }
-            (Some(proxy), None) if !in_dialog => Ok(proxy.clone()),
-            (_, Some(uri)) => Ok(hop_of(uri, self.default_transport)),
-            (_, None) => {
-                let why = "the target names no host: an outbound proxy is needed";
-                Err(OperationError::ConnectionFailure(ConnectionFailure::NoTransport(why)))
-            }
-        }
-    }
-}
-
-/// The transport that a URI asks for: `sips` means TLS (P4).
-fn named_transport(uri: &SipUri<'_>) -> Option<Transport> {
-    if uri.secure {
-        return Some(Transport::Tls);
-    }
-    match uri.transport() {
-        Some(token) if token.eq_ignore_ascii_case("tls") => Some(Transport::Tls),
-        Some(token) if token.eq_ignore_ascii_case("tcp") => Some(Transport::Tcp),
-        Some(_) | None => None,
-    }
-}
-
-fn hop_of(uri: &SipUri<'_>, default: Transport) -> Hop {
-    let host = uri.maddr().unwrap_or_else(|| uri.host.clone());
-    let host = host.ip().map_or_else(|| host.to_string(), |ip| ip.to_string());
-    Hop::new(&host, uri.port, named_transport(uri).unwrap_or(default))
-}
-
 /// The value of Allow for an endpoint.
 pub(crate) fn allow(profile: &Profile) -> String {
     let methods = accepted_methods(profile);
@@ -876,8 +637,4 @@ fn check_profile(profile: &Profile) -> Result<(), Misuse> {
         write::check_header(name, value).map_err(misuse("headers"))?;
     }
     Ok(())
-}
-
-fn not_connected() -> OperationError {
-    OperationError::ConnectionFailure(ConnectionFailure::NotConnected)
 }

@@ -16,7 +16,8 @@ use crate::wire::header::{Contact, Expires, FlowTimer, MsKeepAlive, ServiceRoute
 use crate::wire::uri::Uri;
 use crate::wire::{HeaderName, Message, Method, StatusCode};
 
-use super::{Endpoint, Endpoints, Kind, allow, named_transport};
+use super::route::named_transport;
+use super::{Endpoint, Endpoints, Kind, allow};
 use crate::connection::{Hop, Lease};
 use crate::timers::TimerKey;
 
