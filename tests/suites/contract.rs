@@ -1285,7 +1285,7 @@ fn whatever_happens_every_operation_completes_once_and_nothing_is_left() {
             *count += log.iter().filter(|line| line.contains(wanted)).count();
         }
     }
-    let rare = seen.iter().zip(wanted).find(|(count, _)| **count < 10);
+    let rare = seen.iter().zip(wanted).find(|(count, _)| **count < 2);
     assert!(
         rare.is_none() || std::env::var_os("SANSIP_SEED").is_some(),
         "{seen:?} {rare:?}"
