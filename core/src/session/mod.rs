@@ -708,6 +708,13 @@ impl Sessions {
         self.step(cx, below, id, Input::Ack);
     }
 
+    /// Takes the CSeq of a request inside a session; `false` if it is out of order (RFC 3261 section 12.2.2).
+    pub(crate) fn take_cseq(&mut self, id: SessionId, request: &Message) -> bool {
+        let number = request.cseq().map_or(0, |cseq| cseq.number);
+        let dialog = self.table.get_mut(&id).and_then(|session| session.dialog.as_mut());
+        dialog.is_none_or(|dialog| dialog.take_cseq(number))
+    }
+
     /// A request inside a session, but ACK and CANCEL. The methods that the endpoint does not take have been refused.
     pub(crate) fn handle_request(
         &mut self,

@@ -140,6 +140,9 @@ impl Parts<'_> {
             return;
         }
         if let Some(session) = session {
+            if !self.sessions.take_cseq(session, message) {
+                return;
+            }
             let incoming = self.cx.ids.next();
             let message = Box::new(message.to_owned_small());
             self.cx.out.event(Event::SessionMessage { session, incoming, message });
@@ -237,11 +240,9 @@ impl Parts<'_> {
         if message.method() == Some(&Method::Benotify) && methods.contains(&Method::Notify) {
             methods.push(Method::Benotify);
         }
-        let options: Vec<String> = profile.option_tags.iter().map(|tag| tag.to_ascii_lowercase()).collect();
-        let options: Vec<&str> =
-            options.iter().map(String::as_str).chain(crate::endpoint::OPTION_TAGS).collect();
-        let types: Vec<String> = profile.content_types.iter().map(|name| name.to_ascii_lowercase()).collect();
-        let types: Vec<&str> = types.iter().map(String::as_str).collect();
+        let tags = profile.option_tags.iter().map(String::as_str);
+        let options: Vec<&str> = tags.chain(crate::endpoint::OPTION_TAGS).collect();
+        let types: Vec<&str> = profile.content_types.iter().map(String::as_str).collect();
         check::support(message, &UserAgent { methods: &methods, options: &options, content_types: &types })
     }
 
