@@ -1,19 +1,19 @@
 //! The REGISTER requests of a SipEndpoint: what the registration machine asks for, as messages (R12, R16, R17, R21).
 
 use alloc::boxed::Box;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::cx::Cx;
 use crate::error::Misuse;
 use crate::event::{Completion, Event, OperationError, RegistrationReason, RegistrationState, RemovalReason};
-use crate::exchange::{Draft, Owner, Policy, Request, Sequence, What};
-use crate::ids::{EndpointId, OperationId};
+use crate::exchange::{Draft, Owner, Policy, Request, Sequence, What, contact_value, reach};
+use crate::ids::{ConnId, EndpointId, OperationId};
 use crate::registration::{Effect, Input};
 use crate::session::Below;
 use crate::wire::header::{Contact, Expires, FlowTimer, MsKeepAlive, ServiceRoute};
-use crate::wire::uri::Uri;
+use crate::wire::uri::{Uri, UserCase, equal};
 use crate::wire::{HeaderName, Message, Method, StatusCode};
 
 use super::route::named_transport;
@@ -73,7 +73,8 @@ impl Endpoints {
         let input = match outcome.result {
             Ok(response) => {
                 self.take_patience(cx, below, id, &response);
-                match self.take_answer(id, &response) {
+                let sent = self.sent_contact(cx, below, id, outcome.facts.conn);
+                match self.take_answer(id, &response, sent.as_deref()) {
                     Some(granted) => Input::Accepted(granted),
                     None => Input::Missing(OperationError::Register { reason: RegistrationReason::Refused, response }),
                 }
@@ -200,10 +201,25 @@ impl Endpoints {
         self.arm_keep_alive(cx, below, id);
     }
 
+    /// The URI of the Contact that a REGISTER had over this connection.
+    fn sent_contact(
+        &self,
+        cx: &Cx<'_>,
+        below: &Below<'_, '_>,
+        id: EndpointId,
+        conn: Option<ConnId>,
+    ) -> Option<String> {
+        let mut template = self.table.get(&id)?.contact();
+        template.gruu = None;
+        template.parameters = Box::default();
+        let reach = reach(below.low.connections, cx.config, conn?)?;
+        Some(contact_value(&template, &reach, false).trim_matches(['<', '>']).into())
+    }
+
     /// Takes what a 2xx to REGISTER says; returns how long it keeps our own contact (R21).
-    fn take_answer(&mut self, id: EndpointId, response: &Message) -> Option<Duration> {
+    fn take_answer(&mut self, id: EndpointId, response: &Message, sent: Option<&str>) -> Option<Duration> {
         let endpoint = self.table.get_mut(&id)?;
-        let own = own_contact(response, &endpoint.identity.instance, &endpoint.identity.opaque)?;
+        let own = own_contact(response, &endpoint.identity.instance, sent)?;
         let Kind::Sip(sip) = &mut endpoint.kind else { return None };
         let expires = own
             .expires()
@@ -279,19 +295,20 @@ impl Endpoint {
     }
 }
 
-/// Our own contact in a 2xx: by instance and reg-id, else by what makes our Contact unique (R21).
-fn own_contact(response: &Message, instance: &str, opaque: &str) -> Option<Contact<'static>> {
+/// Our own contact in a 2xx: by instance and reg-id, else by the URI that was sent (R21).
+fn own_contact(response: &Message, instance: &str, sent: Option<&str>) -> Option<Contact<'static>> {
     let contacts: Vec<Contact<'_>> = response.list::<Contact<'_>>().filter_map(Result::ok).collect();
     let ours = |contact: &&Contact<'_>| {
         let named = contact.instance();
         let named = named.as_deref().map(|value| value.trim_start_matches('<').trim_end_matches('>'));
         named.is_some_and(|named| named.eq_ignore_ascii_case(instance)) && matches!(contact.reg_id(), None | Some(1))
     };
-    let unique = |contact: &&Contact<'_>| {
-        let sip = contact.uri().and_then(Uri::as_sip);
-        sip.and_then(|uri| uri.params.get("ms-opaque")).is_some_and(|named| named == opaque)
+    let sent = sent.and_then(|sent| Uri::parse(sent).ok());
+    let same = |contact: &&Contact<'_>| match (contact.uri(), &sent) {
+        (Some(uri), Some(sent)) => contact.instance().is_none() && equal(uri, sent, UserCase::Insensitive),
+        (_, _) => false,
     };
-    let found = contacts.iter().find(ours).or_else(|| contacts.iter().find(unique))?;
+    let found = contacts.iter().find(ours).or_else(|| contacts.iter().find(same))?;
     Some(found.clone().into_owned())
 }
 

@@ -46,7 +46,7 @@ pub(crate) use draft::{ContactTemplate, Draft, Owner, Policy, Sequence, SessionP
 pub(crate) use fingerprint::Fingerprint;
 pub(crate) use incoming::Incomings;
 pub(crate) use reply::{Lower, Pending, Replies, Reply};
-pub(crate) use write::reach;
+pub(crate) use write::{contact_value, reach};
 
 /// What goes up, in order.
 #[derive(Clone, Debug)]
