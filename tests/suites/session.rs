@@ -20,7 +20,7 @@ use sansip::{
 use sansip_testkit::world::{self, Endpoint, Host, LineId, PeerId, Reachability, StackId, World};
 
 use common::{
-    Callee, accept_calls, answer, callee, codes, failure_code, field, hold_requests, next_line, next_request,
+    Callee, accept_calls, callee, codes, failure_code, field, hold_requests, next_line, next_request,
     registered, request, sdp, secs, served,
 };
 
@@ -50,6 +50,17 @@ fn caller_with(world: &mut World, config: Config) -> Caller {
     let address = world.peer_listens(peer, 5060, Transport::Tcp);
     world.names.set_addresses("peer.invalid", &[address.ip()]);
     Caller { alice, host, peer }
+}
+
+/// The answer of a scripted peer; what follows an empty line is the body.
+fn answer(request: &Message, status: &str, tag: &str, more: &str) -> String {
+    let (head, body) = more.split_once("\n\n").unwrap_or((more, ""));
+    let text = common::answer(request, status, tag, head);
+    if body.is_empty() {
+        text
+    } else {
+        format!("{text}\n{body}")
+    }
 }
 
 /// A call that has reached the scripted peer.
@@ -2222,7 +2233,9 @@ fn requests_that_never_left_a_lost_connection_go_out_in_order_over_one_new_one()
             for operation in told {
                 world.result(it.a, operation).unwrap();
             }
-            let expected: Vec<_> = (0..5).map(|number| (Method::Message, number.to_string())).collect();
+            let expected: Vec<_> = (0..5)
+                .map(|number| (Method::Message, number.to_string()))
+                .collect();
             assert_eq!(heard_inside(world, it.b), expected);
             world.link_between(it.a, it.b);
         });

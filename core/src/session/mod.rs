@@ -8,8 +8,9 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 
-use crate::connection::Lease;
+use crate::connection::{Connections, Lease};
 use crate::cx::Cx;
 use crate::dialog::Dialog;
 use crate::error::{Misuse, ParseError};
@@ -482,6 +483,22 @@ impl Sessions {
     /// How many requests of a session are under way.
     pub(crate) fn pending(&self, id: SessionId) -> usize {
         self.table.get(&id).map_or(0, |session| session.requests.len())
+    }
+
+    /// The session's own connection, for a request inside that asks for one: several that a lost connection held get one
+    /// new one, and keep their order (S4).
+    pub(crate) fn share(
+        &self,
+        cx: &mut Cx<'_>,
+        connections: &mut Connections,
+        id: SessionId,
+        avoid: &[SocketAddr],
+    ) -> Option<Lease> {
+        let session = self.table.get(&id)?;
+        session.dialog.as_ref()?;
+        let conn = session.lease.as_ref().map(Lease::conn).filter(|conn| connections.is_usable(*conn))?;
+        let avoided = connections.ends(conn).is_some_and(|(_, remote)| avoid.contains(&remote));
+        if avoided { None } else { connections.share(cx, conn) }
     }
 
     /// A connection was made for a session whose own was gone: it keeps it, and tells the peer our new address where

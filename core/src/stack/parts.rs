@@ -208,6 +208,9 @@ impl Parts<'_> {
             }
             Owner::Session(session, _) => match (self.sessions.endpoint(session), self.sessions.next_hop(session)) {
                 (Some(endpoint), Some((target, in_dialog))) => {
+                    if let Some(own) = self.sessions.share(cx, connections, session, avoid) {
+                        return self.exchanges.supply(&mut self.cx, &mut self.low, exchange, Ok(own), self.from_exchanges);
+                    }
                     let next_hop = self.sessions.first_hop(session).filter(|_| !in_dialog);
                     self.endpoints.lease(cx, connections, endpoint, &Way { target, in_dialog, next_hop, avoid })
                 }
