@@ -100,8 +100,14 @@ impl Directory {
 
     /// The endpoint that a request outside dialogs is for: by what is unique in the Request-URI, by the Request-URI,
     /// by To, each with the epid that To names; last, without strict dispatch, the only peer-to-peer endpoint.
-    /// `here` is the address of this host that the request came in on.
-    pub(crate) fn find(&self, request: &Message, here: Option<IpAddr>, strict: bool) -> Option<EndpointId> {
+    /// `here` is the address of this host that the request came in on; `takes` says who takes requests from there.
+    pub(crate) fn find(
+        &self,
+        request: &Message,
+        here: Option<IpAddr>,
+        takes: &impl Fn(EndpointId) -> bool,
+        strict: bool,
+    ) -> Option<EndpointId> {
         let target = Uri::parse(request.request_uri()).ok();
         let to = request.to().ok();
         let epid = to.as_ref().and_then(|to| to.epid());
@@ -109,21 +115,33 @@ impl Directory {
         sip.and_then(|uri| uri.params.get("ms-opaque"))
             .and_then(|opaque| self.by_opaque.get(opaque).copied())
             .or_else(|| self.by_gruu.get(request.request_uri()).copied())
-            .or_else(|| self.find_contact(target.as_ref()?, here?, epid.as_deref()))
-            .or_else(|| self.find_user(target.as_ref()?, epid.as_deref()))
-            .or_else(|| self.find_user(&to.as_ref()?.0.uri, epid.as_deref()))
-            .or_else(|| if strict { None } else { self.only_peer() })
+            .filter(|id| takes(*id))
+            .or_else(|| self.find_contact(target.as_ref()?, here?, epid.as_deref(), takes))
+            .or_else(|| self.find_user(target.as_ref()?, epid.as_deref(), takes))
+            .or_else(|| self.find_user(&to.as_ref()?.0.uri, epid.as_deref(), takes))
+            .or_else(|| if strict { None } else { self.only_peer().filter(|id| takes(*id)) })
     }
 
     /// The endpoint whose Contact a Request-URI is: its user at an address of this host (P7).
-    fn find_contact(&self, uri: &Uri<'_>, here: IpAddr, epid: Option<&str>) -> Option<EndpointId> {
+    fn find_contact(
+        &self,
+        uri: &Uri<'_>,
+        here: IpAddr,
+        epid: Option<&str>,
+        takes: &impl Fn(EndpointId) -> bool,
+    ) -> Option<EndpointId> {
         let sip = uri.as_sip().filter(|uri| uri.host.ip() == Some(here))?;
         sip.user.as_ref()?;
-        choose(self.by_name.get(name_of(&canonical_key(uri)))?, epid)
+        choose(self.by_name.get(name_of(&canonical_key(uri)))?, epid, takes)
     }
 
-    fn find_user(&self, uri: &Uri<'_>, epid: Option<&str>) -> Option<EndpointId> {
-        choose(self.by_user.get(&*canonical_key(uri))?, epid)
+    fn find_user(
+        &self,
+        uri: &Uri<'_>,
+        epid: Option<&str>,
+        takes: &impl Fn(EndpointId) -> bool,
+    ) -> Option<EndpointId> {
+        choose(self.by_user.get(&*canonical_key(uri))?, epid, takes)
     }
 
     fn only_peer(&self) -> Option<EndpointId> {
@@ -135,10 +153,16 @@ impl Directory {
     }
 }
 
-/// The one with this endpoint id, else the oldest.
-fn choose(users: &[(Box<str>, EndpointId)], epid: Option<&str>) -> Option<EndpointId> {
-    let named = users.iter().find(|(known, _)| epid.is_some_and(|epid| known.eq_ignore_ascii_case(epid)));
-    named.or_else(|| users.first()).map(|(_, id)| *id)
+/// Of those who take it the one with this endpoint id, else the oldest.
+fn choose(
+    users: &[(Box<str>, EndpointId)],
+    epid: Option<&str>,
+    takes: &impl Fn(EndpointId) -> bool,
+) -> Option<EndpointId> {
+    let named = |known: &str| epid.is_some_and(|epid| known.eq_ignore_ascii_case(epid));
+    let mut takers = users.iter().filter(|(_, id)| takes(*id));
+    let named = takers.clone().find(|(known, _)| named(known));
+    named.or_else(|| takers.next()).map(|(_, id)| *id)
 }
 
 fn forget(table: &mut Map<Box<str>, Vec<(Box<str>, EndpointId)>>, key: &str, id: EndpointId) {

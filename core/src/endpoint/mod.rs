@@ -343,10 +343,19 @@ impl Endpoints {
         headers
     }
 
-    /// The endpoint that a request outside dialogs is for (M5).
-    pub(crate) fn find(&self, request: &Message, here: Option<IpAddr>, strict: bool) -> Option<EndpointId> {
-        let default = || self.default.filter(|id| self.table.get(id).is_some_and(|e| e.terminating.is_empty()));
-        self.directory.find(request, here, strict).or_else(default)
+    /// The endpoint that a request outside dialogs is for (M5). An endpoint takes requests from the connections of its
+    /// own manager: nobody reaches it around its server through a port that another manager listens on.
+    pub(crate) fn find(
+        &self,
+        request: &Message,
+        manager: ManagerId,
+        here: Option<IpAddr>,
+        strict: bool,
+    ) -> Option<EndpointId> {
+        let takes = |id: EndpointId| {
+            self.table.get(&id).is_some_and(|endpoint| endpoint.manager == manager && endpoint.terminating.is_empty())
+        };
+        self.directory.find(request, here, &takes, strict).or_else(|| self.default.filter(|id| takes(*id)))
     }
 
     /// Whether the user that a request names is one of ours whose endpoint is ending: no request finds it any more.

@@ -3,7 +3,6 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::IpAddr;
 
 use bytes::Bytes;
 
@@ -134,7 +133,7 @@ impl Parts<'_> {
         let session = self.sessions.find(message);
         let endpoint = match session {
             Some(session) => self.sessions.endpoint(session),
-            None => self.endpoints.find(message, self.here(conn), self.cx.config.strict_dispatch),
+            None => self.find_endpoint(conn, message),
         };
         if self.support(endpoint, message).is_err() || (session.is_none() && claims_dialog(message)) {
             return;
@@ -153,9 +152,10 @@ impl Parts<'_> {
         }
     }
 
-    /// The address of this host that a connection has.
-    fn here(&self, conn: ConnId) -> Option<IpAddr> {
-        self.low.connections.ends(conn).map(|(local, _)| local.ip())
+    fn find_endpoint(&self, conn: ConnId, request: &Message) -> Option<EndpointId> {
+        let (manager, _) = self.low.connections.manager_of(conn)?;
+        let here = self.low.connections.ends(conn).map(|(local, _)| local.ip());
+        self.endpoints.find(request, manager, here, self.cx.config.strict_dispatch)
     }
 
     /// A new request: its dialog, else its endpoint, else nobody (M5).
@@ -165,7 +165,7 @@ impl Parts<'_> {
         let session = self.sessions.find(&pending.message);
         let endpoint = match session {
             Some(session) => self.sessions.endpoint(session),
-            None => self.endpoints.find(&pending.message, self.here(conn), self.cx.config.strict_dispatch),
+            None => self.find_endpoint(conn, &pending.message),
         };
         if let Err(refusal) = self.support(endpoint, &pending.message) {
             return self.refuse_pending(&pending, &refusal);
