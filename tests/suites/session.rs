@@ -101,6 +101,13 @@ impl Call {
     }
 }
 
+/// An establish command completes with the 2xx.
+#[track_caller]
+fn assert_established(result: &Result<Completion, OperationError>) {
+    let status = result.as_ref().ok().and_then(Completion::response).and_then(Message::status);
+    assert_eq!(status, Some(StatusCode::OK), "{result:?}");
+}
+
 /// A call that is established, and the peer's side of it.
 fn connected(world: &mut World, caller: &Caller) -> (Call, Side) {
     let call = call(world, caller, Some(sdp()));
@@ -111,7 +118,7 @@ fn connected(world: &mut World, caller: &Caller) -> (Call, Side) {
         &format!("{ALLOW}\nContent-Type: application/sdp\n\nv=0\n"),
     );
     next_request(world, call.line, &Method::Ack);
-    assert_eq!(world.result(call.host, call.made), Ok(Completion::Done));
+    assert_established(&world.result(call.host, call.made));
     let side = call.side("t");
     (call, side)
 }
@@ -1245,7 +1252,7 @@ fn an_offer_in_the_2xx_is_answered_in_the_ack_which_waits_for_the_application() 
             acks.iter()
                 .all(|ack| ack.method() == Some(&Method::Ack) && ack.body_bytes() == b"answer")
         );
-        assert_eq!(world.ended(call.host, call.made), Some(&Ok(Completion::Done)));
+        assert_established(world.ended(call.host, call.made).unwrap());
         assert_eq!(
             last(world, call.host, call.session),
             Some((State::Connected, Reason::None))
@@ -1336,7 +1343,7 @@ fn of_two_callees_that_answer_a_forked_invite_one_has_the_session() {
                 }
                 world.run_for(if name == "accept" { Duration::ZERO } else { secs(1) });
             }
-            assert_eq!(world.result(alice.host, made), Ok(Completion::Done));
+            assert_established(&world.result(alice.host, made));
             world.run_for(secs(1));
             let tags: std::collections::BTreeSet<String> = world
                 .events(alice.host)
@@ -1914,7 +1921,7 @@ fn without_a_bound_both_wait_as_long_as_it_takes() {
             Some((State::Alerted, Reason::ProvisionalResponseReceived))
         );
         command(world, b, into, |view| view.accept(Some(sdp()))).unwrap();
-        assert_eq!(world.result(a, made), Ok(Completion::Done));
+        assert_established(&world.result(a, made));
     });
 }
 
@@ -1940,7 +1947,7 @@ fn pair(world: &mut World, both: bool) -> Pair {
     }
     accept_calls(world, b);
     let (out, made) = world.invite(alice, "sip:bob@two.invalid:5060", Some(sdp()));
-    assert_eq!(world.result(a, made), Ok(Completion::Done));
+    assert_established(&world.result(a, made));
     world.run_for(secs(1));
     let into = received(world, b)[0];
     Pair { a, b, out, into }
