@@ -1594,9 +1594,20 @@ fn nobody_reaches_an_endpoint_around_its_server_through_another_managers_port() 
         let it = callee(world);
         // In the same stack, at a server of its own over the client manager.
         let carol = world.with(it.host, |stack, now| {
-            stack.add_sip_endpoint(now, SipEndpointConfig::new("sip:carol@two.invalid")).unwrap()
+            stack
+                .add_sip_endpoint(now, SipEndpointConfig::new("sip:carol@two.invalid"))
+                .unwrap()
         });
-        world.say(it.line, &request("MESSAGE", "sip:carol@two.invalid", "<sip:carol@two.invalid>", 1, ""));
+        world.say(
+            it.line,
+            &request(
+                "MESSAGE",
+                "sip:carol@two.invalid",
+                "<sip:carol@two.invalid>",
+                1,
+                "",
+            ),
+        );
         world.run_for(secs(1));
         assert_eq!(codes(world, it.line), [404]);
         assert_eq!(receivers(world, it.host), []);

@@ -104,7 +104,11 @@ impl Call {
 /// An establish command completes with the 2xx.
 #[track_caller]
 fn assert_established(result: &Result<Completion, OperationError>) {
-    let status = result.as_ref().ok().and_then(Completion::response).and_then(Message::status);
+    let status = result
+        .as_ref()
+        .ok()
+        .and_then(Completion::response)
+        .and_then(Message::status);
     assert_eq!(status, Some(StatusCode::OK), "{result:?}");
 }
 

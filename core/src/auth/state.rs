@@ -940,7 +940,9 @@ mod tests {
     fn what_a_proxy_takes_away_goes_with_every_request_to_its_host() {
         let mut client = Client::alice();
         client.begin("sip:bob@example.com");
-        client.challenged(&[proxy("realm=\"example.com\", nonce=\"n1\"")]).unwrap();
+        client
+            .challenged(&[proxy("realm=\"example.com\", nonce=\"n1\"")])
+            .unwrap();
         assert_eq!(client.send("sip:bob@example.com").len(), 1);
         assert_eq!(client.begin("sip:carol@example.com").len(), 1);
         assert_eq!(client.begin("sip:carol@example.org"), vec![]);

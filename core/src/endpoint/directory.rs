@@ -54,7 +54,9 @@ impl Directory {
         self.by_opaque.insert(identity.opaque.clone(), id);
         let users = self.by_user.or_insert_with(identity.canonical.clone(), Vec::new);
         users.push((identity.epid.clone(), id));
-        let names = self.by_name.or_insert_with(name_of(&identity.canonical).into(), Vec::new);
+        let names = self
+            .by_name
+            .or_insert_with(name_of(&identity.canonical).into(), Vec::new);
         names.push((identity.epid.clone(), id));
         if peer {
             self.peers.insert(id);
@@ -119,7 +121,13 @@ impl Directory {
             .or_else(|| self.find_contact(target.as_ref()?, here?, epid.as_deref(), takes))
             .or_else(|| self.find_user(target.as_ref()?, epid.as_deref(), takes))
             .or_else(|| self.find_user(&to.as_ref()?.0.uri, epid.as_deref(), takes))
-            .or_else(|| if strict { None } else { self.only_peer().filter(|id| takes(*id)) })
+            .or_else(|| {
+                if strict {
+                    None
+                } else {
+                    self.only_peer().filter(|id| takes(*id))
+                }
+            })
     }
 
     /// The endpoint whose Contact a Request-URI is: its user at an address of this host (P7).

@@ -63,7 +63,9 @@ impl Endpoints {
         ready.dedup();
         for id in ready {
             self.ending.remove(&id);
-            let Some(mut endpoint) = self.table.remove(&id) else { continue };
+            let Some(mut endpoint) = self.table.remove(&id) else {
+                continue;
+            };
             self.by_manager.remove(&(endpoint.manager, id));
             self.directory.forget(&endpoint.identity);
             if let Kind::Sip(sip) = &mut endpoint.kind {
@@ -89,7 +91,9 @@ impl Endpoints {
     }
 
     fn is_settled(&self, cx: &Cx<'_>, id: EndpointId, incoming: &dyn Fn(EndpointId) -> usize) -> bool {
-        let Some(endpoint) = self.table.get(&id) else { return true };
+        let Some(endpoint) = self.table.get(&id) else {
+            return true;
+        };
         let unbound = match &endpoint.kind {
             Kind::Sip(sip) => !sip.registration.is_bound(),
             Kind::PeerToPeer(_) => true,

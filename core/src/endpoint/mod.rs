@@ -21,10 +21,10 @@ use crate::action::Transport;
 use crate::connection::{Connections, Hop, Lease, ManagerKind};
 use crate::cx::Cx;
 use crate::error::Misuse;
-use crate::event::{
-    Completion, Event, PeerToPeerReason, PeerToPeerState, RegistrationState,
+use crate::event::{Completion, Event, PeerToPeerReason, PeerToPeerState, RegistrationState};
+use crate::exchange::{
+    ContactTemplate, Draft, Exchanges, Lower, NextHop, Owner, Policy, Request, Sequence, What,
 };
-use crate::exchange::{ContactTemplate, Draft, Exchanges, Lower, NextHop, Owner, Policy, Request, Sequence, What};
 use crate::ids::{ConnId, EndpointId, ManagerId, OperationId, SequenceId, SessionId};
 use crate::map::{HashKey, Map};
 use crate::registration::{self, Registration};
@@ -162,7 +162,12 @@ impl Endpoints {
             return Err(Misuse::argument("redirects", "0 to 5"));
         }
         let manager = config.manager.unwrap_or(default_manager);
-        let identity = Identity::new(cx.entropy, &config.uri, config.epid.as_deref(), config.instance.as_deref())?;
+        let identity = Identity::new(
+            cx.entropy,
+            &config.uri,
+            config.epid.as_deref(),
+            config.instance.as_deref(),
+        )?;
         self.check(cx, low.connections, &identity, manager, &config.profile)?;
         let (host, port) = match config.server {
             Some(server) => (server.host, server.port),
@@ -200,11 +205,16 @@ impl Endpoints {
     ) -> Result<EndpointId, Misuse> {
         let manager = config.manager.unwrap_or(default_manager);
         if connections.manager_kind(manager) == Some(ManagerKind::Client) {
-            return Err(Misuse::Kind("a peer-to-peer endpoint needs a server connection manager (C1)"));
+            return Err(Misuse::Kind(
+                "a peer-to-peer endpoint needs a server connection manager (C1)",
+            ));
         }
         let identity = Identity::new(cx.entropy, &config.uri, config.epid.as_deref(), None)?;
         if Uri::parse(&config.uri).is_ok_and(|uri| uri.as_sip().is_some_and(|uri| uri.port.is_some())) {
-            return Err(Misuse::argument("uri", "a peer-to-peer endpoint's URI has no port (P8)"));
+            return Err(Misuse::argument(
+                "uri",
+                "a peer-to-peer endpoint's URI has no port (P8)",
+            ));
         }
         self.check(cx, connections, &identity, manager, &config.profile)?;
         if let Some(gruu) = &config.gruu {
@@ -223,10 +233,16 @@ impl Endpoints {
             self.directory.insert_gruu(id, gruu);
         }
         let kind = Kind::PeerToPeer(Box::new(PeerToPeer {
-            proxy: config.outbound_proxy.map(|proxy| Hop::new(&proxy.host, proxy.port, proxy.transport)),
+            proxy: config
+                .outbound_proxy
+                .map(|proxy| Hop::new(&proxy.host, proxy.port, proxy.transport)),
             default_transport: config.default_transport,
             gruu,
-            state: if listens { PeerToPeerState::Connected } else { PeerToPeerState::Disconnected },
+            state: if listens {
+                PeerToPeerState::Connected
+            } else {
+                PeerToPeerState::Disconnected
+            },
         }));
         self.insert(id, identity, manager, config.profile, kind);
         Ok(id)
@@ -252,8 +268,16 @@ impl Endpoints {
         check_profile(profile)
     }
 
-    fn insert(&mut self, id: EndpointId, identity: Identity, manager: ManagerId, profile: Profile, kind: Kind) {
-        self.directory.insert(id, &identity, matches!(kind, Kind::PeerToPeer(_)));
+    fn insert(
+        &mut self,
+        id: EndpointId,
+        identity: Identity,
+        manager: ManagerId,
+        profile: Profile,
+        kind: Kind,
+    ) {
+        self.directory
+            .insert(id, &identity, matches!(kind, Kind::PeerToPeer(_)));
         self.by_manager.insert((manager, id));
         let endpoint = Endpoint {
             identity,
@@ -279,7 +303,11 @@ impl Endpoints {
     }
 
     /// The registration of a SipEndpoint in canonical form.
-    pub(crate) fn registration_fingerprint(&self, id: EndpointId, now: Time) -> Option<registration::Fingerprint> {
+    pub(crate) fn registration_fingerprint(
+        &self,
+        id: EndpointId,
+        now: Time,
+    ) -> Option<registration::Fingerprint> {
         self.sip(id).map(|sip| sip.registration.fingerprint(now))
     }
 
@@ -316,12 +344,16 @@ impl Endpoints {
             uri.push_str(user);
             uri.push('@');
         }
-        uri.push_str(&alloc::format!("{address};transport={transport};ms-opaque={}", endpoint.identity.opaque));
+        uri.push_str(&alloc::format!(
+            "{address};transport={transport};ms-opaque={}",
+            endpoint.identity.opaque
+        ));
         Some(uri)
     }
 
     pub(crate) fn server(&self, id: EndpointId) -> Option<(&str, Option<u16>, Transport)> {
-        self.sip(id).map(|sip| (sip.server.host(), sip.server.port(), sip.server.transport()))
+        self.sip(id)
+            .map(|sip| (sip.server.host(), sip.server.port(), sip.server.transport()))
     }
 
     /// The header fields of the stack in the application's answer to a request: an OPTIONS asks for all of them.
@@ -331,11 +363,17 @@ impl Endpoints {
         request: &Message,
         config: &crate::Config,
     ) -> Vec<(HeaderName, Box<str>)> {
-        let Some(endpoint) = self.table.get(&id) else { return Vec::new() };
+        let Some(endpoint) = self.table.get(&id) else {
+            return Vec::new();
+        };
         let mut headers = endpoint.headers(config);
         if request.method() == Some(&Method::Options) {
             let types = &endpoint.profile.content_types;
-            let accept = if types.is_empty() { String::from("*/*") } else { types.join(", ") };
+            let accept = if types.is_empty() {
+                String::from("*/*")
+            } else {
+                types.join(", ")
+            };
             headers.push((HeaderName::Accept, accept.into()));
         } else {
             headers.retain(|(name, _)| *name == HeaderName::UserAgent);
@@ -353,9 +391,13 @@ impl Endpoints {
         strict: bool,
     ) -> Option<EndpointId> {
         let takes = |id: EndpointId| {
-            self.table.get(&id).is_some_and(|endpoint| endpoint.manager == manager && endpoint.terminating.is_empty())
+            self.table
+                .get(&id)
+                .is_some_and(|endpoint| endpoint.manager == manager && endpoint.terminating.is_empty())
         };
-        self.directory.find(request, here, &takes, strict).or_else(|| self.default.filter(|id| takes(*id)))
+        self.directory
+            .find(request, here, &takes, strict)
+            .or_else(|| self.default.filter(|id| takes(*id)))
     }
 
     /// Whether the user that a request names is one of ours whose endpoint is ending: no request finds it any more.
@@ -364,7 +406,9 @@ impl Endpoints {
     }
 
     pub(crate) fn is_terminating(&self, id: EndpointId) -> bool {
-        self.table.get(&id).is_some_and(|endpoint| !endpoint.terminating.is_empty())
+        self.table
+            .get(&id)
+            .is_some_and(|endpoint| !endpoint.terminating.is_empty())
     }
 
     /// Commands other than terminate are for endpoints that are not ending.
@@ -372,7 +416,10 @@ impl Endpoints {
         match self.table.get(&id) {
             None => Err(Misuse::Unknown("endpoint")),
             Some(endpoint) if endpoint.terminating.is_empty() => Ok(()),
-            Some(_) => Err(Misuse::State { operation, state: "terminating" }),
+            Some(_) => Err(Misuse::State {
+                operation,
+                state: "terminating",
+            }),
         }
     }
 
@@ -381,7 +428,9 @@ impl Endpoints {
         match self.table.get(&id).map(|endpoint| &endpoint.kind) {
             None => Err(Misuse::Unknown("endpoint")),
             Some(Kind::PeerToPeer(_)) => Ok(()),
-            Some(Kind::Sip(_)) => Err(Misuse::Kind("the messages of a SipEndpoint all go to its server (P9)")),
+            Some(Kind::Sip(_)) => Err(Misuse::Kind(
+                "the messages of a SipEndpoint all go to its server (P9)",
+            )),
         }
     }
 
@@ -399,7 +448,10 @@ impl Endpoints {
     }
 
     pub(crate) fn sessions(&self, id: EndpointId) -> Vec<SessionId> {
-        self.table.get(&id).map(|endpoint| endpoint.sessions.iter().copied().collect()).unwrap_or_default()
+        self.table
+            .get(&id)
+            .map(|endpoint| endpoint.sessions.iter().copied().collect())
+            .unwrap_or_default()
     }
 
     // Page mode.
@@ -413,8 +465,15 @@ impl Endpoints {
         operation: OperationId,
         message: PageMessage<'_>,
     ) {
-        let PageMessage { target, method, cargo, next_hop } = message;
-        let Some(endpoint) = self.table.get_mut(&id) else { return };
+        let PageMessage {
+            target,
+            method,
+            cargo,
+            next_hop,
+        } = message;
+        let Some(endpoint) = self.table.get_mut(&id) else {
+            return;
+        };
         let local = endpoint.local(id, cx.config);
         let tag = cx.entropy.hex(16);
         let describes = method == Method::Options;
@@ -432,10 +491,24 @@ impl Endpoints {
             content: cargo.content,
             method,
         };
-        let policy = Policy { repeatable: describes, ..local.policy };
-        let request = Request { draft, lease: None, owner: Owner::Message(id, operation), policy };
+        let policy = Policy {
+            repeatable: describes,
+            ..local.policy
+        };
+        let request = Request {
+            draft,
+            lease: None,
+            owner: Owner::Message(id, operation),
+            policy,
+        };
         below.exchanges.start(cx, below.low, request, below.up);
-        endpoint.outgoing.insert(operation, Outgoing { target: target.into(), next_hop });
+        endpoint.outgoing.insert(
+            operation,
+            Outgoing {
+                target: target.into(),
+                next_hop,
+            },
+        );
     }
 
     /// What the exchange of a page-mode request reports.
@@ -486,12 +559,27 @@ impl Endpoints {
         }
     }
 
-    fn set_peer_state(&mut self, cx: &mut Cx<'_>, id: EndpointId, new: PeerToPeerState, reason: PeerToPeerReason) {
-        let Some(endpoint) = self.table.get_mut(&id) else { return };
-        let Kind::PeerToPeer(peer) = &mut endpoint.kind else { return };
+    fn set_peer_state(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: EndpointId,
+        new: PeerToPeerState,
+        reason: PeerToPeerReason,
+    ) {
+        let Some(endpoint) = self.table.get_mut(&id) else {
+            return;
+        };
+        let Kind::PeerToPeer(peer) = &mut endpoint.kind else {
+            return;
+        };
         let old = core::mem::replace(&mut peer.state, new);
         if old != new {
-            cx.out.event(Event::PeerToPeer { endpoint: id, old, new, reason });
+            cx.out.event(Event::PeerToPeer {
+                endpoint: id,
+                old,
+                new,
+                reason,
+            });
         }
     }
 
@@ -528,7 +616,12 @@ impl Endpoint {
             address: self.address(),
             parameters: alloc::format!(";epid={}", self.identity.epid).into(),
             contact: self.contact(),
-            policy: Policy { retry_after: self.profile.retry_after, repeatable: false, redirects: 0, identity },
+            policy: Policy {
+                retry_after: self.profile.retry_after,
+                repeatable: false,
+                redirects: 0,
+                identity,
+            },
             via_proxy,
             route,
             headers: self.headers(config),
@@ -575,8 +668,13 @@ impl Endpoint {
     fn headers(&self, config: &crate::Config) -> Vec<(HeaderName, Box<str>)> {
         let mut headers = Vec::with_capacity(3);
         headers.push((HeaderName::Allow, allow(&self.profile).into()));
-        let tags: Vec<&str> =
-            self.profile.option_tags.iter().map(String::as_str).chain(OPTION_TAGS).collect();
+        let tags: Vec<&str> = self
+            .profile
+            .option_tags
+            .iter()
+            .map(String::as_str)
+            .chain(OPTION_TAGS)
+            .collect();
         if !tags.is_empty() {
             headers.push((HeaderName::Supported, tags.join(", ").into()));
         }
@@ -609,8 +707,16 @@ pub(crate) fn accepted_methods(profile: &Profile) -> Vec<Method> {
 }
 
 /// Contact parameters that say something of a registration, which is the stack's to say (R12).
-const OWN_PARAMETERS: [&str; 8] =
-    ["expires", "q", "+sip.instance", "reg-id", "methods", "gruu", "pub-gruu", "temp-gruu"];
+const OWN_PARAMETERS: [&str; 8] = [
+    "expires",
+    "q",
+    "+sip.instance",
+    "reg-id",
+    "methods",
+    "gruu",
+    "pub-gruu",
+    "temp-gruu",
+];
 
 fn check_profile(profile: &Profile) -> Result<(), Misuse> {
     let misuse = |argument| move |error: crate::ParseError| Misuse::argument(argument, error.to_string());
@@ -621,11 +727,20 @@ fn check_profile(profile: &Profile) -> Result<(), Misuse> {
         write::check_user_agent(agent).map_err(misuse("user_agent"))?;
     }
     for (name, value) in &profile.feature_parameters {
-        if value.as_ref().is_some_and(|value| value.chars().any(char::is_control)) {
-            return Err(Misuse::argument("feature_parameters", "control characters in a value"));
+        if value
+            .as_ref()
+            .is_some_and(|value| value.chars().any(char::is_control))
+        {
+            return Err(Misuse::argument(
+                "feature_parameters",
+                "control characters in a value",
+            ));
         }
         if OWN_PARAMETERS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
-            return Err(Misuse::argument("feature_parameters", "a parameter of the stack's own"));
+            return Err(Misuse::argument(
+                "feature_parameters",
+                "a parameter of the stack's own",
+            ));
         }
         let text = match value {
             Some(value) => alloc::format!(";{name}={}", write::quoted(value)),

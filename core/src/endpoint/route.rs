@@ -41,7 +41,12 @@ impl Endpoints {
         let endpoint = self.table.get(&id).ok_or_else(not_connected)?;
         let outgoing = endpoint.outgoing.get(&operation).ok_or_else(not_connected)?;
         let (target, next_hop) = (outgoing.target.clone(), outgoing.next_hop.clone());
-        let way = Way { target: &target, in_dialog: false, next_hop: next_hop.as_ref(), avoid };
+        let way = Way {
+            target: &target,
+            in_dialog: false,
+            next_hop: next_hop.as_ref(),
+            avoid,
+        };
         self.lease(cx, connections, id, &way)
     }
 
@@ -55,12 +60,16 @@ impl Endpoints {
         way: &Way<'_>,
     ) -> Result<Lease, OperationError> {
         let avoid = way.avoid;
-        let Some(endpoint) = self.table.get_mut(&id) else { return Err(not_connected()) };
+        let Some(endpoint) = self.table.get_mut(&id) else {
+            return Err(not_connected());
+        };
         let manager = endpoint.manager;
         match &mut endpoint.kind {
             Kind::PeerToPeer(peer) => {
                 let hop = peer.hop(way.target, way.in_dialog, way.next_hop)?;
-                connections.acquire(cx, manager, &hop, avoid).map_err(OperationError::ConnectionFailure)
+                connections
+                    .acquire(cx, manager, &hop, avoid)
+                    .map_err(OperationError::ConnectionFailure)
             }
             Kind::Sip(sip) => {
                 if sip.dropped {
@@ -98,12 +107,19 @@ impl Endpoints {
         conn: ConnId,
         error: &OperationError,
     ) {
-        let users: Vec<EndpointId> =
-            self.by_flow.range((conn, EndpointId::FIRST)..=(conn, EndpointId::LAST)).map(|(_, id)| *id).collect();
+        let users: Vec<EndpointId> = self
+            .by_flow
+            .range((conn, EndpointId::FIRST)..=(conn, EndpointId::LAST))
+            .map(|(_, id)| *id)
+            .collect();
         for id in users {
             self.by_flow.remove(&(conn, id));
-            let Some(endpoint) = self.table.get_mut(&id) else { continue };
-            let Kind::Sip(sip) = &mut endpoint.kind else { continue };
+            let Some(endpoint) = self.table.get_mut(&id) else {
+                continue;
+            };
+            let Kind::Sip(sip) = &mut endpoint.kind else {
+                continue;
+            };
             if let Some(flow) = sip.flow.take() {
                 below.low.connections.release(cx, flow);
             }
@@ -137,13 +153,19 @@ impl PeerToPeer {
             (Some(proxy), Some(uri)) if !in_dialog => {
                 // Only TLS overrides the proxy's transport (P5).
                 let tls = named_transport(uri) == Some(Transport::Tls);
-                Ok(if tls { proxy.with_transport(Transport::Tls) } else { proxy.clone() })
+                Ok(if tls {
+                    proxy.with_transport(Transport::Tls)
+                } else {
+                    proxy.clone()
+                })
             }
             (Some(proxy), None) if !in_dialog => Ok(proxy.clone()),
             (_, Some(uri)) => Ok(hop_of(uri, self.default_transport)),
             (_, None) => {
                 let why = "the target names no host: an outbound proxy is needed";
-                Err(OperationError::ConnectionFailure(ConnectionFailure::NoTransport(why)))
+                Err(OperationError::ConnectionFailure(ConnectionFailure::NoTransport(
+                    why,
+                )))
             }
         }
     }

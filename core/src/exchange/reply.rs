@@ -58,7 +58,15 @@ pub(crate) struct Reply<'a> {
 impl Reply<'_> {
     /// A response of this status with its usual words and nothing more.
     pub(crate) const fn new(status: StatusCode) -> Self {
-        Self { status, reason: None, contact: None, record_route: false, headers: &[], extra: &[], content: None }
+        Self {
+            status,
+            reason: None,
+            contact: None,
+            record_route: false,
+            headers: &[],
+            extra: &[],
+            content: None,
+        }
     }
 }
 
@@ -84,7 +92,10 @@ impl Replies {
     /// The connection that a response of this transaction waits for already.
     fn conn_of(&self, transaction: TransactionId) -> Option<ConnId> {
         let waits = |waiting: &Waiting| waiting.transaction == transaction;
-        self.waiting.iter().find(|(_, waiting)| waiting.iter().any(waits)).map(|(conn, _)| *conn)
+        self.waiting
+            .iter()
+            .find(|(_, waiting)| waiting.iter().any(waits))
+            .map(|(conn, _)| *conn)
     }
 }
 
@@ -105,7 +116,11 @@ impl Lower<'_> {
             builder.record_route();
         }
         for (name, value) in reply.headers {
-            let name = if *name == HeaderName::UserAgent { HeaderName::Server } else { *name };
+            let name = if *name == HeaderName::UserAgent {
+                HeaderName::Server
+            } else {
+                *name
+            };
             builder.raw_owned(name, value);
         }
         for (name, value) in reply.extra {
@@ -121,9 +136,17 @@ impl Lower<'_> {
     }
 
     /// Sends a response that has been built.
-    pub(crate) fn send_reply(&mut self, cx: &mut Cx<'_>, request: &Pending, status: StatusCode, bytes: Bytes) {
+    pub(crate) fn send_reply(
+        &mut self,
+        cx: &mut Cx<'_>,
+        request: &Pending,
+        status: StatusCode,
+        bytes: Bytes,
+    ) {
         let mut out = Vec::new();
-        let responded = self.transactions.respond(cx, &mut out, request.transaction, status, bytes.clone());
+        let responded = self
+            .transactions
+            .respond(cx, &mut out, request.transaction, status, bytes.clone());
         match responded {
             Responded::Sent { .. } => {
                 cx.counters.responses_sent += 1;
@@ -138,7 +161,10 @@ impl Lower<'_> {
     pub(crate) fn flush(&mut self, cx: &mut Cx<'_>, out: Vec<Transmission>) -> Option<Sent> {
         let mut place = None;
         for transmission in out {
-            place = self.connections.send(cx, transmission.conn, transmission.bytes).ok();
+            place = self
+                .connections
+                .send(cx, transmission.conn, transmission.bytes)
+                .ok();
         }
         place
     }
@@ -146,7 +172,10 @@ impl Lower<'_> {
     fn return_elsewhere(&mut self, cx: &mut Cx<'_>, request: &Pending, status: StatusCode, bytes: Bytes) {
         let transaction = request.transaction;
         // Responses to one request keep together.
-        let together = self.replies.conn_of(transaction).and_then(|conn| self.connections.share(cx, conn));
+        let together = self
+            .replies
+            .conn_of(transaction)
+            .and_then(|conn| self.connections.share(cx, conn));
         let lease = together.or_else(|| {
             let hop = hop_of(&request.message, request.transport)?;
             self.connections.acquire(cx, request.manager, &hop, &[]).ok()
@@ -156,7 +185,12 @@ impl Lower<'_> {
             return;
         };
         let conn = lease.conn();
-        self.replies.waiting.entry(conn).or_default().push(Waiting { transaction, status, bytes, lease });
+        self.replies.waiting.entry(conn).or_default().push(Waiting {
+            transaction,
+            status,
+            bytes,
+            lease,
+        });
         if self.connections.is_ready(conn) {
             self.handle_reply_ready(cx, conn);
         }
@@ -180,9 +214,17 @@ impl Lower<'_> {
     /// Sends a response that has waited, over whatever connection its transaction has now: an earlier response may have
     /// found another one.
     fn deliver(&mut self, cx: &mut Cx<'_>, waiting: Waiting) {
-        let Waiting { transaction, status, bytes, lease } = waiting;
+        let Waiting {
+            transaction,
+            status,
+            bytes,
+            lease,
+        } = waiting;
         let mut out = Vec::new();
-        match self.transactions.respond(cx, &mut out, transaction, status, bytes) {
+        match self
+            .transactions
+            .respond(cx, &mut out, transaction, status, bytes)
+        {
             Responded::Sent { .. } => cx.counters.responses_sent += 1,
             Responded::NoConnection => {
                 self.transactions.handle_undeliverable(cx, transaction);

@@ -17,12 +17,23 @@ use crate::ids::{ConnId, OperationId, SessionId};
 use crate::wire::{HeaderName, Method, StatusCode};
 
 impl Sessions {
-    pub(crate) fn may(&self, id: SessionId, operation: &'static str, legal: SessionState) -> Result<(), Misuse> {
+    pub(crate) fn may(
+        &self,
+        id: SessionId,
+        operation: &'static str,
+        legal: SessionState,
+    ) -> Result<(), Misuse> {
         let known = self.known(id)?;
         if known.over {
-            Err(Misuse::State { operation, state: "ended by the application" })
+            Err(Misuse::State {
+                operation,
+                state: "ended by the application",
+            })
         } else if known.state != legal {
-            Err(Misuse::State { operation, state: state_name(known.state) })
+            Err(Misuse::State {
+                operation,
+                state: state_name(known.state),
+            })
         } else {
             Ok(())
         }
@@ -30,7 +41,8 @@ impl Sessions {
 
     fn known(&self, id: SessionId) -> Result<Known, Misuse> {
         let live = self.table.get(&id).map(|session| session.known);
-        live.or_else(|| self.ended.get(&id).map(|(_, known)| *known)).ok_or(Misuse::Unknown("session"))
+        live.or_else(|| self.ended.get(&id).map(|(_, known)| *known))
+            .ok_or(Misuse::Unknown("session"))
     }
 
     pub(crate) fn establish(
@@ -42,7 +54,9 @@ impl Sessions {
         cargo: Cargo,
         next_hop: Option<NextHop>,
     ) {
-        let Some(session) = self.table.get_mut(&id) else { return };
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
         session.offered = cargo.content.is_some();
         session.cargo = cargo;
         session.first_hop = next_hop;
@@ -58,7 +72,9 @@ impl Sessions {
         operation: OperationId,
         content: Option<Content>,
     ) {
-        let Some(session) = self.table.get_mut(&id) else { return };
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
         let Some(invite) = &session.invite else { return };
         session.offered = content.is_some() && invite.message.body_bytes().is_empty();
         let reply = Reply {
@@ -83,12 +99,27 @@ impl Sessions {
         reason: Option<&str>,
         targets: &[&str],
     ) {
-        let Some(session) = self.table.get_mut(&id) else { return };
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
         let Some(invite) = &session.invite else { return };
-        let contacts: Vec<String> = targets.iter().map(|target| alloc::format!("<{target}>")).collect();
-        let headers: Vec<(HeaderName, Box<str>)> =
-            contacts.into_iter().map(|contact| (HeaderName::Contact, contact.into_boxed_str())).collect();
-        below.low.reply(cx, invite, &Reply { reason, headers: &headers, ..Reply::new(status) });
+        let contacts: Vec<String> = targets
+            .iter()
+            .map(|target| alloc::format!("<{target}>"))
+            .collect();
+        let headers: Vec<(HeaderName, Box<str>)> = contacts
+            .into_iter()
+            .map(|contact| (HeaderName::Contact, contact.into_boxed_str()))
+            .collect();
+        below.low.reply(
+            cx,
+            invite,
+            &Reply {
+                reason,
+                headers: &headers,
+                ..Reply::new(status)
+            },
+        );
         self.by_invite.remove(&invite.transaction);
         session.invite = None;
         session.known.over = true;
@@ -103,7 +134,9 @@ impl Sessions {
         status: StatusCode,
         content: Option<&Content>,
     ) {
-        let Some(session) = self.table.get(&id) else { return };
+        let Some(session) = self.table.get(&id) else {
+            return;
+        };
         let Some(invite) = &session.invite else { return };
         let reply = Reply {
             contact: Some(&session.local.contact),
@@ -125,9 +158,14 @@ impl Sessions {
     ) -> Result<(), Misuse> {
         let known = self.known_mut(id).ok_or(Misuse::Unknown("session"))?;
         if known.over || !core::mem::take(&mut known.offer) {
-            return Err(Misuse::State { operation: "answer", state: "no offer waits for an answer" });
+            return Err(Misuse::State {
+                operation: "answer",
+                state: "no offer waits for an answer",
+            });
         }
-        let Some(session) = self.table.get_mut(&id) else { return Ok(()) };
+        let Some(session) = self.table.get_mut(&id) else {
+            return Ok(());
+        };
         // It may have taken too long, and the application not know it yet.
         if !matches!(session.invitation.machine_state(), State::Answering { .. }) {
             return Ok(());
@@ -162,7 +200,9 @@ impl Sessions {
         method: Method,
         cargo: Cargo,
     ) {
-        let Some(session) = self.table.get_mut(&id) else { return };
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
         let Some(dialog) = &session.dialog else { return };
         let mut draft = dialog.request(method.clone(), None);
         draft.headers = session.local.request_headers(&method);
@@ -189,19 +229,33 @@ impl Sessions {
     ) -> Option<Lease> {
         let session = self.table.get(&id)?;
         session.dialog.as_ref()?;
-        let conn = session.lease.as_ref().map(Lease::conn).filter(|conn| connections.is_usable(*conn))?;
-        let avoided = connections.ends(conn).is_some_and(|(_, remote)| avoid.contains(&remote));
-        if avoided { None } else { connections.share(cx, conn) }
+        let conn = session
+            .lease
+            .as_ref()
+            .map(Lease::conn)
+            .filter(|conn| connections.is_usable(*conn))?;
+        let avoided = connections
+            .ends(conn)
+            .is_some_and(|(_, remote)| avoid.contains(&remote));
+        if avoided {
+            None
+        } else {
+            connections.share(cx, conn)
+        }
     }
 
     /// A connection was made for a session whose own was gone: it keeps it, and tells the peer our new address where
     /// our Contact named the lost one (C13). To be called before the request that asked for it is supplied.
     pub(crate) fn adopt(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId, conn: ConnId) {
-        let Some(session) = self.table.get_mut(&id) else { return };
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
         if session.dialog.is_none() || matches!(session.invitation.machine_state(), State::Disconnected) {
             return;
         }
-        let Some(lease) = below.low.connections.share(cx, conn) else { return };
+        let Some(lease) = below.low.connections.share(cx, conn) else {
+            return;
+        };
         if let Some(old) = session.lease.replace(lease) {
             below.low.connections.release(cx, old);
         }

@@ -18,16 +18,16 @@ use crate::event::{
     Completion, Content, Event, ExtraHeaders, OperationError, OperationFailure, SessionState,
 };
 use crate::exchange::{
-    ContactTemplate, Draft, Exchanges, Facts, Indication, Lower, NextHop, Owner, Pending, Policy, Reply, Request,
-    Sequence, SessionPart,
+    ContactTemplate, Draft, Exchanges, Facts, Indication, Lower, NextHop, Owner, Pending, Policy, Reply,
+    Request, Sequence, SessionPart,
 };
 use crate::ids::{ConnId, EndpointId, ExchangeId, OperationId, SequenceId, SessionId, TransactionId};
 use crate::map::{HashKey, Map};
 use crate::time::Time;
 use crate::wire::{HeaderName, Message, Method, StatusCode};
 
-pub(crate) use invitation::{Fingerprint, Timer};
 use invitation::{Effect, Input, Invitation};
+pub(crate) use invitation::{Fingerprint, Timer};
 use receive::allows_update;
 
 /// How an endpoint appears in its requests. The texts are ready to be written.
@@ -64,7 +64,11 @@ impl Local {
     pub(crate) fn request_headers(&self, method: &Method) -> Vec<(HeaderName, Box<str>)> {
         let describes = matches!(method, Method::Invite | Method::Update | Method::Options);
         let wanted = |name: &HeaderName| describes || *name == HeaderName::UserAgent;
-        self.headers.iter().filter(|(name, _)| wanted(name)).cloned().collect()
+        self.headers
+            .iter()
+            .filter(|(name, _)| wanted(name))
+            .cloned()
+            .collect()
     }
 }
 
@@ -130,7 +134,11 @@ struct Known {
 
 impl Known {
     const fn new(state: SessionState) -> Self {
-        Self { state, over: false, offer: false }
+        Self {
+            state,
+            over: false,
+            offer: false,
+        }
     }
 }
 
@@ -162,7 +170,13 @@ pub(crate) struct Below<'a, 'b> {
 
 impl Sessions {
     pub(crate) fn new(key: HashKey) -> Self {
-        Self { table: Map::new(key), by_dialog: Map::new(key), by_invite: Map::new(key), ended: BTreeMap::new(), just_ended: Vec::new() }
+        Self {
+            table: Map::new(key),
+            by_dialog: Map::new(key),
+            by_invite: Map::new(key),
+            ended: BTreeMap::new(),
+            just_ended: Vec::new(),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -197,7 +211,9 @@ impl Sessions {
 
     /// The invitation of a session in canonical form.
     pub(crate) fn fingerprint(&self, id: SessionId, now: Time) -> Option<Fingerprint> {
-        self.table.get(&id).map(|session| session.invitation.fingerprint(now))
+        self.table
+            .get(&id)
+            .map(|session| session.invitation.fingerprint(now))
     }
 
     pub(crate) fn state(&self, id: SessionId) -> Option<SessionState> {
@@ -221,7 +237,12 @@ impl Sessions {
     /// it the target of the INVITE. The flag says whether it is the dialog's.
     pub(crate) fn next_hop(&self, id: SessionId) -> Option<(&str, bool)> {
         let session = self.table.get(&id)?;
-        Some(session.dialog.as_ref().map_or((&*session.target, false), |dialog| (dialog.next_hop(), true)))
+        Some(
+            session
+                .dialog
+                .as_ref()
+                .map_or((&*session.target, false), |dialog| (dialog.next_hop(), true)),
+        )
     }
 
     /// Where the application wants the INVITE of a session to go.
@@ -240,7 +261,13 @@ impl Sessions {
     }
 
     /// A session to establish later (state Idle).
-    pub(crate) fn create(&mut self, cx: &mut Cx<'_>, exchanges: &mut Exchanges, local: Local, target: &str) -> SessionId {
+    pub(crate) fn create(
+        &mut self,
+        cx: &mut Cx<'_>,
+        exchanges: &mut Exchanges,
+        local: Local,
+        target: &str,
+    ) -> SessionId {
         let id: SessionId = cx.ids.next();
         let call_id = cx.entropy.hex(32).into_boxed_str();
         let tag = cx.entropy.hex(16).into_boxed_str();
@@ -325,7 +352,9 @@ impl Sessions {
     }
 
     fn step(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId, input: Input) {
-        let Some(session) = self.table.get_mut(&id) else { return };
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
         let mut effects = Vec::new();
         session.invitation.step(cx, input, &mut effects);
         for effect in effects {
@@ -343,7 +372,12 @@ impl Sessions {
             }
             (Effect::Changed { old, new, reason }, Some(session)) => {
                 let endpoint = session.local.endpoint;
-                cx.out.event(Event::Session { session: id, old, new, reason });
+                cx.out.event(Event::Session {
+                    session: id,
+                    old,
+                    new,
+                    reason,
+                });
                 if new == SessionState::Connected {
                     self.settle(id);
                 }
@@ -366,7 +400,10 @@ impl Sessions {
                     draft.sequence = Sequence::Fixed(ack.facts.cseq);
                     draft.headers = session.local.request_headers(&Method::Ack);
                     draft.headers.extend(
-                        ack.facts.credentials.iter().map(|(name, value)| (*name, value.clone().into_boxed_str())),
+                        ack.facts
+                            .credentials
+                            .iter()
+                            .map(|(name, value)| (*name, value.clone().into_boxed_str())),
                     );
                     draft.content.clone_from(&ack.answer);
                     start(cx, below, session, id, draft, SessionPart::Ack);
@@ -405,7 +442,9 @@ impl Sessions {
 
     /// An established session needs nothing more of how it came about.
     fn settle(&mut self, id: SessionId) {
-        let Some(session) = self.table.get_mut(&id) else { return };
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
         session.cargo = Cargo::default();
         session.success = None;
         if let Some(invite) = session.invite.take() {
@@ -415,7 +454,9 @@ impl Sessions {
 
     /// Gives back all that a session held; what its requests waited for completes as SessionTerminated.
     fn end(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId, endpoint: EndpointId) {
-        let Some(mut session) = self.table.remove(&id) else { return };
+        let Some(mut session) = self.table.remove(&id) else {
+            return;
+        };
         session.invitation.stop(cx);
         self.by_dialog.remove(&*key(&session.call_id, &session.tag));
         if let Some(invite) = &session.invite {
@@ -439,7 +480,10 @@ impl Session {
     /// The peer has made a new connection in place of one that is gone: it is the session's from now on, for where it
     /// does not listen it cannot be reached otherwise (C13). A SipEndpoint has the connection to its server (R22).
     fn follow(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, conn: ConnId) {
-        let held = self.lease.as_ref().is_some_and(|lease| below.low.connections.is_usable(lease.conn()));
+        let held = self
+            .lease
+            .as_ref()
+            .is_some_and(|lease| below.low.connections.is_usable(lease.conn()));
         if held || !self.local.is_peer_to_peer() {
             return;
         }
@@ -461,7 +505,13 @@ impl Session {
             sequence: Sequence::Counter(self.sequence),
             contact: Some(self.local.contact.clone()),
             headers: self.local.request_headers(&Method::Invite),
-            extra: self.local.extra.iter().chain(&self.cargo.extra).cloned().collect(),
+            extra: self
+                .local
+                .extra
+                .iter()
+                .chain(&self.cargo.extra)
+                .cloned()
+                .collect(),
             content: self.cargo.content.clone(),
         }
     }
@@ -486,7 +536,12 @@ fn start(
         repeatable: policy.repeatable || ends || part == SessionPart::Refresh,
         ..policy
     };
-    let request = Request { draft, lease, owner, policy };
+    let request = Request {
+        draft,
+        lease,
+        owner,
+        policy,
+    };
     below.exchanges.start(cx, below.low, request, below.up)
 }
 

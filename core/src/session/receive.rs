@@ -27,7 +27,9 @@ impl Sessions {
         what: What,
     ) {
         match (part, what) {
-            (SessionPart::Invite, What::Provisional(response)) => self.on_provisional(cx, below, id, response),
+            (SessionPart::Invite, What::Provisional(response)) => {
+                self.on_provisional(cx, below, id, response)
+            }
             (SessionPart::Invite, What::Outcome(outcome)) => match outcome.result {
                 Ok(response) => self.on_success(cx, below, id, response, outcome.facts),
                 Err(error) => self.on_failure(cx, below, id, error),
@@ -61,9 +63,17 @@ impl Sessions {
         }
     }
 
-    fn on_provisional(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId, response: Box<Message>) {
+    fn on_provisional(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        response: Box<Message>,
+    ) {
         let limit = cx.config.limits.forks;
-        let Some(session) = self.table.get_mut(&id) else { return };
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
         let tag = response.to().ok().and_then(|to| to.tag().map(ToOwned::to_owned));
         if let Some(tag) = tag
             && session.early.len() < limit
@@ -74,7 +84,10 @@ impl Sessions {
         }
         self.step(cx, below, id, Input::Provisional);
         if self.table.contains_key(&id) {
-            cx.out.event(Event::Provisional { session: id, message: response });
+            cx.out.event(Event::Provisional {
+                session: id,
+                message: response,
+            });
         }
     }
 
@@ -115,7 +128,10 @@ impl Sessions {
         match content {
             Some(content) if offer && !cancelled => {
                 session.known.offer = true;
-                cx.out.event(Event::OfferReceived { session: id, offer: content });
+                cx.out.event(Event::OfferReceived {
+                    session: id,
+                    offer: content,
+                });
             }
             Some(answer) if !cancelled => cx.out.event(Event::AnswerReceived { session: id, answer }),
             Some(_) | None => {}
@@ -123,7 +139,13 @@ impl Sessions {
         self.step(cx, below, id, Input::Success { offer });
     }
 
-    fn on_failure(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId, error: OperationError) {
+    fn on_failure(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        error: OperationError,
+    ) {
         if let Some(session) = self.table.get_mut(&id) {
             session.exchange = None;
         }
@@ -144,7 +166,10 @@ impl Sessions {
         let session = id.and_then(|id| self.table.get_mut(&id));
         let tag = response.to().ok().and_then(|to| to.tag().map(ToOwned::to_owned));
         if let (Some(id), Some(session)) = (id, &session)
-            && session.dialog.as_ref().is_some_and(|dialog| dialog.is_with(tag.as_deref()))
+            && session
+                .dialog
+                .as_ref()
+                .is_some_and(|dialog| dialog.is_with(tag.as_deref()))
         {
             return self.step(cx, below, id, Input::Success { offer: false });
         }
@@ -159,22 +184,36 @@ impl Sessions {
         operation: Option<OperationId>,
         outcome: Outcome,
     ) {
-        let Some(session) = self.table.get_mut(&id) else { return };
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
         if let Some(operation) = operation {
             session.requests.remove(&operation);
         }
-        let gone = outcome.result.as_ref().err().and_then(OperationError::response).and_then(Message::status)
+        let gone = outcome
+            .result
+            .as_ref()
+            .err()
+            .and_then(OperationError::response)
+            .and_then(Message::status)
             == Some(StatusCode::NO_SUCH_CALL);
         if gone {
             self.step(cx, below, id, Input::Gone);
         }
         if let Some(operation) = operation {
-            cx.out.complete(operation, outcome.result.map(Completion::Response));
+            cx.out
+                .complete(operation, outcome.result.map(Completion::Response));
         }
     }
 
     /// A timer of this session.
-    pub(crate) fn handle_timer(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId, timer: Timer) {
+    pub(crate) fn handle_timer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        timer: Timer,
+    ) {
         self.step(cx, below, id, Input::Fired(timer));
     }
 
@@ -184,7 +223,11 @@ impl Sessions {
         let id = *self.by_dialog.get(&*key(request.call_id().ok()?, to.tag()?))?;
         let from = request.from_().ok()?;
         let session = self.table.get(&id)?;
-        let known = session.dialog.iter().chain(&session.early).any(|dialog| dialog.is_with(from.tag()));
+        let known = session
+            .dialog
+            .iter()
+            .chain(&session.early)
+            .any(|dialog| dialog.is_with(from.tag()));
         known.then_some(id)
     }
 
@@ -198,15 +241,28 @@ impl Sessions {
     }
 
     /// A CANCEL has met the transaction of this INVITE.
-    pub(crate) fn handle_cancel(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, invite: TransactionId) {
+    pub(crate) fn handle_cancel(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        invite: TransactionId,
+    ) {
         if let Some(id) = self.by_invite.get(&invite).copied() {
             self.step(cx, below, id, Input::Cancel);
         }
     }
 
     /// The ACK to a 2xx.
-    pub(crate) fn handle_ack(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId, ack: &Message) {
-        let Some(session) = self.table.get_mut(&id) else { return };
+    pub(crate) fn handle_ack(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        ack: &Message,
+    ) {
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
         let waiting = matches!(session.invitation.machine_state(), State::Accepting { .. });
         if waiting
             && session.offered
@@ -220,7 +276,10 @@ impl Sessions {
     /// Takes the CSeq of a request inside a session; `false` if it is out of order (RFC 3261 section 12.2.2).
     pub(crate) fn take_cseq(&mut self, id: SessionId, request: &Message) -> bool {
         let number = request.cseq().map_or(0, |cseq| cseq.number);
-        let dialog = self.table.get_mut(&id).and_then(|session| session.dialog.as_mut());
+        let dialog = self
+            .table
+            .get_mut(&id)
+            .and_then(|session| session.dialog.as_mut());
         dialog.is_none_or(|dialog| dialog.take_cseq(number))
     }
 
@@ -232,13 +291,27 @@ impl Sessions {
         id: SessionId,
         request: &Pending,
     ) -> Inside {
-        let Some(session) = self.table.get_mut(&id) else { return Inside::Done };
-        let Some(method) = request.message.method() else { return Inside::Done };
+        let Some(session) = self.table.get_mut(&id) else {
+            return Inside::Done;
+        };
+        let Some(method) = request.message.method() else {
+            return Inside::Done;
+        };
         let number = request.message.cseq().map_or(0, |cseq| cseq.number);
-        let in_order = session.dialog.as_mut().is_none_or(|dialog| dialog.take_cseq(number));
+        let in_order = session
+            .dialog
+            .as_mut()
+            .is_none_or(|dialog| dialog.take_cseq(number));
         if !in_order {
             let reason = Some("CSeq is lower than the last");
-            below.low.reply(cx, request, &Reply { reason, ..Reply::new(StatusCode::SERVER_INTERNAL_ERROR) });
+            below.low.reply(
+                cx,
+                request,
+                &Reply {
+                    reason,
+                    ..Reply::new(StatusCode::SERVER_INTERNAL_ERROR)
+                },
+            );
             return Inside::Done;
         }
         session.follow(cx, below, request.conn);
@@ -272,7 +345,9 @@ impl Sessions {
     /// A target refresh of the peer. One that offers nothing is taken; one that would change the session is refused
     /// and leaves it as it was (RFC 3261 section 14.2).
     fn on_refresh(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId, request: &Pending) {
-        let Some(session) = self.table.get_mut(&id) else { return };
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
         let update = request.message.method() == Some(&Method::Update);
         if update && request.message.body_bytes().is_empty() {
             if let Some(dialog) = &mut session.dialog {
@@ -285,19 +360,21 @@ impl Sessions {
             };
             below.low.reply(cx, request, &reply);
         } else {
-            below.low.reply(cx, request, &Reply::new(StatusCode::NOT_ACCEPTABLE_HERE));
+            below
+                .low
+                .reply(cx, request, &Reply::new(StatusCode::NOT_ACCEPTABLE_HERE));
         }
     }
 }
 
 /// Acknowledges and ends a dialog that no session wants.
-fn end_fork(
-    cx: &mut Cx<'_>,
-    below: &mut Below<'_, '_>,
-    response: &Message,
-    facts: Facts,
-) {
-    let Facts { conn, credentials, identity, .. } = facts;
+fn end_fork(cx: &mut Cx<'_>, below: &mut Below<'_, '_>, response: &Message, facts: Facts) {
+    let Facts {
+        conn,
+        credentials,
+        identity,
+        ..
+    } = facts;
     let cseq = response.cseq().map_or(1, |cseq| cseq.number);
     let sequence = below.exchanges.new_sequence(cx, cseq.saturating_add(1));
     let Ok(dialog) = Dialog::from_response(response, sequence) else {
@@ -306,14 +383,29 @@ fn end_fork(
     };
     let mut ack = dialog.request(Method::Ack, None);
     ack.sequence = Sequence::Fixed(cseq);
-    ack.headers = credentials.into_iter().map(|(name, value)| (name, value.into_boxed_str())).collect();
+    ack.headers = credentials
+        .into_iter()
+        .map(|(name, value)| (name, value.into_boxed_str()))
+        .collect();
     let mut bye = dialog.request(Method::Bye, None);
     bye.sequence = Sequence::Fixed(cseq.saturating_add(1));
     below.exchanges.drop_sequence(sequence);
     for draft in [ack, bye] {
-        let Some(lease) = conn.and_then(|conn| below.low.connections.share(cx, conn)) else { return };
-        let policy = Policy { retry_after: false, repeatable: false, redirects: 0, identity };
-        let request = Request { draft, lease: Some(lease), owner: Owner::Nobody, policy };
+        let Some(lease) = conn.and_then(|conn| below.low.connections.share(cx, conn)) else {
+            return;
+        };
+        let policy = Policy {
+            retry_after: false,
+            repeatable: false,
+            redirects: 0,
+            identity,
+        };
+        let request = Request {
+            draft,
+            lease: Some(lease),
+            owner: Owner::Nobody,
+            policy,
+        };
         below.exchanges.start(cx, below.low, request, below.up);
     }
 }
@@ -323,11 +415,16 @@ fn content_of(message: &Message) -> Option<Content> {
         return None;
     }
     let content_type = message.raw(HeaderName::ContentType).unwrap_or(b"application/sdp");
-    Some(Content::new(String::from_utf8_lossy(content_type).trim(), message.body()))
+    Some(Content::new(
+        String::from_utf8_lossy(content_type).trim(),
+        message.body(),
+    ))
 }
 
 pub(super) fn allows_update(message: &Message) -> bool {
-    message.list::<Allow>().any(|method| method.is_ok_and(|Allow(method)| method == Method::Update))
+    message
+        .list::<Allow>()
+        .any(|method| method.is_ok_and(|Allow(method)| method == Method::Update))
 }
 
 /// The reason of S1 for the failure of an INVITE.
