@@ -1,4 +1,4 @@
-//! What a review of the upper rooms found: each test failed before its cause was removed.
+//! Defects that were mended in the rooms from exchange upward: each test failed before its cause was removed.
 
 #![allow(
     clippy::unwrap_used,
