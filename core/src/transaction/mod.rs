@@ -488,11 +488,6 @@ impl Transactions {
         }
     }
 
-    /// Whether a transaction is alive and has a connection.
-    pub(crate) fn is_bound(&self, id: TransactionId) -> bool {
-        self.alive.get(&id).is_some_and(|transaction| transaction.conn.is_some())
-    }
-
     /// Gives a server transaction that has lost its connection another one. Whether it runs over `conn` now.
     pub(crate) fn rebind(&mut self, id: TransactionId, conn: ConnId) -> bool {
         let Some(transaction) = self.alive.get_mut(&id) else {
