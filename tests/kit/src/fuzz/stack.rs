@@ -233,7 +233,7 @@ impl<'a> Run<'a> {
         self.uris.push(String::from("sip:carol@two.invalid"));
     }
 
-    fn live(mut self) -> (usize, u64) {
+    fn live(&mut self) -> (usize, u64) {
         while let Some(letter) = self.script.letter() {
             self.steps += 1;
             self.learn_uris();
@@ -789,5 +789,51 @@ fn answer_to(question: &Question) -> Answer {
                 ttl,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sansip::{RegistrationState, SessionState};
+
+    use super::*;
+
+    fn told(scenario: &str) -> Oracle {
+        let mut run = Run::new(scenario.as_bytes(), usize::MAX);
+        run.live();
+        run.oracle
+    }
+
+    fn count<T: PartialEq>(seen: &[T], wanted: T) -> usize {
+        seen.iter().filter(|seen| **seen == wanted).count()
+    }
+
+    #[test]
+    fn a_scenario_of_a_registration_is_one() {
+        let told = told("00 r0 f060 f030 w9 u0 f030");
+        assert_eq!(count(&told.registered, RegistrationState::Registered), 1);
+        assert_eq!(count(&told.registered, RegistrationState::Unregistering), 1);
+    }
+
+    #[test]
+    fn scenarios_of_calls_are_some() {
+        let answered = told("00 k i211 f010 f033 w1 g020 n01 f030 g0621 t00 f030");
+        assert_eq!(count(&answered.changes, SessionState::Alerted), 1);
+        assert_eq!(count(&answered.changes, SessionState::Connected), 1);
+        let taken = told("00 k g001 p00 a01 g015 w3 g062 n00 f030 g022");
+        assert_eq!(count(&taken.changes, SessionState::Connected), 1);
+        let cancelled = told("00 k g001 p00 g037 g017 w9");
+        assert_eq!(count(&cancelled.changes, SessionState::Connected), 0);
+        assert_eq!(count(&cancelled.changes, SessionState::Disconnected), 1);
+    }
+
+    #[test]
+    fn scenarios_of_messages_are_some() {
+        assert_eq!(told("00 k g050 q04 g050 h0 w9").messages, 2);
+        assert_eq!(
+            told("00 m210 f030").succeeded,
+            4,
+            "the message, and the end of three endpoints"
+        );
     }
 }

@@ -24,6 +24,13 @@ pub(super) struct Oracle {
     connections: BTreeMap<ConnId, bool>,
     closed: BTreeSet<ConnId>,
     listening: BTreeSet<ListenerId>,
+    /// States that registrations and sessions have come into.
+    pub(super) registered: Vec<RegistrationState>,
+    pub(super) changes: Vec<SessionState>,
+    /// Requests that the application was told of.
+    pub(super) messages: usize,
+    /// Operations that ended well.
+    pub(super) succeeded: usize,
 }
 
 #[derive(Debug)]
@@ -90,6 +97,7 @@ impl Oracle {
                     "{event:?}"
                 );
                 assert_ne!(old, new, "{event:?}");
+                self.registered.push(*new);
             }
             Event::PeerToPeer {
                 endpoint, old, new, ..
@@ -98,9 +106,13 @@ impl Oracle {
                 let known = self.peers.insert(*endpoint, *new);
                 assert_eq!(known.unwrap_or(PeerToPeerState::Disconnected), *old, "{event:?}");
             }
-            Event::ServerChanged { endpoint, .. }
-            | Event::Outage { endpoint, .. }
-            | Event::MessageReceived { endpoint, .. } => self.alive(*endpoint, event),
+            Event::ServerChanged { endpoint, .. } | Event::Outage { endpoint, .. } => {
+                self.alive(*endpoint, event)
+            }
+            Event::MessageReceived { endpoint, .. } => {
+                self.alive(*endpoint, event);
+                self.messages += 1;
+            }
             Event::SessionReceived {
                 endpoint, session, ..
             } => {
@@ -149,6 +161,7 @@ impl Oracle {
         let known = known.unwrap_or_else(|| panic!("{operation} completes and was never begun"));
         assert!(!known.completed, "{operation} completes twice");
         known.completed = true;
+        self.succeeded += usize::from(well);
         // X3: a completion comes after the events that it caused.
         if let Some(session) = known.establishes.and_then(|id| self.sessions.get(&id)) {
             if well {
@@ -172,6 +185,7 @@ impl Oracle {
             assert_eq!(session.state, old, "{event:?}");
             assert_ne!(old, new, "{event:?}");
             session.state = new;
+            self.changes.push(new);
             session.was_connected |= new == SessionState::Connected;
         }
     }
@@ -231,4 +245,105 @@ pub(super) fn sent(bytes: Bytes) -> Message {
         panic!("sent: {refusal:?}: {}", text.escape_ascii());
     }
     message
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use sansip::{Completion, Config, SessionReason, SipEndpointConfig, Stack, Time, UnixTime};
+
+    use super::*;
+
+    /// Whether the oracle objects.
+    fn objects(to: impl FnOnce()) -> bool {
+        catch_unwind(AssertUnwindSafe(to)).is_err()
+    }
+
+    /// Real ids: an endpoint, a session and two operations.
+    fn ids() -> (EndpointId, SessionId, [OperationId; 2]) {
+        let now = Time::ZERO;
+        let mut stack = Stack::new(Config::default(), [0; 32], now, UnixTime(0));
+        let endpoint = stack
+            .add_sip_endpoint(now, SipEndpointConfig::new("sip:a@example.com"))
+            .expect("one");
+        let mut view = stack.endpoint(now, endpoint).expect("there");
+        let session = view.create_session("sip:b@example.com").expect("one");
+        (endpoint, session, [view.terminate(), view.terminate()])
+    }
+
+    fn completed(operation: OperationId) -> Event {
+        Event::Completed {
+            operation,
+            result: Ok(Completion::Done),
+        }
+    }
+
+    #[test]
+    fn operations_complete_once_and_only_those_begun() {
+        let (_, _, [first, second]) = ids();
+        let mut oracle = Oracle::default();
+        oracle.on_started(first, None);
+        assert!(objects(|| oracle.on_event(&completed(second))), "never begun");
+        assert!(objects(|| oracle.judge_the_end()), "not completed");
+        oracle.on_event(&completed(first));
+        oracle.judge_the_end();
+        assert!(objects(|| oracle.on_event(&completed(first))), "twice");
+    }
+
+    #[test]
+    fn sessions_are_chains_that_end_before_their_endpoint() {
+        let (endpoint, session, [operation, _]) = ids();
+        let mut oracle = Oracle {
+            endpoints: vec![endpoint],
+            ..Oracle::default()
+        };
+        let change = |old, new| Event::Session {
+            session,
+            old,
+            new,
+            reason: SessionReason::None,
+        };
+        let begins = change(SessionState::Idle, SessionState::Connecting);
+        let ends = change(SessionState::Connecting, SessionState::Disconnected);
+        assert!(objects(|| oracle.on_event(&begins)), "nobody's");
+        oracle.on_session(session, endpoint);
+        oracle.on_started(operation, Some(session));
+        assert!(objects(|| oracle.on_event(&ends)), "a gap");
+        oracle.on_event(&begins);
+        assert!(
+            objects(|| oracle.on_event(&completed(operation))),
+            "well, and not connected"
+        );
+        assert!(
+            objects(|| oracle.on_event(&Event::EndpointTerminated { endpoint })),
+            "before its session"
+        );
+        let mut oracle = Oracle {
+            endpoints: vec![endpoint],
+            ..Oracle::default()
+        };
+        oracle.on_session(session, endpoint);
+        oracle.on_event(&begins);
+        oracle.on_event(&ends);
+        assert!(objects(|| oracle.on_event(&change(
+            SessionState::Disconnected,
+            SessionState::Connected
+        ))));
+        oracle.on_event(&Event::EndpointTerminated { endpoint });
+        oracle.judge_the_end();
+        assert!(
+            objects(|| oracle.on_event(&Event::EndpointTerminated { endpoint })),
+            "ended twice"
+        );
+    }
+
+    #[test]
+    fn what_is_sent_has_to_be_sip() {
+        assert!(
+            objects(|| drop(sent(Bytes::from_static(b"OPTIONS sip:a@b SIP/2.0\r\n\r\n")))),
+            "no Via"
+        );
+        assert!(objects(|| drop(sent(Bytes::from_static(b"hello\r\n\r\n")))));
+    }
 }
