@@ -12,7 +12,11 @@
 //! - **Order** (without meaning, RFC 3261 section 7.3.1): as it stands in the functions here.
 //! - **Transport** is TCP throughout, and the proxies of the RFC are left out: what they would send comes from the peer.
 
-#![allow(clippy::unwrap_used, reason = "in a suite, a panic is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "in a suite, a panic is a failed test"
+)]
 
 mod common;
 
@@ -61,8 +65,10 @@ struct Agent {
 impl Agent {
     /// Alice or Bob, listening at their address on port 5060; the other one's address is the next hop.
     fn new(name: &str, uri: &str, client: &str, own: &str, other: &str) -> Self {
-        let mut config = Config::default();
-        config.local_host_name = Some(client.to_owned());
+        let config = Config {
+            local_host_name: Some(client.to_owned()),
+            ..Config::default()
+        };
         let now = Time::from_secs(1);
         let mut stack = Stack::new(config, [1; 32], now, UnixTime(1_700_000_000));
         let mut config = PeerToPeerConfig::new(uri);

@@ -667,7 +667,7 @@ impl<'a> Run<'a> {
         self.lines.iter().position(|line| line.conn == conn)
     }
 
-    fn open_line(&mut self, conn: ConnId, what: &str) -> Option<usize> {
+    fn open_line(&self, conn: ConnId, what: &str) -> Option<usize> {
         let at = self.find(conn);
         let open = at.and_then(|at| self.lines.get(at)).is_some_and(|line| line.open);
         // The embedder may have reported its loss while the action was in the queue.

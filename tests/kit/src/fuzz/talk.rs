@@ -233,7 +233,7 @@ impl Talk {
             return (line, text);
         }
         self.count += 1;
-        let known = |at: usize| uris.get(at).or(uris.first()).cloned().unwrap_or_default();
+        let known = |at: usize| uris.get(at).or_else(|| uris.first()).cloned().unwrap_or_default();
         let new = |uri: String, count: u32| Asked {
             branch: count,
             from: format!("<sip:p@peer.invalid>;tag=p{count}"),
@@ -339,7 +339,7 @@ impl Talk {
 
     /// The last thing said once more, with some bytes of it changed. Arguments: how many, and for each its place and
     /// its new value.
-    pub(super) fn garble(&mut self, script: &mut Script<'_>) -> Option<(usize, Vec<u8>)> {
+    pub(super) fn garble(&self, script: &mut Script<'_>) -> Option<(usize, Vec<u8>)> {
         let (line, mut bytes) = self.said.clone()?;
         for _ in 0..=script.pick(8) {
             let (high, low, value) = (script.number(), script.number(), script.number());

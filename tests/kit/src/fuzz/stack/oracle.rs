@@ -152,7 +152,7 @@ impl Oracle {
                 );
             }
             // A peer that speaks no TLS belongs to no object; a later kind of event is not known here.
-            _ => {}
+            Event::IncomingTlsFailed { .. } | _ => {}
         }
     }
 
