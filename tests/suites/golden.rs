@@ -28,8 +28,8 @@ use sansip::wire::frame::{Frame, Framer};
 use sansip::wire::{HeaderName, Message, MessageLimits, StatusCode};
 use sansip::{
     Action, Answer, Config, ConnId, Content, EndpointId, Established, Event, PeerToPeerConfig, Proxy,
-    QueryId, Question, RegistrationState, SendOptions, Server, SessionId, SessionReason, SessionState,
-    SipEndpointConfig, Stack, Time, Transport, UnixTime,
+    QueryId, Question, RegistrationReason, RegistrationState, SendOptions, Server, SessionId, SessionReason,
+    SessionState, SipEndpointConfig, Stack, Time, Transport, UnixTime,
 };
 
 use common::{TICK, actions, field, secs, take_bytes};
@@ -836,4 +836,15 @@ fn a_registration_with_a_wrong_password_ends() {
     assert_eq!(bob.says(), "");
     let later = bob.now + secs(120);
     bob.silent_until(later);
+    let last = bob.events.iter().rev().find_map(|(at, event)| match event {
+        Event::Registration { new, reason, .. } => Some((*at, *new, *reason)),
+        _ => None,
+    });
+    let begun = Time::from_secs(1);
+    let expected = (
+        begun,
+        RegistrationState::Unregistered,
+        RegistrationReason::Credentials,
+    );
+    assert_eq!(last, Some(expected));
 }
