@@ -85,6 +85,91 @@ fn contact(message: &Message) -> Option<String> {
     first.uri().map(ToString::to_string)
 }
 
+/// What a response of this status usually carries; 8 in `variant` makes it something else.
+fn write_usual(out: &mut String, code: u16, request: &Message, variant: usize, count: u32) {
+    let odd = variant & 8 != 0;
+    match code {
+        200..=299 if request.method() == Some(&Method::Register) => {
+            let own = contact(request).unwrap_or_default();
+            let expires = GRANTED.get(variant & 3).copied().unwrap_or_default();
+            if odd {
+                out.push_str("Contact: <sip:other@192.0.2.9>;expires=60\r\n");
+            } else {
+                let _ = write!(out, "Contact: <{own}>;expires={expires}\r\n");
+            }
+        }
+        302 if odd => out.push_str("Contact: *\r\n"),
+        302 => out.push_str("Contact: <sip:elsewhere@192.0.2.7;transport=tcp>\r\n"),
+        401 | 407 => {
+            let name = if code == 401 { "WWW" } else { "Proxy" };
+            let (algorithm, stale) = (if odd { "MD5" } else { "SHA-256" }, variant & 1 != 0);
+            let _ = write!(
+                out,
+                "{name}-Authenticate: Digest realm=\"example.com\", nonce=\"n{}\", qop=\"auth\", \
+                 algorithm={algorithm}, stale={stale}\r\n",
+                count
+            );
+        }
+        423 => out.push_str(if odd {
+            "Min-Expires: 1\r\n"
+        } else {
+            "Min-Expires: 7200\r\n"
+        }),
+        503 => {
+            let _ = write!(out, "Retry-After: {variant}\r\n");
+        }
+        _ => {}
+    }
+}
+
+/// A request up to its body.
+fn write_request(method: &str, kind: usize, line: usize, asked: &Asked) -> String {
+    // A binding is asked of the domain (RFC 3261 section 10.2).
+    let domain = asked.uri.split_once('@').filter(|_| method == "REGISTER");
+    let uri = domain.map_or_else(|| asked.uri.clone(), |(_, host)| format!("sip:{host}"));
+    let mut out = format!("{method} {uri} SIP/2.0\r\n");
+    let _ = write!(
+        out,
+        "Via: SIP/2.0/TCP peer.invalid;branch=z9hG4bK{}\r\n",
+        asked.branch
+    );
+    if kind == 15 {
+        out.push_str(
+            "Via: SIP/2.0/TCP 192.0.2.8;branch=z9hG4bKfirst\r\nRecord-Route: <sip:192.0.2.8;lr>\r\n",
+        );
+    }
+    if kind == 14 {
+        let _ = write!(out, "From: <sip:old@peer.invalid>\r\nTo: {}\r\n", asked.to);
+    } else {
+        let _ = write!(
+            out,
+            "Max-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\n",
+            asked.from, asked.to
+        );
+    }
+    let _ = write!(
+        out,
+        "Call-ID: {}\r\nCSeq: {} {method}\r\n",
+        asked.call_id, asked.cseq
+    );
+    match kind {
+        10 => out.push_str("Require: 100rel\r\n"),
+        11 => out.push_str("Expires: 1\r\n"),
+        _ => {}
+    }
+    if matches!(
+        method,
+        "INVITE" | "UPDATE" | "REFER" | "SUBSCRIBE" | "NOTIFY" | "REGISTER"
+    ) {
+        let _ = write!(
+            out,
+            "Contact: <sip:p@192.0.2.1:{};transport=tcp>\r\n",
+            5000 + line
+        );
+    }
+    out
+}
+
 fn push<T>(list: &mut Vec<T>, item: T) {
     if list.len() == REMEMBERED {
         list.remove(0);
@@ -155,38 +240,7 @@ impl Talk {
         let _ = write!(out, "CSeq: {}\r\n", text(&request, HeaderName::CSeq));
         self.count += 1;
         let odd = variant & 8 != 0;
-        match code {
-            200..=299 if method == Method::Register => {
-                let own = contact(&request).unwrap_or_default();
-                let expires = GRANTED.get(variant & 3).copied().unwrap_or_default();
-                if odd {
-                    out.push_str("Contact: <sip:other@192.0.2.9>;expires=60\r\n");
-                } else {
-                    let _ = write!(out, "Contact: <{own}>;expires={expires}\r\n");
-                }
-            }
-            302 if odd => out.push_str("Contact: *\r\n"),
-            302 => out.push_str("Contact: <sip:elsewhere@192.0.2.7;transport=tcp>\r\n"),
-            401 | 407 => {
-                let name = if code == 401 { "WWW" } else { "Proxy" };
-                let (algorithm, stale) = (if odd { "MD5" } else { "SHA-256" }, variant & 1 != 0);
-                let _ = write!(
-                    out,
-                    "{name}-Authenticate: Digest realm=\"example.com\", nonce=\"n{}\", qop=\"auth\", \
-                     algorithm={algorithm}, stale={stale}\r\n",
-                    self.count
-                );
-            }
-            423 => out.push_str(if odd {
-                "Min-Expires: 1\r\n"
-            } else {
-                "Min-Expires: 7200\r\n"
-            }),
-            503 => {
-                let _ = write!(out, "Retry-After: {variant}\r\n");
-            }
-            _ => {}
-        }
+        write_usual(&mut out, code, &request, variant, self.count);
         if method == Method::Invite && code < 300 {
             if variant & 2 != 0 {
                 out.push_str("Record-Route: <sip:proxy.invalid;lr;transport=tcp>, <sip:192.0.2.3;lr>\r\n");
@@ -232,24 +286,34 @@ impl Talk {
             self.said = Some((line, text.clone()));
             return (line, text);
         }
+        let mut asked = self.ask(kind, uris);
+        if kind == 9 {
+            asked.to.push_str(";tag=unknown");
+        }
+        let said = self.say(
+            line,
+            write_request(method, kind, line, &asked),
+            matches!(kind, 1 | 3),
+        );
+        if !matches!(method, "ACK" | "CANCEL") {
+            self.asked = Some(Asked {
+                text: said.1.clone(),
+                ..asked
+            });
+        }
+        said
+    }
+
+    /// What a request of this kind is made of.
+    fn ask(&mut self, kind: usize, uris: &[String]) -> Asked {
         self.count += 1;
-        let known = |at: usize| uris.get(at).or_else(|| uris.first()).cloned().unwrap_or_default();
-        let new = |uri: String, count: u32| Asked {
-            branch: count,
-            from: format!("<sip:p@peer.invalid>;tag=p{count}"),
-            to: format!("<{uri}>"),
-            call_id: format!("call-{count}"),
-            cseq: 1,
-            text: Vec::new(),
-            uri,
-        };
+        let branch = self.count;
         let place = match kind {
             2 | 3 | 5 | 6 => self.dialogs.len().checked_sub(1),
             4 => self.dialogs.len().checked_sub(2),
             _ => None,
         };
-        let count = self.count;
-        let inside = place.and_then(|at| self.dialogs.get_mut(at)).map(|dialog| {
+        if let Some(dialog) = place.and_then(|at| self.dialogs.get_mut(at)) {
             let cseq = match kind {
                 5 => dialog.cseq,
                 6 => 0,
@@ -258,83 +322,34 @@ impl Talk {
                     dialog.cseq
                 }
             };
-            Asked {
+            return Asked {
                 uri: dialog.target.clone(),
-                branch: count,
+                branch,
                 from: dialog.peer.clone(),
                 to: dialog.other.clone(),
                 call_id: dialog.call_id.clone(),
                 cseq,
                 text: Vec::new(),
-            }
-        });
-        let same = self.asked.clone().filter(|_| kind == 7);
-        let mut asked = inside.or(same).unwrap_or_else(|| {
-            new(
-                known(if kind == 12 {
-                    1
-                } else if kind == 13 {
-                    2
-                } else {
-                    0
-                }),
-                count,
-            )
-        });
-        if kind == 9 {
-            asked.to.push_str(";tag=unknown");
+            };
         }
-        // A binding is asked of the domain (RFC 3261 section 10.2).
-        let domain = asked.uri.split_once('@').filter(|_| method == "REGISTER");
-        let uri = domain.map_or_else(|| asked.uri.clone(), |(_, host)| format!("sip:{host}"));
-        let mut out = format!("{method} {uri} SIP/2.0\r\n");
-        let _ = write!(
-            out,
-            "Via: SIP/2.0/TCP peer.invalid;branch=z9hG4bK{}\r\n",
-            asked.branch
-        );
-        if kind == 15 {
-            out.push_str(
-                "Via: SIP/2.0/TCP 192.0.2.8;branch=z9hG4bKfirst\r\nRecord-Route: <sip:192.0.2.8;lr>\r\n",
-            );
+        if let Some(asked) = self.asked.clone().filter(|_| kind == 7) {
+            return asked;
         }
-        if kind == 14 {
-            let _ = write!(out, "From: <sip:old@peer.invalid>\r\nTo: {}\r\n", asked.to);
-        } else {
-            let _ = write!(
-                out,
-                "Max-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\n",
-                asked.from, asked.to
-            );
+        let wanted = match kind {
+            12 => uris.get(1),
+            13 => uris.get(2),
+            _ => None,
+        };
+        let uri = wanted.or_else(|| uris.first()).cloned().unwrap_or_default();
+        Asked {
+            branch,
+            from: format!("<sip:p@peer.invalid>;tag=p{branch}"),
+            to: format!("<{uri}>"),
+            call_id: format!("call-{branch}"),
+            cseq: 1,
+            text: Vec::new(),
+            uri,
         }
-        let _ = write!(
-            out,
-            "Call-ID: {}\r\nCSeq: {} {method}\r\n",
-            asked.call_id, asked.cseq
-        );
-        match kind {
-            10 => out.push_str("Require: 100rel\r\n"),
-            11 => out.push_str("Expires: 1\r\n"),
-            _ => {}
-        }
-        if matches!(
-            method,
-            "INVITE" | "UPDATE" | "REFER" | "SUBSCRIBE" | "NOTIFY" | "REGISTER"
-        ) {
-            let _ = write!(
-                out,
-                "Contact: <sip:p@192.0.2.1:{};transport=tcp>\r\n",
-                5000 + line
-            );
-        }
-        let said = self.say(line, out, matches!(kind, 1 | 3));
-        if !matches!(method, "ACK" | "CANCEL") {
-            self.asked = Some(Asked {
-                text: said.1.clone(),
-                ..asked
-            });
-        }
-        said
     }
 
     /// The last thing said once more, with some bytes of it changed. Arguments: how many, and for each its place and

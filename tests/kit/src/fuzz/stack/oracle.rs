@@ -138,22 +138,23 @@ impl Oracle {
             Event::ConnectionRemoved { conn, .. } => {
                 assert_eq!(self.connections.insert(*conn, false), Some(true), "{event:?}");
             }
-            Event::EndpointTerminated { endpoint } => {
-                assert!(self.terminated.insert(*endpoint), "{endpoint} ended twice");
-                let mut sessions = self.sessions.iter();
-                let open = sessions.find(|(_, session)| {
-                    session.endpoint == *endpoint && session.state != SessionState::Disconnected
-                });
-                assert!(open.is_none(), "{endpoint} ended before {open:?}");
-                let registration = self.registrations.get(endpoint);
-                assert!(
-                    registration.is_none_or(|state| *state == RegistrationState::Unregistered),
-                    "{endpoint} ended while {registration:?}"
-                );
-            }
+            Event::EndpointTerminated { endpoint } => self.on_terminated(*endpoint),
             // A peer that speaks no TLS belongs to no object; a later kind of event is not known here.
             Event::IncomingTlsFailed { .. } | _ => {}
         }
+    }
+
+    fn on_terminated(&mut self, endpoint: EndpointId) {
+        assert!(self.terminated.insert(endpoint), "{endpoint} ended twice");
+        let mut sessions = self.sessions.iter();
+        let open = sessions
+            .find(|(_, session)| session.endpoint == endpoint && session.state != SessionState::Disconnected);
+        assert!(open.is_none(), "{endpoint} ended before {open:?}");
+        let registration = self.registrations.get(&endpoint);
+        assert!(
+            registration.is_none_or(|state| *state == RegistrationState::Unregistered),
+            "{endpoint} ended while {registration:?}"
+        );
     }
 
     fn on_completed(&mut self, operation: OperationId, well: bool) {
