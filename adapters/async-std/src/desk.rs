@@ -17,7 +17,7 @@ use crate::endpoint::EndpointEvent;
 use crate::handle::{Client, Error, Outcome};
 use crate::incoming::Incoming;
 use crate::queue::{Refusal, Sender, WeakSender};
-use crate::session::{Session, SessionEvent};
+use crate::session::{Session, SessionEvent, SessionEvents};
 use crate::settings::Settings;
 
 pub(crate) type Listened = Result<(ListenerId, SocketAddr), Error>;
@@ -205,10 +205,14 @@ impl Desk {
         let is_received = self.endpoints.get(&endpoint).is_some_and(Sender::is_received);
         match self.client().filter(|_| is_received) {
             Some(client) => {
-                let (handle, sender) = Session::known(client, session);
+                let (sender, events) = SessionEvents::new(self.events);
                 self.add_session(session, endpoint, sender);
-                let parcel = Parcel::Endpoint(endpoint, EndpointEvent::Session(handle, message));
-                self.post(adapter, Some(endpoint), parcel, task);
+                let event = EndpointEvent::Session {
+                    session: Session::named(client, session),
+                    events,
+                    message,
+                };
+                self.post(adapter, Some(endpoint), Parcel::Endpoint(endpoint, event), task);
             }
             None => {
                 // Nobody is there who could ever answer.

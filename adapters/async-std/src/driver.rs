@@ -57,12 +57,14 @@ enum End {
 /// let stack = Stack::new(Config::default(), seed()?, Time::ZERO, unix_time());
 /// let manager = stack.server_tcp_manager();
 /// let bob = Driver::spawn(stack, Settings::default())?;
-/// let mut inbox = bob.add_peer_to_peer_endpoint(PeerToPeerConfig::new("sip:bob@127.0.0.1")).await?;
+/// let config = PeerToPeerConfig::new("sip:bob@127.0.0.1");
+/// let (_, mut inbox) = bob.add_peer_to_peer_endpoint(config).await?;
 /// let (_, address) = bob.listen(manager, "127.0.0.1:0".parse()?).await?;
 ///
 /// let stack = Stack::new(Config::default(), seed()?, Time::ZERO, unix_time());
 /// let alice = Driver::spawn(stack, Settings::default())?;
-/// let endpoint = alice.add_peer_to_peer_endpoint(PeerToPeerConfig::new("sip:alice@127.0.0.1")).await?;
+/// let config = PeerToPeerConfig::new("sip:alice@127.0.0.1");
+/// let (endpoint, _) = alice.add_peer_to_peer_endpoint(config).await?;
 /// let sent = endpoint.message(&format!("sip:bob@{address}"), "hello", SendOptions::default());
 /// while let Some(event) = inbox.next().await {
 ///     if let EndpointEvent::Message(incoming) = event {

@@ -1,4 +1,4 @@
-//! The handle of an endpoint.
+//! The handles of an endpoint: what commands it, and what hears of it.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use sansip::{Content, EndpointId, EndpointView, Event, Misuse, OperationId, Send
 use crate::handle::{Client, Operation, Reply};
 use crate::incoming::Incoming;
 use crate::queue::{Receiver, Sender, queue};
-use crate::session::{Invitation, Session};
+use crate::session::{Invitation, Session, SessionEvents};
 
 /// What happens to an endpoint.
 #[derive(Debug)]
@@ -19,39 +19,35 @@ use crate::session::{Invitation, Session};
 pub enum EndpointEvent {
     /// A request outside a session arrived (rule M1).
     Message(Incoming),
-    /// A session was offered by an INVITE; it is in state Incoming (rule S2), and the message is the INVITE.
-    Session(Session, Box<Message>),
+    /// A session was offered by an INVITE; it is in state Incoming (rule S2).
+    Session {
+        /// What answers it.
+        session: Session,
+        /// What happens to it.
+        events: SessionEvents,
+        /// The INVITE; its body is the offer, where it has one.
+        message: Box<Message>,
+    },
     /// One of the stack's own events that name this endpoint.
     Event(Event),
 }
 
-/// Commands an endpoint, and hears of it as a [`Stream`] that ends behind
-/// [`Event::EndpointTerminated`]. Dropping it changes nothing but that nobody hears: the endpoint lives until
-/// [`Endpoint::terminate`], its messages are answered 200, and its calls are refused.
-///
-/// It keeps [`Settings::events`](crate::Settings::events) events. While it, or a session of the endpoint, is full, no event
-/// of the endpoint and its sessions is handed out; everything else goes on.
-#[derive(Debug)]
+/// Commands an endpoint. Cloning it is cheap; dropping it changes nothing: the endpoint lives until
+/// [`Endpoint::terminate`].
+#[derive(Clone, Debug)]
 pub struct Endpoint {
     id: EndpointId,
     client: Client,
-    events: Receiver<EndpointEvent>,
 }
 
 impl Endpoint {
-    pub(crate) fn new(client: Client, id: EndpointId) -> (Self, Sender<EndpointEvent>) {
-        let (sender, events) = queue(client.bound());
-        (Self { id, client, events }, sender)
+    pub(crate) const fn new(client: Client, id: EndpointId) -> Self {
+        Self { id, client }
     }
 
     /// Which endpoint.
     pub const fn id(&self) -> EndpointId {
         self.id
-    }
-
-    /// The next event; `None` behind the last one, or when the driver has ended.
-    pub async fn next(&mut self) -> Option<EndpointEvent> {
-        poll_fn(|cx| Pin::new(&mut self.events).poll_next(cx)).await
     }
 
     /// See [`EndpointView::register`].
@@ -88,29 +84,29 @@ impl Endpoint {
         target: &str,
         offer: Option<Content>,
         options: SendOptions,
-    ) -> (Session, Invitation) {
-        let (session, sender) = Session::unknown(self.client.clone());
-        let (id, name, target) = (self.id, session.name(), target.to_owned());
+    ) -> (Invitation, SessionEvents) {
+        let (sender, events) = SessionEvents::new(self.client.bound());
+        let session = Session::unnamed(self.client.clone());
+        let (id, named, target) = (self.id, session.clone(), target.to_owned());
         let operation = self.client.operate(move |host, now| {
             let mut endpoint = host.adapter.stack().endpoint(now, id)?;
             let (session, operation) = endpoint.invite(&target, offer, options)?;
-            name.set(session);
+            named.set_id(session);
             host.desk.add_session(session, id, sender);
             Ok(operation)
         });
-        let invitation = session.invitation(operation);
-        (session, invitation)
+        (Invitation::new(session, operation), events)
     }
 
     /// See [`EndpointView::create_session`]. [`Session::establish`] sends its INVITE.
-    pub fn create_session(&self, target: &str) -> Reply<Session> {
+    pub fn create_session(&self, target: &str) -> Reply<(Session, SessionEvents)> {
         let (client, id, target) = (self.client.clone(), self.id, target.to_owned());
         self.client.call(move |host| {
             let now = host.adapter.now();
-            let name = host.adapter.stack().endpoint(now, id)?.create_session(&target)?;
-            let (session, sender) = Session::known(client, name);
-            host.desk.add_session(name, id, sender);
-            Ok(session)
+            let session = host.adapter.stack().endpoint(now, id)?.create_session(&target)?;
+            let (sender, events) = SessionEvents::new(client.bound());
+            host.desk.add_session(session, id, sender);
+            Ok((Session::named(client, session), events))
         })
     }
 
@@ -131,10 +127,30 @@ impl Endpoint {
     }
 }
 
-impl Stream for Endpoint {
+/// What happens to one endpoint: a [`Stream`] that ends behind [`Event::EndpointTerminated`].
+///
+/// It keeps [`Settings::events`](crate::Settings::events) events. While it, or that of a session of the endpoint, is full,
+/// no event of the endpoint and its sessions is handed out; everything else goes on. When it is dropped, messages to the
+/// endpoint are answered 200 (rule M4), and calls are refused.
+#[derive(Debug)]
+pub struct EndpointEvents(Receiver<EndpointEvent>);
+
+impl EndpointEvents {
+    pub(crate) fn new(bound: usize) -> (Sender<EndpointEvent>, Self) {
+        let (sender, receiver) = queue(bound);
+        (sender, Self(receiver))
+    }
+
+    /// The next event; `None` behind the last one, or when the driver has ended.
+    pub async fn next(&mut self) -> Option<EndpointEvent> {
+        poll_fn(|cx| Pin::new(&mut self.0).poll_next(cx)).await
+    }
+}
+
+impl Stream for EndpointEvents {
     type Item = EndpointEvent;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<EndpointEvent>> {
-        Pin::new(&mut self.events).poll_next(cx)
+        Pin::new(&mut self.0).poll_next(cx)
     }
 }

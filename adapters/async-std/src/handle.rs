@@ -14,7 +14,7 @@ use sansip::{
 };
 
 use crate::driver::{Command, Host};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, EndpointEvents};
 use crate::queue::{Receiver, Refusal, Sender, queue};
 use crate::settings::TlsSettings;
 
@@ -117,40 +117,42 @@ impl Client {
     }
 
     /// Adds an endpoint that lives at a server; it is not registered yet.
-    pub fn add_sip_endpoint(&self, config: SipEndpointConfig) -> Reply<Endpoint> {
+    pub fn add_sip_endpoint(&self, config: SipEndpointConfig) -> Reply<(Endpoint, EndpointEvents)> {
         self.add_endpoint(move |stack, now| stack.add_sip_endpoint(now, config))
     }
 
     /// Adds an endpoint without a server of its own.
-    pub fn add_peer_to_peer_endpoint(&self, config: PeerToPeerConfig) -> Reply<Endpoint> {
+    pub fn add_peer_to_peer_endpoint(&self, config: PeerToPeerConfig) -> Reply<(Endpoint, EndpointEvents)> {
         self.add_endpoint(move |stack, now| stack.add_peer_to_peer_endpoint(now, config))
     }
 
     fn add_endpoint(
         &self,
         add: impl FnOnce(&mut Stack, Time) -> Result<EndpointId, Misuse> + Send + 'static,
-    ) -> Reply<Endpoint> {
+    ) -> Reply<(Endpoint, EndpointEvents)> {
         let client = self.clone();
         self.call(move |host| {
             let now = host.adapter.now();
             let id = add(host.adapter.stack(), now)?;
-            let (endpoint, sender) = Endpoint::new(client, id);
-            host.desk.add_endpoint(id, sender);
-            Ok(endpoint)
+            Ok(client.handles(host, id))
         })
     }
 
-    /// A handle for an endpoint that the stack has already. Its events go to the latest handle that was made for it; as
-    /// long as there is none its messages are answered 200 (rule M4) and its calls are refused.
-    pub fn endpoint(&self, id: EndpointId) -> Reply<Endpoint> {
+    /// The handles of an endpoint that the stack has already. Its events go to the latest that were made for it; as long
+    /// as there are none its messages are answered 200 (rule M4), and its calls are refused.
+    pub fn endpoint(&self, id: EndpointId) -> Reply<(Endpoint, EndpointEvents)> {
         let client = self.clone();
         self.call(move |host| {
             let now = host.adapter.now();
             host.adapter.stack().endpoint(now, id)?;
-            let (endpoint, sender) = Endpoint::new(client, id);
-            host.desk.add_endpoint(id, sender);
-            Ok(endpoint)
+            Ok(client.handles(host, id))
         })
+    }
+
+    fn handles(self, host: &mut Host, id: EndpointId) -> (Endpoint, EndpointEvents) {
+        let (sender, events) = EndpointEvents::new(self.events);
+        host.desk.add_endpoint(id, sender);
+        (Endpoint::new(self, id), events)
     }
 
     /// Listens on an address, and says the one in use: port 0 lets the system choose (rule C14).

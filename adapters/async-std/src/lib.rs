@@ -4,8 +4,8 @@
 //! |---|---|
 //! | the task that owns a stack and its sockets | [`Driver`] |
 //! | commands to it, from any task | [`Client`] |
-//! | an endpoint: registration, messages, calls; a stream of what happens to it | [`Endpoint`] |
-//! | a call: a stream of what happens to it | [`Session`] |
+//! | an endpoint: registration, messages, calls | [`Endpoint`], and [`EndpointEvents`] for what happens to it |
+//! | a call | [`Session`], and [`SessionEvents`] for what happens to it |
 //! | a request that arrived, and its answer | [`Incoming`] |
 //!
 //! A command is given when it is called, not when its future is first polled. Dropping a future lets go of the outcome
@@ -39,8 +39,8 @@ mod waker;
 
 pub use clock::{seed, unix_time};
 pub use driver::Driver;
-pub use endpoint::{Endpoint, EndpointEvent};
+pub use endpoint::{Endpoint, EndpointEvent, EndpointEvents};
 pub use handle::{Client, Error, Events, Operation, Reply};
 pub use incoming::Incoming;
-pub use session::{Invitation, Session, SessionEvent};
+pub use session::{Invitation, Session, SessionEvent, SessionEvents};
 pub use settings::{DnsSettings, Settings, SocketSettings, TlsSettings};

@@ -1,4 +1,4 @@
-//! The handle of a session.
+//! The handles of a session: what commands it, and what hears of it.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -24,75 +24,49 @@ pub enum SessionEvent {
     Event(Event),
 }
 
-/// The name of a session, which it gets when the driver has made it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Name(Arc<OnceLock<SessionId>>);
-
-impl Name {
-    pub(crate) fn set(&self, id: SessionId) {
-        self.0.get_or_init(|| id);
-    }
-
-    fn view<'a>(&self, host: &'a mut Host) -> Result<SessionView<'a>, Misuse> {
-        let id = self.0.get().ok_or(Misuse::Unknown("session"))?;
-        let now = host.adapter.now();
-        host.adapter.stack().session(now, *id)
-    }
-}
-
-/// Commands a session, and hears of it as a [`Stream`] that ends behind the state Disconnected. Dropping it changes
-/// nothing but that nobody hears: the session lives until [`Session::terminate`], the peer's end of it, or its
-/// endpoint's end.
-///
-/// It keeps [`Settings::events`](crate::Settings::events) events. While it is full, no event of its endpoint and its
-/// endpoint's sessions is handed out; everything else goes on.
-#[derive(Debug)]
+/// Commands a session. Cloning it is cheap; dropping it changes nothing: the session lives until
+/// [`Session::terminate`], the peer's end of it, or its endpoint's end.
+#[derive(Clone, Debug)]
 pub struct Session {
-    name: Name,
+    /// Set when the driver has made it.
+    id: Arc<OnceLock<SessionId>>,
     client: Client,
-    events: Receiver<SessionEvent>,
 }
 
 impl Session {
     /// One that the driver is about to make.
-    pub(crate) fn unknown(client: Client) -> (Self, Sender<SessionEvent>) {
-        let (sender, events) = queue(client.bound());
-        let name = Name::default();
-        (Self { name, client, events }, sender)
-    }
-
-    pub(crate) fn known(client: Client, id: SessionId) -> (Self, Sender<SessionEvent>) {
-        let (session, sender) = Self::unknown(client);
-        session.name.set(id);
-        (session, sender)
-    }
-
-    pub(crate) fn name(&self) -> Name {
-        self.name.clone()
-    }
-
-    pub(crate) fn invitation(&self, operation: Operation) -> Invitation {
-        Invitation {
-            operation,
-            name: self.name(),
-            client: self.client.clone(),
+    pub(crate) fn unnamed(client: Client) -> Self {
+        Self {
+            id: Arc::default(),
+            client,
         }
+    }
+
+    pub(crate) fn named(client: Client, id: SessionId) -> Self {
+        let session = Self::unnamed(client);
+        session.set_id(id);
+        session
+    }
+
+    pub(crate) fn set_id(&self, id: SessionId) {
+        self.id.get_or_init(|| id);
     }
 
     /// Which session; `None` while the driver has not made it.
     pub fn id(&self) -> Option<SessionId> {
-        self.name.0.get().copied()
+        self.id.get().copied()
     }
 
-    /// The next event; `None` behind the last one, or when the driver has ended.
-    pub async fn next(&mut self) -> Option<SessionEvent> {
-        poll_fn(|cx| Pin::new(&mut self.events).poll_next(cx)).await
+    fn view<'a>(&self, host: &'a mut Host) -> Result<SessionView<'a>, Misuse> {
+        let id = self.id().ok_or(Misuse::Unknown("session"))?;
+        let now = host.adapter.now();
+        host.adapter.stack().session(now, id)
     }
 
     /// See [`SessionView::establish`].
     pub fn establish(&self, offer: Option<Content>, options: SendOptions) -> Invitation {
         let operation = self.operate(move |session| session.establish(offer, options));
-        self.invitation(operation)
+        Invitation::new(self.clone(), operation)
     }
 
     /// See [`SessionView::accept`].
@@ -138,24 +112,46 @@ impl Session {
         &self,
         command: impl FnOnce(&mut SessionView<'_>) -> Result<OperationId, Misuse> + Send + 'static,
     ) -> Operation {
-        let name = self.name();
-        self.client.operate(move |host, _| command(&mut name.view(host)?))
+        let session = self.clone();
+        self.client
+            .operate(move |host, _| command(&mut session.view(host)?))
     }
 
     fn call(
         &self,
         command: impl FnOnce(&mut SessionView<'_>) -> Result<(), Misuse> + Send + 'static,
     ) -> Reply<()> {
-        let name = self.name();
-        self.client.call(move |host| Ok(command(&mut name.view(host)?)?))
+        let session = self.clone();
+        self.client
+            .call(move |host| Ok(command(&mut session.view(host)?)?))
     }
 }
 
-impl Stream for Session {
+/// What happens to one session: a [`Stream`] that ends behind the state Disconnected.
+///
+/// It keeps [`Settings::events`](crate::Settings::events) events. While it is full, no event of its endpoint and the
+/// endpoint's sessions is handed out; everything else goes on. When it is dropped, requests inside the session are
+/// answered 200 (rule M4).
+#[derive(Debug)]
+pub struct SessionEvents(Receiver<SessionEvent>);
+
+impl SessionEvents {
+    pub(crate) fn new(bound: usize) -> (Sender<SessionEvent>, Self) {
+        let (sender, receiver) = queue(bound);
+        (sender, Self(receiver))
+    }
+
+    /// The next event; `None` behind the last one, or when the driver has ended.
+    pub async fn next(&mut self) -> Option<SessionEvent> {
+        poll_fn(|cx| Pin::new(&mut self.0).poll_next(cx)).await
+    }
+}
+
+impl Stream for SessionEvents {
     type Item = SessionEvent;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<SessionEvent>> {
-        Pin::new(&mut self.events).poll_next(cx)
+        Pin::new(&mut self.0).poll_next(cx)
     }
 }
 
@@ -163,18 +159,24 @@ impl Stream for Session {
 #[derive(Debug)]
 #[must_use = "the outcome is lost; `drop` it to say so"]
 pub struct Invitation {
+    session: Session,
     operation: Operation,
-    name: Name,
-    client: Client,
 }
 
 impl Invitation {
+    pub(crate) const fn new(session: Session, operation: Operation) -> Self {
+        Self { session, operation }
+    }
+
+    /// The session that is to be.
+    pub const fn session(&self) -> &Session {
+        &self.session
+    }
+
     /// Gives up: the INVITE is cancelled (RFC 3261 section 9), and a session that was established meanwhile is ended.
     /// The invitation ends then as well.
     pub fn cancel(&self) -> Operation {
-        let name = self.name.clone();
-        self.client
-            .operate(move |host, _| Ok(name.view(host)?.terminate()))
+        self.session.terminate()
     }
 }
 
