@@ -1,16 +1,10 @@
 //! The handles of an endpoint: what commands it, and what hears of it.
 
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use futures_core::Stream;
 use sansip::wire::{Message, Method};
 use sansip::{Content, EndpointId, EndpointView, Event, Misuse, OperationId, SendOptions};
 
-use crate::handle::{Client, Operation, Reply};
+use crate::handle::{Client, Events, Operation, Reply};
 use crate::incoming::Incoming;
-use crate::queue::{Receiver, Sender, queue};
 use crate::session::{Invitation, Session, SessionEvents};
 
 /// What happens to an endpoint.
@@ -127,30 +121,9 @@ impl Endpoint {
     }
 }
 
-/// What happens to one endpoint: a [`Stream`] that ends behind [`Event::EndpointTerminated`].
+/// What happens to one endpoint: a stream that ends behind [`Event::EndpointTerminated`].
 ///
 /// It keeps [`Settings::events`](crate::Settings::events) events. While it, or that of a session of the endpoint, is full,
 /// no event of the endpoint and its sessions is handed out; everything else goes on. When it is dropped, messages to the
 /// endpoint are answered 200 (rule M4), and calls are refused.
-#[derive(Debug)]
-pub struct EndpointEvents(Receiver<EndpointEvent>);
-
-impl EndpointEvents {
-    pub(crate) fn new(bound: usize) -> (Sender<EndpointEvent>, Self) {
-        let (sender, receiver) = queue(bound);
-        (sender, Self(receiver))
-    }
-
-    /// The next event; `None` behind the last one, or when the driver has ended.
-    pub async fn next(&mut self) -> Option<EndpointEvent> {
-        poll_fn(|cx| Pin::new(&mut self.0).poll_next(cx)).await
-    }
-}
-
-impl Stream for EndpointEvents {
-    type Item = EndpointEvent;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<EndpointEvent>> {
-        Pin::new(&mut self.0).poll_next(cx)
-    }
-}
+pub type EndpointEvents = Events<EndpointEvent>;

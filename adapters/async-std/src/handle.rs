@@ -1,7 +1,7 @@
 //! What commands a driver from any task: the client, and what its commands become.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -193,11 +193,11 @@ impl Client {
     }
 
     /// What happens to listeners and connections from now on, for everybody who asks.
-    pub fn events(&self) -> Events {
-        let (sender, receiver) = queue(self.events);
+    pub fn events(&self) -> Events<Event> {
+        let (sender, events) = Events::new(self.events);
         // A driver that has ended, or is too busy to take this, has no events for it.
         let _ = self.command(move |host| host.desk.watch(sender));
-        Events(receiver)
+        events
     }
 
     /// Ends in order: stops listening, terminates every endpoint (which ends its calls and unregisters), goes on until all
@@ -262,14 +262,31 @@ impl Client {
     }
 }
 
-/// What happens to listeners and connections; see [`Client::events`].
-#[derive(Debug)]
-pub struct Events(Receiver<Event>);
+/// What happens to something: a [`Stream`], with room for [`Settings::events`](crate::Settings::events) events.
+pub struct Events<T>(Receiver<T>);
 
-impl Stream for Events {
-    type Item = Event;
+impl<T> Events<T> {
+    pub(crate) fn new(bound: usize) -> (Sender<T>, Self) {
+        let (sender, receiver) = queue(bound);
+        (sender, Self(receiver))
+    }
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+    /// The next event; `None` behind the last one, or when the driver has ended.
+    pub async fn next(&mut self) -> Option<T> {
+        poll_fn(|cx| Pin::new(&mut self.0).poll_next(cx)).await
+    }
+}
+
+impl<T> Stream for Events<T> {
+    type Item = T;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         Pin::new(&mut self.0).poll_next(cx)
+    }
+}
+
+impl<T> fmt::Debug for Events<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Events(..)")
     }
 }

@@ -1,18 +1,16 @@
 //! The handles of a session: what commands it, and what hears of it.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use futures_core::Stream;
 use sansip::wire::{Method, StatusCode};
 use sansip::{Content, Event, ExtraHeaders, Misuse, OperationId, SendOptions, SessionId, SessionView};
 
 use crate::driver::Host;
-use crate::handle::{Client, Operation, Outcome, Reply};
+use crate::handle::{Client, Events, Operation, Outcome, Reply};
 use crate::incoming::Incoming;
-use crate::queue::{Receiver, Sender, queue};
 
 /// What happens to a session.
 #[derive(Debug)]
@@ -127,33 +125,12 @@ impl Session {
     }
 }
 
-/// What happens to one session: a [`Stream`] that ends behind the state Disconnected.
+/// What happens to one session: a stream that ends behind the state Disconnected.
 ///
 /// It keeps [`Settings::events`](crate::Settings::events) events. While it is full, no event of its endpoint and the
 /// endpoint's sessions is handed out; everything else goes on. When it is dropped, requests inside the session are
 /// answered 200 (rule M4).
-#[derive(Debug)]
-pub struct SessionEvents(Receiver<SessionEvent>);
-
-impl SessionEvents {
-    pub(crate) fn new(bound: usize) -> (Sender<SessionEvent>, Self) {
-        let (sender, receiver) = queue(bound);
-        (sender, Self(receiver))
-    }
-
-    /// The next event; `None` behind the last one, or when the driver has ended.
-    pub async fn next(&mut self) -> Option<SessionEvent> {
-        poll_fn(|cx| Pin::new(&mut self.0).poll_next(cx)).await
-    }
-}
-
-impl Stream for SessionEvents {
-    type Item = SessionEvent;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<SessionEvent>> {
-        Pin::new(&mut self.0).poll_next(cx)
-    }
-}
+pub type SessionEvents = Events<SessionEvent>;
 
 /// An INVITE under way: an [`Operation`] that can be given up. Dropping it gives nothing up.
 #[derive(Debug)]
