@@ -10,7 +10,9 @@ use sansip::{
 
 use crate::agent::{ANSWER, Agent, GO, Heard, PATIENCE, Setup};
 use crate::certificates::{ALICE, BOB, Ca, client, mutual_server};
-use crate::peers::{Front, dead, deaf_name_server, loopback, name_server, read_some, reset, server};
+use crate::peers::{
+    Front, dead, deaf_name_server, loopback, name_server, read_some, reset, server, wordy_name_server,
+};
 
 /// A message both ways, a call that the caller ends, and a call that the callee ends.
 fn converse<A: Agent>(alice: &mut A, bob: &mut A, target: &str) {
@@ -223,6 +225,18 @@ fn unresolved<A: Agent>(name_server: SocketAddr, change: impl FnOnce(&mut Setup)
 
 pub(crate) fn the_name_is_unknown<A: Agent>() {
     unresolved::<A>(name_server(), |_| {}, ResolveError::NoSuchName);
+}
+
+pub(crate) fn a_long_answer_comes_over_tcp<A: Agent>() {
+    let mut setup = Setup::peer("alice", Transport::Tcp);
+    setup.name_servers = vec![wordy_name_server()];
+    setup.hosts = String::new();
+    let mut alice = A::start(setup);
+    let mut bob = A::start(Setup::peer("bob", Transport::Tcp));
+    let target = bob_at(bob.listen(loopback()).unwrap(), Transport::Tcp);
+    assert_eq!(alice.message(&target, "hello"), Ok((200, b"hello".to_vec())));
+    alice.end();
+    bob.end();
 }
 
 pub(crate) fn no_name_server_answers<A: Agent>() {

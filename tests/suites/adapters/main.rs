@@ -1,6 +1,11 @@
 //! One suite for the adapters: every case and every row runs through each of them, on real sockets on loopback, and has
 //! the same outcome.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test looks for single events")]
 
 mod agent;
@@ -37,6 +42,7 @@ through_both! {
     the_peer_closes,
     the_name_is_unknown,
     no_name_server_answers,
+    a_long_answer_comes_over_tcp,
     listening_fails_with_its_reason,
     a_long_message_passes_a_small_buffer,
     shutting_down_hangs_up_and_unregisters,

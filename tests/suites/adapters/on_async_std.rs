@@ -6,7 +6,6 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use async_std::future::timeout;
-use async_std::stream::StreamExt;
 use async_std::task;
 use sansip::wire::{Method, StatusCode};
 use sansip::{

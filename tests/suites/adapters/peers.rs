@@ -1,6 +1,6 @@
 //! Who the agents meet: the front end of the kit, and peers that misbehave.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -132,21 +132,68 @@ pub(crate) fn reset(stream: TcpStream) {
     drop(stream);
 }
 
-/// A name server that knows no name. It ends with the process.
-pub(crate) fn name_server() -> SocketAddr {
-    let socket = UdpSocket::bind(loopback()).unwrap();
-    let address = socket.local_addr().unwrap();
+/// The question in a response with these flags and so many answers behind it (RFC 1035 section 4.1.1).
+fn response(question: &[u8], flags: [u8; 2], answers: &[u8]) -> Vec<u8> {
+    let count = u8::from(!answers.is_empty());
+    let mut message = question.to_vec();
+    // Additional records of the question (EDNS) are not repeated: they stand behind its name, type and class.
+    let name = question.iter().skip(12).position(|&byte| byte == 0).unwrap();
+    message.truncate(12 + name + 5);
+    for (place, byte) in [(2, flags[0]), (3, flags[1]), (7, count), (9, 0), (11, 0)] {
+        message[place] = byte;
+    }
+    message.extend_from_slice(answers);
+    message
+}
+
+/// A name server that gives every question to this function over UDP. It ends with the process.
+fn serve_names(socket: UdpSocket, answer: fn(&[u8]) -> Vec<u8>) {
     thread::spawn(move || {
         let mut message = [0; 512];
         while let Ok((length, from)) = socket.recv_from(&mut message) {
-            // RFC 1035 section 4.1.1: a response, recursion available, NXDOMAIN; the rest is the question's.
-            let (Some(answer), true) = (message.get_mut(..length), length > 12) else {
-                continue;
-            };
-            for (place, flags) in answer.iter_mut().skip(2).zip([0x81, 0x83]) {
-                *place = flags;
-            }
-            let _ = socket.send_to(answer, from);
+            socket.send_to(&answer(&message[..length]), from).unwrap();
+        }
+    });
+}
+
+/// A name server that knows no name.
+pub(crate) fn name_server() -> SocketAddr {
+    let socket = UdpSocket::bind(loopback()).unwrap();
+    let address = socket.local_addr().unwrap();
+    // A response, recursion available, NXDOMAIN.
+    serve_names(socket, |question| response(question, [0x81, 0x83], &[]));
+    address
+}
+
+/// A name server whose answers are too long for a datagram: over TCP every name is 127.0.0.1.
+pub(crate) fn wordy_name_server() -> SocketAddr {
+    // A port that is free for both.
+    let (listener, socket) = loop {
+        let listener = TcpListener::bind(loopback()).unwrap();
+        if let Ok(socket) = UdpSocket::bind(listener.local_addr().unwrap()) {
+            break (listener, socket);
+        }
+    };
+    let address = listener.local_addr().unwrap();
+    // Truncated.
+    serve_names(socket, |question| response(question, [0x83, 0x80], &[]));
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut length = [0; 2];
+            stream.read_exact(&mut length).unwrap();
+            let mut question = vec![0; usize::from(u16::from_be_bytes(length))];
+            stream.read_exact(&mut question).unwrap();
+            let name = question.iter().skip(12).position(|&byte| byte == 0).unwrap();
+            let is_a = question[12 + name + 2] == 1;
+            // The name of the question, A, IN, 60 s, four octets.
+            let record = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1];
+            let message = response(&question, [0x81, 0x80], if is_a { &record } else { &[] });
+            let length = u16::try_from(message.len()).unwrap().to_be_bytes();
+            // In two parts, of which the second comes alone.
+            stream.write_all(&[&length[..], &message[..5]].concat()).unwrap();
+            stream.flush().unwrap();
+            stream.write_all(&message[5..]).unwrap();
         }
     });
     address
