@@ -21,12 +21,18 @@ pub struct ParseError {
 impl ParseError {
     /// An error in a header field.
     pub fn header(name: HeaderName, what: &'static str) -> Self {
-        Self { place: Place::Header(name), what }
+        Self {
+            place: Place::Header(name),
+            what,
+        }
     }
 
     /// An error in the start line.
     pub const fn start_line(what: &'static str) -> Self {
-        Self { place: Place::StartLine, what }
+        Self {
+            place: Place::StartLine,
+            what,
+        }
     }
 }
 
@@ -97,6 +103,9 @@ pub enum Misuse {
 
 impl Misuse {
     pub(crate) fn argument(argument: &'static str, problem: impl Into<String>) -> Self {
-        Self::Argument { argument, problem: problem.into() }
+        Self::Argument {
+            argument,
+            problem: problem.into(),
+        }
     }
 }

@@ -26,7 +26,10 @@ pub struct Content {
 impl Content {
     /// A body of this type.
     pub fn new(content_type: impl Into<String>, body: impl Into<Bytes>) -> Self {
-        Self { content_type: content_type.into(), body: body.into() }
+        Self {
+            content_type: content_type.into(),
+            body: body.into(),
+        }
     }
 
     /// UTF-8 text as `text/plain`.

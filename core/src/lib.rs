@@ -109,24 +109,24 @@ mod time;
 mod timers;
 
 pub use action::{
-    Action, Answer, CloseReason, Connect, Established, ListenError, PeerCertificate, Question, ResolveError, SrvRecord,
-    TlsFailure, TlsFailureKind, Transport,
+    Action, Answer, CloseReason, Connect, Established, ListenError, PeerCertificate, Question, ResolveError,
+    SrvRecord, TlsFailure, TlsFailureKind, Transport,
 };
 pub use auth::{
-    AllowedProtocols, AuthenticationFailure, AuthenticationFailureReason, AuthenticationProtocol, OfferedProtocol,
+    AllowedProtocols, AuthenticationFailure, AuthenticationFailureReason, AuthenticationProtocol,
+    OfferedProtocol,
 };
 pub use config::{Config, Limits};
+pub use connection::{ConnectionInfo, ManagerConfig, ManagerKind, MutualTls};
 pub use counters::Counters;
+pub use endpoint::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEndpointConfig};
 pub use error::{Misuse, ParseError, Place};
 pub use event::{
-    Completion, ConnectionFailure, Content, Event, ExtraHeaders, OperationError, OperationFailure, PeerToPeerReason,
-    PeerToPeerState, RegistrationReason, RegistrationState, RemovalReason, SessionReason, SessionState,
+    Completion, ConnectionFailure, Content, Event, ExtraHeaders, OperationError, OperationFailure,
+    PeerToPeerReason, PeerToPeerState, RegistrationReason, RegistrationState, RemovalReason, SessionReason,
+    SessionState,
 };
-pub use connection::{ConnectionInfo, ManagerConfig, ManagerKind, MutualTls};
-pub use endpoint::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEndpointConfig};
 pub use exchange::NextHop;
-pub use ids::{
-    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, QueryId, SessionId,
-};
+pub use ids::{ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, QueryId, SessionId};
 pub use stack::{Census, EndpointView, Fingerprint, IncomingView, ManagerView, Reason, SessionView, Stack};
 pub use time::{Time, UnixTime};

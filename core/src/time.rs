@@ -98,9 +98,6 @@ mod tests {
     #[test]
     fn prints_seconds_with_six_decimals() {
         extern crate alloc;
-        assert_eq!(
-            alloc::format!("{}", Time::from_micros(1_000_042)),
-            "1.000042"
-        );
+        assert_eq!(alloc::format!("{}", Time::from_micros(1_000_042)), "1.000042");
     }
 }

@@ -1587,6 +1587,35 @@ fn a_request_finds_its_endpoint_in_the_stated_order() {
     });
 }
 
+// rules: M5, C1
+#[test]
+fn nobody_reaches_an_endpoint_around_its_server_through_another_managers_port() {
+    world::run(61, |world| {
+        let it = callee(world);
+        // In the same stack, at a server of its own over the client manager.
+        let carol = world.with(it.host, |stack, now| {
+            stack
+                .add_sip_endpoint(now, SipEndpointConfig::new("sip:carol@two.invalid"))
+                .unwrap()
+        });
+        world.say(
+            it.line,
+            &request(
+                "MESSAGE",
+                "sip:carol@two.invalid",
+                "<sip:carol@two.invalid>",
+                1,
+                "",
+            ),
+        );
+        world.run_for(secs(1));
+        assert_eq!(codes(world, it.line), [404]);
+        assert_eq!(receivers(world, it.host), []);
+        world.with(it.host, |stack, now| stack.terminate(now, carol));
+        world.run_for(secs(1));
+    });
+}
+
 // rules: M5
 #[test]
 fn an_ack_and_a_cancel_of_nothing_do_nothing() {

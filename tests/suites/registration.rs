@@ -786,7 +786,7 @@ fn the_servers_keep_alive_timeout_is_kept() {
 fn our_own_contact_counts_and_not_anothers() {
     // How the contacts of the 2xx are written, given our own; and for how long we are registered.
     type Write = fn(&str) -> String;
-    let cases: [(&str, Write, Option<u64>); 5] = [
+    let cases: [(&str, Write, Option<u64>); 6] = [
         (
             "another comes first",
             |own| format!("Contact: <sip:alice@192.0.2.1>;expires=30, {own};expires=900"),
@@ -808,6 +808,14 @@ fn our_own_contact_counts_and_not_anothers() {
                     "Contact: <sip:alice@192.0.2.1>;expires=30\nContact: {};expires=900",
                     own.split('>').next().unwrap().to_owned() + ">"
                 )
+            },
+            Some(900),
+        ),
+        (
+            "by URI, where the server keeps no parameter that it does not know",
+            |own| {
+                let uri = own.split(";ms-opaque").next().unwrap();
+                format!("Contact: <sip:alice@192.0.2.1>;expires=30\nContact: {uri}>;expires=900")
             },
             Some(900),
         ),

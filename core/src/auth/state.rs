@@ -18,7 +18,7 @@ use crate::security::{Credentials, Secret};
 use crate::wire::header::{
     self, AuthenticationInfo, ProxyAuthenticate, ProxyAuthenticationInfo, WwwAuthenticate,
 };
-use crate::wire::uri::Uri;
+use crate::wire::uri::{Uri, canonical_key};
 use crate::wire::{HeaderName, Message, Method};
 
 /// Realms that are remembered for one server. With a further one the oldest is forgotten; its next request is
@@ -79,15 +79,15 @@ struct Association {
     count: u32,
     /// Of a `-sess` algorithm: the session's one cnonce, drawn at its first request.
     cnonce: Option<String>,
-    /// The hosts for requests to which this realm has challenged, the oldest first.
+    /// What this realm has challenged requests to, the oldest first; see [`scope`].
     scopes: Vec<String>,
 }
 
 /// What one request has tried.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Attempt {
-    /// Where it went last.
-    scope: String,
+    /// The Request-URI that it had last.
+    target: String,
     /// With what it went last.
     sent: Vec<SentAnswer>,
     /// The realms in which its challenges were answered, and how often.
@@ -115,7 +115,7 @@ impl Received<'_> {
 
 impl AuthState {
     /// The header fields that the next request of this attempt carries: the answers in all realms that have
-    /// challenged requests to the same host before. Nothing is shown to a host for which it was not asked (A9).
+    /// challenged such requests before. Nothing is shown to a user or host for which it was not asked (A9).
     ///
     /// Neither for ACK nor for CANCEL: the ACK to a 2xx repeats what its INVITE had, the others have none
     /// (RFC 3261 section 22.1).
@@ -127,14 +127,14 @@ impl AuthState {
         uri: &str,
         body: &[u8],
     ) -> Vec<(HeaderName, String)> {
-        attempt.scope = scope(uri);
+        attempt.target = uri.to_string();
         attempt.sent.clear();
         // A nonce whose count is used up is not used again: the server gives another one when it asks.
         self.associations
             .retain(|association| association.count < u32::MAX);
         let mut fields = Vec::new();
         for association in &mut self.associations {
-            if association.scopes.contains(&attempt.scope) {
+            if association.scopes.contains(&scope(association.side, uri)) {
                 let authorization = association.sign(entropy, method, uri, body);
                 fields.push((association.side.answer(), association.side.write(&authorization)));
                 let ha1 = association.ha1.clone();
@@ -196,7 +196,8 @@ impl AuthState {
         }
         for association in met {
             attempt.count(association.side, &association.challenge.realm);
-            self.install(association, &attempt.scope);
+            let scope = scope(association.side, &attempt.target);
+            self.install(association, &scope);
         }
         Ok(())
     }
@@ -478,9 +479,12 @@ fn failure(reason: Reason, realm: Option<String>, received: &[Received<'_>]) -> 
     }
 }
 
-/// The host of a Request-URI, or the whole of it where there is none.
-fn scope(uri: &str) -> String {
+/// What an answer is good for without being asked again. A proxy takes its own away, and is on the way to all of a host;
+/// the answer to the server that a request is for goes through to whoever takes the request, so it is shown to that
+/// user at that host alone (A9).
+fn scope(side: Side, uri: &str) -> String {
     match Uri::parse(uri) {
+        Ok(parsed @ Uri::Sip(_)) if side == Side::Server => canonical_key(&parsed),
         Ok(Uri::Sip(sip)) => sip.host.to_string().to_ascii_lowercase(),
         Ok(Uri::Tel(_) | Uri::Other(_)) | Err(_) => uri.to_string(),
     }
@@ -804,7 +808,7 @@ mod tests {
         client.challenged(&[nonce("n1")]).unwrap();
         assert_eq!(client.answer().quality.unwrap().count, 1);
         let mut other = Attempt {
-            scope: scope(URI),
+            target: URI.to_string(),
             ..Attempt::default()
         };
         core::mem::swap(&mut client.attempt, &mut other);
@@ -924,15 +928,24 @@ mod tests {
         client.begin("sip:bob@example.org");
         client.challenged(&[nonce("n1")]).unwrap();
         // The same nonce, used for the second time.
-        assert_eq!(
-            client.send("sip:carol@example.org")[0]
-                .1
-                .quality
-                .as_ref()
-                .map(|quality| quality.count),
-            Some(2)
-        );
+        let again = client.send("sip:bob@example.org");
+        assert_eq!(again[0].1.quality.as_ref().map(|quality| quality.count), Some(2));
+        // What a server was shown goes on to whoever takes the request, so another user does not get it.
+        assert_eq!(client.begin("sip:carol@example.org"), vec![]);
+        assert_eq!(client.begin("sip:carol@example.com"), vec![]);
+    }
+
+    // rules: A9
+    #[test]
+    fn what_a_proxy_takes_away_goes_with_every_request_to_its_host() {
+        let mut client = Client::alice();
+        client.begin("sip:bob@example.com");
+        client
+            .challenged(&[proxy("realm=\"example.com\", nonce=\"n1\"")])
+            .unwrap();
+        assert_eq!(client.send("sip:bob@example.com").len(), 1);
         assert_eq!(client.begin("sip:carol@example.com").len(), 1);
+        assert_eq!(client.begin("sip:carol@example.org"), vec![]);
     }
 
     // rules: A9

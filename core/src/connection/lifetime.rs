@@ -1137,7 +1137,7 @@ mod tests {
 
         let (mut machine, mut services) = in_state("live shared");
         machine.set_idle(Duration::ZERO, &mut services.cx());
-        assert!(services.timers.is_empty());
+        assert_eq!(services.timers.len(), 0);
         machine.set_idle(Duration::from_secs(5), &mut services.cx());
         assert_eq!(services.timers.next().unwrap().0, Time::from_secs(105));
     }

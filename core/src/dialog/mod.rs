@@ -133,7 +133,10 @@ impl Dialog {
                 let mut route: Vec<Box<str>> = rest.to_vec();
                 route.push(alloc::format!("<{}>", self.target).into());
                 let router = inside_brackets(first);
-                (Uri::parse(router).map_or_else(|_| router.into(), |uri| target_of(&uri)), route)
+                (
+                    Uri::parse(router).map_or_else(|_| router.into(), |uri| target_of(&uri)),
+                    route,
+                )
             }
             Some(_) | None => (self.target.clone(), self.route.clone()),
         };
@@ -155,14 +158,22 @@ impl Dialog {
 
 /// A header field value as text.
 fn text(message: &Message, name: HeaderName) -> Result<Box<str>, ParseError> {
-    let raw = message.raw(name).ok_or_else(|| ParseError::header(name, "missing"))?;
-    core::str::from_utf8(raw).map(|text| text.trim().into()).map_err(|_| ParseError::header(name, "not UTF-8"))
+    let raw = message
+        .raw(name)
+        .ok_or_else(|| ParseError::header(name, "missing"))?;
+    core::str::from_utf8(raw)
+        .map(|text| text.trim().into())
+        .map_err(|_| ParseError::header(name, "not UTF-8"))
 }
 
 fn record_route(message: &Message) -> Result<Vec<Box<str>>, ParseError> {
     message
         .list::<RecordRoute<'_>>()
-        .map(|route| route.map(|RecordRoute(address)| alloc::format!("<{}>{}", address.uri, address.params.as_str()).into()))
+        .map(|route| {
+            route.map(|RecordRoute(address)| {
+                alloc::format!("<{}>{}", address.uri, address.params.as_str()).into()
+            })
+        })
         .collect()
 }
 
@@ -177,7 +188,12 @@ fn contact(message: &Message) -> Result<Option<Box<str>>, ParseError> {
 /// What requests are sent to: a Request-URI has no headers (RFC 3261 section 19.1.1, table 1).
 fn target_of(uri: &Uri<'_>) -> Box<str> {
     match uri.as_sip() {
-        Some(sip) => SipUri { headers: UriHeaders::default(), ..sip.clone() }.to_string().into(),
+        Some(sip) => SipUri {
+            headers: UriHeaders::default(),
+            ..sip.clone()
+        }
+        .to_string()
+        .into(),
         None => uri.to_string().into(),
     }
 }

@@ -39,7 +39,13 @@ impl Default for Profile {
             display_name: None,
             user_agent: None,
             option_tags: Vec::new(),
-            methods: alloc::vec![Method::Invite, Method::Message, Method::Info, Method::Options, Method::Notify],
+            methods: alloc::vec![
+                Method::Invite,
+                Method::Message,
+                Method::Info,
+                Method::Options,
+                Method::Notify
+            ],
             content_types: Vec::new(),
             feature_parameters: Vec::new(),
             headers: Vec::new(),

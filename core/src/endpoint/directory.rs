@@ -22,6 +22,8 @@ pub(crate) struct Directory {
     /// By the user part alone: our Contacts have it, with an address of this host.
     by_name: Map<Box<str>, Vec<(Box<str>, EndpointId)>>,
     peers: BTreeSet<EndpointId>,
+    /// How many endpoints each user has that are ending.
+    leaving: Map<Box<str>, usize>,
 }
 
 impl Directory {
@@ -33,6 +35,7 @@ impl Directory {
             by_user: Map::new(key),
             by_name: Map::new(key),
             peers: BTreeSet::new(),
+            leaving: Map::new(key),
         }
     }
 
@@ -51,19 +54,39 @@ impl Directory {
         self.by_opaque.insert(identity.opaque.clone(), id);
         let users = self.by_user.or_insert_with(identity.canonical.clone(), Vec::new);
         users.push((identity.epid.clone(), id));
-        let names = self.by_name.or_insert_with(name_of(&identity.canonical).into(), Vec::new);
+        let names = self
+            .by_name
+            .or_insert_with(name_of(&identity.canonical).into(), Vec::new);
         names.push((identity.epid.clone(), id));
         if peer {
             self.peers.insert(id);
         }
     }
 
+    /// No request finds an endpoint that is ending any more. Its pair is not free before it is gone: what it still says
+    /// to its server would be about the other one.
     pub(crate) fn remove(&mut self, id: EndpointId, identity: &Identity) {
-        self.by_epid.remove(&*pair(identity));
+        *self.leaving.or_insert_with(identity.canonical.clone(), || 0) += 1;
         self.by_opaque.remove(&*identity.opaque);
         self.peers.remove(&id);
         forget(&mut self.by_user, &identity.canonical, id);
         forget(&mut self.by_name, name_of(&identity.canonical), id);
+    }
+
+    /// An endpoint that was removed is gone.
+    pub(crate) fn forget(&mut self, identity: &Identity) {
+        self.by_epid.remove(&*pair(identity));
+        if let Some(count) = self.leaving.get_mut(&identity.canonical) {
+            *count -= 1;
+            if *count == 0 {
+                self.leaving.remove(&identity.canonical);
+            }
+        }
+    }
+
+    /// Whether this URI is that of a user with an endpoint that is ending.
+    pub(crate) fn is_leaving(&self, uri: &str) -> bool {
+        Uri::parse(uri).is_ok_and(|uri| self.leaving.contains_key(&*canonical_key(&uri)))
     }
 
     pub(crate) fn insert_gruu(&mut self, id: EndpointId, gruu: &str) {
@@ -79,8 +102,14 @@ impl Directory {
 
     /// The endpoint that a request outside dialogs is for: by what is unique in the Request-URI, by the Request-URI,
     /// by To, each with the epid that To names; last, without strict dispatch, the only peer-to-peer endpoint.
-    /// `here` is the address of this host that the request came in on.
-    pub(crate) fn find(&self, request: &Message, here: Option<IpAddr>, strict: bool) -> Option<EndpointId> {
+    /// `here` is the address of this host that the request came in on; `takes` says who takes requests from there.
+    pub(crate) fn find(
+        &self,
+        request: &Message,
+        here: Option<IpAddr>,
+        takes: &impl Fn(EndpointId) -> bool,
+        strict: bool,
+    ) -> Option<EndpointId> {
         let target = Uri::parse(request.request_uri()).ok();
         let to = request.to().ok();
         let epid = to.as_ref().and_then(|to| to.epid());
@@ -88,21 +117,39 @@ impl Directory {
         sip.and_then(|uri| uri.params.get("ms-opaque"))
             .and_then(|opaque| self.by_opaque.get(opaque).copied())
             .or_else(|| self.by_gruu.get(request.request_uri()).copied())
-            .or_else(|| self.find_contact(target.as_ref()?, here?, epid.as_deref()))
-            .or_else(|| self.find_user(target.as_ref()?, epid.as_deref()))
-            .or_else(|| self.find_user(&to.as_ref()?.0.uri, epid.as_deref()))
-            .or_else(|| if strict { None } else { self.only_peer() })
+            .filter(|id| takes(*id))
+            .or_else(|| self.find_contact(target.as_ref()?, here?, epid.as_deref(), takes))
+            .or_else(|| self.find_user(target.as_ref()?, epid.as_deref(), takes))
+            .or_else(|| self.find_user(&to.as_ref()?.0.uri, epid.as_deref(), takes))
+            .or_else(|| {
+                if strict {
+                    None
+                } else {
+                    self.only_peer().filter(|id| takes(*id))
+                }
+            })
     }
 
     /// The endpoint whose Contact a Request-URI is: its user at an address of this host (P7).
-    fn find_contact(&self, uri: &Uri<'_>, here: IpAddr, epid: Option<&str>) -> Option<EndpointId> {
+    fn find_contact(
+        &self,
+        uri: &Uri<'_>,
+        here: IpAddr,
+        epid: Option<&str>,
+        takes: &impl Fn(EndpointId) -> bool,
+    ) -> Option<EndpointId> {
         let sip = uri.as_sip().filter(|uri| uri.host.ip() == Some(here))?;
         sip.user.as_ref()?;
-        choose(self.by_name.get(name_of(&canonical_key(uri)))?, epid)
+        choose(self.by_name.get(name_of(&canonical_key(uri)))?, epid, takes)
     }
 
-    fn find_user(&self, uri: &Uri<'_>, epid: Option<&str>) -> Option<EndpointId> {
-        choose(self.by_user.get(&*canonical_key(uri))?, epid)
+    fn find_user(
+        &self,
+        uri: &Uri<'_>,
+        epid: Option<&str>,
+        takes: &impl Fn(EndpointId) -> bool,
+    ) -> Option<EndpointId> {
+        choose(self.by_user.get(&*canonical_key(uri))?, epid, takes)
     }
 
     fn only_peer(&self) -> Option<EndpointId> {
@@ -114,10 +161,16 @@ impl Directory {
     }
 }
 
-/// The one with this endpoint id, else the oldest.
-fn choose(users: &[(Box<str>, EndpointId)], epid: Option<&str>) -> Option<EndpointId> {
-    let named = users.iter().find(|(known, _)| epid.is_some_and(|epid| known.eq_ignore_ascii_case(epid)));
-    named.or_else(|| users.first()).map(|(_, id)| *id)
+/// Of those who take it the one with this endpoint id, else the oldest.
+fn choose(
+    users: &[(Box<str>, EndpointId)],
+    epid: Option<&str>,
+    takes: &impl Fn(EndpointId) -> bool,
+) -> Option<EndpointId> {
+    let named = |known: &str| epid.is_some_and(|epid| known.eq_ignore_ascii_case(epid));
+    let mut takers = users.iter().filter(|(_, id)| takes(*id));
+    let named = takers.clone().find(|(known, _)| named(known));
+    named.or_else(|| takers.next()).map(|(_, id)| *id)
 }
 
 fn forget(table: &mut Map<Box<str>, Vec<(Box<str>, EndpointId)>>, key: &str, id: EndpointId) {

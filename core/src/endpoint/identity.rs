@@ -35,7 +35,10 @@ impl Identity {
     ) -> Result<Self, Misuse> {
         let parsed = Uri::parse(uri).map_err(|error| Misuse::argument("uri", error.to_string()))?;
         let Some(sip) = parsed.as_sip() else {
-            return Err(Misuse::argument("uri", "the URI of an endpoint is a sip or sips URI"));
+            return Err(Misuse::argument(
+                "uri",
+                "the URI of an endpoint is a sip or sips URI",
+            ));
         };
         let epid = match epid {
             Some(epid) => checked_epid(epid)?.into(),

@@ -1,39 +1,43 @@
-//! Real-time endpoints (UCMA): identity, the way out, dispatch, page-mode messages, and the end.
+//! Real-time endpoints (UCMA): what they are and who they are, and page-mode messages. Beside this file: dispatch
+//! ([`directory`]), the way out ([`route`]), REGISTER ([`register`]), and the end ([`end`]).
 //!
 //! Both kinds are one [`Endpoint`]: what they share is written once (E6); what differs is in [`Kind`].
 
 mod config;
 mod directory;
+mod end;
 mod identity;
 mod register;
+mod route;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 use core::time::Duration;
 
 use crate::action::Transport;
 use crate::connection::{Connections, Hop, Lease, ManagerKind};
 use crate::cx::Cx;
 use crate::error::Misuse;
-use crate::event::{
-    Completion, ConnectionFailure, Event, OperationError, PeerToPeerReason, PeerToPeerState, RegistrationState,
+use crate::event::{Completion, Event, PeerToPeerReason, PeerToPeerState, RegistrationState};
+use crate::exchange::{
+    ContactTemplate, Draft, Exchanges, Lower, NextHop, Owner, Policy, Request, Sequence, What,
 };
-use crate::exchange::{ContactTemplate, Draft, Exchanges, Lower, NextHop, Owner, Policy, Request, Sequence, What};
 use crate::ids::{ConnId, EndpointId, ManagerId, OperationId, SequenceId, SessionId};
 use crate::map::{HashKey, Map};
-use crate::registration::{self, Input, OnDrop, Registration};
+use crate::registration::{self, Registration};
 use crate::session::{Below, Cargo, Local};
 use crate::time::Time;
 use crate::timers::TimerId;
-use crate::wire::uri::{SipUri, Uri, canonical_key};
+use crate::wire::uri::Uri;
 use crate::wire::{HeaderName, Message, Method, write};
 
 pub use config::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEndpointConfig};
 use directory::Directory;
 use identity::Identity;
+pub(crate) use route::Way;
 
 /// One endpoint.
 #[derive(Clone, Debug)]
@@ -101,18 +105,6 @@ pub(crate) struct PageMessage<'a> {
     pub(crate) next_hop: Option<NextHop>,
 }
 
-/// Where a request goes, as far as its sender knows.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Way<'a> {
-    /// The URI of the next hop, or the target.
-    pub(crate) target: &'a str,
-    pub(crate) in_dialog: bool,
-    /// The next hop of the application's choice (P9).
-    pub(crate) next_hop: Option<&'a NextHop>,
-    /// The addresses that this request has failed on.
-    pub(crate) avoid: &'a [SocketAddr],
-}
-
 /// All endpoints of a stack.
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoints {
@@ -170,7 +162,12 @@ impl Endpoints {
             return Err(Misuse::argument("redirects", "0 to 5"));
         }
         let manager = config.manager.unwrap_or(default_manager);
-        let identity = Identity::new(cx.entropy, &config.uri, config.epid.as_deref(), config.instance.as_deref())?;
+        let identity = Identity::new(
+            cx.entropy,
+            &config.uri,
+            config.epid.as_deref(),
+            config.instance.as_deref(),
+        )?;
         self.check(cx, low.connections, &identity, manager, &config.profile)?;
         let (host, port) = match config.server {
             Some(server) => (server.host, server.port),
@@ -208,15 +205,23 @@ impl Endpoints {
     ) -> Result<EndpointId, Misuse> {
         let manager = config.manager.unwrap_or(default_manager);
         if connections.manager_kind(manager) == Some(ManagerKind::Client) {
-            return Err(Misuse::Kind("a peer-to-peer endpoint needs a server connection manager (C1)"));
+            return Err(Misuse::Kind(
+                "a peer-to-peer endpoint needs a server connection manager (C1)",
+            ));
         }
         let identity = Identity::new(cx.entropy, &config.uri, config.epid.as_deref(), None)?;
         if Uri::parse(&config.uri).is_ok_and(|uri| uri.as_sip().is_some_and(|uri| uri.port.is_some())) {
-            return Err(Misuse::argument("uri", "a peer-to-peer endpoint's URI has no port (P8)"));
+            return Err(Misuse::argument(
+                "uri",
+                "a peer-to-peer endpoint's URI has no port (P8)",
+            ));
         }
         self.check(cx, connections, &identity, manager, &config.profile)?;
         if let Some(gruu) = &config.gruu {
-            Uri::parse(gruu).map_err(|error| Misuse::argument("gruu", error.to_string()))?;
+            let uri = Uri::parse(gruu).map_err(|error| Misuse::argument("gruu", error.to_string()))?;
+            if uri.as_sip().is_none() {
+                return Err(Misuse::argument("gruu", "a sip or sips URI is needed"));
+            }
             if self.directory.knows_gruu(gruu) {
                 return Err(Misuse::Duplicate("GRUU"));
             }
@@ -228,10 +233,16 @@ impl Endpoints {
             self.directory.insert_gruu(id, gruu);
         }
         let kind = Kind::PeerToPeer(Box::new(PeerToPeer {
-            proxy: config.outbound_proxy.map(|proxy| Hop::new(&proxy.host, proxy.port, proxy.transport)),
+            proxy: config
+                .outbound_proxy
+                .map(|proxy| Hop::new(&proxy.host, proxy.port, proxy.transport)),
             default_transport: config.default_transport,
             gruu,
-            state: if listens { PeerToPeerState::Connected } else { PeerToPeerState::Disconnected },
+            state: if listens {
+                PeerToPeerState::Connected
+            } else {
+                PeerToPeerState::Disconnected
+            },
         }));
         self.insert(id, identity, manager, config.profile, kind);
         Ok(id)
@@ -257,8 +268,16 @@ impl Endpoints {
         check_profile(profile)
     }
 
-    fn insert(&mut self, id: EndpointId, identity: Identity, manager: ManagerId, profile: Profile, kind: Kind) {
-        self.directory.insert(id, &identity, matches!(kind, Kind::PeerToPeer(_)));
+    fn insert(
+        &mut self,
+        id: EndpointId,
+        identity: Identity,
+        manager: ManagerId,
+        profile: Profile,
+        kind: Kind,
+    ) {
+        self.directory
+            .insert(id, &identity, matches!(kind, Kind::PeerToPeer(_)));
         self.by_manager.insert((manager, id));
         let endpoint = Endpoint {
             identity,
@@ -284,7 +303,11 @@ impl Endpoints {
     }
 
     /// The registration of a SipEndpoint in canonical form.
-    pub(crate) fn registration_fingerprint(&self, id: EndpointId, now: Time) -> Option<registration::Fingerprint> {
+    pub(crate) fn registration_fingerprint(
+        &self,
+        id: EndpointId,
+        now: Time,
+    ) -> Option<registration::Fingerprint> {
         self.sip(id).map(|sip| sip.registration.fingerprint(now))
     }
 
@@ -321,12 +344,16 @@ impl Endpoints {
             uri.push_str(user);
             uri.push('@');
         }
-        uri.push_str(&alloc::format!("{address};transport={transport};ms-opaque={}", endpoint.identity.opaque));
+        uri.push_str(&alloc::format!(
+            "{address};transport={transport};ms-opaque={}",
+            endpoint.identity.opaque
+        ));
         Some(uri)
     }
 
     pub(crate) fn server(&self, id: EndpointId) -> Option<(&str, Option<u16>, Transport)> {
-        self.sip(id).map(|sip| (sip.server.host(), sip.server.port(), sip.server.transport()))
+        self.sip(id)
+            .map(|sip| (sip.server.host(), sip.server.port(), sip.server.transport()))
     }
 
     /// The header fields of the stack in the application's answer to a request: an OPTIONS asks for all of them.
@@ -336,11 +363,17 @@ impl Endpoints {
         request: &Message,
         config: &crate::Config,
     ) -> Vec<(HeaderName, Box<str>)> {
-        let Some(endpoint) = self.table.get(&id) else { return Vec::new() };
+        let Some(endpoint) = self.table.get(&id) else {
+            return Vec::new();
+        };
         let mut headers = endpoint.headers(config);
         if request.method() == Some(&Method::Options) {
             let types = &endpoint.profile.content_types;
-            let accept = if types.is_empty() { String::from("*/*") } else { types.join(", ") };
+            let accept = if types.is_empty() {
+                String::from("*/*")
+            } else {
+                types.join(", ")
+            };
             headers.push((HeaderName::Accept, accept.into()));
         } else {
             headers.retain(|(name, _)| *name == HeaderName::UserAgent);
@@ -348,22 +381,34 @@ impl Endpoints {
         headers
     }
 
-    /// The endpoint that a request outside dialogs is for (M5).
-    pub(crate) fn find(&self, request: &Message, here: Option<IpAddr>, strict: bool) -> Option<EndpointId> {
-        let default = || self.default.filter(|id| self.table.get(id).is_some_and(|e| e.terminating.is_empty()));
-        self.directory.find(request, here, strict).or_else(default)
+    /// The endpoint that a request outside dialogs is for (M5). An endpoint takes requests from the connections of its
+    /// own manager: nobody reaches it around its server through a port that another manager listens on.
+    pub(crate) fn find(
+        &self,
+        request: &Message,
+        manager: ManagerId,
+        here: Option<IpAddr>,
+        strict: bool,
+    ) -> Option<EndpointId> {
+        let takes = |id: EndpointId| {
+            self.table
+                .get(&id)
+                .is_some_and(|endpoint| endpoint.manager == manager && endpoint.terminating.is_empty())
+        };
+        self.directory
+            .find(request, here, &takes, strict)
+            .or_else(|| self.default.filter(|id| takes(*id)))
     }
 
     /// Whether the user that a request names is one of ours whose endpoint is ending: no request finds it any more.
     pub(crate) fn has_user(&self, request: &Message) -> bool {
-        let Ok(target) = Uri::parse(request.request_uri()) else { return false };
-        let user = canonical_key(&target);
-        let ending = self.ending.iter().filter_map(|id| self.table.get(id));
-        ending.into_iter().any(|endpoint| *endpoint.identity.canonical == *user)
+        self.directory.is_leaving(request.request_uri())
     }
 
     pub(crate) fn is_terminating(&self, id: EndpointId) -> bool {
-        self.table.get(&id).is_some_and(|endpoint| !endpoint.terminating.is_empty())
+        self.table
+            .get(&id)
+            .is_some_and(|endpoint| !endpoint.terminating.is_empty())
     }
 
     /// Commands other than terminate are for endpoints that are not ending.
@@ -371,7 +416,10 @@ impl Endpoints {
         match self.table.get(&id) {
             None => Err(Misuse::Unknown("endpoint")),
             Some(endpoint) if endpoint.terminating.is_empty() => Ok(()),
-            Some(_) => Err(Misuse::State { operation, state: "terminating" }),
+            Some(_) => Err(Misuse::State {
+                operation,
+                state: "terminating",
+            }),
         }
     }
 
@@ -380,7 +428,9 @@ impl Endpoints {
         match self.table.get(&id).map(|endpoint| &endpoint.kind) {
             None => Err(Misuse::Unknown("endpoint")),
             Some(Kind::PeerToPeer(_)) => Ok(()),
-            Some(Kind::Sip(_)) => Err(Misuse::Kind("the messages of a SipEndpoint all go to its server (P9)")),
+            Some(Kind::Sip(_)) => Err(Misuse::Kind(
+                "the messages of a SipEndpoint all go to its server (P9)",
+            )),
         }
     }
 
@@ -398,7 +448,10 @@ impl Endpoints {
     }
 
     pub(crate) fn sessions(&self, id: EndpointId) -> Vec<SessionId> {
-        self.table.get(&id).map(|endpoint| endpoint.sessions.iter().copied().collect()).unwrap_or_default()
+        self.table
+            .get(&id)
+            .map(|endpoint| endpoint.sessions.iter().copied().collect())
+            .unwrap_or_default()
     }
 
     // Page mode.
@@ -412,8 +465,15 @@ impl Endpoints {
         operation: OperationId,
         message: PageMessage<'_>,
     ) {
-        let PageMessage { target, method, cargo, next_hop } = message;
-        let Some(endpoint) = self.table.get_mut(&id) else { return };
+        let PageMessage {
+            target,
+            method,
+            cargo,
+            next_hop,
+        } = message;
+        let Some(endpoint) = self.table.get_mut(&id) else {
+            return;
+        };
         let local = endpoint.local(id, cx.config);
         let tag = cx.entropy.hex(16);
         let describes = method == Method::Options;
@@ -431,10 +491,24 @@ impl Endpoints {
             content: cargo.content,
             method,
         };
-        let policy = Policy { repeatable: describes, ..local.policy };
-        let request = Request { draft, lease: None, owner: Owner::Message(id, operation), policy };
+        let policy = Policy {
+            repeatable: describes,
+            ..local.policy
+        };
+        let request = Request {
+            draft,
+            lease: None,
+            owner: Owner::Message(id, operation),
+            policy,
+        };
         below.exchanges.start(cx, below.low, request, below.up);
-        endpoint.outgoing.insert(operation, Outgoing { target: target.into(), next_hop });
+        endpoint.outgoing.insert(
+            operation,
+            Outgoing {
+                target: target.into(),
+                next_hop,
+            },
+        );
     }
 
     /// What the exchange of a page-mode request reports.
@@ -454,101 +528,6 @@ impl Endpoints {
             endpoint.outgoing.remove(&operation);
         }
         cx.out.complete(operation, result);
-    }
-
-    // The way out.
-
-    /// A connection for a request outside sessions.
-    pub(crate) fn lease_for_message(
-        &mut self,
-        cx: &mut Cx<'_>,
-        connections: &mut Connections,
-        id: EndpointId,
-        operation: OperationId,
-        avoid: &[SocketAddr],
-    ) -> Result<Lease, OperationError> {
-        let endpoint = self.table.get(&id).ok_or_else(not_connected)?;
-        let outgoing = endpoint.outgoing.get(&operation).ok_or_else(not_connected)?;
-        let (target, next_hop) = (outgoing.target.clone(), outgoing.next_hop.clone());
-        let way = Way { target: &target, in_dialog: false, next_hop: next_hop.as_ref(), avoid };
-        self.lease(cx, connections, id, &way)
-    }
-
-    /// A connection toward `target`: for a SipEndpoint the one to its server, whatever the target is (R22); for a
-    /// peer-to-peer endpoint one from the pool of the next hop (C7, P2 to P5, P9).
-    pub(crate) fn lease(
-        &mut self,
-        cx: &mut Cx<'_>,
-        connections: &mut Connections,
-        id: EndpointId,
-        way: &Way<'_>,
-    ) -> Result<Lease, OperationError> {
-        let avoid = way.avoid;
-        let Some(endpoint) = self.table.get_mut(&id) else { return Err(not_connected()) };
-        let manager = endpoint.manager;
-        match &mut endpoint.kind {
-            Kind::PeerToPeer(peer) => {
-                let hop = peer.hop(way.target, way.in_dialog, way.next_hop)?;
-                connections.acquire(cx, manager, &hop, avoid).map_err(OperationError::ConnectionFailure)
-            }
-            Kind::Sip(sip) => {
-                if sip.dropped {
-                    return Err(not_connected());
-                }
-                if avoid.is_empty()
-                    && let Some(flow) = &sip.flow
-                    && let Some(lease) = connections.share(cx, flow.conn())
-                {
-                    return Ok(lease);
-                }
-                if let Some(old) = sip.flow.take() {
-                    self.by_flow.remove(&(old.conn(), id));
-                    connections.release(cx, old);
-                }
-                let flow = connections
-                    .acquire(cx, manager, &sip.server, avoid)
-                    .map_err(OperationError::ConnectionFailure)?;
-                let Some(lease) = connections.share(cx, flow.conn()) else {
-                    // It has failed already; the report of why is on its way to whoever waits for this connection.
-                    return Ok(flow);
-                };
-                self.by_flow.insert((flow.conn(), id));
-                sip.flow = Some(flow);
-                Ok(lease)
-            }
-        }
-    }
-
-    /// A connection is gone, or could not be made: what it means for each endpoint that had it (R5, R6).
-    pub(crate) fn handle_lost(
-        &mut self,
-        cx: &mut Cx<'_>,
-        below: &mut Below<'_, '_>,
-        conn: ConnId,
-        error: &OperationError,
-    ) {
-        let users: Vec<EndpointId> =
-            self.by_flow.range((conn, EndpointId::FIRST)..=(conn, EndpointId::LAST)).map(|(_, id)| *id).collect();
-        for id in users {
-            self.by_flow.remove(&(conn, id));
-            let Some(endpoint) = self.table.get_mut(&id) else { continue };
-            let Kind::Sip(sip) = &mut endpoint.kind else { continue };
-            if let Some(flow) = sip.flow.take() {
-                below.low.connections.release(cx, flow);
-            }
-            let registered = sip.registration.state() == RegistrationState::Registered;
-            let on_drop = if below.low.connections.is_listening(endpoint.manager) {
-                OnDrop::Keep
-            } else if sip.registration.refreshes() {
-                OnDrop::Reconnect(error.clone())
-            } else {
-                sip.dropped = registered;
-                OnDrop::GiveUp
-            };
-            if registered && endpoint.terminating.is_empty() {
-                self.register_step(cx, below, id, Input::Dropped(on_drop));
-            }
-        }
     }
 
     /// The listening of a manager has changed: the states of its peer-to-peer endpoints follow (P1).
@@ -580,104 +559,28 @@ impl Endpoints {
         }
     }
 
-    fn set_peer_state(&mut self, cx: &mut Cx<'_>, id: EndpointId, new: PeerToPeerState, reason: PeerToPeerReason) {
-        let Some(endpoint) = self.table.get_mut(&id) else { return };
-        let Kind::PeerToPeer(peer) = &mut endpoint.kind else { return };
-        let old = core::mem::replace(&mut peer.state, new);
-        if old != new {
-            cx.out.event(Event::PeerToPeer { endpoint: id, old, new, reason });
-        }
-    }
-
-    // The end.
-
-    /// Begins the end of an endpoint (E13); its sessions are ended by the caller. No request finds it any more.
-    pub(crate) fn terminate(
+    fn set_peer_state(
         &mut self,
         cx: &mut Cx<'_>,
-        below: &mut Below<'_, '_>,
         id: EndpointId,
-        operation: OperationId,
+        new: PeerToPeerState,
+        reason: PeerToPeerReason,
     ) {
         let Some(endpoint) = self.table.get_mut(&id) else {
-            cx.out.complete(operation, Ok(Completion::Done));
             return;
         };
-        endpoint.terminating.push(operation);
-        if endpoint.terminating.len() > 1 {
+        let Kind::PeerToPeer(peer) = &mut endpoint.kind else {
             return;
-        }
-        self.ending.insert(id);
-        self.changed.push(id);
-        if let Some(gruu) = endpoint.gruu().map(String::from) {
-            self.directory.remove_gruu(id, &gruu);
-        }
-        self.directory.remove(id, &endpoint.identity);
-        match &endpoint.kind {
-            Kind::Sip(sip) if sip.registration.is_bound() => {
-                // Its completion is nobody's: the terminate command waits for the state.
-                let unregister = cx.ids.next();
-                self.register_step(cx, below, id, Input::Unregister(unregister));
-            }
-            Kind::Sip(_) => {}
-            Kind::PeerToPeer(_) => {
-                let reason = PeerToPeerReason::TerminatedLocally;
-                self.set_peer_state(cx, id, PeerToPeerState::Disconnected, reason);
-            }
-        }
-    }
-
-    /// Ends those endpoints that wait for nothing any more: sessions, binding, operations. Only those are looked at of
-    /// which something has ended: their own doing, or that of others, who name them in `freed`.
-    pub(crate) fn settle(
-        &mut self,
-        cx: &mut Cx<'_>,
-        below: &mut Below<'_, '_>,
-        freed: Vec<EndpointId>,
-        incoming: &dyn Fn(EndpointId) -> usize,
-    ) {
-        let mut ready = core::mem::take(&mut self.changed);
-        ready.extend(freed);
-        ready.retain(|id| self.ending.contains(id) && self.is_settled(cx, *id, incoming));
-        ready.sort_unstable();
-        ready.dedup();
-        for id in ready {
-            self.ending.remove(&id);
-            let Some(mut endpoint) = self.table.remove(&id) else { continue };
-            self.by_manager.remove(&(endpoint.manager, id));
-            if let Kind::Sip(sip) = &mut endpoint.kind {
-                sip.registration.stop(cx);
-                if let Some(timer) = sip.keep_alive.take() {
-                    cx.timers.stop(timer);
-                }
-                below.low.auth.remove(id);
-                below.exchanges.drop_sequence(sip.sequence);
-                if let Some(flow) = sip.flow.take() {
-                    self.by_flow.remove(&(flow.conn(), id));
-                    below.low.connections.release(cx, flow);
-                }
-            }
-            if self.default == Some(id) {
-                self.default = None;
-            }
-            cx.out.event(Event::EndpointTerminated { endpoint: id });
-            for operation in endpoint.terminating {
-                cx.out.complete(operation, Ok(Completion::Done));
-            }
-        }
-    }
-
-    fn is_settled(&self, cx: &Cx<'_>, id: EndpointId, incoming: &dyn Fn(EndpointId) -> usize) -> bool {
-        let Some(endpoint) = self.table.get(&id) else { return true };
-        let unbound = match &endpoint.kind {
-            Kind::Sip(sip) => !sip.registration.is_bound(),
-            Kind::PeerToPeer(_) => true,
         };
-        unbound
-            && endpoint.sessions.is_empty()
-            && endpoint.outgoing.is_empty()
-            && incoming(id) == 0
-            && cx.out.operations_of(id) == endpoint.terminating.len()
+        let old = core::mem::replace(&mut peer.state, new);
+        if old != new {
+            cx.out.event(Event::PeerToPeer {
+                endpoint: id,
+                old,
+                new,
+                reason,
+            });
+        }
     }
 
     fn sip(&self, id: EndpointId) -> Option<&Sip> {
@@ -713,7 +616,12 @@ impl Endpoint {
             address: self.address(),
             parameters: alloc::format!(";epid={}", self.identity.epid).into(),
             contact: self.contact(),
-            policy: Policy { retry_after: self.profile.retry_after, repeatable: false, redirects: 0, identity },
+            policy: Policy {
+                retry_after: self.profile.retry_after,
+                repeatable: false,
+                redirects: 0,
+                identity,
+            },
             via_proxy,
             route,
             headers: self.headers(config),
@@ -760,8 +668,13 @@ impl Endpoint {
     fn headers(&self, config: &crate::Config) -> Vec<(HeaderName, Box<str>)> {
         let mut headers = Vec::with_capacity(3);
         headers.push((HeaderName::Allow, allow(&self.profile).into()));
-        let tags: Vec<&str> =
-            self.profile.option_tags.iter().map(String::as_str).chain(OPTION_TAGS).collect();
+        let tags: Vec<&str> = self
+            .profile
+            .option_tags
+            .iter()
+            .map(String::as_str)
+            .chain(OPTION_TAGS)
+            .collect();
         if !tags.is_empty() {
             headers.push((HeaderName::Supported, tags.join(", ").into()));
         }
@@ -776,50 +689,6 @@ impl Endpoint {
 
 /// The option tags that the stack itself understands.
 pub(crate) const OPTION_TAGS: [&str; 1] = ["gruu"];
-
-impl PeerToPeer {
-    fn hop(&self, target: &str, in_dialog: bool, next_hop: Option<&NextHop>) -> Result<Hop, OperationError> {
-        let uri = Uri::parse(target).ok();
-        let sip = uri.as_ref().and_then(Uri::as_sip);
-        if let Some(next) = next_hop {
-            // sips means TLS whatever the way (P4).
-            let secure = sip.is_some_and(|uri| uri.secure).then_some(Transport::Tls);
-            let transport = next.transport.or(secure).unwrap_or(self.default_transport);
-            return Ok(Hop::new(&next.host, next.port, transport));
-        }
-        match (&self.proxy, sip) {
-            (Some(proxy), Some(uri)) if !in_dialog => {
-                // Only TLS overrides the proxy's transport (P5).
-                let tls = named_transport(uri) == Some(Transport::Tls);
-                Ok(if tls { proxy.with_transport(Transport::Tls) } else { proxy.clone() })
-            }
-            (Some(proxy), None) if !in_dialog => Ok(proxy.clone()),
-            (_, Some(uri)) => Ok(hop_of(uri, self.default_transport)),
-            (_, None) => {
-                let why = "the target names no host: an outbound proxy is needed";
-                Err(OperationError::ConnectionFailure(ConnectionFailure::NoTransport(why)))
-            }
-        }
-    }
-}
-
-/// The transport that a URI asks for: `sips` means TLS (P4).
-fn named_transport(uri: &SipUri<'_>) -> Option<Transport> {
-    if uri.secure {
-        return Some(Transport::Tls);
-    }
-    match uri.transport() {
-        Some(token) if token.eq_ignore_ascii_case("tls") => Some(Transport::Tls),
-        Some(token) if token.eq_ignore_ascii_case("tcp") => Some(Transport::Tcp),
-        Some(_) | None => None,
-    }
-}
-
-fn hop_of(uri: &SipUri<'_>, default: Transport) -> Hop {
-    let host = uri.maddr().unwrap_or_else(|| uri.host.clone());
-    let host = host.ip().map_or_else(|| host.to_string(), |ip| ip.to_string());
-    Hop::new(&host, uri.port, named_transport(uri).unwrap_or(default))
-}
 
 /// The value of Allow for an endpoint.
 pub(crate) fn allow(profile: &Profile) -> String {
@@ -837,6 +706,18 @@ pub(crate) fn accepted_methods(profile: &Profile) -> Vec<Method> {
     methods
 }
 
+/// Contact parameters that say something of a registration, which is the stack's to say (R12).
+const OWN_PARAMETERS: [&str; 8] = [
+    "expires",
+    "q",
+    "+sip.instance",
+    "reg-id",
+    "methods",
+    "gruu",
+    "pub-gruu",
+    "temp-gruu",
+];
+
 fn check_profile(profile: &Profile) -> Result<(), Misuse> {
     let misuse = |argument| move |error: crate::ParseError| Misuse::argument(argument, error.to_string());
     if let Some(display) = &profile.display_name {
@@ -846,14 +727,32 @@ fn check_profile(profile: &Profile) -> Result<(), Misuse> {
         write::check_user_agent(agent).map_err(misuse("user_agent"))?;
     }
     for (name, value) in &profile.feature_parameters {
-        if value.as_ref().is_some_and(|value| value.chars().any(char::is_control)) {
-            return Err(Misuse::argument("feature_parameters", "control characters in a value"));
+        if value
+            .as_ref()
+            .is_some_and(|value| value.chars().any(char::is_control))
+        {
+            return Err(Misuse::argument(
+                "feature_parameters",
+                "control characters in a value",
+            ));
+        }
+        if OWN_PARAMETERS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+            return Err(Misuse::argument(
+                "feature_parameters",
+                "a parameter of the stack's own",
+            ));
         }
         let text = match value {
             Some(value) => alloc::format!(";{name}={}", write::quoted(value)),
             None => alloc::format!(";{name}"),
         };
         write::check_contact_params(&text).map_err(misuse("feature_parameters"))?;
+    }
+    for method in &profile.methods {
+        write::check_token(method.as_str()).map_err(misuse("methods"))?;
+    }
+    for name in &profile.content_types {
+        write::check_content_type(name).map_err(misuse("content_types"))?;
     }
     for tag in &profile.option_tags {
         write::check_token(tag).map_err(misuse("option_tags"))?;
@@ -862,8 +761,4 @@ fn check_profile(profile: &Profile) -> Result<(), Misuse> {
         write::check_header(name, value).map_err(misuse("headers"))?;
     }
     Ok(())
-}
-
-fn not_connected() -> OperationError {
-    OperationError::ConnectionFailure(ConnectionFailure::NotConnected)
 }

@@ -1,22 +1,23 @@
 //! The REGISTER requests of a SipEndpoint: what the registration machine asks for, as messages (R12, R16, R17, R21).
 
 use alloc::boxed::Box;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::cx::Cx;
 use crate::error::Misuse;
 use crate::event::{Completion, Event, OperationError, RegistrationReason, RegistrationState, RemovalReason};
-use crate::exchange::{Draft, Owner, Policy, Request, Sequence, What};
-use crate::ids::{EndpointId, OperationId};
+use crate::exchange::{Draft, Owner, Policy, Request, Sequence, What, contact_value, reach};
+use crate::ids::{ConnId, EndpointId, OperationId};
 use crate::registration::{Effect, Input};
 use crate::session::Below;
 use crate::wire::header::{Contact, Expires, FlowTimer, MsKeepAlive, ServiceRoute};
-use crate::wire::uri::Uri;
+use crate::wire::uri::{Uri, UserCase, equal};
 use crate::wire::{HeaderName, Message, Method, StatusCode};
 
-use super::{Endpoint, Endpoints, Kind, allow, named_transport};
+use super::route::named_transport;
+use super::{Endpoint, Endpoints, Kind, allow};
 use crate::connection::{Hop, Lease};
 use crate::timers::TimerKey;
 
@@ -35,10 +36,18 @@ impl Endpoints {
 
     pub(crate) fn may_unregister(&self, id: EndpointId) -> Result<(), Misuse> {
         self.may_command(id, "unregister")?;
-        self.sip(id).map(|_| ()).ok_or(Misuse::Kind("a peer-to-peer endpoint does not register"))
+        self.sip(id)
+            .map(|_| ())
+            .ok_or(Misuse::Kind("a peer-to-peer endpoint does not register"))
     }
 
-    pub(crate) fn register(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId, operation: OperationId) {
+    pub(crate) fn register(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: EndpointId,
+        operation: OperationId,
+    ) {
         if let Some(sip) = self.sip_mut(id) {
             sip.dropped = false;
         }
@@ -56,7 +65,12 @@ impl Endpoints {
     }
 
     /// The timer of the registration.
-    pub(crate) fn handle_register_timer(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId) {
+    pub(crate) fn handle_register_timer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: EndpointId,
+    ) {
         self.register_step(cx, below, id, Input::Fired);
     }
 
@@ -72,9 +86,13 @@ impl Endpoints {
         let input = match outcome.result {
             Ok(response) => {
                 self.take_patience(cx, below, id, &response);
-                match self.take_answer(id, &response) {
+                let sent = self.sent_contact(cx, below, id, outcome.facts.conn);
+                match self.take_answer(id, &response, sent.as_deref()) {
                     Some(granted) => Input::Accepted(granted),
-                    None => Input::Missing(OperationError::Register { reason: RegistrationReason::Refused, response }),
+                    None => Input::Missing(OperationError::Register {
+                        reason: RegistrationReason::Refused,
+                        response,
+                    }),
                 }
             }
             Err(error) => {
@@ -89,15 +107,26 @@ impl Endpoints {
 
     /// A connection over which even a REGISTER gets no answer is closed, so that the next one makes another (R19).
     fn drop_flow(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId) {
-        let Some(flow) = self.sip_mut(id).and_then(|sip| sip.flow.take()) else { return };
+        let Some(flow) = self.sip_mut(id).and_then(|sip| sip.flow.take()) else {
+            return;
+        };
         let conn = flow.conn();
         self.by_flow.remove(&(conn, id));
-        below.low.connections.disconnect(cx, conn, RemovalReason::Unanswered);
+        below
+            .low
+            .connections
+            .disconnect(cx, conn, RemovalReason::Unanswered);
         below.low.connections.release(cx, flow);
     }
 
     /// The server has sent the REGISTER elsewhere (R9).
-    pub(crate) fn handle_redirect(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId, target: &str) {
+    pub(crate) fn handle_redirect(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: EndpointId,
+        target: &str,
+    ) {
         let Some(sip) = self.sip_mut(id) else { return };
         let Ok(parsed) = Uri::parse(target) else { return };
         let Some(uri) = parsed.as_sip() else { return };
@@ -107,7 +136,10 @@ impl Endpoints {
             (crate::Transport::Tls, _) | (_, None) => transport,
             (crate::Transport::Tcp, Some(named)) => named,
         };
-        let host = uri.host.ip().map_or_else(|| uri.host.to_string(), |ip| ip.to_string());
+        let host = uri
+            .host
+            .ip()
+            .map_or_else(|| uri.host.to_string(), |ip| ip.to_string());
         sip.server = Hop::new(&host, uri.port, transport);
         let flow = sip.flow.take();
         let server = sip.server.host().to_string();
@@ -117,7 +149,11 @@ impl Endpoints {
             below.low.connections.release(cx, flow);
         }
         below.low.auth.redirect(id);
-        cx.out.event(Event::ServerChanged { endpoint: id, host: server, port });
+        cx.out.event(Event::ServerChanged {
+            endpoint: id,
+            host: server,
+            port,
+        });
     }
 
     pub(super) fn register_step(
@@ -139,7 +175,12 @@ impl Endpoints {
                     if new == RegistrationState::Unregistered {
                         self.forget_binding(id);
                     }
-                    cx.out.event(Event::Registration { endpoint: id, old, new, reason });
+                    cx.out.event(Event::Registration {
+                        endpoint: id,
+                        old,
+                        new,
+                        reason,
+                    });
                 }
                 Effect::Outage(error) => cx.out.event(Event::Outage { endpoint: id, error }),
                 Effect::Complete(operation, result) => {
@@ -150,22 +191,44 @@ impl Endpoints {
     }
 
     fn send_register(&self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId, leave: bool) {
-        let Some(endpoint) = self.table.get(&id) else { return };
-        let Some(draft) = endpoint.register_draft(cx.config, leave) else { return };
+        let Some(endpoint) = self.table.get(&id) else {
+            return;
+        };
+        let Some(draft) = endpoint.register_draft(cx.config, leave) else {
+            return;
+        };
         let Kind::Sip(sip) = &endpoint.kind else { return };
-        let policy =
-            Policy { retry_after: endpoint.profile.retry_after, repeatable: true, redirects: sip.redirects, identity: Some(id) };
-        let request = Request { draft, lease: None, owner: Owner::Registration(id), policy };
+        let policy = Policy {
+            retry_after: endpoint.profile.retry_after,
+            repeatable: true,
+            redirects: sip.redirects,
+            identity: Some(id),
+        };
+        let request = Request {
+            draft,
+            lease: None,
+            owner: Owner::Registration(id),
+            policy,
+        };
         below.exchanges.start(cx, below.low, request, below.up);
     }
 
     /// Takes how long the server bears silence: OCS says it in ms-keep-alive, RFC 5626 in Flow-Timer.
     fn take_patience(&mut self, cx: &mut Cx<'_>, below: &Below<'_, '_>, id: EndpointId, response: &Message) {
         let keep_alive = response.typed::<MsKeepAlive<'_>>().ok().flatten();
-        let own = keep_alive.filter(MsKeepAlive::hop_hop).and_then(|value| value.timeout());
-        let flow = response.typed::<FlowTimer>().ok().flatten().map(|FlowTimer(seconds)| seconds);
+        let own = keep_alive
+            .filter(MsKeepAlive::hop_hop)
+            .and_then(|value| value.timeout());
+        let flow = response
+            .typed::<FlowTimer>()
+            .ok()
+            .flatten()
+            .map(|FlowTimer(seconds)| seconds);
         let Some(sip) = self.sip_mut(id) else { return };
-        sip.patience = own.or(flow).filter(|seconds| *seconds > 0).map(|seconds| Duration::from_secs(seconds.into()));
+        sip.patience = own
+            .or(flow)
+            .filter(|seconds| *seconds > 0)
+            .map(|seconds| Duration::from_secs(seconds.into()));
         self.arm_keep_alive(cx, below, id);
     }
 
@@ -175,17 +238,27 @@ impl Endpoints {
         if let Some(timer) = sip.keep_alive.take() {
             cx.timers.stop(timer);
         }
-        let sent = sip.flow.as_ref().and_then(|flow| below.low.connections.last_sent(flow.conn()));
+        let sent = sip
+            .flow
+            .as_ref()
+            .and_then(|flow| below.low.connections.last_sent(flow.conn()));
         if let (Some(patience), Some(sent)) = (sip.patience, sent) {
             sip.keep_alive = Some(cx.timers.set(sent + patience * 2 / 3, TimerKey::KeepAlive(id)));
         }
     }
 
     /// A keep-alive may be due: it is, unless something was sent since.
-    pub(crate) fn handle_keep_alive_timer(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId) {
+    pub(crate) fn handle_keep_alive_timer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: EndpointId,
+    ) {
         let Some(sip) = self.sip_mut(id) else { return };
         sip.keep_alive = None;
-        let Some(conn) = sip.flow.as_ref().map(Lease::conn) else { return };
+        let Some(conn) = sip.flow.as_ref().map(Lease::conn) else {
+            return;
+        };
         let sent = below.low.connections.last_sent(conn);
         if let (Some(patience), Some(sent)) = (sip.patience, sent)
             && sent + patience * 2 / 3 <= cx.now
@@ -199,18 +272,48 @@ impl Endpoints {
         self.arm_keep_alive(cx, below, id);
     }
 
+    /// The URI of the Contact that a REGISTER had over this connection.
+    fn sent_contact(
+        &self,
+        cx: &Cx<'_>,
+        below: &Below<'_, '_>,
+        id: EndpointId,
+        conn: Option<ConnId>,
+    ) -> Option<String> {
+        let mut template = self.table.get(&id)?.contact();
+        template.gruu = None;
+        template.parameters = Box::default();
+        let reach = reach(below.low.connections, cx.config, conn?)?;
+        Some(
+            contact_value(&template, &reach, false)
+                .trim_matches(['<', '>'])
+                .into(),
+        )
+    }
+
     /// Takes what a 2xx to REGISTER says; returns how long it keeps our own contact (R21).
-    fn take_answer(&mut self, id: EndpointId, response: &Message) -> Option<Duration> {
+    fn take_answer(&mut self, id: EndpointId, response: &Message, sent: Option<&str>) -> Option<Duration> {
         let endpoint = self.table.get_mut(&id)?;
-        let own = own_contact(response, &endpoint.identity.instance, &endpoint.identity.opaque)?;
-        let Kind::Sip(sip) = &mut endpoint.kind else { return None };
+        let own = own_contact(response, &endpoint.identity.instance, sent)?;
+        let Kind::Sip(sip) = &mut endpoint.kind else {
+            return None;
+        };
         let expires = own
             .expires()
-            .or_else(|| response.typed::<Expires>().ok().flatten().map(|Expires(seconds)| seconds))
+            .or_else(|| {
+                response
+                    .typed::<Expires>()
+                    .ok()
+                    .flatten()
+                    .map(|Expires(seconds)| seconds)
+            })
             .unwrap_or(sip.expires);
         // It is written into Contact and leads requests here: it has to be a URI, and nobody else's (E4).
         let old = sip.gruu.as_deref();
-        let gruu = own.pub_gruu().or_else(|| own.gruu()).map(|gruu| gruu.into_owned().into_boxed_str());
+        let gruu = own
+            .pub_gruu()
+            .or_else(|| own.gruu())
+            .map(|gruu| gruu.into_owned().into_boxed_str());
         let gruu = gruu.filter(|gruu| old == Some(&**gruu) || !self.directory.knows_gruu(gruu));
         let gruu = gruu.filter(|gruu| Uri::parse(gruu).is_ok_and(|uri| uri.as_sip().is_some()));
         sip.service_route = response
@@ -261,7 +364,11 @@ impl Endpoint {
             headers.push((HeaderName::Event, "registration".into()));
             headers.push((HeaderName::MsKeepAlive, "UAC;hop-hop=yes".into()));
         }
-        headers.extend(self.headers(config).into_iter().filter(|(name, _)| *name != HeaderName::Supported));
+        headers.extend(
+            self.headers(config)
+                .into_iter()
+                .filter(|(name, _)| *name != HeaderName::Supported),
+        );
         Some(Draft {
             method: Method::Register,
             uri: alloc::format!("sip:{}", self.identity.domain).into(),
@@ -278,19 +385,26 @@ impl Endpoint {
     }
 }
 
-/// Our own contact in a 2xx: by instance and reg-id, else by what makes our Contact unique (R21).
-fn own_contact(response: &Message, instance: &str, opaque: &str) -> Option<Contact<'static>> {
+/// Our own contact in a 2xx: by instance and reg-id, else by the URI that was sent (R21).
+fn own_contact(response: &Message, instance: &str, sent: Option<&str>) -> Option<Contact<'static>> {
     let contacts: Vec<Contact<'_>> = response.list::<Contact<'_>>().filter_map(Result::ok).collect();
     let ours = |contact: &&Contact<'_>| {
         let named = contact.instance();
-        let named = named.as_deref().map(|value| value.trim_start_matches('<').trim_end_matches('>'));
-        named.is_some_and(|named| named.eq_ignore_ascii_case(instance)) && matches!(contact.reg_id(), None | Some(1))
+        let named = named
+            .as_deref()
+            .map(|value| value.trim_start_matches('<').trim_end_matches('>'));
+        named.is_some_and(|named| named.eq_ignore_ascii_case(instance))
+            && matches!(contact.reg_id(), None | Some(1))
     };
-    let unique = |contact: &&Contact<'_>| {
-        let sip = contact.uri().and_then(Uri::as_sip);
-        sip.and_then(|uri| uri.params.get("ms-opaque")).is_some_and(|named| named == opaque)
+    let sent = sent.and_then(|sent| Uri::parse(sent).ok());
+    let same = |contact: &&Contact<'_>| match (contact.uri(), &sent) {
+        (Some(uri), Some(sent)) => contact.instance().is_none() && equal(uri, sent, UserCase::Insensitive),
+        (_, _) => false,
     };
-    let found = contacts.iter().find(ours).or_else(|| contacts.iter().find(unique))?;
+    let found = contacts
+        .iter()
+        .find(ours)
+        .or_else(|| contacts.iter().find(same))?;
     Some(found.clone().into_owned())
 }
 

@@ -56,8 +56,19 @@ impl Incomings {
         headers: Vec<(HeaderName, Box<str>)>,
     ) -> IncomingId {
         let id = cx.ids.next();
-        let timer = cx.timers.set(cx.now + cx.config.answer_timeout, TimerKey::Incoming(id));
-        self.table.insert(id, Incoming { pending, endpoint, headers, held: false, timer });
+        let timer = cx
+            .timers
+            .set(cx.now + cx.config.answer_timeout, TimerKey::Incoming(id));
+        self.table.insert(
+            id,
+            Incoming {
+                pending,
+                endpoint,
+                headers,
+                held: false,
+                timer,
+            },
+        );
         *self.counts.entry(endpoint).or_default() += 1;
         id
     }
@@ -82,7 +93,14 @@ impl Incomings {
         reply: Reply<'_>,
     ) -> Result<(), Misuse> {
         let incoming = self.table.get(&id).ok_or(Misuse::Answered)?;
-        low.reply(cx, &incoming.pending, &Reply { headers: &incoming.headers, ..reply });
+        low.reply(
+            cx,
+            &incoming.pending,
+            &Reply {
+                headers: &incoming.headers,
+                ..reply
+            },
+        );
         if reply.status.is_final()
             && let Some(incoming) = self.table.remove(&id)
         {

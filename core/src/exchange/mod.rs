@@ -15,7 +15,9 @@
 //! ```
 
 mod draft;
+mod fingerprint;
 mod incoming;
+mod outcome;
 mod reply;
 #[cfg(test)]
 mod tests;
@@ -27,7 +29,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
-use core::time::Duration;
 
 use crate::auth::Attempt;
 use crate::connection::{Lease, Sent};
@@ -35,17 +36,17 @@ use crate::cx::Cx;
 use crate::event::{ConnectionFailure, OperationError, OperationFailure};
 use crate::ids::{ConnId, EndpointId, ExchangeId, SequenceId, TransactionId};
 use crate::map::{HashKey, Map};
-use crate::time::Time;
 use crate::timers::{TimerId, TimerKey};
 use crate::transaction::{self, Outgoing};
-use crate::wire::header::{Contact, MinExpires, RetryAfter};
+
 use crate::wire::{HeaderName, Message, Method, StatusCode};
 
 pub use draft::NextHop;
 pub(crate) use draft::{ContactTemplate, Draft, Owner, Policy, Sequence, SessionPart};
+pub(crate) use fingerprint::Fingerprint;
 pub(crate) use incoming::Incomings;
 pub(crate) use reply::{Lower, Pending, Replies, Reply};
-pub(crate) use write::reach;
+pub(crate) use write::{contact_value, reach};
 
 /// What goes up, in order.
 #[derive(Clone, Debug)]
@@ -90,9 +91,18 @@ pub(crate) struct Facts {
 /// Without the credentials (A9).
 impl fmt::Debug for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { conn, cseq, credentials: _, identity } = self;
+        let Self {
+            conn,
+            cseq,
+            credentials: _,
+            identity,
+        } = self;
         let mut facts = f.debug_struct("Facts");
-        facts.field("conn", conn).field("cseq", cseq).field("identity", identity).finish_non_exhaustive()
+        facts
+            .field("conn", conn)
+            .field("cseq", cseq)
+            .field("identity", identity)
+            .finish_non_exhaustive()
     }
 }
 
@@ -126,7 +136,13 @@ enum State {
     /// The connection is being made.
     Connecting,
     /// On its way in this transaction.
-    Sent { transaction: TransactionId, branch: Box<str>, place: Sent, alerted: bool, cancel: Cancel },
+    Sent {
+        transaction: TransactionId,
+        branch: Box<str>,
+        place: Sent,
+        alerted: bool,
+        cancel: Cancel,
+    },
     /// Written; nothing answers it. Complete when the embedder has taken its bytes (M3).
     Unanswered { place: Sent },
     /// Until the time that the server named.
@@ -144,24 +160,6 @@ enum Cancel {
     Armed,
     /// Sent; the timer bounds the wait for the final response.
     Sent(TimerId),
-}
-
-/// An exchange in canonical form: times from now, connections numbered by first reach, nothing that was drawn.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Fingerprint {
-    method: Method,
-    state: &'static str,
-    alerted: bool,
-    cancel: &'static str,
-    timer: Option<Duration>,
-    /// The connection that is held, and that of the last attempt.
-    conns: [Option<usize>; 2],
-    attempts: usize,
-    redirects: u8,
-    /// How many addresses have failed.
-    failed: usize,
-    /// Whether Retry-After has been waited for, and whether a fresh connection was asked for.
-    once: [bool; 2],
 }
 
 /// All exchanges of a stack, and the CSeq counters that they draw from.
@@ -210,7 +208,12 @@ impl Exchanges {
         up: &mut Up,
     ) -> ExchangeId {
         let id = cx.ids.next();
-        let Request { draft, lease, owner, policy } = request;
+        let Request {
+            draft,
+            lease,
+            owner,
+            policy,
+        } = request;
         self.table.insert(
             id,
             Box::new(Exchange {
@@ -267,10 +270,20 @@ impl Exchanges {
     /// Gives up an INVITE: not yet sent, it ends at once; else CANCEL goes out, now or after the first provisional
     /// response, and the outcome follows (RFC 3261 section 9.1, rule S10). Any other request is left to its end.
     pub(crate) fn cancel(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId, up: &mut Up) {
-        let Some(exchange) = self.table.get_mut(&id) else { return };
+        let Some(exchange) = self.table.get_mut(&id) else {
+            return;
+        };
         match &mut exchange.state {
-            State::Sent { alerted: true, cancel: Cancel::No, .. } => self.send_cancel(cx, low, id),
-            State::Sent { alerted: false, cancel, .. } if *cancel == Cancel::No => *cancel = Cancel::Armed,
+            State::Sent {
+                alerted: true,
+                cancel: Cancel::No,
+                ..
+            } => self.send_cancel(cx, low, id),
+            State::Sent {
+                alerted: false,
+                cancel,
+                ..
+            } if *cancel == Cancel::No => *cancel = Cancel::Armed,
             State::Connecting | State::Paused { .. } | State::Moving => {
                 let aborted = OperationError::OperationFailure(OperationFailure::Aborted);
                 self.finish(cx, low, id, Err(aborted), up);
@@ -365,16 +378,27 @@ impl Exchanges {
     ) {
         use transaction::What as Said;
         let Some(id) = indication.owner else { return };
-        let Some(exchange) = self.table.get_mut(&id) else { return };
+        let Some(exchange) = self.table.get_mut(&id) else {
+            return;
+        };
         let owner = exchange.owner;
         match &mut exchange.state {
-            State::Sent { transaction, alerted, cancel, .. } if *transaction == indication.transaction => {
+            State::Sent {
+                transaction,
+                alerted,
+                cancel,
+                ..
+            } if *transaction == indication.transaction => {
                 match indication.what {
                     Said::Provisional(response) => {
                         *alerted = true;
                         let armed = *cancel == Cancel::Armed;
                         if response.status() != Some(StatusCode::TRYING) {
-                            up.push_back(Indication { exchange: id, owner, what: What::Provisional(response) });
+                            up.push_back(Indication {
+                                exchange: id,
+                                owner,
+                                what: What::Provisional(response),
+                            });
                         }
                         if armed {
                             self.send_cancel(cx, low, id);
@@ -384,7 +408,12 @@ impl Exchanges {
                     Said::TimedOut => self.on_timeout(cx, low, id, up),
                     Said::ConnectionLost => {
                         let (reason, taken) = lost.map_or_else(
-                            || (OperationError::ConnectionFailure(ConnectionFailure::NotConnected), u64::MAX),
+                            || {
+                                (
+                                    OperationError::ConnectionFailure(ConnectionFailure::NotConnected),
+                                    u64::MAX,
+                                )
+                            },
                             |(reason, taken)| (reason.clone(), taken),
                         );
                         self.on_lost(cx, low, id, reason, taken, up);
@@ -393,15 +422,21 @@ impl Exchanges {
                     Said::SendTrying | Said::Ended => {}
                 }
             }
-            State::Accepted { transaction } if *transaction == indication.transaction => match indication.what {
-                Said::Final(response) => {
-                    up.push_back(Indication { exchange: id, owner, what: What::Further(response) });
+            State::Accepted { transaction } if *transaction == indication.transaction => {
+                match indication.what {
+                    Said::Final(response) => {
+                        up.push_back(Indication {
+                            exchange: id,
+                            owner,
+                            what: What::Further(response),
+                        });
+                    }
+                    Said::Ended | Said::TimedOut | Said::ConnectionLost => {
+                        self.remove(cx, low, id);
+                    }
+                    Said::Provisional(_) | Said::SendTrying => {}
                 }
-                Said::Ended | Said::TimedOut | Said::ConnectionLost => {
-                    self.remove(cx, low, id);
-                }
-                Said::Provisional(_) | Said::SendTrying => {}
-            },
+            }
             // The CANCEL of this exchange, and transactions of earlier attempts, say nothing new.
             State::Sent { .. }
             | State::Accepted { .. }
@@ -414,13 +449,19 @@ impl Exchanges {
 
     /// The pause for Retry-After is over, or no final response came in time after a CANCEL.
     pub(crate) fn handle_timer(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId, up: &mut Up) {
-        let Some(exchange) = self.table.get_mut(&id) else { return };
+        let Some(exchange) = self.table.get_mut(&id) else {
+            return;
+        };
         match exchange.state {
             State::Paused { .. } => {
                 exchange.state = State::Moving;
                 // The server has asked to be tried again.
                 exchange.failed.clear();
-                if exchange.lease.as_ref().is_some_and(|lease| low.connections.is_usable(lease.conn())) {
+                if exchange
+                    .lease
+                    .as_ref()
+                    .is_some_and(|lease| low.connections.is_usable(lease.conn()))
+                {
                     self.send_or_wait(cx, low, id, up);
                 } else {
                     self.need_connection(id, up);
@@ -434,58 +475,10 @@ impl Exchanges {
         }
     }
 
-    /// All exchanges in canonical form, in the order in which they began.
-    pub(crate) fn fingerprint(&self, now: Time) -> Vec<Fingerprint> {
-        let mut conns: Vec<ConnId> = Vec::new();
-        let mut number = |conn: Option<ConnId>| {
-            let conn = conn?;
-            Some(conns.iter().position(|known| *known == conn).unwrap_or_else(|| {
-                conns.push(conn);
-                conns.len() - 1
-            }))
-        };
-        let mut fingerprint = |exchange: &Exchange| {
-            let (mut alerted, mut cancel, mut timer) = (false, "", None);
-            let state = match &exchange.state {
-                State::Connecting => "Connecting",
-                State::Sent { alerted: seen, cancel: wish, .. } => {
-                    alerted = *seen;
-                    cancel = match wish {
-                        Cancel::No => "",
-                        Cancel::Armed => "armed",
-                        Cancel::Sent(limit) => {
-                            timer = Some(limit.at().since(now));
-                            "sent"
-                        }
-                    };
-                    "Sent"
-                }
-                State::Unanswered { .. } => "Unanswered",
-                State::Paused { timer: end } => {
-                    timer = Some(end.at().since(now));
-                    "Paused"
-                }
-                State::Moving => "Moving",
-                State::Accepted { .. } => "Accepted",
-            };
-            Fingerprint {
-                method: exchange.draft.method.clone(),
-                state,
-                alerted,
-                cancel,
-                timer,
-                conns: [number(exchange.lease.as_ref().map(Lease::conn)), number(exchange.facts.conn)],
-                attempts: exchange.attempts,
-                redirects: exchange.policy.redirects,
-                failed: exchange.failed.len(),
-                once: [exchange.waited, exchange.reconnected],
-            }
-        };
-        self.table.values().map(|exchange| fingerprint(exchange)).collect()
-    }
-
     fn send_or_wait(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId, up: &mut Up) {
-        let Some(exchange) = self.table.get_mut(&id) else { return };
+        let Some(exchange) = self.table.get_mut(&id) else {
+            return;
+        };
         let Some(conn) = exchange.lease.as_ref().map(Lease::conn) else {
             return self.need_connection(id, up);
         };
@@ -503,7 +496,9 @@ impl Exchanges {
         let Some(reach) = reach(low.connections, cx.config, conn) else {
             return self.reconnect(cx, low, id, up);
         };
-        let Some(exchange) = self.table.get_mut(&id) else { return };
+        let Some(exchange) = self.table.get_mut(&id) else {
+            return;
+        };
         let cseq = match exchange.draft.sequence {
             // Of an ACK, the number is that of its INVITE (RFC 3261 section 13.2.2.4).
             Sequence::Fixed(number) if exchange.draft.method == Method::Ack => number,
@@ -517,17 +512,27 @@ impl Exchanges {
             },
         };
         exchange.attempts += 1;
-        let body = exchange.draft.content.as_ref().map_or(&[][..], |content| &content.body);
+        let body = exchange
+            .draft
+            .content
+            .as_ref()
+            .map_or(&[][..], |content| &content.body);
         let credentials = match exchange.policy.identity {
             Some(endpoint) if exchange.draft.method != Method::Ack => {
                 let Draft { method, uri, .. } = &exchange.draft;
-                low.auth.authorize(cx.entropy, endpoint, &mut exchange.auth, method, uri, body)
+                low.auth
+                    .authorize(cx.entropy, endpoint, &mut exchange.auth, method, uri, body)
             }
             Some(_) | None => Vec::new(),
         };
         let branch = write::new_branch(cx.entropy);
         let bytes = write::request(&exchange.draft, &reach, &branch, cseq, &credentials);
-        exchange.facts = Facts { conn: Some(conn), cseq, credentials, identity: exchange.policy.identity };
+        exchange.facts = Facts {
+            conn: Some(conn),
+            cseq,
+            credentials,
+            identity: exchange.policy.identity,
+        };
         if matches!(exchange.draft.method, Method::Benotify | Method::Ack) {
             let Ok(place) = low.connections.send(cx, conn, bytes) else {
                 return self.reconnect(cx, low, id, up);
@@ -538,7 +543,13 @@ impl Exchanges {
             return;
         }
         let method = exchange.draft.method.clone();
-        let request = Outgoing { bytes, branch: branch.clone(), method, conn, owner: id };
+        let request = Outgoing {
+            bytes,
+            branch: branch.clone(),
+            method,
+            conn,
+            owner: id,
+        };
         let mut out = Vec::new();
         let Some(transaction) = low.transactions.start_client(cx, &mut out, request) else {
             let error = OperationError::OperationFailure(OperationFailure::LimitReached);
@@ -549,237 +560,44 @@ impl Exchanges {
             return self.reconnect(cx, low, id, up);
         };
         cx.counters.requests_sent += 1;
-        exchange.state = State::Sent { transaction, branch, place, alerted: false, cancel: Cancel::No };
+        exchange.state = State::Sent {
+            transaction,
+            branch,
+            place,
+            alerted: false,
+            cancel: Cancel::No,
+        };
     }
 
     fn send_cancel(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId) {
-        let Some(exchange) = self.table.get_mut(&id) else { return };
-        let State::Sent { transaction, branch, cancel, .. } = &mut exchange.state else { return };
+        let Some(exchange) = self.table.get_mut(&id) else {
+            return;
+        };
+        let State::Sent {
+            transaction,
+            branch,
+            cancel,
+            ..
+        } = &mut exchange.state
+        else {
+            return;
+        };
         let Some(conn) = exchange.facts.conn else { return };
-        let Some(bytes) = low.transactions.cancel_for(*transaction) else { return };
+        let Some(bytes) = low.transactions.cancel_for(*transaction) else {
+            return;
+        };
         *cancel = Cancel::Sent(cx.timers.set(cx.now + cx.config.t1 * 64, TimerKey::Exchange(id)));
-        let request = Outgoing { bytes, branch: branch.clone(), method: Method::Cancel, conn, owner: id };
+        let request = Outgoing {
+            bytes,
+            branch: branch.clone(),
+            method: Method::Cancel,
+            conn,
+            owner: id,
+        };
         let mut out = Vec::new();
         low.transactions.start_client(cx, &mut out, request);
         cx.counters.requests_sent += 1;
         low.flush(cx, out);
-    }
-
-    fn on_final(
-        &mut self,
-        cx: &mut Cx<'_>,
-        low: &mut Lower<'_>,
-        id: ExchangeId,
-        response: Box<Message>,
-        up: &mut Up,
-    ) {
-        let Some(exchange) = self.table.get(&id) else { return };
-        let cancelled = matches!(exchange.state, State::Sent { cancel: Cancel::Sent(_) | Cancel::Armed, .. });
-        let status = response.status().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
-        if status.is_success() {
-            return self.on_success(cx, low, id, response, up);
-        }
-        if cancelled || exchange.attempts >= cx.config.limits.attempts {
-            return self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up);
-        }
-        match status.code() {
-            401 | 407 => self.on_challenge(cx, low, id, response, up),
-            423 => self.on_interval_too_brief(cx, low, id, response, up),
-            300..=399 => self.on_redirect(cx, low, id, response, up),
-            503 => self.on_unavailable(cx, low, id, response, up),
-            _ => self.pause_or_fail(cx, low, id, response, up),
-        }
-    }
-
-    fn on_success(
-        &mut self,
-        cx: &mut Cx<'_>,
-        low: &mut Lower<'_>,
-        id: ExchangeId,
-        response: Box<Message>,
-        up: &mut Up,
-    ) {
-        let Some(exchange) = self.table.get_mut(&id) else { return };
-        if let Some(endpoint) = exchange.policy.identity {
-            low.auth.handle_success(endpoint, &response, &exchange.auth);
-        }
-        let State::Sent { transaction, cancel, .. } = exchange.state else { return };
-        if exchange.draft.method != Method::Invite {
-            return self.finish(cx, low, id, Ok(response), up);
-        }
-        if let Cancel::Sent(timer) = cancel {
-            cx.timers.stop(timer);
-        }
-        exchange.state = State::Accepted { transaction };
-        // The session has a hold of its own; waiting for further forks does not keep the connection longer (C8).
-        if let Some(lease) = exchange.lease.take() {
-            low.connections.release(cx, lease);
-        }
-        let outcome = Outcome { result: Ok(response), facts: exchange.facts.clone() };
-        let owner = exchange.owner;
-        up.push_back(Indication { exchange: id, owner, what: What::Outcome(Box::new(outcome)) });
-    }
-
-    fn on_challenge(
-        &mut self,
-        cx: &mut Cx<'_>,
-        low: &mut Lower<'_>,
-        id: ExchangeId,
-        response: Box<Message>,
-        up: &mut Up,
-    ) {
-        let Some(exchange) = self.table.get_mut(&id) else { return };
-        let Some(endpoint) = exchange.policy.identity else {
-            return self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up);
-        };
-        match low.auth.handle_challenge(endpoint, &response, &mut exchange.auth) {
-            Ok(()) => self.send_or_wait(cx, low, id, up),
-            Err(failure) => {
-                self.finish(cx, low, id, Err(OperationError::Authentication { failure, response }), up);
-            }
-        }
-    }
-
-    /// 423: asks for the least that the server takes, where that is more than was asked for (R10). Who asked for the end
-    /// does not ask for more.
-    fn on_interval_too_brief(
-        &mut self,
-        cx: &mut Cx<'_>,
-        low: &mut Lower<'_>,
-        id: ExchangeId,
-        response: Box<Message>,
-        up: &mut Up,
-    ) {
-        let Some(exchange) = self.table.get_mut(&id) else { return };
-        let asked = exchange
-            .draft
-            .headers
-            .iter()
-            .find(|(name, _)| *name == HeaderName::Expires)
-            .and_then(|(_, value)| value.parse::<u32>().ok());
-        let least = response.typed::<MinExpires>().ok().flatten().map(|MinExpires(seconds)| seconds);
-        match (asked, least) {
-            (Some(asked), Some(least)) if asked > 0 && least > asked => {
-                exchange.draft.set(HeaderName::Expires, alloc::format!("{least}"));
-                self.send_or_wait(cx, low, id, up);
-            }
-            _ => self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up),
-        }
-    }
-
-    fn on_redirect(
-        &mut self,
-        cx: &mut Cx<'_>,
-        low: &mut Lower<'_>,
-        id: ExchangeId,
-        response: Box<Message>,
-        up: &mut Up,
-    ) {
-        let Some(exchange) = self.table.get_mut(&id) else { return };
-        let target = response.list::<Contact<'_>>().filter_map(Result::ok).find_map(|contact| match contact {
-            // Only a server can be registered with.
-            Contact::Address(address) if address.uri.as_sip().is_some() => {
-                Some(alloc::format!("{}", address.uri).into_boxed_str())
-            }
-            Contact::Star | Contact::Address(_) => None,
-        });
-        match (exchange.policy.redirects.checked_sub(1), target) {
-            (Some(left), Some(target)) => {
-                exchange.policy.redirects = left;
-                exchange.state = State::Moving;
-                let owner = exchange.owner;
-                up.push_back(Indication { exchange: id, owner, what: What::Redirected(target) });
-            }
-            _ => self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up),
-        }
-    }
-
-    /// 503: the next target, where there is one; else Retry-After (RFC 3263 section 4.3, rule E12).
-    fn on_unavailable(
-        &mut self,
-        cx: &mut Cx<'_>,
-        low: &mut Lower<'_>,
-        id: ExchangeId,
-        response: Box<Message>,
-        up: &mut Up,
-    ) {
-        if self.next_target(cx, low, id) {
-            self.need_connection(id, up);
-        } else {
-            self.pause_or_fail(cx, low, id, response, up);
-        }
-    }
-
-    /// Whether the hop of this exchange has an address left after the one in use, which is marked as failed.
-    fn next_target(&mut self, cx: &Cx<'_>, low: &mut Lower<'_>, id: ExchangeId) -> bool {
-        let Some(exchange) = self.table.get_mut(&id) else { return false };
-        // A SipEndpoint keeps the connection to its server (C6); where that server is not good, its REGISTER finds out.
-        if exchange.policy.identity.is_some() && !matches!(exchange.owner, Owner::Registration(_)) {
-            return false;
-        }
-        let Some(conn) = exchange.facts.conn else { return false };
-        let Some((_, remote)) = low.connections.ends(conn) else { return false };
-        let Some(hop) = low.connections.hop(conn).cloned() else { return false };
-        if !exchange.failed.contains(&remote) {
-            exchange.failed.push(remote);
-        }
-        low.connections.address_failed(cx, remote);
-        low.connections.has_other_target(&hop, &exchange.failed)
-    }
-
-    fn pause_or_fail(
-        &mut self,
-        cx: &mut Cx<'_>,
-        low: &mut Lower<'_>,
-        id: ExchangeId,
-        response: Box<Message>,
-        up: &mut Up,
-    ) {
-        let Some(exchange) = self.table.get_mut(&id) else { return };
-        let wait = response
-            .typed::<RetryAfter<'_>>()
-            .ok()
-            .flatten()
-            .map(|retry| Duration::from_secs(u64::from(retry.seconds)))
-            .filter(|wait| *wait <= cx.config.retry_after_cap);
-        match wait {
-            Some(wait) if exchange.policy.retry_after && !exchange.waited => {
-                exchange.waited = true;
-                exchange.state = State::Paused { timer: cx.timers.set(cx.now + wait, TimerKey::Exchange(id)) };
-            }
-            _ => self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up),
-        }
-    }
-
-    /// No final response. What may be repeated safely goes to the next target, where there is one (R18).
-    fn on_timeout(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId, up: &mut Up) {
-        let repeatable = self.table.get(&id).is_some_and(|exchange| exchange.policy.repeatable);
-        if self.next_target(cx, low, id) && repeatable {
-            self.need_connection(id, up);
-        } else {
-            self.finish(cx, low, id, Err(OperationError::Timeout), up);
-        }
-    }
-
-    /// The connection died under the request: once more over a fresh one if no byte of it had left, or if it may be
-    /// repeated safely (C35).
-    fn on_lost(
-        &mut self,
-        cx: &mut Cx<'_>,
-        low: &mut Lower<'_>,
-        id: ExchangeId,
-        reason: OperationError,
-        taken: u64,
-        up: &mut Up,
-    ) {
-        let Some(exchange) = self.table.get(&id) else { return };
-        let State::Sent { place, cancel, .. } = &exchange.state else { return };
-        let unsent = taken <= place.start;
-        if *cancel == Cancel::No && (unsent || exchange.policy.repeatable) {
-            self.reconnect_or(cx, low, id, reason, up);
-        } else {
-            self.finish(cx, low, id, Err(reason), up);
-        }
     }
 
     fn reconnect(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId, up: &mut Up) {
@@ -796,7 +614,9 @@ impl Exchanges {
         error: OperationError,
         up: &mut Up,
     ) {
-        let Some(exchange) = self.table.get_mut(&id) else { return };
+        let Some(exchange) = self.table.get_mut(&id) else {
+            return;
+        };
         if core::mem::replace(&mut exchange.reconnected, true) {
             return self.finish(cx, low, id, Err(error), up);
         }
@@ -804,15 +624,27 @@ impl Exchanges {
     }
 
     fn need_connection(&mut self, id: ExchangeId, up: &mut Up) {
-        let Some(exchange) = self.table.get_mut(&id) else { return };
+        let Some(exchange) = self.table.get_mut(&id) else {
+            return;
+        };
         exchange.state = State::Moving;
         let what = What::NeedConnection(exchange.failed.clone());
-        up.push_back(Indication { exchange: id, owner: exchange.owner, what });
+        up.push_back(Indication {
+            exchange: id,
+            owner: exchange.owner,
+            what,
+        });
     }
 
     fn complete_unanswered(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId, up: &mut Up) {
-        let Some(exchange) = self.remove(cx, low, id) else { return };
-        up.push_back(Indication { exchange: id, owner: exchange.owner, what: What::Taken });
+        let Some(exchange) = self.remove(cx, low, id) else {
+            return;
+        };
+        up.push_back(Indication {
+            exchange: id,
+            owner: exchange.owner,
+            what: What::Taken,
+        });
     }
 
     fn finish(
@@ -823,15 +655,28 @@ impl Exchanges {
         result: Result<Box<Message>, OperationError>,
         up: &mut Up,
     ) {
-        let Some(exchange) = self.remove(cx, low, id) else { return };
-        let outcome = Outcome { result, facts: exchange.facts };
-        up.push_back(Indication { exchange: id, owner: exchange.owner, what: What::Outcome(Box::new(outcome)) });
+        let Some(exchange) = self.remove(cx, low, id) else {
+            return;
+        };
+        let outcome = Outcome {
+            result,
+            facts: exchange.facts,
+        };
+        up.push_back(Indication {
+            exchange: id,
+            owner: exchange.owner,
+            what: What::Outcome(Box::new(outcome)),
+        });
     }
 
     fn remove(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId) -> Option<Exchange> {
         let mut exchange = *self.table.remove(&id)?;
         match exchange.state {
-            State::Paused { timer } | State::Sent { cancel: Cancel::Sent(timer), .. } => {
+            State::Paused { timer }
+            | State::Sent {
+                cancel: Cancel::Sent(timer),
+                ..
+            } => {
                 cx.timers.stop(timer);
             }
             State::Connecting => {

@@ -58,7 +58,15 @@ pub(crate) struct Reply<'a> {
 impl Reply<'_> {
     /// A response of this status with its usual words and nothing more.
     pub(crate) const fn new(status: StatusCode) -> Self {
-        Self { status, reason: None, contact: None, record_route: false, headers: &[], extra: &[], content: None }
+        Self {
+            status,
+            reason: None,
+            contact: None,
+            record_route: false,
+            headers: &[],
+            extra: &[],
+            content: None,
+        }
     }
 }
 
@@ -80,6 +88,15 @@ impl Replies {
     pub(crate) fn len(&self) -> usize {
         self.waiting.values().map(Vec::len).sum()
     }
+
+    /// The connection that a response of this transaction waits for already.
+    fn conn_of(&self, transaction: TransactionId) -> Option<ConnId> {
+        let waits = |waiting: &Waiting| waiting.transaction == transaction;
+        self.waiting
+            .iter()
+            .find(|(_, waiting)| waiting.iter().any(waits))
+            .map(|(conn, _)| *conn)
+    }
 }
 
 impl Lower<'_> {
@@ -99,7 +116,11 @@ impl Lower<'_> {
             builder.record_route();
         }
         for (name, value) in reply.headers {
-            let name = if *name == HeaderName::UserAgent { HeaderName::Server } else { *name };
+            let name = if *name == HeaderName::UserAgent {
+                HeaderName::Server
+            } else {
+                *name
+            };
             builder.raw_owned(name, value);
         }
         for (name, value) in reply.extra {
@@ -115,9 +136,17 @@ impl Lower<'_> {
     }
 
     /// Sends a response that has been built.
-    pub(crate) fn send_reply(&mut self, cx: &mut Cx<'_>, request: &Pending, status: StatusCode, bytes: Bytes) {
+    pub(crate) fn send_reply(
+        &mut self,
+        cx: &mut Cx<'_>,
+        request: &Pending,
+        status: StatusCode,
+        bytes: Bytes,
+    ) {
         let mut out = Vec::new();
-        let responded = self.transactions.respond(cx, &mut out, request.transaction, status, bytes.clone());
+        let responded = self
+            .transactions
+            .respond(cx, &mut out, request.transaction, status, bytes.clone());
         match responded {
             Responded::Sent { .. } => {
                 cx.counters.responses_sent += 1;
@@ -132,21 +161,36 @@ impl Lower<'_> {
     pub(crate) fn flush(&mut self, cx: &mut Cx<'_>, out: Vec<Transmission>) -> Option<Sent> {
         let mut place = None;
         for transmission in out {
-            place = self.connections.send(cx, transmission.conn, transmission.bytes).ok();
+            place = self
+                .connections
+                .send(cx, transmission.conn, transmission.bytes)
+                .ok();
         }
         place
     }
 
     fn return_elsewhere(&mut self, cx: &mut Cx<'_>, request: &Pending, status: StatusCode, bytes: Bytes) {
         let transaction = request.transaction;
-        let hop = hop_of(&request.message, request.transport);
-        let lease = hop.and_then(|hop| self.connections.acquire(cx, request.manager, &hop, &[]).ok());
+        // Responses to one request keep together.
+        let together = self
+            .replies
+            .conn_of(transaction)
+            .and_then(|conn| self.connections.share(cx, conn));
+        let lease = together.or_else(|| {
+            let hop = hop_of(&request.message, request.transport)?;
+            self.connections.acquire(cx, request.manager, &hop, &[]).ok()
+        });
         let Some(lease) = lease else {
             self.transactions.handle_undeliverable(cx, transaction);
             return;
         };
         let conn = lease.conn();
-        self.replies.waiting.entry(conn).or_default().push(Waiting { transaction, status, bytes, lease });
+        self.replies.waiting.entry(conn).or_default().push(Waiting {
+            transaction,
+            status,
+            bytes,
+            lease,
+        });
         if self.connections.is_ready(conn) {
             self.handle_reply_ready(cx, conn);
         }
@@ -154,23 +198,41 @@ impl Lower<'_> {
 
     /// The connection can be used: sends what waited for it.
     pub(crate) fn handle_reply_ready(&mut self, cx: &mut Cx<'_>, conn: ConnId) {
-        for Waiting { transaction, status, bytes, lease } in self.replies.waiting.remove(&conn).unwrap_or_default() {
-            let mut out = Vec::new();
-            if self.transactions.rebind(transaction, conn) {
-                self.transactions.respond(cx, &mut out, transaction, status, bytes);
-                cx.counters.responses_sent += 1;
-            }
-            self.flush(cx, out);
-            self.connections.release(cx, lease);
+        for waiting in self.replies.waiting.remove(&conn).unwrap_or_default() {
+            self.transactions.rebind(waiting.transaction, conn);
+            self.deliver(cx, waiting);
         }
     }
 
     /// The connection could not be made, or is gone: its responses cannot be delivered.
     pub(crate) fn handle_reply_failed(&mut self, cx: &mut Cx<'_>, conn: ConnId) {
-        for Waiting { transaction, lease, .. } in self.replies.waiting.remove(&conn).unwrap_or_default() {
-            self.transactions.handle_undeliverable(cx, transaction);
-            self.connections.release(cx, lease);
+        for waiting in self.replies.waiting.remove(&conn).unwrap_or_default() {
+            self.deliver(cx, waiting);
         }
+    }
+
+    /// Sends a response that has waited, over whatever connection its transaction has now: an earlier response may have
+    /// found another one.
+    fn deliver(&mut self, cx: &mut Cx<'_>, waiting: Waiting) {
+        let Waiting {
+            transaction,
+            status,
+            bytes,
+            lease,
+        } = waiting;
+        let mut out = Vec::new();
+        match self
+            .transactions
+            .respond(cx, &mut out, transaction, status, bytes)
+        {
+            Responded::Sent { .. } => cx.counters.responses_sent += 1,
+            Responded::NoConnection => {
+                self.transactions.handle_undeliverable(cx, transaction);
+            }
+            Responded::Late => {}
+        }
+        self.flush(cx, out);
+        self.connections.release(cx, lease);
     }
 }
 

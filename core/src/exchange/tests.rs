@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
+use core::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -16,6 +17,7 @@ use crate::connection::{Connections, Hop, Indication as FromConnection, ManagerC
 use crate::event::{Content, RemovalReason};
 use crate::ids::{EndpointId, FromNumber, ManagerId, OperationId};
 use crate::security::{Credentials, Secret};
+use crate::time::Time;
 use crate::transaction::{ResponseMatch, Transactions};
 use crate::wire::MessageLimits;
 

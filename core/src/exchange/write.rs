@@ -36,7 +36,9 @@ pub(crate) fn reach(connections: &Connections, config: &Config, conn: ConnId) ->
         .listening_addresses(manager)
         .filter(|(_, address, spoken)| *spoken == transport && address.is_ipv4() == local.is_ipv4())
         .map(|(_, address, _)| address)
-        .filter(|address| address.ip().is_loopback() == local.ip().is_loopback() || address.ip().is_unspecified())
+        .filter(|address| {
+            address.ip().is_loopback() == local.ip().is_loopback() || address.ip().is_unspecified()
+        })
         .min_by_key(|address| (address.ip() != local.ip(), !address.ip().is_unspecified()));
     let (ip, port) = match listening {
         Some(address) if address.ip().is_unspecified() => (local.ip(), address.port()),
@@ -47,7 +49,12 @@ pub(crate) fn reach(connections: &Connections, config: &Config, conn: ConnId) ->
         Some(name) if listening.is_some() => Host::Name(name.clone().into()),
         Some(_) | None => host_of(ip),
     };
-    Some(Reach { transport, host, port, remote })
+    Some(Reach {
+        transport,
+        host,
+        port,
+        remote,
+    })
 }
 
 const fn host_of(ip: IpAddr) -> Host<'static> {
@@ -92,7 +99,8 @@ pub(crate) fn contact_value(template: &ContactTemplate, reach: &Reach, secure: b
 /// Whether a URI, or a route in its brackets, is a sips URI.
 fn is_sips(text: &str) -> bool {
     let uri = text.strip_prefix('<').unwrap_or(text);
-    uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"))
+    uri.get(..5)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"))
 }
 
 /// Whether the answer to a request that makes a dialog has a sips URI in Contact (RFC 3261 section 12.1.1).
@@ -100,7 +108,9 @@ pub(super) fn asks_for_sips(request: &Message) -> bool {
     let first = match request.list::<RecordRoute<'_>>().next() {
         Some(Ok(RecordRoute(route))) => Some(route.uri),
         Some(Err(_)) => None,
-        None => request.list::<Contact<'_>>().find_map(|contact| Some(contact.ok()?.uri()?.clone())),
+        None => request
+            .list::<Contact<'_>>()
+            .find_map(|contact| Some(contact.ok()?.uri()?.clone())),
     };
     is_sips(request.request_uri()) || first.is_some_and(|uri| uri.as_sip().is_some_and(|uri| uri.secure))
 }
@@ -115,7 +125,10 @@ pub(super) fn request<'c>(
 ) -> Bytes {
     let mut via = Via::new(reach.transport, reach.host.clone(), Some(reach.port), branch);
     via.params.set_flag("rport");
-    let cseq = CSeq { number: cseq, method: draft.method.clone() };
+    let cseq = CSeq {
+        number: cseq,
+        method: draft.method.clone(),
+    };
     let mut builder = RequestBuilder::of_texts(
         &draft.method,
         &draft.uri,

@@ -112,7 +112,11 @@ pub(crate) enum Effect {
     /// Send a REGISTER with Expires 0.
     SendUnregister,
     /// The state that the application sees has changed.
-    Changed { old: RegistrationState, new: RegistrationState, reason: RegistrationReason },
+    Changed {
+        old: RegistrationState,
+        new: RegistrationState,
+        reason: RegistrationReason,
+    },
     /// A stretch of outage begins (R7), or ends for good with credentials that were refused (A7).
     Outage(OperationError),
     /// An operation is complete.
@@ -137,7 +141,13 @@ pub(crate) struct Fingerprint {
 
 impl Registration {
     pub(crate) const fn new(endpoint: EndpointId, auto_refresh: bool) -> Self {
-        Self { endpoint, auto_refresh, state: State::Unregistered, leaving: Vec::new(), outage: None }
+        Self {
+            endpoint,
+            auto_refresh,
+            state: State::Unregistered,
+            leaving: Vec::new(),
+            outage: None,
+        }
     }
 
     /// The state as the application sees it.
@@ -168,7 +178,10 @@ impl Registration {
             State::Registered { .. } => "Registered",
             State::Unregistering { .. } => "Unregistering",
         };
-        Err(Misuse::State { operation: "register", state })
+        Err(Misuse::State {
+            operation: "register",
+            state,
+        })
     }
 
     pub(crate) fn step(&mut self, cx: &mut Cx<'_>, input: Input, out: &mut Vec<Effect>) {
@@ -203,15 +216,26 @@ impl Registration {
                 done.push((operation, Ok(())));
                 State::Unregistered
             }
-            (State::Registered { timer, next: Next::Again(_) | Next::End, .. }, Input::Unregister(operation)) => {
+            (
+                State::Registered {
+                    timer,
+                    next: Next::Again(_) | Next::End,
+                    ..
+                },
+                Input::Unregister(operation),
+            ) => {
                 cx.timers.stop(timer);
                 self.outage = None;
                 out.push(Effect::SendUnregister);
-                State::Unregistering { operations: alloc::vec![operation] }
+                State::Unregistering {
+                    operations: alloc::vec![operation],
+                }
             }
             (
                 state @ (State::Registering { .. }
-                | State::Registered { next: Next::Answer, .. }
+                | State::Registered {
+                    next: Next::Answer, ..
+                }
                 | State::Lapsed { again: None }),
                 Input::Unregister(operation),
             ) => {
@@ -227,7 +251,14 @@ impl Registration {
                 done.push((operation, Ok(())));
                 self.on_accepted(cx, granted)
             }
-            (State::Registered { timer, next: Next::Answer, .. }, Input::Accepted(granted)) => {
+            (
+                State::Registered {
+                    timer,
+                    next: Next::Answer,
+                    ..
+                },
+                Input::Accepted(granted),
+            ) => {
                 cx.timers.stop(timer);
                 self.on_accepted(cx, granted)
             }
@@ -245,23 +276,42 @@ impl Registration {
                 State::Unregistered
             }
             (
-                State::Registered { timer, next: Next::Answer, .. },
+                State::Registered {
+                    timer,
+                    next: Next::Answer,
+                    ..
+                },
                 Input::Refused(error @ OperationError::Authentication { .. }),
             ) => {
                 cx.timers.stop(timer);
                 reason = reason_of(&error);
                 self.on_credentials_refused(error, out)
             }
-            (State::Lapsed { again: None }, Input::Refused(error @ OperationError::Authentication { .. })) => {
-                self.on_credentials_refused(error, out)
-            }
+            (
+                State::Lapsed { again: None },
+                Input::Refused(error @ OperationError::Authentication { .. }),
+            ) => self.on_credentials_refused(error, out),
             // Tried again until the binding runs out, and after that too (R10).
-            (State::Registered { until, timer, next: Next::Answer }, Input::Refused(error)) => {
+            (
+                State::Registered {
+                    until,
+                    timer,
+                    next: Next::Answer,
+                },
+                Input::Refused(error),
+            ) => {
                 cx.timers.stop(timer);
                 let at = self.after_failure(cx, error, out);
                 self.registered(cx, until, Next::Again(at))
             }
-            (State::Registered { timer, next: Next::Answer, .. }, Input::Missing(error)) => {
+            (
+                State::Registered {
+                    timer,
+                    next: Next::Answer,
+                    ..
+                },
+                Input::Missing(error),
+            ) => {
                 cx.timers.stop(timer);
                 reason = Reason::RefreshFailed;
                 let at = self.after_failure(cx, error, out);
@@ -272,15 +322,33 @@ impl Registration {
                 self.lapsed(cx, at)
             }
             (State::Unregistering { operations }, Input::Refused(error)) => {
-                done.extend(operations.into_iter().map(|operation| (operation, Err(error.clone()))));
+                done.extend(
+                    operations
+                        .into_iter()
+                        .map(|operation| (operation, Err(error.clone()))),
+                );
                 State::Unregistered
             }
 
-            (State::Registered { until, next: Next::Again(at), .. }, Input::Fired) if until <= cx.now && cx.now < at => {
+            (
+                State::Registered {
+                    until,
+                    next: Next::Again(at),
+                    ..
+                },
+                Input::Fired,
+            ) if until <= cx.now && cx.now < at => {
                 reason = Reason::RefreshFailed;
                 self.lapsed(cx, at)
             }
-            (State::Registered { until, next: Next::Again(_), .. }, Input::Fired) => {
+            (
+                State::Registered {
+                    until,
+                    next: Next::Again(_),
+                    ..
+                },
+                Input::Fired,
+            ) => {
                 out.push(Effect::SendRegister);
                 if until <= cx.now {
                     reason = Reason::RefreshFailed;
@@ -289,7 +357,12 @@ impl Registration {
                     self.registered(cx, until, Next::Answer)
                 }
             }
-            (State::Registered { next: Next::Answer, .. }, Input::Fired) => {
+            (
+                State::Registered {
+                    next: Next::Answer, ..
+                },
+                Input::Fired,
+            ) => {
                 reason = Reason::RefreshFailed;
                 State::Lapsed { again: None }
             }
@@ -303,7 +376,11 @@ impl Registration {
             }
 
             (
-                State::Registered { until, timer, next: Next::Again(_) },
+                State::Registered {
+                    until,
+                    timer,
+                    next: Next::Again(_),
+                },
                 Input::Dropped(OnDrop::Reconnect(error)),
             ) if self.outage.is_none() => {
                 cx.timers.stop(timer);
@@ -312,7 +389,14 @@ impl Registration {
                 let at = cx.now + cx.entropy.up_to(cx.config.reconnect_jitter);
                 self.registered(cx, until, Next::Again(at))
             }
-            (State::Registered { timer, next: Next::Again(_) | Next::End, .. }, Input::Dropped(OnDrop::GiveUp)) => {
+            (
+                State::Registered {
+                    timer,
+                    next: Next::Again(_) | Next::End,
+                    ..
+                },
+                Input::Dropped(OnDrop::GiveUp),
+            ) => {
                 cx.timers.stop(timer);
                 self.outage = None;
                 reason = Reason::ConnectionDropped;
@@ -327,7 +411,9 @@ impl Registration {
             // The answer under way says what a lost connection means.
             (
                 state @ (State::Registering { .. }
-                | State::Registered { next: Next::Answer, .. }
+                | State::Registered {
+                    next: Next::Answer, ..
+                }
                 | State::Lapsed { again: None }
                 | State::Unregistering { .. }),
                 Input::Dropped(_),
@@ -335,21 +421,37 @@ impl Registration {
             // The next attempt has its time already, and makes a new connection; a connection that is made and lost
             // again must not hasten it (R7).
             (
-                state @ (State::Registered { next: Next::Again(_), .. } | State::Lapsed { again: Some(_) }),
+                state @ (State::Registered {
+                    next: Next::Again(_), ..
+                }
+                | State::Lapsed { again: Some(_) }),
                 Input::Dropped(OnDrop::Reconnect(_)),
             ) => state,
             // The next message makes a new connection.
-            (state @ State::Registered { next: Next::Again(_) | Next::End, .. }, Input::Dropped(OnDrop::Keep)) => state,
+            (
+                state @ State::Registered {
+                    next: Next::Again(_) | Next::End,
+                    ..
+                },
+                Input::Dropped(OnDrop::Keep),
+            ) => state,
             // With refresh disabled, nothing reconnects by itself (R5).
-            (state @ State::Registered { next: Next::End, .. }, Input::Dropped(OnDrop::Reconnect(_))) => state,
+            (state @ State::Registered { next: Next::End, .. }, Input::Dropped(OnDrop::Reconnect(_))) => {
+                state
+            }
             // Unregistered already, and tries again whatever the connection.
-            (state @ State::Lapsed { again: Some(_) }, Input::Dropped(OnDrop::GiveUp | OnDrop::Keep)) => state,
+            (state @ State::Lapsed { again: Some(_) }, Input::Dropped(OnDrop::GiveUp | OnDrop::Keep)) => {
+                state
+            }
             // Nothing depends on the connection.
             (state @ State::Unregistered, Input::Dropped(_)) => state,
             // No REGISTER is under way: nothing can be answered.
             (
                 state @ (State::Unregistered
-                | State::Registered { next: Next::Again(_) | Next::End, .. }
+                | State::Registered {
+                    next: Next::Again(_) | Next::End,
+                    ..
+                }
                 | State::Lapsed { again: Some(_) }),
                 Input::Accepted(_) | Input::Missing(_) | Input::Refused(_),
             ) => state,
@@ -366,7 +468,10 @@ impl Registration {
         if old != new {
             out.push(Effect::Changed { old, new, reason });
         }
-        out.extend(done.into_iter().map(|(operation, result)| Effect::Complete(operation, result)));
+        out.extend(
+            done.into_iter()
+                .map(|(operation, result)| Effect::Complete(operation, result)),
+        );
         if !self.awaits_answer() {
             for operation in core::mem::take(&mut self.leaving) {
                 self.step(cx, Input::Unregister(operation), out);
@@ -378,10 +483,15 @@ impl Registration {
     const fn awaits_answer(&self) -> bool {
         match &self.state {
             State::Registering { .. }
-            | State::Registered { next: Next::Answer, .. }
+            | State::Registered {
+                next: Next::Answer, ..
+            }
             | State::Lapsed { again: None } => true,
             State::Unregistered
-            | State::Registered { next: Next::Again(_) | Next::End, .. }
+            | State::Registered {
+                next: Next::Again(_) | Next::End,
+                ..
+            }
             | State::Lapsed { again: Some(_) }
             | State::Unregistering { .. } => false,
         }
@@ -390,7 +500,11 @@ impl Registration {
     fn on_accepted(&mut self, cx: &mut Cx<'_>, granted: Duration) -> State {
         self.outage = None;
         let until = cx.now + granted;
-        let next = if self.auto_refresh { Next::Again(cx.now + refresh_after(cx, granted)) } else { Next::End };
+        let next = if self.auto_refresh {
+            Next::Again(cx.now + refresh_after(cx, granted))
+        } else {
+            Next::End
+        };
         self.registered(cx, until, next)
     }
 
@@ -416,11 +530,17 @@ impl Registration {
             Next::Again(at) => at.min(until),
             Next::Answer | Next::End => until,
         };
-        State::Registered { until, timer: cx.timers.set(at, TimerKey::Registration(self.endpoint)), next }
+        State::Registered {
+            until,
+            timer: cx.timers.set(at, TimerKey::Registration(self.endpoint)),
+            next,
+        }
     }
 
     fn lapsed(&self, cx: &mut Cx<'_>, at: Time) -> State {
-        State::Lapsed { again: Some(cx.timers.set(at, TimerKey::Registration(self.endpoint))) }
+        State::Lapsed {
+            again: Some(cx.timers.set(at, TimerKey::Registration(self.endpoint))),
+        }
     }
 
     /// The timers of this machine, stopped; it is about to be dropped.
@@ -457,7 +577,11 @@ impl Registration {
                 };
             }
             State::Lapsed { again } => {
-                print.state = if again.is_some() { "Lapsed" } else { "Lapsed, refreshing" };
+                print.state = if again.is_some() {
+                    "Lapsed"
+                } else {
+                    "Lapsed, refreshing"
+                };
                 print.timer = again.map(|timer| timer.at().since(now));
             }
             State::Unregistering { operations } => {
@@ -483,7 +607,11 @@ fn refresh_after(cx: &mut Cx<'_>, granted: Duration) -> Duration {
 
 /// Between the least wait, doubled with every failure, and twice that; all within the stated bounds (R7).
 fn backoff(cx: &mut Cx<'_>, failures: u32) -> Duration {
-    let full = cx.config.backoff_min.saturating_mul(2 << failures.min(16)).min(cx.config.backoff_max);
+    let full = cx
+        .config
+        .backoff_min
+        .saturating_mul(2 << failures.min(16))
+        .min(cx.config.backoff_max);
     (full / 2 + cx.entropy.up_to(full / 2)).max(cx.config.backoff_min)
 }
 
@@ -491,7 +619,9 @@ fn backoff(cx: &mut Cx<'_>, failures: u32) -> Duration {
 fn reason_of(error: &OperationError) -> RegistrationReason {
     use crate::auth::AuthenticationFailureReason as Auth;
     match error {
-        OperationError::ConnectionFailure(_) | OperationError::Tls(_) => RegistrationReason::ConnectionFailure,
+        OperationError::ConnectionFailure(_) | OperationError::Tls(_) => {
+            RegistrationReason::ConnectionFailure
+        }
         OperationError::Timeout => RegistrationReason::Timeout,
         OperationError::Register { reason, .. } => *reason,
         OperationError::Authentication { failure, .. } => match failure.reason {

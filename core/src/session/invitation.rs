@@ -18,11 +18,13 @@ use core::time::Duration;
 use crate::cx::Cx;
 use crate::event::{OperationError, OperationFailure, SessionReason, SessionState};
 use crate::ids::{OperationId, SessionId};
-use crate::time::Time;
 use crate::timers::{TimerId, TimerKey};
 
+mod fingerprint;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use fingerprint::Fingerprint;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,9 +32,18 @@ pub(crate) enum State {
     /// Made by the application.
     Idle,
     /// The INVITE is on its way; `alerted` once a provisional response was seen.
-    Inviting { operation: OperationId, alerted: bool, limit: Option<TimerId> },
+    Inviting {
+        operation: OperationId,
+        alerted: bool,
+        limit: Option<TimerId>,
+    },
     /// The same, and CANCEL was asked for: by the application, or because it took too long.
-    Cancelling { establish: OperationId, alerted: bool, leaving: Vec<OperationId>, reason: SessionReason },
+    Cancelling {
+        establish: OperationId,
+        alerted: bool,
+        leaving: Vec<OperationId>,
+        reason: SessionReason,
+    },
     /// The 2xx brought the offer: the ACK waits for the application's answer, as long as the peer waits for the ACK.
     Answering { operation: OperationId, limit: TimerId },
     /// The peer's INVITE waits for the application.
@@ -48,7 +59,12 @@ pub(crate) enum State {
     /// Established.
     Connected,
     /// BYE is on its way. What waits for the end of the session completes so.
-    Leaving { waiting: Vec<OperationId>, failed: Option<(OperationId, Failed)>, from: SessionState, reason: SessionReason },
+    Leaving {
+        waiting: Vec<OperationId>,
+        failed: Option<(OperationId, Failed)>,
+        from: SessionState,
+        reason: SessionReason,
+    },
     /// Over.
     Disconnected,
 }
@@ -90,7 +106,9 @@ pub(crate) enum Input {
     /// 101 to 199.
     Provisional,
     /// 2xx to our INVITE; `offer` if it brought one that waits for an answer.
-    Success { offer: bool },
+    Success {
+        offer: bool,
+    },
     /// Any other end of our INVITE.
     Failure(OperationError, SessionReason),
     Ack,
@@ -114,26 +132,12 @@ pub(crate) enum Effect {
     /// Answer the peer's INVITE with this status.
     Refuse(u16),
     /// The state that the application sees has changed.
-    Changed { old: SessionState, new: SessionState, reason: SessionReason },
+    Changed {
+        old: SessionState,
+        new: SessionState,
+        reason: SessionReason,
+    },
     Complete(OperationId, Result<(), OperationError>),
-}
-
-/// The machine in canonical form: times from now, nothing that names or was drawn.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Fingerprint {
-    state: &'static str,
-    /// The number of the [`SessionState`] that the application sees.
-    seen: u8,
-    again: Option<Duration>,
-    limit: Option<Duration>,
-    /// The retransmission interval, zero where there is none.
-    interval: Duration,
-    /// Operations that wait for the end.
-    waiting: usize,
-    /// The number of how an establish or accept fails then.
-    failed: Option<u8>,
-    /// The number of the [`SessionReason`] of the end.
-    reason: Option<u8>,
 }
 
 /// The machine of one session.
@@ -145,12 +149,18 @@ pub(crate) struct Invitation {
 
 impl Invitation {
     pub(crate) const fn outgoing(session: SessionId) -> Self {
-        Self { session, state: State::Idle }
+        Self {
+            session,
+            state: State::Idle,
+        }
     }
 
     pub(crate) fn incoming(cx: &mut Cx<'_>, session: SessionId) -> Self {
         let limit = limit(cx, session);
-        Self { session, state: State::Offered { limit } }
+        Self {
+            session,
+            state: State::Offered { limit },
+        }
     }
 
     pub(crate) const fn machine_state(&self) -> &State {
@@ -165,7 +175,9 @@ impl Invitation {
             | State::Cancelling { alerted: false, .. }
             | State::Answering { .. }
             | State::Accepting { .. } => SessionState::Connecting,
-            State::Inviting { alerted: true, .. } | State::Cancelling { alerted: true, .. } => SessionState::Alerted,
+            State::Inviting { alerted: true, .. } | State::Cancelling { alerted: true, .. } => {
+                SessionState::Alerted
+            }
             State::Offered { .. } => SessionState::Incoming,
             State::Connected => SessionState::Connected,
             State::Leaving { from, .. } => *from,
@@ -183,16 +195,27 @@ impl Invitation {
             // Caller.
             (State::Idle, Input::Establish(operation)) => {
                 out.push(Effect::SendInvite);
-                State::Inviting { operation, alerted: false, limit: limit(cx, self.session) }
+                State::Inviting {
+                    operation,
+                    alerted: false,
+                    limit: limit(cx, self.session),
+                }
             }
             (State::Inviting { operation, limit, .. }, Input::Provisional) => {
                 reason = Reason::ProvisionalResponseReceived;
-                State::Inviting { operation, alerted: true, limit }
+                State::Inviting {
+                    operation,
+                    alerted: true,
+                    limit,
+                }
             }
             (State::Inviting { operation, limit, .. }, Input::Success { offer }) => {
                 stop(cx, limit);
                 if offer {
-                    State::Answering { operation, limit: self.set(cx, cx.config.t1 * 64, Timer::Limit) }
+                    State::Answering {
+                        operation,
+                        limit: self.set(cx, cx.config.t1 * 64, Timer::Limit),
+                    }
                 } else {
                     out.push(Effect::SendAck);
                     done.push((operation, Ok(())));
@@ -205,31 +228,99 @@ impl Invitation {
                 done.push((operation, Err(error)));
                 State::Disconnected
             }
-            (State::Inviting { operation, alerted, limit }, Input::Terminate(leaving)) => {
+            (
+                State::Inviting {
+                    operation,
+                    alerted,
+                    limit,
+                },
+                Input::Terminate(leaving),
+            ) => {
                 stop(cx, limit);
                 out.push(Effect::SendCancel);
                 let leaving = alloc::vec![leaving];
-                State::Cancelling { establish: operation, alerted, leaving, reason: Reason::TerminatedLocally }
+                State::Cancelling {
+                    establish: operation,
+                    alerted,
+                    leaving,
+                    reason: Reason::TerminatedLocally,
+                }
             }
-            (State::Inviting { operation, alerted, .. }, Input::Fired(Timer::Limit)) => {
+            (
+                State::Inviting {
+                    operation, alerted, ..
+                },
+                Input::Fired(Timer::Limit),
+            ) => {
                 out.push(Effect::SendCancel);
-                State::Cancelling { establish: operation, alerted, leaving: Vec::new(), reason: Reason::Timeout }
+                State::Cancelling {
+                    establish: operation,
+                    alerted,
+                    leaving: Vec::new(),
+                    reason: Reason::Timeout,
+                }
             }
-            (State::Cancelling { establish, alerted, mut leaving, reason }, Input::Terminate(operation)) => {
+            (
+                State::Cancelling {
+                    establish,
+                    alerted,
+                    mut leaving,
+                    reason,
+                },
+                Input::Terminate(operation),
+            ) => {
                 leaving.push(operation);
-                State::Cancelling { establish, alerted, leaving, reason }
+                State::Cancelling {
+                    establish,
+                    alerted,
+                    leaving,
+                    reason,
+                }
             }
             // The CANCEL came too late: the session that the peer believes in is ended in order (S10).
-            (State::Cancelling { establish, alerted, leaving, reason: why }, Input::Success { .. }) => {
+            (
+                State::Cancelling {
+                    establish,
+                    alerted,
+                    leaving,
+                    reason: why,
+                },
+                Input::Success { .. },
+            ) => {
                 out.push(Effect::SendAck);
                 out.push(Effect::SendBye);
-                let failed = if why == Reason::Timeout { Failed::Timeout } else { Failed::Terminated };
-                let from = if alerted { SessionState::Alerted } else { SessionState::Connecting };
-                State::Leaving { waiting: leaving, failed: Some((establish, failed)), from, reason: why }
+                let failed = if why == Reason::Timeout {
+                    Failed::Timeout
+                } else {
+                    Failed::Terminated
+                };
+                let from = if alerted {
+                    SessionState::Alerted
+                } else {
+                    SessionState::Connecting
+                };
+                State::Leaving {
+                    waiting: leaving,
+                    failed: Some((establish, failed)),
+                    from,
+                    reason: why,
+                }
             }
-            (State::Cancelling { establish, leaving, reason: why, .. }, Input::Failure(..)) => {
+            (
+                State::Cancelling {
+                    establish,
+                    leaving,
+                    reason: why,
+                    ..
+                },
+                Input::Failure(..),
+            ) => {
                 reason = why;
-                let failed = if why == Reason::Timeout { Failed::Timeout } else { Failed::Terminated };
+                let failed = if why == Reason::Timeout {
+                    Failed::Timeout
+                } else {
+                    Failed::Terminated
+                };
                 done.push((establish, Err(failed.error())));
                 done.extend(leaving.into_iter().map(|operation| (operation, Ok(()))));
                 State::Disconnected
@@ -277,7 +368,13 @@ impl Invitation {
                 let interval = cx.config.t1;
                 let again = self.set(cx, interval, Timer::Again);
                 let limit = self.set(cx, cx.config.t1 * 64, Timer::Limit);
-                State::Accepting { operation, interval, again, limit, leaving: Vec::new() }
+                State::Accepting {
+                    operation,
+                    interval,
+                    again,
+                    limit,
+                    leaving: Vec::new(),
+                }
             }
             (State::Offered { limit }, Input::Decline(why)) => {
                 stop(cx, limit);
@@ -309,13 +406,37 @@ impl Invitation {
                 out.push(Effect::Refuse(480));
                 State::Disconnected
             }
-            (State::Accepting { operation, interval, limit, leaving, .. }, Input::Fired(Timer::Again)) => {
+            (
+                State::Accepting {
+                    operation,
+                    interval,
+                    limit,
+                    leaving,
+                    ..
+                },
+                Input::Fired(Timer::Again),
+            ) => {
                 out.push(Effect::RepeatSuccess);
                 let interval = (interval * 2).min(cx.config.t2);
                 let again = self.set(cx, interval, Timer::Again);
-                State::Accepting { operation, interval, again, limit, leaving }
+                State::Accepting {
+                    operation,
+                    interval,
+                    again,
+                    limit,
+                    leaving,
+                }
             }
-            (State::Accepting { operation, again, limit, leaving, .. }, Input::Ack) => {
+            (
+                State::Accepting {
+                    operation,
+                    again,
+                    limit,
+                    leaving,
+                    ..
+                },
+                Input::Ack,
+            ) => {
                 cx.timers.stop(again);
                 cx.timers.stop(limit);
                 if leaving.is_empty() {
@@ -332,7 +453,15 @@ impl Invitation {
                 }
             }
             // RFC 3261 section 13.3.1.4: no ACK for 64*T1.
-            (State::Accepting { operation, again, leaving, .. }, Input::Fired(Timer::Limit)) => {
+            (
+                State::Accepting {
+                    operation,
+                    again,
+                    leaving,
+                    ..
+                },
+                Input::Fired(Timer::Limit),
+            ) => {
                 cx.timers.stop(again);
                 out.push(Effect::SendBye);
                 State::Leaving {
@@ -342,7 +471,16 @@ impl Invitation {
                     reason: Reason::Timeout,
                 }
             }
-            (State::Accepting { operation, again, limit, leaving, .. }, Input::Bye) => {
+            (
+                State::Accepting {
+                    operation,
+                    again,
+                    limit,
+                    leaving,
+                    ..
+                },
+                Input::Bye,
+            ) => {
                 cx.timers.stop(again);
                 cx.timers.stop(limit);
                 reason = Reason::TerminatedRemotely;
@@ -350,9 +488,24 @@ impl Invitation {
                 done.extend(leaving.into_iter().map(|operation| (operation, Ok(()))));
                 State::Disconnected
             }
-            (State::Accepting { operation, interval, again, limit, mut leaving }, Input::Terminate(ending)) => {
+            (
+                State::Accepting {
+                    operation,
+                    interval,
+                    again,
+                    limit,
+                    mut leaving,
+                },
+                Input::Terminate(ending),
+            ) => {
                 leaving.push(ending);
-                State::Accepting { operation, interval, again, limit, leaving }
+                State::Accepting {
+                    operation,
+                    interval,
+                    again,
+                    limit,
+                    leaving,
+                }
             }
 
             // Both.
@@ -378,11 +531,32 @@ impl Invitation {
                 reason = Reason::SessionDoesNotExist;
                 State::Disconnected
             }
-            (State::Leaving { mut waiting, failed, from, reason }, Input::Terminate(operation)) => {
+            (
+                State::Leaving {
+                    mut waiting,
+                    failed,
+                    from,
+                    reason,
+                },
+                Input::Terminate(operation),
+            ) => {
                 waiting.push(operation);
-                State::Leaving { waiting, failed, from, reason }
+                State::Leaving {
+                    waiting,
+                    failed,
+                    from,
+                    reason,
+                }
             }
-            (State::Leaving { waiting, failed, reason: why, .. }, Input::ByeDone) => {
+            (
+                State::Leaving {
+                    waiting,
+                    failed,
+                    reason: why,
+                    ..
+                },
+                Input::ByeDone,
+            ) => {
                 reason = why;
                 if let Some((operation, failed)) = failed {
                     done.push((operation, Err(failed.error())));
@@ -539,7 +713,10 @@ impl Invitation {
         if old != new {
             out.push(Effect::Changed { old, new, reason });
         }
-        out.extend(done.into_iter().map(|(operation, result)| Effect::Complete(operation, result)));
+        out.extend(
+            done.into_iter()
+                .map(|(operation, result)| Effect::Complete(operation, result)),
+        );
     }
 
     /// Ends the machine at once, with its timers; for an endpoint that ends without the network.
@@ -561,51 +738,18 @@ impl Invitation {
         }
     }
 
-    /// See [`Fingerprint`].
-    pub(crate) fn fingerprint(&self, now: Time) -> Fingerprint {
-        let left = |timer: &TimerId| Some(timer.at().since(now));
-        let mut print = Fingerprint {
-            state: "Idle",
-            seen: self.state() as u8,
-            again: None,
-            limit: None,
-            interval: Duration::ZERO,
-            waiting: 0,
-            failed: None,
-            reason: None,
-        };
-        match &self.state {
-            State::Idle => {}
-            State::Inviting { limit, .. } => {
-                (print.state, print.limit) = ("Inviting", limit.as_ref().and_then(left));
-            }
-            State::Cancelling { leaving, reason, .. } => {
-                (print.state, print.waiting, print.reason) = ("Cancelling", leaving.len(), Some(*reason as u8));
-            }
-            State::Answering { limit, .. } => (print.state, print.limit) = ("Answering", left(limit)),
-            State::Offered { limit } => (print.state, print.limit) = ("Offered", limit.as_ref().and_then(left)),
-            State::Accepting { interval, again, limit, leaving, .. } => {
-                (print.state, print.waiting, print.interval) = ("Accepting", leaving.len(), *interval);
-                (print.again, print.limit) = (left(again), left(limit));
-            }
-            State::Connected => print.state = "Connected",
-            State::Leaving { waiting, failed, reason, .. } => {
-                (print.state, print.waiting, print.reason) = ("Leaving", waiting.len(), Some(*reason as u8));
-                print.failed = failed.as_ref().map(|(_, how)| *how as u8);
-            }
-            State::Disconnected => print.state = "Disconnected",
-        }
-        print
-    }
-
     fn set(&self, cx: &mut Cx<'_>, after: Duration, timer: Timer) -> TimerId {
-        cx.timers.set(cx.now + after, TimerKey::Session(self.session, timer))
+        cx.timers
+            .set(cx.now + after, TimerKey::Session(self.session, timer))
     }
 }
 
 fn limit(cx: &mut Cx<'_>, session: SessionId) -> Option<TimerId> {
     let patience = cx.config.max_connect_duration;
-    (!patience.is_zero()).then(|| cx.timers.set(cx.now + patience, TimerKey::Session(session, Timer::Limit)))
+    (!patience.is_zero()).then(|| {
+        cx.timers
+            .set(cx.now + patience, TimerKey::Session(session, Timer::Limit))
+    })
 }
 
 fn stop(cx: &mut Cx<'_>, timer: Option<TimerId>) {

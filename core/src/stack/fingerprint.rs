@@ -29,8 +29,13 @@ impl Stack {
         let now = self.now;
         let endpoint = |id| {
             let sessions = self.endpoints.sessions(id);
-            let sessions = sessions.into_iter().filter_map(|session| self.sessions.fingerprint(session, now));
-            (self.endpoints.registration_fingerprint(id, now), sessions.collect())
+            let sessions = sessions
+                .into_iter()
+                .filter_map(|session| self.sessions.fingerprint(session, now));
+            (
+                self.endpoints.registration_fingerprint(id, now),
+                sessions.collect(),
+            )
         };
         Fingerprint {
             connections: self.connections.fingerprint(now),
@@ -51,15 +56,28 @@ mod tests {
 
     fn sending(seed: u8, start: Time) -> Stack {
         let mut stack = Stack::new(Config::default(), [seed; 32], start, UnixTime(0));
-        let alice = stack.add_peer_to_peer_endpoint(start, PeerToPeerConfig::new("sip:alice@example.com")).unwrap();
+        let alice = stack
+            .add_peer_to_peer_endpoint(start, PeerToPeerConfig::new("sip:alice@example.com"))
+            .unwrap();
         let text = Some(Content::text("hello"));
         let mut view = stack.endpoint(start, alice).unwrap();
-        view.send_message("sip:bob@192.0.2.1", Method::Message, text, SendOptions::default()).unwrap();
-        let (local, remote): (SocketAddr, SocketAddr) =
-            ("192.0.2.2:4000".parse().unwrap(), "192.0.2.1:5060".parse().unwrap());
+        view.send_message("sip:bob@192.0.2.1", Method::Message, text, SendOptions::default())
+            .unwrap();
+        let (local, remote): (SocketAddr, SocketAddr) = (
+            "192.0.2.2:4000".parse().unwrap(),
+            "192.0.2.1:5060".parse().unwrap(),
+        );
         while let Some(action) = stack.poll_action() {
             if let Action::Connect(to) = action {
-                stack.handle_connected(start, to.conn, Established { local, remote, peer: None });
+                stack.handle_connected(
+                    start,
+                    to.conn,
+                    Established {
+                        local,
+                        remote,
+                        peer: None,
+                    },
+                );
             }
         }
         stack
@@ -72,6 +90,9 @@ mod tests {
         let mut later = one.clone();
         later.handle_timeout(Time::from_secs(2));
         assert_ne!(one.fingerprint(), later.fingerprint());
-        assert_ne!(one.fingerprint(), Stack::new(Config::default(), [1; 32], Time::ZERO, UnixTime(0)).fingerprint());
+        assert_ne!(
+            one.fingerprint(),
+            Stack::new(Config::default(), [1; 32], Time::ZERO, UnixTime(0)).fingerprint()
+        );
     }
 }

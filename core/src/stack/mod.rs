@@ -138,7 +138,10 @@ impl Census {
 /// What it holds, in numbers: what waits to be sent has credentials in it, and is not for logs (A9).
 impl fmt::Debug for Stack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stack").field("now", &self.now).field("census", &self.census()).finish_non_exhaustive()
+        f.debug_struct("Stack")
+            .field("now", &self.now)
+            .field("census", &self.census())
+            .finish_non_exhaustive()
     }
 }
 
@@ -182,7 +185,9 @@ impl Stack {
     /// A connection is ready for data: one that [`Action::Connect`] asked for, or an accepted one after its TLS
     /// handshake.
     pub fn handle_connected(&mut self, now: Time, conn: ConnId, established: Established) {
-        self.step(now, |p| p.low.connections.handle_connected(&mut p.cx, conn, established));
+        self.step(now, |p| {
+            p.low.connections.handle_connected(&mut p.cx, conn, established)
+        });
     }
 
     /// A listener has accepted a connection. Over TLS it is ready once the handshake has been reported with
@@ -195,7 +200,9 @@ impl Stack {
         remote: SocketAddr,
     ) -> ConnId {
         self.step(now, |p| {
-            p.low.connections.handle_accepted(&mut p.cx, listener, local, remote)
+            p.low
+                .connections
+                .handle_accepted(&mut p.cx, listener, local, remote)
         })
     }
 
@@ -208,7 +215,8 @@ impl Stack {
     pub fn handle_transmitted(&mut self, now: Time, conn: ConnId, bytes: usize) {
         self.step(now, |p| {
             p.low.connections.handle_transmitted(&mut p.cx, conn, bytes);
-            p.exchanges.handle_taken(&mut p.cx, &mut p.low, conn, p.from_exchanges);
+            p.exchanges
+                .handle_taken(&mut p.cx, &mut p.low, conn, p.from_exchanges);
         });
     }
 
@@ -218,18 +226,29 @@ impl Stack {
     }
 
     /// Listening has begun at this address, or could not.
-    pub fn handle_listening(&mut self, now: Time, listener: ListenerId, result: Result<SocketAddr, ListenError>) {
-        self.step(now, |p| p.low.connections.handle_listening(&mut p.cx, listener, result));
+    pub fn handle_listening(
+        &mut self,
+        now: Time,
+        listener: ListenerId,
+        result: Result<SocketAddr, ListenError>,
+    ) {
+        self.step(now, |p| {
+            p.low.connections.handle_listening(&mut p.cx, listener, result)
+        });
     }
 
     /// Listening has ended without a command.
     pub fn handle_listener_lost(&mut self, now: Time, listener: ListenerId, error: ListenError) {
-        self.step(now, |p| p.low.connections.handle_listener_lost(&mut p.cx, listener, error));
+        self.step(now, |p| {
+            p.low.connections.handle_listener_lost(&mut p.cx, listener, error)
+        });
     }
 
     /// The domain name system has answered.
     pub fn handle_resolved(&mut self, now: Time, query: QueryId, result: Result<Answer, ResolveError>) {
-        self.step(now, |p| p.low.connections.handle_resolved(&mut p.cx, query, result));
+        self.step(now, |p| {
+            p.low.connections.handle_resolved(&mut p.cx, query, result)
+        });
     }
 
     /// The time is `now`. Before the deadline of [`poll_timeout`](Self::poll_timeout) it does nothing.
@@ -249,7 +268,9 @@ impl Stack {
         }
         let action = self.out.pop();
         match &action {
-            Some(Action::Event(Event::MessageReceived { incoming, .. } | Event::SessionMessage { incoming, .. })) => {
+            Some(Action::Event(
+                Event::MessageReceived { incoming, .. } | Event::SessionMessage { incoming, .. },
+            )) => {
                 self.passing = Some(*incoming);
             }
             Some(Action::Event(Event::Session { session, new, .. })) => self.sessions.seen(*session, *new),
@@ -310,7 +331,9 @@ impl Stack {
     /// Closes a connection now; does nothing if it is closed (C32).
     pub fn disconnect(&mut self, now: Time, conn: ConnId) {
         self.step(now, |p| {
-            p.low.connections.disconnect(&mut p.cx, conn, RemovalReason::Local);
+            p.low
+                .connections
+                .disconnect(&mut p.cx, conn, RemovalReason::Local);
         });
     }
 
@@ -330,7 +353,10 @@ impl Stack {
     /// A malformed setting, or an endpoint with this URI and endpoint id exists (E1).
     pub fn add_sip_endpoint(&mut self, now: Time, config: SipEndpointConfig) -> Result<EndpointId, Misuse> {
         let manager = self.client_manager;
-        self.step(now, |p| p.endpoints.add_sip(&mut p.cx, &mut p.low, p.exchanges, config, manager))
+        self.step(now, |p| {
+            p.endpoints
+                .add_sip(&mut p.cx, &mut p.low, p.exchanges, config, manager)
+        })
     }
 
     /// An endpoint without a server of its own.
@@ -338,9 +364,16 @@ impl Stack {
     /// # Errors
     /// A malformed setting, a client manager (C1), or an endpoint with this URI and endpoint id, or this GRUU, exists
     /// (E1, E4).
-    pub fn add_peer_to_peer_endpoint(&mut self, now: Time, config: PeerToPeerConfig) -> Result<EndpointId, Misuse> {
+    pub fn add_peer_to_peer_endpoint(
+        &mut self,
+        now: Time,
+        config: PeerToPeerConfig,
+    ) -> Result<EndpointId, Misuse> {
         let manager = self.server_tcp_manager;
-        self.step(now, |p| p.endpoints.add_peer_to_peer(&mut p.cx, p.low.connections, config, manager))
+        self.step(now, |p| {
+            p.endpoints
+                .add_peer_to_peer(&mut p.cx, p.low.connections, config, manager)
+        })
     }
 
     /// An endpoint, to command and to read.
@@ -402,7 +435,11 @@ impl Stack {
     /// It has been answered.
     pub fn incoming(&mut self, now: Time, id: IncomingId) -> Result<IncomingView<'_>, Misuse> {
         self.advance(now);
-        if self.incomings.contains(id) { Ok(IncomingView { stack: self, id }) } else { Err(Misuse::Answered) }
+        if self.incomings.contains(id) {
+            Ok(IncomingView { stack: self, id })
+        } else {
+            Err(Misuse::Answered)
+        }
     }
 
     // Looking.

@@ -3,11 +3,11 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::connection::{self, Indication as FromConnection};
+use crate::connection::{self, Indication as FromConnection, Lease};
 use crate::cx::Cx;
 use crate::endpoint::{Endpoints, Way};
 use crate::event::{ConnectionFailure, OperationError, PeerToPeerReason, PeerToPeerState, RemovalReason};
-use crate::exchange::{self, Exchanges, Incomings, Lower, Owner, Pending, Reply, What};
+use crate::exchange::{self, Exchanges, Incomings, Lower, Owner, Pending, Reply, SessionPart, What};
 use crate::ids::{ConnId, EndpointId, OperationId};
 use crate::session::Sessions;
 use crate::timers::TimerKey;
@@ -28,7 +28,11 @@ pub(super) struct Parts<'a> {
 /// The layers below sessions and endpoints, out of the parts.
 macro_rules! below {
     ($parts:expr) => {
-        &mut $crate::session::Below { low: &mut $parts.low, exchanges: $parts.exchanges, up: $parts.from_exchanges }
+        &mut $crate::session::Below {
+            low: &mut $parts.low,
+            exchanges: $parts.exchanges,
+            up: $parts.from_exchanges,
+        }
     };
 }
 pub(super) use below;
@@ -56,7 +60,10 @@ impl Parts<'_> {
         let mut freed = self.cx.out.take_freed();
         freed.append(&mut self.incomings.take_freed());
         let incomings = &*self.incomings;
-        self.endpoints.settle(&mut self.cx, below!(self), freed, &|endpoint| incomings.of(endpoint));
+        self.endpoints
+            .settle(&mut self.cx, below!(self), freed, &|endpoint| {
+                incomings.of(endpoint)
+            });
         self.low.connections.has_indication() || !self.from_exchanges.is_empty()
     }
 
@@ -65,7 +72,10 @@ impl Parts<'_> {
         match key {
             TimerKey::Transaction(id, timer) => {
                 let mut out = Vec::new();
-                let indication = self.low.transactions.handle_timer(&mut self.cx, &mut out, id, timer);
+                let indication = self
+                    .low
+                    .transactions
+                    .handle_timer(&mut self.cx, &mut out, id, timer);
                 self.low.flush(&mut self.cx, out);
                 if let Some(indication) = indication {
                     self.on_transaction(indication, None);
@@ -78,12 +88,18 @@ impl Parts<'_> {
                 self.low.connections.handle_resolve_timer(&mut self.cx, id);
             }
             TimerKey::Exchange(id) => {
-                self.exchanges.handle_timer(&mut self.cx, &mut self.low, id, self.from_exchanges);
+                self.exchanges
+                    .handle_timer(&mut self.cx, &mut self.low, id, self.from_exchanges);
             }
             TimerKey::Incoming(id) => self.incomings.handle_timer(&mut self.cx, &mut self.low, id),
             TimerKey::Session(id, timer) => self.sessions.handle_timer(&mut self.cx, below!(self), id, timer),
-            TimerKey::KeepAlive(id) => self.endpoints.handle_keep_alive_timer(&mut self.cx, below!(self), id),
-            TimerKey::Registration(id) => self.endpoints.handle_register_timer(&mut self.cx, below!(self), id),
+            TimerKey::KeepAlive(id) => self
+                .endpoints
+                .handle_keep_alive_timer(&mut self.cx, below!(self), id),
+            TimerKey::Registration(id) => {
+                self.endpoints
+                    .handle_register_timer(&mut self.cx, below!(self), id)
+            }
         }
     }
 
@@ -97,7 +113,8 @@ impl Parts<'_> {
                 self.sessions.terminate(&mut self.cx, below!(self), session, end);
             }
         }
-        self.endpoints.terminate(&mut self.cx, below!(self), id, operation);
+        self.endpoints
+            .terminate(&mut self.cx, below!(self), id, operation);
         operation
     }
 
@@ -105,12 +122,15 @@ impl Parts<'_> {
         match indication {
             FromConnection::Ready(conn) => {
                 self.low.handle_reply_ready(&mut self.cx, conn);
-                self.exchanges.handle_ready(&mut self.cx, &mut self.low, conn, self.from_exchanges);
+                self.exchanges
+                    .handle_ready(&mut self.cx, &mut self.low, conn, self.from_exchanges);
             }
             FromConnection::Failed { conn, error } => {
                 self.low.handle_reply_failed(&mut self.cx, conn);
-                self.exchanges.handle_failed(&mut self.cx, &mut self.low, conn, &error, self.from_exchanges);
-                self.endpoints.handle_lost(&mut self.cx, below!(self), conn, &error);
+                self.exchanges
+                    .handle_failed(&mut self.cx, &mut self.low, conn, &error, self.from_exchanges);
+                self.endpoints
+                    .handle_lost(&mut self.cx, below!(self), conn, &error);
             }
             FromConnection::Lost { conn, reason, taken } => self.on_lost(conn, &reason, taken),
             FromConnection::Message { conn, bytes } => self.receive(conn, bytes),
@@ -118,9 +138,14 @@ impl Parts<'_> {
             FromConnection::Ping(_) | FromConnection::Pong(_) => {}
             FromConnection::Listening { manager, .. } => {
                 let reason = PeerToPeerReason::Listening;
-                self.endpoints.handle_listening(&mut self.cx, manager, PeerToPeerState::Connected, reason);
+                self.endpoints
+                    .handle_listening(&mut self.cx, manager, PeerToPeerState::Connected, reason);
             }
-            FromConnection::NotListening { manager, error: Some(_), .. } => {
+            FromConnection::NotListening {
+                manager,
+                error: Some(_),
+                ..
+            } => {
                 if !self.low.connections.is_listening(manager) {
                     self.endpoints.handle_not_listening(&mut self.cx, manager);
                 }
@@ -132,7 +157,9 @@ impl Parts<'_> {
 
     fn on_lost(&mut self, conn: ConnId, reason: &RemovalReason, taken: u64) {
         let error = match reason {
-            RemovalReason::Remote(reason) => OperationError::ConnectionFailure(ConnectionFailure::Lost(reason.clone())),
+            RemovalReason::Remote(reason) => {
+                OperationError::ConnectionFailure(ConnectionFailure::Lost(reason.clone()))
+            }
             RemovalReason::Untrusted(failure) => OperationError::Tls(failure.clone()),
             RemovalReason::Limit(what) => OperationError::ConnectionFailure(ConnectionFailure::Limit(what)),
             RemovalReason::Released
@@ -141,27 +168,47 @@ impl Parts<'_> {
             | RemovalReason::FramingLost(_)
             | RemovalReason::SlowReader
             | RemovalReason::Unanswered
-            | RemovalReason::Local => OperationError::ConnectionFailure(ConnectionFailure::Closed(reason.clone())),
+            | RemovalReason::Local => {
+                OperationError::ConnectionFailure(ConnectionFailure::Closed(reason.clone()))
+            }
         };
         self.low.handle_reply_failed(&mut self.cx, conn);
         let mut indications = Vec::new();
-        while self.low.transactions.handle_conn_lost(&mut self.cx, conn, usize::MAX, &mut indications) {}
+        while self
+            .low
+            .transactions
+            .handle_conn_lost(&mut self.cx, conn, usize::MAX, &mut indications)
+        {}
         for indication in indications {
             self.on_transaction(indication, Some((&error, taken)));
         }
-        self.exchanges.handle_lost(&mut self.cx, &mut self.low, conn, (&error, taken), self.from_exchanges);
-        self.endpoints.handle_lost(&mut self.cx, below!(self), conn, &error);
+        self.exchanges.handle_lost(
+            &mut self.cx,
+            &mut self.low,
+            conn,
+            (&error, taken),
+            self.from_exchanges,
+        );
+        self.endpoints
+            .handle_lost(&mut self.cx, below!(self), conn, &error);
     }
 
-    pub(super) fn on_transaction(&mut self, indication: transaction::Indication, lost: Option<(&OperationError, u64)>) {
+    pub(super) fn on_transaction(
+        &mut self,
+        indication: transaction::Indication,
+        lost: Option<(&OperationError, u64)>,
+    ) {
         if indication.owner.is_some() {
             let up = &mut *self.from_exchanges;
-            return self.exchanges.handle_transaction(&mut self.cx, &mut self.low, indication, lost, up);
+            return self
+                .exchanges
+                .handle_transaction(&mut self.cx, &mut self.low, indication, lost, up);
         }
         match indication.what {
             FromTransaction::SendTrying => {
                 if let Some(invite) = self.sessions.invite(indication.transaction) {
-                    self.low.reply(&mut self.cx, invite, &Reply::new(StatusCode::TRYING));
+                    self.low
+                        .reply(&mut self.cx, invite, &Reply::new(StatusCode::TRYING));
                 }
             }
             // The session's own timer, or its application, ends the wait for the ACK; another way for the response is
@@ -175,21 +222,29 @@ impl Parts<'_> {
     }
 
     fn on_exchange(&mut self, indication: exchange::Indication) {
-        let exchange::Indication { exchange, owner, what } = indication;
+        let exchange::Indication {
+            exchange,
+            owner,
+            what,
+        } = indication;
         match (owner, what) {
             (Owner::Registration(endpoint), What::Redirected(target)) => {
-                self.endpoints.handle_redirect(&mut self.cx, below!(self), endpoint, &target);
+                self.endpoints
+                    .handle_redirect(&mut self.cx, below!(self), endpoint, &target);
                 self.supply(exchange, owner, &[]);
             }
             (owner, What::NeedConnection(avoid)) => self.supply(exchange, owner, &avoid),
             (Owner::Registration(endpoint), what) => {
-                self.endpoints.handle_register_exchange(&mut self.cx, below!(self), endpoint, what);
+                self.endpoints
+                    .handle_register_exchange(&mut self.cx, below!(self), endpoint, what);
             }
             (Owner::Message(endpoint, operation), what) => {
-                self.endpoints.handle_message_exchange(&mut self.cx, endpoint, operation, what);
+                self.endpoints
+                    .handle_message_exchange(&mut self.cx, endpoint, operation, what);
             }
             (Owner::Session(session, part), what) => {
-                self.sessions.handle_exchange(&mut self.cx, below!(self), session, part, exchange, what);
+                self.sessions
+                    .handle_exchange(&mut self.cx, below!(self), session, part, exchange, what);
             }
             (Owner::Nobody, _) => {}
         }
@@ -200,25 +255,59 @@ impl Parts<'_> {
         let (cx, connections) = (&mut self.cx, &mut *self.low.connections);
         let lease = match owner {
             Owner::Registration(endpoint) => {
-                let way = Way { target: "", in_dialog: false, next_hop: None, avoid };
+                let way = Way {
+                    target: "",
+                    in_dialog: false,
+                    next_hop: None,
+                    avoid,
+                };
                 self.endpoints.lease(cx, connections, endpoint, &way)
             }
             Owner::Message(endpoint, operation) => {
-                self.endpoints.lease_for_message(cx, connections, endpoint, operation, avoid)
+                self.endpoints
+                    .lease_for_message(cx, connections, endpoint, operation, avoid)
             }
-            Owner::Session(session, _) => match (self.sessions.endpoint(session), self.sessions.next_hop(session)) {
-                (Some(endpoint), Some((target, in_dialog))) => {
-                    let next_hop = self.sessions.first_hop(session).filter(|_| !in_dialog);
-                    self.endpoints.lease(cx, connections, endpoint, &Way { target, in_dialog, next_hop, avoid })
+            Owner::Session(session, _) => {
+                match (self.sessions.endpoint(session), self.sessions.next_hop(session)) {
+                    (Some(endpoint), Some((target, in_dialog))) => {
+                        if let Some(own) = self.sessions.share(cx, connections, session, avoid) {
+                            return self.exchanges.supply(
+                                &mut self.cx,
+                                &mut self.low,
+                                exchange,
+                                Ok(own),
+                                self.from_exchanges,
+                            );
+                        }
+                        let next_hop = self.sessions.first_hop(session).filter(|_| !in_dialog);
+                        self.endpoints.lease(
+                            cx,
+                            connections,
+                            endpoint,
+                            &Way {
+                                target,
+                                in_dialog,
+                                next_hop,
+                                avoid,
+                            },
+                        )
+                    }
+                    (_, _) => Err(OperationError::ConnectionFailure(ConnectionFailure::NotConnected)),
                 }
-                (_, _) => Err(OperationError::ConnectionFailure(ConnectionFailure::NotConnected)),
-            },
+            }
             Owner::Nobody => Err(OperationError::ConnectionFailure(ConnectionFailure::NotConnected)),
         };
-        if let (Owner::Session(session, _), Ok(lease)) = (owner, &lease) {
-            self.sessions.adopt(&mut self.cx, below!(self), session, lease.conn());
+        let conn = lease.as_ref().ok().map(Lease::conn);
+        // The peer learns our new address before anything else, but a dialog begins with its ACK.
+        let begins = matches!(owner, Owner::Session(_, SessionPart::Ack));
+        if let (Owner::Session(session, _), Some(conn), false) = (owner, conn, begins) {
+            self.sessions.adopt(&mut self.cx, below!(self), session, conn);
         }
-        self.exchanges.supply(&mut self.cx, &mut self.low, exchange, lease, self.from_exchanges);
+        self.exchanges
+            .supply(&mut self.cx, &mut self.low, exchange, lease, self.from_exchanges);
+        if let (Owner::Session(session, _), Some(conn), true) = (owner, conn, begins) {
+            self.sessions.adopt(&mut self.cx, below!(self), session, conn);
+        }
     }
 }
 
@@ -232,8 +321,19 @@ pub(super) fn pending(
 ) -> Option<Pending> {
     let (manager, transport) = connections.manager_of(conn)?;
     let reach = exchange::reach(connections, cx.config, conn);
-    let tag = message.to().ok().and_then(|to| to.tag().map(alloc::borrow::ToOwned::to_owned));
+    let tag = message
+        .to()
+        .ok()
+        .and_then(|to| to.tag().map(alloc::borrow::ToOwned::to_owned));
     let tag = tag.unwrap_or_else(|| cx.entropy.hex(16)).into_boxed_str();
     let message = alloc::boxed::Box::new(message);
-    Some(Pending { transaction, conn, manager, transport, reach, message, tag })
+    Some(Pending {
+        transaction,
+        conn,
+        manager,
+        transport,
+        reach,
+        message,
+        tag,
+    })
 }

@@ -3,7 +3,6 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::IpAddr;
 
 use bytes::Bytes;
 
@@ -38,7 +37,9 @@ impl Parts<'_> {
     pub(super) fn refuse_framing(&mut self, conn: ConnId, error: &FrameError) {
         self.cx.counters.malformed += 1;
         let Some(status) = error.kind.status() else { return };
-        let Ok(head) = Message::parse_head(error.head.clone(), &self.cx.config.limits.message) else { return };
+        let Ok(head) = Message::parse_head(error.head.clone(), &self.cx.config.limits.message) else {
+            return;
+        };
         if head.is_request() {
             let reason = Some(error.kind.reason());
             self.respond_statelessly(conn, &head, status, reason, &[]);
@@ -53,7 +54,10 @@ impl Parts<'_> {
         self.low.connections.proven(&mut self.cx, conn);
         self.cx.counters.responses_received += 1;
         let mut out = Vec::new();
-        let found = self.low.transactions.handle_response(&mut self.cx, &mut out, &message);
+        let found = self
+            .low
+            .transactions
+            .handle_response(&mut self.cx, &mut out, &message);
         self.low.flush(&mut self.cx, out);
         match found {
             ResponseMatch::Indication(indication) => self.on_transaction(indication, None),
@@ -70,8 +74,12 @@ impl Parts<'_> {
             && success
             && let Some((session, facts)) = self.sessions.find_inviting(response)
         {
-            let facts = Facts { conn: Some(conn), ..facts };
-            self.sessions.on_further(&mut self.cx, below!(self), Some(session), facts, response);
+            let facts = Facts {
+                conn: Some(conn),
+                ..facts
+            };
+            self.sessions
+                .on_further(&mut self.cx, below!(self), Some(session), facts, response);
         }
     }
 
@@ -94,7 +102,10 @@ impl Parts<'_> {
             return self.receive_benotify(conn, &message);
         }
         let mut out = Vec::new();
-        let found = self.low.transactions.receive_request(&mut self.cx, &mut out, conn, &message);
+        let found = self
+            .low
+            .transactions
+            .receive_request(&mut self.cx, &mut out, conn, &message);
         self.low.flush(&mut self.cx, out);
         match found {
             Err(error) => self.refuse(conn, &message, &Refusal::from(error)),
@@ -105,7 +116,8 @@ impl Parts<'_> {
             Ok(ServerMatch::Retransmission(_) | ServerMatch::Ack { .. }) => {}
             Ok(ServerMatch::AckForSuccess(_)) => {
                 if let Some(session) = self.sessions.find(&message) {
-                    self.sessions.handle_ack(&mut self.cx, below!(self), session, &message);
+                    self.sessions
+                        .handle_ack(&mut self.cx, below!(self), session, &message);
                 }
             }
             Ok(ServerMatch::Cancel { own, of }) => self.receive_cancel(conn, message, own, of),
@@ -113,10 +125,19 @@ impl Parts<'_> {
         }
     }
 
-    fn receive_cancel(&mut self, conn: ConnId, cancel: Message, own: TransactionId, of: Option<TransactionId>) {
-        let Some(mut cancel) = pending(&mut self.cx, self.low.connections, own, conn, cancel) else { return };
+    fn receive_cancel(
+        &mut self,
+        conn: ConnId,
+        cancel: Message,
+        own: TransactionId,
+        of: Option<TransactionId>,
+    ) {
+        let Some(mut cancel) = pending(&mut self.cx, self.low.connections, own, conn, cancel) else {
+            return;
+        };
         let Some(of) = of else {
-            self.low.reply(&mut self.cx, &cancel, &Reply::new(StatusCode::NO_SUCH_CALL));
+            self.low
+                .reply(&mut self.cx, &cancel, &Reply::new(StatusCode::NO_SUCH_CALL));
             return;
         };
         // RFC 3261 section 9.2: the To tag of both responses is the same.
@@ -134,35 +155,50 @@ impl Parts<'_> {
         let session = self.sessions.find(message);
         let endpoint = match session {
             Some(session) => self.sessions.endpoint(session),
-            None => self.endpoints.find(message, self.here(conn), self.cx.config.strict_dispatch),
+            None => self.find_endpoint(conn, message),
         };
         if self.support(endpoint, message).is_err() || (session.is_none() && claims_dialog(message)) {
             return;
         }
         if let Some(session) = session {
+            if !self.sessions.take_cseq(session, message) {
+                return;
+            }
             let incoming = self.cx.ids.next();
             let message = Box::new(message.to_owned_small());
-            self.cx.out.event(Event::SessionMessage { session, incoming, message });
+            self.cx.out.event(Event::SessionMessage {
+                session,
+                incoming,
+                message,
+            });
         } else if let Some(endpoint) = endpoint {
             let incoming = self.cx.ids.next();
             let message = Box::new(message.to_owned_small());
-            self.cx.out.event(Event::MessageReceived { endpoint, incoming, message });
+            self.cx.out.event(Event::MessageReceived {
+                endpoint,
+                incoming,
+                message,
+            });
         }
     }
 
-    /// The address of this host that a connection has.
-    fn here(&self, conn: ConnId) -> Option<IpAddr> {
-        self.low.connections.ends(conn).map(|(local, _)| local.ip())
+    fn find_endpoint(&self, conn: ConnId, request: &Message) -> Option<EndpointId> {
+        let (manager, _) = self.low.connections.manager_of(conn)?;
+        let here = self.low.connections.ends(conn).map(|(local, _)| local.ip());
+        self.endpoints
+            .find(request, manager, here, self.cx.config.strict_dispatch)
     }
 
     /// A new request: its dialog, else its endpoint, else nobody (M5).
     fn dispatch(&mut self, conn: ConnId, message: Message, transaction: TransactionId) {
         let message = message.to_owned_small();
-        let Some(pending) = pending(&mut self.cx, self.low.connections, transaction, conn, message) else { return };
+        let Some(pending) = pending(&mut self.cx, self.low.connections, transaction, conn, message) else {
+            return;
+        };
         let session = self.sessions.find(&pending.message);
         let endpoint = match session {
             Some(session) => self.sessions.endpoint(session),
-            None => self.endpoints.find(&pending.message, self.here(conn), self.cx.config.strict_dispatch),
+            None => self.find_endpoint(conn, &pending.message),
         };
         if let Err(refusal) = self.support(endpoint, &pending.message) {
             return self.refuse_pending(&pending, &refusal);
@@ -170,32 +206,45 @@ impl Parts<'_> {
         match (session, endpoint) {
             (Some(session), _) => self.dispatch_inside(session, pending),
             (None, _) if claims_dialog(&pending.message) => {
-                self.low.reply(&mut self.cx, &pending, &Reply::new(StatusCode::NO_SUCH_CALL));
+                self.low
+                    .reply(&mut self.cx, &pending, &Reply::new(StatusCode::NO_SUCH_CALL));
             }
             (None, Some(endpoint)) => self.dispatch_outside(endpoint, pending),
             (None, None) => {
                 let known = self.endpoints.has_user(&pending.message);
-                let status = if known { StatusCode::TEMPORARILY_UNAVAILABLE } else { StatusCode::NOT_FOUND };
+                let status = if known {
+                    StatusCode::TEMPORARILY_UNAVAILABLE
+                } else {
+                    StatusCode::NOT_FOUND
+                };
                 self.low.reply(&mut self.cx, &pending, &Reply::new(status));
             }
         }
     }
 
     fn dispatch_inside(&mut self, session: SessionId, pending: Pending) {
-        match self.sessions.handle_request(&mut self.cx, below!(self), session, &pending) {
+        match self
+            .sessions
+            .handle_request(&mut self.cx, below!(self), session, &pending)
+        {
             Inside::Done => {}
             Inside::ForApplication(session, endpoint) => {
                 let message = pending.message.clone();
                 let headers = self.endpoints.reply_headers(endpoint, &message, self.cx.config);
                 let incoming = self.incomings.receive(&mut self.cx, pending, endpoint, headers);
-                self.cx.out.event(Event::SessionMessage { session, incoming, message });
+                self.cx.out.event(Event::SessionMessage {
+                    session,
+                    incoming,
+                    message,
+                });
             }
         }
     }
 
     fn dispatch_outside(&mut self, endpoint: EndpointId, pending: Pending) {
         if self.low.transactions.is_merged(pending.transaction, endpoint) {
-            self.low.reply(&mut self.cx, &pending, &Reply::new(StatusCode::LOOP_DETECTED));
+            self.low
+                .reply(&mut self.cx, &pending, &Reply::new(StatusCode::LOOP_DETECTED));
             return;
         }
         if pending.message.method() == Some(&Method::Invite) {
@@ -204,24 +253,40 @@ impl Parts<'_> {
         let message = pending.message.clone();
         let headers = self.endpoints.reply_headers(endpoint, &message, self.cx.config);
         let incoming = self.incomings.receive(&mut self.cx, pending, endpoint, headers);
-        self.cx.out.event(Event::MessageReceived { endpoint, incoming, message });
+        self.cx.out.event(Event::MessageReceived {
+            endpoint,
+            incoming,
+            message,
+        });
     }
 
     fn receive_invite(&mut self, endpoint: EndpointId, pending: Pending) {
         if self.sessions.len() >= self.cx.config.limits.sessions {
             self.cx.counters.limit_refusals += 1;
             let retry = [(HeaderName::RetryAfter, Box::from("5"))];
-            let reply = Reply { headers: &retry, ..Reply::new(StatusCode::SERVICE_UNAVAILABLE) };
+            let reply = Reply {
+                headers: &retry,
+                ..Reply::new(StatusCode::SERVICE_UNAVAILABLE)
+            };
             self.low.reply(&mut self.cx, &pending, &reply);
             return;
         }
-        let Some(local) = self.endpoints.local(endpoint, self.cx.config) else { return };
+        let Some(local) = self.endpoints.local(endpoint, self.cx.config) else {
+            return;
+        };
         let message = pending.message.clone();
         let refused = pending.clone();
-        match self.sessions.receive(&mut self.cx, self.exchanges, &mut self.low, local, pending) {
+        match self
+            .sessions
+            .receive(&mut self.cx, self.exchanges, &mut self.low, local, pending)
+        {
             Ok(session) => {
                 self.endpoints.add_session(endpoint, session);
-                self.cx.out.event(Event::SessionReceived { endpoint, session, message });
+                self.cx.out.event(Event::SessionReceived {
+                    endpoint,
+                    session,
+                    message,
+                });
             }
             Err(error) => self.refuse_pending(&refused, &Refusal::from(error)),
         }
@@ -237,19 +302,31 @@ impl Parts<'_> {
         if message.method() == Some(&Method::Benotify) && methods.contains(&Method::Notify) {
             methods.push(Method::Benotify);
         }
-        let options: Vec<String> = profile.option_tags.iter().map(|tag| tag.to_ascii_lowercase()).collect();
-        let options: Vec<&str> =
-            options.iter().map(String::as_str).chain(crate::endpoint::OPTION_TAGS).collect();
-        let types: Vec<String> = profile.content_types.iter().map(|name| name.to_ascii_lowercase()).collect();
-        let types: Vec<&str> = types.iter().map(String::as_str).collect();
-        check::support(message, &UserAgent { methods: &methods, options: &options, content_types: &types })
+        let tags = profile.option_tags.iter().map(String::as_str);
+        let options: Vec<&str> = tags.chain(crate::endpoint::OPTION_TAGS).collect();
+        let types: Vec<&str> = profile.content_types.iter().map(String::as_str).collect();
+        check::support(
+            message,
+            &UserAgent {
+                methods: &methods,
+                options: &options,
+                content_types: &types,
+            },
+        )
     }
 
     fn refuse_pending(&mut self, pending: &Pending, refusal: &Refusal) {
-        let headers: Vec<(HeaderName, Box<str>)> =
-            refusal.headers.iter().map(|(name, value)| (*name, value.as_str().into())).collect();
+        let headers: Vec<(HeaderName, Box<str>)> = refusal
+            .headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_str().into()))
+            .collect();
         let words = reason_words(refusal);
-        let reply = Reply { reason: words, headers: &headers, ..Reply::new(refusal.status) };
+        let reply = Reply {
+            reason: words,
+            headers: &headers,
+            ..Reply::new(refusal.status)
+        };
         self.low.reply(&mut self.cx, pending, &reply);
     }
 
@@ -258,8 +335,11 @@ impl Parts<'_> {
         if !request.is_request() || matches!(request.method(), Some(Method::Ack | Method::Benotify)) {
             return;
         }
-        let headers: Vec<(HeaderName, Box<str>)> =
-            refusal.headers.iter().map(|(name, value)| (*name, value.as_str().into())).collect();
+        let headers: Vec<(HeaderName, Box<str>)> = refusal
+            .headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_str().into()))
+            .collect();
         self.respond_statelessly(conn, request, refusal.status, reason_words(refusal), &headers);
     }
 
@@ -279,7 +359,12 @@ impl Parts<'_> {
         for (name, value) in headers {
             builder.raw_owned(*name, value);
         }
-        if self.low.connections.send(&mut self.cx, conn, builder.finish()).is_ok() {
+        if self
+            .low
+            .connections
+            .send(&mut self.cx, conn, builder.finish())
+            .is_ok()
+        {
             self.cx.counters.responses_sent += 1;
         }
     }

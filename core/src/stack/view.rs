@@ -9,12 +9,12 @@ use super::parts::below;
 use crate::action::Transport;
 use crate::connection::{Hop, ManagerKind};
 use crate::endpoint::{PageMessage, SendOptions};
-use crate::exchange::{NextHop, Reply};
 use crate::error::{Misuse, ParseError};
 use crate::event::{
-    Content, ExtraHeaders, OperationError, OperationFailure, PeerToPeerReason, PeerToPeerState, RegistrationState,
-    SessionState,
+    Content, ExtraHeaders, OperationError, OperationFailure, PeerToPeerReason, PeerToPeerState,
+    RegistrationState, SessionState,
 };
+use crate::exchange::{NextHop, Reply};
 use crate::ids::{EndpointId, IncomingId, ListenerId, ManagerId, OperationId, SessionId};
 use crate::session::Cargo;
 use crate::wire::uri::Uri;
@@ -56,8 +56,10 @@ impl ManagerView<'_> {
             p.low.connections.stop_listening(&mut p.cx, listener)?;
             if !p.low.connections.is_listening(id) {
                 let reason = PeerToPeerReason::StoppedListening;
-                p.endpoints.handle_listening(&mut p.cx, id, PeerToPeerState::Disconnecting, reason);
-                p.endpoints.handle_listening(&mut p.cx, id, PeerToPeerState::Disconnected, reason);
+                p.endpoints
+                    .handle_listening(&mut p.cx, id, PeerToPeerState::Disconnecting, reason);
+                p.endpoints
+                    .handle_listening(&mut p.cx, id, PeerToPeerState::Disconnected, reason);
             }
             Ok(())
         })
@@ -82,7 +84,9 @@ impl ManagerView<'_> {
         transport: Transport,
         size: usize,
     ) -> Result<(), Misuse> {
-        self.stack.connections.set_pool_maximum(self.id, &Hop::new(host, port, transport), size)
+        self.stack
+            .connections
+            .set_pool_maximum(self.id, &Hop::new(host, port, transport), size)
     }
 
     /// Where the manager listens.
@@ -92,7 +96,10 @@ impl ManagerView<'_> {
 
     /// What kind of manager it is.
     pub fn kind(&self) -> ManagerKind {
-        self.stack.connections.manager_kind(self.id).unwrap_or(ManagerKind::Client)
+        self.stack
+            .connections
+            .manager_kind(self.id)
+            .unwrap_or(ManagerKind::Client)
     }
 }
 
@@ -111,7 +118,9 @@ impl EndpointView<'_> {
     pub fn register(&mut self) -> Result<OperationId, Misuse> {
         self.stack.endpoints.may_register(self.id)?;
         let (operation, id) = (self.start()?, self.id);
-        self.stack.step(self.stack.now, |p| p.endpoints.register(&mut p.cx, below!(p), id, operation));
+        self.stack.step(self.stack.now, |p| {
+            p.endpoints.register(&mut p.cx, below!(p), id, operation)
+        });
         Ok(operation)
     }
 
@@ -122,7 +131,9 @@ impl EndpointView<'_> {
     pub fn unregister(&mut self) -> Result<OperationId, Misuse> {
         self.stack.endpoints.may_unregister(self.id)?;
         let (operation, id) = (self.start()?, self.id);
-        self.stack.step(self.stack.now, |p| p.endpoints.unregister(&mut p.cx, below!(p), id, operation));
+        self.stack.step(self.stack.now, |p| {
+            p.endpoints.unregister(&mut p.cx, below!(p), id, operation)
+        });
         Ok(operation)
     }
 
@@ -141,17 +152,31 @@ impl EndpointView<'_> {
         self.stack.endpoints.may_command(self.id, "send_message")?;
         let allowed = matches!(
             method,
-            Method::Message | Method::Info | Method::Options | Method::Service | Method::Notify | Method::Benotify
+            Method::Message
+                | Method::Info
+                | Method::Options
+                | Method::Service
+                | Method::Notify
+                | Method::Benotify
         );
         if !allowed {
-            return Err(Misuse::argument("method", "MESSAGE, INFO, OPTIONS, SERVICE, NOTIFY or BENOTIFY"));
+            return Err(Misuse::argument(
+                "method",
+                "MESSAGE, INFO, OPTIONS, SERVICE, NOTIFY or BENOTIFY",
+            ));
         }
         check_request_uri(target)?;
         let (cargo, next_hop) = self.check(content, options)?;
         let (operation, id) = (self.start()?, self.id);
         self.stack.step(self.stack.now, |p| {
-            let message = PageMessage { target, method, cargo, next_hop };
-            p.endpoints.send_message(&mut p.cx, below!(p), id, operation, message);
+            let message = PageMessage {
+                target,
+                method,
+                cargo,
+                next_hop,
+            };
+            p.endpoints
+                .send_message(&mut p.cx, below!(p), id, operation, message);
         });
         Ok(operation)
     }
@@ -168,7 +193,10 @@ impl EndpointView<'_> {
         }
         let id = self.id;
         self.stack.step(self.stack.now, |p| {
-            let local = p.endpoints.local(id, p.cx.config).ok_or(Misuse::Unknown("endpoint"))?;
+            let local = p
+                .endpoints
+                .local(id, p.cx.config)
+                .ok_or(Misuse::Unknown("endpoint"))?;
             let session = p.sessions.create(&mut p.cx, p.exchanges, local, target);
             p.endpoints.add_session(id, session);
             Ok(session)
@@ -192,7 +220,10 @@ impl EndpointView<'_> {
         // Misuse changes nothing (X2): a session that could not be established is not made.
         may_start(self.stack)?;
         let session = self.create_session(target)?;
-        let operation = self.stack.session(self.stack.now, session)?.establish(offer, options)?;
+        let operation = self
+            .stack
+            .session(self.stack.now, session)?
+            .establish(offer, options)?;
         Ok((session, operation))
     }
 
@@ -213,22 +244,33 @@ impl EndpointView<'_> {
 
     /// The URI of the user, which the server may fork (E8).
     pub fn owner_uri(&self) -> &str {
-        self.stack.endpoints.identity(self.id).map_or("", |(uri, _, _)| uri)
+        self.stack
+            .endpoints
+            .identity(self.id)
+            .map_or("", |(uri, _, _)| uri)
     }
 
     /// The URI of this device (E8): its GRUU, else its listening address; `None` where it has neither.
     pub fn endpoint_uri(&self) -> Option<String> {
-        self.stack.endpoints.endpoint_uri(self.id, &self.stack.connections)
+        self.stack
+            .endpoints
+            .endpoint_uri(self.id, &self.stack.connections)
     }
 
     /// The endpoint id (E3).
     pub fn epid(&self) -> &str {
-        self.stack.endpoints.identity(self.id).map_or("", |(_, epid, _)| epid)
+        self.stack
+            .endpoints
+            .identity(self.id)
+            .map_or("", |(_, epid, _)| epid)
     }
 
     /// The instance id, a URN (E5).
     pub fn instance(&self) -> &str {
-        self.stack.endpoints.identity(self.id).map_or("", |(_, _, instance)| instance)
+        self.stack
+            .endpoints
+            .identity(self.id)
+            .map_or("", |(_, _, instance)| instance)
     }
 
     /// The GRUU; of a SipEndpoint only while it is registered (E4).
@@ -250,12 +292,22 @@ impl EndpointView<'_> {
         start(self.stack, self.id)
     }
 
-    fn check(&self, content: Option<Content>, options: SendOptions) -> Result<(Cargo, Option<NextHop>), Misuse> {
+    fn check(
+        &self,
+        content: Option<Content>,
+        options: SendOptions,
+    ) -> Result<(Cargo, Option<NextHop>), Misuse> {
         check_cargo(content.as_ref(), &options.headers)?;
         if options.next_hop.is_some() {
             self.stack.endpoints.may_name_next_hop(self.id)?;
         }
-        Ok((Cargo { content, extra: options.headers }, options.next_hop))
+        Ok((
+            Cargo {
+                content,
+                extra: options.headers,
+            },
+            options.next_hop,
+        ))
     }
 }
 
@@ -273,7 +325,9 @@ impl SessionView<'_> {
     /// Any state but Idle; a malformed header field or content type; a next hop at a SipEndpoint (P9).
     pub fn establish(&mut self, offer: Option<Content>, options: SendOptions) -> Result<OperationId, Misuse> {
         check_cargo(offer.as_ref(), &options.headers)?;
-        self.stack.sessions.may(self.id, "establish", SessionState::Idle)?;
+        self.stack
+            .sessions
+            .may(self.id, "establish", SessionState::Idle)?;
         if let Some(operation) = self.overtaken() {
             return operation;
         }
@@ -281,10 +335,14 @@ impl SessionView<'_> {
         if options.next_hop.is_some() {
             self.stack.endpoints.may_name_next_hop(endpoint)?;
         }
-        let cargo = Cargo { content: offer, extra: options.headers };
+        let cargo = Cargo {
+            content: offer,
+            extra: options.headers,
+        };
         let (operation, id) = (start(self.stack, endpoint)?, self.id);
         self.stack.step(self.stack.now, |p| {
-            p.sessions.establish(&mut p.cx, below!(p), id, operation, cargo, options.next_hop);
+            p.sessions
+                .establish(&mut p.cx, below!(p), id, operation, cargo, options.next_hop);
         });
         Ok(operation)
     }
@@ -296,12 +354,16 @@ impl SessionView<'_> {
     /// Any state but Incoming, or it was accepted before; a malformed content type.
     pub fn accept(&mut self, content: Option<Content>) -> Result<OperationId, Misuse> {
         check_cargo(content.as_ref(), &[])?;
-        self.stack.sessions.may(self.id, "accept", SessionState::Incoming)?;
+        self.stack
+            .sessions
+            .may(self.id, "accept", SessionState::Incoming)?;
         if let Some(operation) = self.overtaken() {
             return operation;
         }
         let (operation, id) = (start(self.stack, self.endpoint())?, self.id);
-        self.stack.step(self.stack.now, |p| p.sessions.accept(&mut p.cx, below!(p), id, operation, content));
+        self.stack.step(self.stack.now, |p| {
+            p.sessions.accept(&mut p.cx, below!(p), id, operation, content)
+        });
         Ok(operation)
     }
 
@@ -343,13 +405,16 @@ impl SessionView<'_> {
         reason: Option<&str>,
         targets: &[&str],
     ) -> Result<(), Misuse> {
-        self.stack.sessions.may(self.id, operation, SessionState::Incoming)?;
+        self.stack
+            .sessions
+            .may(self.id, operation, SessionState::Incoming)?;
         if self.stack.sessions.ended(self.id).is_some() {
             return Ok(());
         }
         let id = self.id;
         self.stack.step(self.stack.now, |p| {
-            p.sessions.decline(&mut p.cx, below!(p), id, status, reason, targets);
+            p.sessions
+                .decline(&mut p.cx, below!(p), id, status, reason, targets);
         });
         Ok(())
     }
@@ -363,13 +428,16 @@ impl SessionView<'_> {
             return Err(Misuse::argument("status", "101 to 199"));
         }
         check_cargo(content.as_ref(), &[])?;
-        self.stack.sessions.may(self.id, "provisional", SessionState::Incoming)?;
+        self.stack
+            .sessions
+            .may(self.id, "provisional", SessionState::Incoming)?;
         if self.stack.sessions.ended(self.id).is_some() {
             return Ok(());
         }
         let id = self.id;
         self.stack.step(self.stack.now, |p| {
-            p.sessions.provisional(&mut p.cx, below!(p), id, status, content.as_ref());
+            p.sessions
+                .provisional(&mut p.cx, below!(p), id, status, content.as_ref());
         });
         Ok(())
     }
@@ -381,7 +449,9 @@ impl SessionView<'_> {
     pub fn answer(&mut self, answer: Content) -> Result<(), Misuse> {
         check_cargo(Some(&answer), &[])?;
         let id = self.id;
-        self.stack.step(self.stack.now, |p| p.sessions.answer(&mut p.cx, below!(p), id, answer))
+        self.stack.step(self.stack.now, |p| {
+            p.sessions.answer(&mut p.cx, below!(p), id, answer)
+        })
     }
 
     /// Sends a request inside the session: MESSAGE, INFO, OPTIONS or NOTIFY (S15).
@@ -394,21 +464,30 @@ impl SessionView<'_> {
         content: Option<Content>,
         headers: ExtraHeaders,
     ) -> Result<OperationId, Misuse> {
-        if !matches!(method, Method::Message | Method::Info | Method::Options | Method::Notify) {
+        if !matches!(
+            method,
+            Method::Message | Method::Info | Method::Options | Method::Notify
+        ) {
             return Err(Misuse::argument("method", "MESSAGE, INFO, OPTIONS or NOTIFY"));
         }
         check_cargo(content.as_ref(), &headers)?;
-        self.stack.sessions.may(self.id, "send", SessionState::Connected)?;
+        self.stack
+            .sessions
+            .may(self.id, "send", SessionState::Connected)?;
         if let Some(operation) = self.overtaken() {
             return operation;
         }
         if self.stack.sessions.pending(self.id) >= self.stack.config.limits.pending_per_session {
             return Err(Misuse::Limit("requests under way in one session"));
         }
-        let cargo = Cargo { content, extra: headers };
+        let cargo = Cargo {
+            content,
+            extra: headers,
+        };
         let (operation, id) = (start(self.stack, self.endpoint())?, self.id);
         self.stack.step(self.stack.now, |p| {
-            p.sessions.send(&mut p.cx, below!(p), id, operation, method, cargo);
+            p.sessions
+                .send(&mut p.cx, below!(p), id, operation, method, cargo);
         });
         Ok(operation)
     }
@@ -429,13 +508,19 @@ impl SessionView<'_> {
 
     /// The state (S1).
     pub fn state(&self) -> SessionState {
-        self.stack.sessions.state(self.id).unwrap_or(SessionState::Disconnected)
+        self.stack
+            .sessions
+            .state(self.id)
+            .unwrap_or(SessionState::Disconnected)
     }
 
     /// Whose session it is.
     pub fn endpoint(&self) -> EndpointId {
         let sessions = &self.stack.sessions;
-        sessions.endpoint(self.id).or_else(|| sessions.ended(self.id)).unwrap_or(EndpointId::FIRST)
+        sessions
+            .endpoint(self.id)
+            .or_else(|| sessions.ended(self.id))
+            .unwrap_or(EndpointId::FIRST)
     }
 
     /// Its Call-ID; `None` once it is over.
@@ -487,7 +572,12 @@ impl IncomingView<'_> {
         }
         let id = self.id;
         self.stack.step(self.stack.now, |p| {
-            let reply = Reply { reason, content: content.as_ref(), extra: headers, ..Reply::new(status) };
+            let reply = Reply {
+                reason,
+                content: content.as_ref(),
+                extra: headers,
+                ..Reply::new(status)
+            };
             p.incomings.answer(&mut p.cx, &mut p.low, id, reply)
         })
     }
@@ -508,16 +598,21 @@ fn start(stack: &mut Stack, endpoint: EndpointId) -> Result<OperationId, Misuse>
 }
 
 fn may_start(stack: &Stack) -> Result<(), Misuse> {
-    if stack.out.operations() < stack.config.limits.operations { Ok(()) } else { Err(Misuse::Limit("operations")) }
+    if stack.out.operations() < stack.config.limits.operations {
+        Ok(())
+    } else {
+        Err(Misuse::Limit("operations"))
+    }
 }
 
 /// What a request is sent to has no headers (RFC 3261 section 19.1.1, table 1): the application gives them apart.
 fn check_request_uri(target: &str) -> Result<(), Misuse> {
     check_target(target)?;
     match Uri::parse(target) {
-        Ok(Uri::Sip(uri)) if !uri.headers.is_empty() => {
-            Err(Misuse::argument("target", "a URI with header fields: give them apart"))
-        }
+        Ok(Uri::Sip(uri)) if !uri.headers.is_empty() => Err(Misuse::argument(
+            "target",
+            "a URI with header fields: give them apart",
+        )),
         Ok(_) | Err(_) => Ok(()),
     }
 }
@@ -534,7 +629,10 @@ fn check_cargo(content: Option<&Content>, headers: &[(String, String)]) -> Resul
     if let Some(content) = content {
         write::check_content_type(&content.content_type).map_err(misuse("content_type"))?;
         if content.body.is_empty() {
-            return Err(Misuse::argument("content", "an empty body has no content type: give none (M1)"));
+            return Err(Misuse::argument(
+                "content",
+                "an empty body has no content type: give none (M1)",
+            ));
         }
     }
     for (name, value) in headers {

@@ -112,7 +112,7 @@ pub(crate) fn answer(request: &Message, status: &str, to_tag: &str, more: &str) 
             text.push_str(&format!("{}: {value}{tag}\n", name.as_str()));
         }
     }
-    for line in more.lines() {
+    for line in more.lines().filter(|line| !line.trim().is_empty()) {
         text.push_str(line.trim());
         text.push('\n');
     }
@@ -295,4 +295,20 @@ pub(crate) fn grant(world: &mut World, line: LineId, seconds: u32, more: &str) -
     );
     world.say(line, &text);
     register
+}
+
+/// A message written as lines, as it goes over the wire: line ends and Content-Length are added.
+pub(crate) fn wire(text: &str) -> Vec<u8> {
+    let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
+    let lines: Vec<&str> = head
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    format!(
+        "{}\r\nContent-Length: {}\r\n\r\n{body}",
+        lines.join("\r\n"),
+        body.len()
+    )
+    .into_bytes()
 }

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::connection::testing::Services;
 use crate::ids::FromNumber;
+use crate::time::Time;
 use crate::wire::{Message, MessageLimits};
 
 /// The machine with its services, at 100 s.

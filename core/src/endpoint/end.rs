@@ -1,0 +1,107 @@
+//! The end of endpoints (E13).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::{Endpoints, Kind};
+use crate::cx::Cx;
+use crate::event::{Completion, Event, PeerToPeerReason, PeerToPeerState};
+use crate::ids::{EndpointId, OperationId};
+use crate::registration::Input;
+use crate::session::Below;
+
+impl Endpoints {
+    /// Begins the end of an endpoint (E13); its sessions are ended by the caller. No request finds it any more.
+    pub(crate) fn terminate(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: EndpointId,
+        operation: OperationId,
+    ) {
+        let Some(endpoint) = self.table.get_mut(&id) else {
+            cx.out.complete(operation, Ok(Completion::Done));
+            return;
+        };
+        endpoint.terminating.push(operation);
+        if endpoint.terminating.len() > 1 {
+            return;
+        }
+        self.ending.insert(id);
+        self.changed.push(id);
+        if let Some(gruu) = endpoint.gruu().map(String::from) {
+            self.directory.remove_gruu(id, &gruu);
+        }
+        self.directory.remove(id, &endpoint.identity);
+        match &endpoint.kind {
+            Kind::Sip(sip) if sip.registration.is_bound() => {
+                // Its completion is nobody's: the terminate command waits for the state.
+                let unregister = cx.ids.next();
+                self.register_step(cx, below, id, Input::Unregister(unregister));
+            }
+            Kind::Sip(_) => {}
+            Kind::PeerToPeer(_) => {
+                let reason = PeerToPeerReason::TerminatedLocally;
+                self.set_peer_state(cx, id, PeerToPeerState::Disconnected, reason);
+            }
+        }
+    }
+
+    /// Ends those endpoints that wait for nothing any more: sessions, binding, operations. Only those are looked at of
+    /// which something has ended: their own doing, or that of others, who name them in `freed`.
+    pub(crate) fn settle(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        freed: Vec<EndpointId>,
+        incoming: &dyn Fn(EndpointId) -> usize,
+    ) {
+        let mut ready = core::mem::take(&mut self.changed);
+        ready.extend(freed);
+        ready.retain(|id| self.ending.contains(id) && self.is_settled(cx, *id, incoming));
+        ready.sort_unstable();
+        ready.dedup();
+        for id in ready {
+            self.ending.remove(&id);
+            let Some(mut endpoint) = self.table.remove(&id) else {
+                continue;
+            };
+            self.by_manager.remove(&(endpoint.manager, id));
+            self.directory.forget(&endpoint.identity);
+            if let Kind::Sip(sip) = &mut endpoint.kind {
+                sip.registration.stop(cx);
+                if let Some(timer) = sip.keep_alive.take() {
+                    cx.timers.stop(timer);
+                }
+                below.low.auth.remove(id);
+                below.exchanges.drop_sequence(sip.sequence);
+                if let Some(flow) = sip.flow.take() {
+                    self.by_flow.remove(&(flow.conn(), id));
+                    below.low.connections.release(cx, flow);
+                }
+            }
+            if self.default == Some(id) {
+                self.default = None;
+            }
+            cx.out.event(Event::EndpointTerminated { endpoint: id });
+            for operation in endpoint.terminating {
+                cx.out.complete(operation, Ok(Completion::Done));
+            }
+        }
+    }
+
+    fn is_settled(&self, cx: &Cx<'_>, id: EndpointId, incoming: &dyn Fn(EndpointId) -> usize) -> bool {
+        let Some(endpoint) = self.table.get(&id) else {
+            return true;
+        };
+        let unbound = match &endpoint.kind {
+            Kind::Sip(sip) => !sip.registration.is_bound(),
+            Kind::PeerToPeer(_) => true,
+        };
+        unbound
+            && endpoint.sessions.is_empty()
+            && endpoint.outgoing.is_empty()
+            && incoming(id) == 0
+            && cx.out.operations_of(id) == endpoint.terminating.len()
+    }
+}

@@ -1,0 +1,296 @@
+//! What a final response to an exchange's request leads to, or none.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use super::{Cancel, Exchanges, Indication, Lower, Outcome, Owner, State, Up, What};
+use crate::cx::Cx;
+use crate::event::OperationError;
+use crate::ids::ExchangeId;
+use crate::timers::TimerKey;
+use crate::wire::header::{Contact, MinExpires, RetryAfter};
+use crate::wire::{HeaderName, Message, Method, StatusCode};
+
+impl Exchanges {
+    pub(super) fn on_final(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: ExchangeId,
+        response: Box<Message>,
+        up: &mut Up,
+    ) {
+        let Some(exchange) = self.table.get(&id) else {
+            return;
+        };
+        let cancelled = matches!(
+            exchange.state,
+            State::Sent {
+                cancel: Cancel::Sent(_) | Cancel::Armed,
+                ..
+            }
+        );
+        let status = response.status().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
+        if status.is_success() {
+            return self.on_success(cx, low, id, response, up);
+        }
+        if cancelled || exchange.attempts >= cx.config.limits.attempts {
+            return self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up);
+        }
+        match status.code() {
+            401 | 407 => self.on_challenge(cx, low, id, response, up),
+            423 => self.on_interval_too_brief(cx, low, id, response, up),
+            300..=399 => self.on_redirect(cx, low, id, response, up),
+            503 => self.on_unavailable(cx, low, id, response, up),
+            _ => self.pause_or_fail(cx, low, id, response, up),
+        }
+    }
+
+    fn on_success(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: ExchangeId,
+        response: Box<Message>,
+        up: &mut Up,
+    ) {
+        let Some(exchange) = self.table.get_mut(&id) else {
+            return;
+        };
+        if let Some(endpoint) = exchange.policy.identity {
+            low.auth.handle_success(endpoint, &response, &exchange.auth);
+        }
+        let State::Sent {
+            transaction, cancel, ..
+        } = exchange.state
+        else {
+            return;
+        };
+        if exchange.draft.method != Method::Invite {
+            return self.finish(cx, low, id, Ok(response), up);
+        }
+        if let Cancel::Sent(timer) = cancel {
+            cx.timers.stop(timer);
+        }
+        exchange.state = State::Accepted { transaction };
+        // The session has a hold of its own; waiting for further forks does not keep the connection longer (C8).
+        if let Some(lease) = exchange.lease.take() {
+            low.connections.release(cx, lease);
+        }
+        let outcome = Outcome {
+            result: Ok(response),
+            facts: exchange.facts.clone(),
+        };
+        let owner = exchange.owner;
+        up.push_back(Indication {
+            exchange: id,
+            owner,
+            what: What::Outcome(Box::new(outcome)),
+        });
+    }
+
+    fn on_challenge(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: ExchangeId,
+        response: Box<Message>,
+        up: &mut Up,
+    ) {
+        let Some(exchange) = self.table.get_mut(&id) else {
+            return;
+        };
+        let Some(endpoint) = exchange.policy.identity else {
+            return self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up);
+        };
+        match low.auth.handle_challenge(endpoint, &response, &mut exchange.auth) {
+            Ok(()) => self.send_or_wait(cx, low, id, up),
+            Err(failure) => {
+                self.finish(
+                    cx,
+                    low,
+                    id,
+                    Err(OperationError::Authentication { failure, response }),
+                    up,
+                );
+            }
+        }
+    }
+
+    /// 423: asks for the least that the server takes, where that is more than was asked for (R10). Who asked for the end
+    /// does not ask for more.
+    fn on_interval_too_brief(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: ExchangeId,
+        response: Box<Message>,
+        up: &mut Up,
+    ) {
+        let Some(exchange) = self.table.get_mut(&id) else {
+            return;
+        };
+        let asked = exchange
+            .draft
+            .headers
+            .iter()
+            .find(|(name, _)| *name == HeaderName::Expires)
+            .and_then(|(_, value)| value.parse::<u32>().ok());
+        let least = response
+            .typed::<MinExpires>()
+            .ok()
+            .flatten()
+            .map(|MinExpires(seconds)| seconds);
+        match (asked, least) {
+            (Some(asked), Some(least)) if asked > 0 && least > asked => {
+                exchange.draft.set(HeaderName::Expires, alloc::format!("{least}"));
+                self.send_or_wait(cx, low, id, up);
+            }
+            _ => self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up),
+        }
+    }
+
+    fn on_redirect(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: ExchangeId,
+        response: Box<Message>,
+        up: &mut Up,
+    ) {
+        let Some(exchange) = self.table.get_mut(&id) else {
+            return;
+        };
+        let target =
+            response
+                .list::<Contact<'_>>()
+                .filter_map(Result::ok)
+                .find_map(|contact| match contact {
+                    // Only a server can be registered with.
+                    Contact::Address(address) if address.uri.as_sip().is_some() => {
+                        Some(alloc::format!("{}", address.uri).into_boxed_str())
+                    }
+                    Contact::Star | Contact::Address(_) => None,
+                });
+        match (exchange.policy.redirects.checked_sub(1), target) {
+            (Some(left), Some(target)) => {
+                exchange.policy.redirects = left;
+                exchange.state = State::Moving;
+                let owner = exchange.owner;
+                up.push_back(Indication {
+                    exchange: id,
+                    owner,
+                    what: What::Redirected(target),
+                });
+            }
+            _ => self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up),
+        }
+    }
+
+    /// 503: the next target, where there is one; else Retry-After (RFC 3263 section 4.3, rule E12).
+    fn on_unavailable(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: ExchangeId,
+        response: Box<Message>,
+        up: &mut Up,
+    ) {
+        if self.next_target(cx, low, id) {
+            self.need_connection(id, up);
+        } else {
+            self.pause_or_fail(cx, low, id, response, up);
+        }
+    }
+
+    /// Whether the hop of this exchange has an address left after the one in use, which is marked as failed.
+    fn next_target(&mut self, cx: &Cx<'_>, low: &mut Lower<'_>, id: ExchangeId) -> bool {
+        let Some(exchange) = self.table.get_mut(&id) else {
+            return false;
+        };
+        // A SipEndpoint keeps the connection to its server (C6); where that server is not good, its REGISTER finds out.
+        if exchange.policy.identity.is_some() && !matches!(exchange.owner, Owner::Registration(_)) {
+            return false;
+        }
+        let Some(conn) = exchange.facts.conn else {
+            return false;
+        };
+        let Some((_, remote)) = low.connections.ends(conn) else {
+            return false;
+        };
+        let Some(hop) = low.connections.hop(conn).cloned() else {
+            return false;
+        };
+        if !exchange.failed.contains(&remote) {
+            exchange.failed.push(remote);
+        }
+        low.connections.address_failed(cx, remote);
+        low.connections.has_other_target(&hop, &exchange.failed)
+    }
+
+    fn pause_or_fail(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: ExchangeId,
+        response: Box<Message>,
+        up: &mut Up,
+    ) {
+        let Some(exchange) = self.table.get_mut(&id) else {
+            return;
+        };
+        let wait = response
+            .typed::<RetryAfter<'_>>()
+            .ok()
+            .flatten()
+            .map(|retry| Duration::from_secs(u64::from(retry.seconds)))
+            .filter(|wait| *wait <= cx.config.retry_after_cap);
+        match wait {
+            Some(wait) if exchange.policy.retry_after && !exchange.waited => {
+                exchange.waited = true;
+                exchange.state = State::Paused {
+                    timer: cx.timers.set(cx.now + wait, TimerKey::Exchange(id)),
+                };
+            }
+            _ => self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up),
+        }
+    }
+
+    /// No final response. What may be repeated safely goes to the next target, where there is one (R18).
+    pub(super) fn on_timeout(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId, up: &mut Up) {
+        let repeatable = self
+            .table
+            .get(&id)
+            .is_some_and(|exchange| exchange.policy.repeatable);
+        if self.next_target(cx, low, id) && repeatable {
+            self.need_connection(id, up);
+        } else {
+            self.finish(cx, low, id, Err(OperationError::Timeout), up);
+        }
+    }
+
+    /// The connection died under the request: once more over a fresh one if no byte of it had left, or if it may be
+    /// repeated safely (C35).
+    pub(super) fn on_lost(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: ExchangeId,
+        reason: OperationError,
+        taken: u64,
+        up: &mut Up,
+    ) {
+        let Some(exchange) = self.table.get(&id) else {
+            return;
+        };
+        let State::Sent { place, cancel, .. } = &exchange.state else {
+            return;
+        };
+        let unsent = taken <= place.start;
+        if *cancel == Cancel::No && (unsent || exchange.policy.repeatable) {
+            self.reconnect_or(cx, low, id, reason, up);
+        } else {
+            self.finish(cx, low, id, Err(reason), up);
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! What the application commands a session (rule S2). Each command is legal only in the state that the rule names, as far
+//! as the application has seen it; else it is misuse and changes nothing.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use super::invitation::{Input, State};
+use super::{Below, Cargo, Known, Sessions, start};
+use crate::connection::{Connections, Lease};
+use crate::cx::Cx;
+use crate::error::Misuse;
+use crate::event::{Content, SessionReason, SessionState};
+use crate::exchange::{NextHop, Reply, SessionPart};
+use crate::ids::{ConnId, OperationId, SessionId};
+use crate::wire::{HeaderName, Method, StatusCode};
+
+impl Sessions {
+    pub(crate) fn may(
+        &self,
+        id: SessionId,
+        operation: &'static str,
+        legal: SessionState,
+    ) -> Result<(), Misuse> {
+        let known = self.known(id)?;
+        if known.over {
+            Err(Misuse::State {
+                operation,
+                state: "ended by the application",
+            })
+        } else if known.state != legal {
+            Err(Misuse::State {
+                operation,
+                state: state_name(known.state),
+            })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn known(&self, id: SessionId) -> Result<Known, Misuse> {
+        let live = self.table.get(&id).map(|session| session.known);
+        live.or_else(|| self.ended.get(&id).map(|(_, known)| *known))
+            .ok_or(Misuse::Unknown("session"))
+    }
+
+    pub(crate) fn establish(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        operation: OperationId,
+        cargo: Cargo,
+        next_hop: Option<NextHop>,
+    ) {
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
+        session.offered = cargo.content.is_some();
+        session.cargo = cargo;
+        session.first_hop = next_hop;
+        session.known.state = SessionState::Connecting;
+        self.step(cx, below, id, Input::Establish(operation));
+    }
+
+    pub(crate) fn accept(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        operation: OperationId,
+        content: Option<Content>,
+    ) {
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
+        let Some(invite) = &session.invite else { return };
+        session.offered = content.is_some() && invite.message.body_bytes().is_empty();
+        let reply = Reply {
+            contact: Some(&session.local.contact),
+            headers: &session.local.headers,
+            content: content.as_ref(),
+            record_route: true,
+            ..Reply::new(StatusCode::OK)
+        };
+        session.success = Some(below.low.reply(cx, invite, &reply));
+        session.known.state = SessionState::Connecting;
+        self.step(cx, below, id, Input::Accept(operation));
+    }
+
+    /// Answers the INVITE with a final response of 300 to 699.
+    pub(crate) fn decline(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        status: StatusCode,
+        reason: Option<&str>,
+        targets: &[&str],
+    ) {
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
+        let Some(invite) = &session.invite else { return };
+        let contacts: Vec<String> = targets
+            .iter()
+            .map(|target| alloc::format!("<{target}>"))
+            .collect();
+        let headers: Vec<(HeaderName, Box<str>)> = contacts
+            .into_iter()
+            .map(|contact| (HeaderName::Contact, contact.into_boxed_str()))
+            .collect();
+        below.low.reply(
+            cx,
+            invite,
+            &Reply {
+                reason,
+                headers: &headers,
+                ..Reply::new(status)
+            },
+        );
+        self.by_invite.remove(&invite.transaction);
+        session.invite = None;
+        session.known.over = true;
+        self.step(cx, below, id, Input::Decline(SessionReason::Declined));
+    }
+
+    pub(crate) fn provisional(
+        &self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        status: StatusCode,
+        content: Option<&Content>,
+    ) {
+        let Some(session) = self.table.get(&id) else {
+            return;
+        };
+        let Some(invite) = &session.invite else { return };
+        let reply = Reply {
+            contact: Some(&session.local.contact),
+            headers: &session.local.headers,
+            content,
+            record_route: true,
+            ..Reply::new(status)
+        };
+        below.low.reply(cx, invite, &reply);
+    }
+
+    /// The application's answer to the offer of a 2xx; misuse if none waits for it.
+    pub(crate) fn answer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        answer: Content,
+    ) -> Result<(), Misuse> {
+        let known = self.known_mut(id).ok_or(Misuse::Unknown("session"))?;
+        if known.over || !core::mem::take(&mut known.offer) {
+            return Err(Misuse::State {
+                operation: "answer",
+                state: "no offer waits for an answer",
+            });
+        }
+        let Some(session) = self.table.get_mut(&id) else {
+            return Ok(());
+        };
+        // It may have taken too long, and the application not know it yet.
+        if !matches!(session.invitation.machine_state(), State::Answering { .. }) {
+            return Ok(());
+        }
+        if let Some(ack) = &mut session.ack {
+            ack.answer = Some(answer);
+        }
+        self.step(cx, below, id, Input::Answer);
+        Ok(())
+    }
+
+    pub(crate) fn terminate(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        operation: OperationId,
+    ) {
+        if let Some(known) = self.known_mut(id) {
+            known.over = true;
+        }
+        self.step(cx, below, id, Input::Terminate(operation));
+    }
+
+    /// A request inside the session (S15).
+    pub(crate) fn send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        operation: OperationId,
+        method: Method,
+        cargo: Cargo,
+    ) {
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
+        let Some(dialog) = &session.dialog else { return };
+        let mut draft = dialog.request(method.clone(), None);
+        draft.headers = session.local.request_headers(&method);
+        draft.content = cargo.content;
+        draft.extra = session.local.extra.iter().cloned().chain(cargo.extra).collect();
+        let part = SessionPart::Request(operation);
+        let exchange = start(cx, below, session, id, draft, part);
+        session.requests.insert(operation, exchange);
+    }
+
+    /// How many requests of a session are under way.
+    pub(crate) fn pending(&self, id: SessionId) -> usize {
+        self.table.get(&id).map_or(0, |session| session.requests.len())
+    }
+
+    /// The session's own connection, for a request inside that asks for one: several that a lost connection held get one
+    /// new one, and keep their order (S4).
+    pub(crate) fn share(
+        &self,
+        cx: &mut Cx<'_>,
+        connections: &mut Connections,
+        id: SessionId,
+        avoid: &[SocketAddr],
+    ) -> Option<Lease> {
+        let session = self.table.get(&id)?;
+        session.dialog.as_ref()?;
+        let conn = session
+            .lease
+            .as_ref()
+            .map(Lease::conn)
+            .filter(|conn| connections.is_usable(*conn))?;
+        let avoided = connections
+            .ends(conn)
+            .is_some_and(|(_, remote)| avoid.contains(&remote));
+        if avoided {
+            None
+        } else {
+            connections.share(cx, conn)
+        }
+    }
+
+    /// A connection was made for a session whose own was gone: it keeps it, and tells the peer our new address where
+    /// our Contact named the lost one (C13). To be called before the request that asked for it is supplied.
+    pub(crate) fn adopt(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId, conn: ConnId) {
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
+        if session.dialog.is_none() || matches!(session.invitation.machine_state(), State::Disconnected) {
+            return;
+        }
+        let Some(lease) = below.low.connections.share(cx, conn) else {
+            return;
+        };
+        if let Some(old) = session.lease.replace(lease) {
+            below.low.connections.release(cx, old);
+        }
+        let Some(dialog) = &session.dialog else { return };
+        let manager = below.low.connections.manager_of(conn).map(|(manager, _)| manager);
+        let listens = manager.is_some_and(|manager| below.low.connections.is_listening(manager));
+        let named = session.local.contact.gruu.is_none() && !listens;
+        let lasts = matches!(session.invitation.machine_state(), State::Connected);
+        if named && session.updates && !session.refreshing && lasts {
+            let mut draft = dialog.request(Method::Update, Some(session.local.contact.clone()));
+            draft.headers = session.local.request_headers(&Method::Update);
+            session.refreshing = true;
+            start(cx, below, session, id, draft, SessionPart::Refresh);
+        }
+    }
+}
+
+const fn state_name(state: SessionState) -> &'static str {
+    match state {
+        SessionState::Idle => "Idle",
+        SessionState::Incoming => "Incoming",
+        SessionState::Connecting => "Connecting",
+        SessionState::Alerted => "Alerted",
+        SessionState::Redirecting => "Redirecting",
+        SessionState::Connected => "Connected",
+        SessionState::Disconnected => "Disconnected",
+    }
+}

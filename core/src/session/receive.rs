@@ -1,0 +1,456 @@
+//! What the network brings to a session: the outcomes of its requests, and the requests of the peer.
+
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::invitation::{Input, State, Timer};
+use super::{Ack, Below, Inside, Sessions, key};
+use crate::cx::Cx;
+use crate::dialog::Dialog;
+use crate::event::{Completion, Content, Event, OperationError, OperationFailure, SessionReason};
+use crate::exchange::{Facts, Outcome, Owner, Pending, Policy, Reply, Request, Sequence, SessionPart, What};
+use crate::ids::{ExchangeId, OperationId, SessionId, TransactionId};
+use crate::wire::header::Allow;
+use crate::wire::{HeaderName, Message, Method, StatusCode};
+
+impl Sessions {
+    /// What an exchange of a session reports.
+    pub(crate) fn handle_exchange(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        part: SessionPart,
+        exchange: ExchangeId,
+        what: What,
+    ) {
+        match (part, what) {
+            (SessionPart::Invite, What::Provisional(response)) => {
+                self.on_provisional(cx, below, id, response)
+            }
+            (SessionPart::Invite, What::Outcome(outcome)) => match outcome.result {
+                Ok(response) => self.on_success(cx, below, id, response, outcome.facts),
+                Err(error) => self.on_failure(cx, below, id, error),
+            },
+            (SessionPart::Invite, What::Further(response)) => {
+                let facts = below.exchanges.facts(exchange).cloned().unwrap_or_default();
+                self.on_further(cx, below, Some(id), facts, &response);
+            }
+            (SessionPart::Bye, What::Outcome(_)) => self.step(cx, below, id, Input::ByeDone),
+            (SessionPart::Refresh, What::Outcome(outcome)) => {
+                if let Some(session) = self.table.get_mut(&id) {
+                    session.refreshing = false;
+                    if let (Ok(response), Some(dialog)) = (&outcome.result, &mut session.dialog) {
+                        dialog.refresh_target(response);
+                    }
+                }
+                self.on_request_outcome(cx, below, id, None, *outcome);
+            }
+            (SessionPart::Request(operation), What::Outcome(outcome)) => {
+                self.on_request_outcome(cx, below, id, Some(operation), *outcome);
+            }
+            // Provisional responses to other requests say nothing. The ACK needs no report.
+            (
+                SessionPart::Bye | SessionPart::Refresh | SessionPart::Request(_) | SessionPart::Ack,
+                What::Provisional(_) | What::Further(_),
+            )
+            | (SessionPart::Ack, What::Outcome(_))
+            | (_, What::Taken) => {}
+            // The stack has dealt with these.
+            (_, What::NeedConnection(_) | What::Redirected(_)) => {}
+        }
+    }
+
+    fn on_provisional(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        response: Box<Message>,
+    ) {
+        let limit = cx.config.limits.forks;
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
+        let tag = response.to().ok().and_then(|to| to.tag().map(ToOwned::to_owned));
+        if let Some(tag) = tag
+            && session.early.len() < limit
+            && !session.early.iter().any(|dialog| dialog.is_with(Some(&tag)))
+            && let Ok(dialog) = Dialog::from_response(&response, session.sequence)
+        {
+            session.early.push(dialog);
+        }
+        self.step(cx, below, id, Input::Provisional);
+        if self.table.contains_key(&id) {
+            cx.out.event(Event::Provisional {
+                session: id,
+                message: response,
+            });
+        }
+    }
+
+    /// The first 2xx: its dialog wins, the others are dropped.
+    fn on_success(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        response: Box<Message>,
+        facts: Facts,
+    ) {
+        let Some(session) = self.table.get_mut(&id) else {
+            return self.on_further(cx, below, None, facts, &response);
+        };
+        let dialog = match Dialog::from_response(&response, session.sequence) {
+            Ok(dialog) => dialog,
+            Err(error) => return self.on_failure(cx, below, id, OperationError::MessageParsing(error)),
+        };
+        let hop_is_ours = dialog.is_routed() || !session.local.via_proxy;
+        session.dialog = Some(dialog);
+        session.early = Vec::new();
+        session.updates = allows_update(&response);
+        // The session's own connection is the one that its INVITE went over, unless that led to an outbound proxy that
+        // stays out of the dialog (P3).
+        if hop_is_ours
+            && let Some(conn) = facts.conn
+            && let Some(lease) = below.low.connections.share(cx, conn)
+            && let Some(old) = session.lease.replace(lease)
+        {
+            below.low.connections.release(cx, old);
+        }
+        session.ack = Some(Ack { facts, answer: None });
+        let cancelled = matches!(session.invitation.machine_state(), State::Cancelling { .. });
+        let content = content_of(&response);
+        session.response = (!cancelled).then_some(response);
+        let offer = !session.offered && content.is_some();
+        match content {
+            Some(content) if offer && !cancelled => {
+                session.known.offer = true;
+                cx.out.event(Event::OfferReceived {
+                    session: id,
+                    offer: content,
+                });
+            }
+            Some(answer) if !cancelled => cx.out.event(Event::AnswerReceived { session: id, answer }),
+            Some(_) | None => {}
+        }
+        self.step(cx, below, id, Input::Success { offer });
+    }
+
+    fn on_failure(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        error: OperationError,
+    ) {
+        if let Some(session) = self.table.get_mut(&id) {
+            session.exchange = None;
+        }
+        let reason = reason_of(&error);
+        self.step(cx, below, id, Input::Failure(error, reason));
+    }
+
+    /// A further 2xx: of the session's own dialog it is a repetition, acknowledged again; of another fork, or of a
+    /// session that has ended, it makes a dialog that is acknowledged and ended (RFC 3261 section 13.2.2.4, S8).
+    pub(crate) fn on_further(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: Option<SessionId>,
+        facts: Facts,
+        response: &Message,
+    ) {
+        let session = id.and_then(|id| self.table.get_mut(&id));
+        let tag = response.to().ok().and_then(|to| to.tag().map(ToOwned::to_owned));
+        if let (Some(id), Some(session)) = (id, &session)
+            && session
+                .dialog
+                .as_ref()
+                .is_some_and(|dialog| dialog.is_with(tag.as_deref()))
+        {
+            return self.step(cx, below, id, Input::Success { offer: false });
+        }
+        end_fork(cx, below, response, facts);
+    }
+
+    fn on_request_outcome(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        operation: Option<OperationId>,
+        outcome: Outcome,
+    ) {
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
+        if let Some(operation) = operation {
+            session.requests.remove(&operation);
+        }
+        let gone = outcome
+            .result
+            .as_ref()
+            .err()
+            .and_then(OperationError::response)
+            .and_then(Message::status)
+            == Some(StatusCode::NO_SUCH_CALL);
+        if gone {
+            self.step(cx, below, id, Input::Gone);
+        }
+        if let Some(operation) = operation {
+            cx.out
+                .complete(operation, outcome.result.map(Completion::Response));
+        }
+    }
+
+    /// A timer of this session.
+    pub(crate) fn handle_timer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        timer: Timer,
+    ) {
+        self.step(cx, below, id, Input::Fired(timer));
+    }
+
+    /// The session that a request with these values belongs to.
+    pub(crate) fn find(&self, request: &Message) -> Option<SessionId> {
+        let to = request.to().ok()?;
+        let id = *self.by_dialog.get(&*key(request.call_id().ok()?, to.tag()?))?;
+        let from = request.from_().ok()?;
+        let session = self.table.get(&id)?;
+        let known = session
+            .dialog
+            .iter()
+            .chain(&session.early)
+            .any(|dialog| dialog.is_with(from.tag()));
+        known.then_some(id)
+    }
+
+    /// The session whose INVITE has these values and was accepted, and how that went out, for a 2xx that no transaction
+    /// takes.
+    pub(crate) fn find_inviting(&self, response: &Message) -> Option<(SessionId, Facts)> {
+        let from = response.from_().ok()?;
+        let id = *self.by_dialog.get(&*key(response.call_id().ok()?, from.tag()?))?;
+        let ack = self.table.get(&id)?.ack.as_ref()?;
+        Some((id, ack.facts.clone()))
+    }
+
+    /// A CANCEL has met the transaction of this INVITE.
+    pub(crate) fn handle_cancel(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        invite: TransactionId,
+    ) {
+        if let Some(id) = self.by_invite.get(&invite).copied() {
+            self.step(cx, below, id, Input::Cancel);
+        }
+    }
+
+    /// The ACK to a 2xx.
+    pub(crate) fn handle_ack(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        ack: &Message,
+    ) {
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
+        let waiting = matches!(session.invitation.machine_state(), State::Accepting { .. });
+        if waiting
+            && session.offered
+            && let Some(answer) = content_of(ack)
+        {
+            cx.out.event(Event::AnswerReceived { session: id, answer });
+        }
+        self.step(cx, below, id, Input::Ack);
+    }
+
+    /// Takes the CSeq of a request inside a session; `false` if it is out of order (RFC 3261 section 12.2.2).
+    pub(crate) fn take_cseq(&mut self, id: SessionId, request: &Message) -> bool {
+        let number = request.cseq().map_or(0, |cseq| cseq.number);
+        let dialog = self
+            .table
+            .get_mut(&id)
+            .and_then(|session| session.dialog.as_mut());
+        dialog.is_none_or(|dialog| dialog.take_cseq(number))
+    }
+
+    /// A request inside a session, but ACK and CANCEL. The methods that the endpoint does not take have been refused.
+    pub(crate) fn handle_request(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        request: &Pending,
+    ) -> Inside {
+        let Some(session) = self.table.get_mut(&id) else {
+            return Inside::Done;
+        };
+        let Some(method) = request.message.method() else {
+            return Inside::Done;
+        };
+        let number = request.message.cseq().map_or(0, |cseq| cseq.number);
+        let in_order = session
+            .dialog
+            .as_mut()
+            .is_none_or(|dialog| dialog.take_cseq(number));
+        if !in_order {
+            let reason = Some("CSeq is lower than the last");
+            below.low.reply(
+                cx,
+                request,
+                &Reply {
+                    reason,
+                    ..Reply::new(StatusCode::SERVER_INTERNAL_ERROR)
+                },
+            );
+            return Inside::Done;
+        }
+        session.follow(cx, below, request.conn);
+        match method {
+            Method::Bye => {
+                below.low.reply(cx, request, &Reply::new(StatusCode::OK));
+                self.step(cx, below, id, Input::Bye);
+                Inside::Done
+            }
+            Method::Invite | Method::Update => {
+                self.on_refresh(cx, below, id, request);
+                Inside::Done
+            }
+            Method::Ack
+            | Method::Cancel
+            | Method::Options
+            | Method::Register
+            | Method::Message
+            | Method::Info
+            | Method::Prack
+            | Method::Refer
+            | Method::Subscribe
+            | Method::Notify
+            | Method::Publish
+            | Method::Service
+            | Method::Benotify
+            | Method::Other(_) => Inside::ForApplication(id, session.local.endpoint),
+        }
+    }
+
+    /// A target refresh of the peer. One that offers nothing is taken; one that would change the session is refused
+    /// and leaves it as it was (RFC 3261 section 14.2).
+    fn on_refresh(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId, request: &Pending) {
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
+        let update = request.message.method() == Some(&Method::Update);
+        if update && request.message.body_bytes().is_empty() {
+            if let Some(dialog) = &mut session.dialog {
+                dialog.refresh_target(&request.message);
+            }
+            let reply = Reply {
+                contact: Some(&session.local.contact),
+                headers: &session.local.headers,
+                ..Reply::new(StatusCode::OK)
+            };
+            below.low.reply(cx, request, &reply);
+        } else {
+            below
+                .low
+                .reply(cx, request, &Reply::new(StatusCode::NOT_ACCEPTABLE_HERE));
+        }
+    }
+}
+
+/// Acknowledges and ends a dialog that no session wants.
+fn end_fork(cx: &mut Cx<'_>, below: &mut Below<'_, '_>, response: &Message, facts: Facts) {
+    let Facts {
+        conn,
+        credentials,
+        identity,
+        ..
+    } = facts;
+    let cseq = response.cseq().map_or(1, |cseq| cseq.number);
+    let sequence = below.exchanges.new_sequence(cx, cseq.saturating_add(1));
+    let Ok(dialog) = Dialog::from_response(response, sequence) else {
+        below.exchanges.drop_sequence(sequence);
+        return;
+    };
+    let mut ack = dialog.request(Method::Ack, None);
+    ack.sequence = Sequence::Fixed(cseq);
+    ack.headers = credentials
+        .into_iter()
+        .map(|(name, value)| (name, value.into_boxed_str()))
+        .collect();
+    let mut bye = dialog.request(Method::Bye, None);
+    bye.sequence = Sequence::Fixed(cseq.saturating_add(1));
+    below.exchanges.drop_sequence(sequence);
+    for draft in [ack, bye] {
+        let Some(lease) = conn.and_then(|conn| below.low.connections.share(cx, conn)) else {
+            return;
+        };
+        let policy = Policy {
+            retry_after: false,
+            repeatable: false,
+            redirects: 0,
+            identity,
+        };
+        let request = Request {
+            draft,
+            lease: Some(lease),
+            owner: Owner::Nobody,
+            policy,
+        };
+        below.exchanges.start(cx, below.low, request, below.up);
+    }
+}
+
+fn content_of(message: &Message) -> Option<Content> {
+    if message.body_bytes().is_empty() {
+        return None;
+    }
+    let content_type = message.raw(HeaderName::ContentType).unwrap_or(b"application/sdp");
+    Some(Content::new(
+        String::from_utf8_lossy(content_type).trim(),
+        message.body(),
+    ))
+}
+
+pub(super) fn allows_update(message: &Message) -> bool {
+    message
+        .list::<Allow>()
+        .any(|method| method.is_ok_and(|Allow(method)| method == Method::Update))
+}
+
+/// The reason of S1 for the failure of an INVITE.
+fn reason_of(error: &OperationError) -> SessionReason {
+    let Some(code) = error.response().and_then(Message::status).map(StatusCode::code) else {
+        return match error {
+            OperationError::Timeout => SessionReason::Timeout,
+            OperationError::OperationFailure(OperationFailure::Aborted) => SessionReason::Canceled,
+            OperationError::ConnectionFailure(_)
+            | OperationError::Tls(_)
+            | OperationError::MessageParsing(_)
+            | OperationError::FailureResponse(_)
+            | OperationError::Register { .. }
+            | OperationError::Authentication { .. }
+            | OperationError::OperationFailure(_) => SessionReason::Unreachable,
+        };
+    };
+    match code {
+        408 => SessionReason::Timeout,
+        480 => SessionReason::TemporarilyUnavailable,
+        481 => SessionReason::SessionDoesNotExist,
+        486 | 600 => SessionReason::Busy,
+        487 => SessionReason::Canceled,
+        488 | 606 => SessionReason::NotAcceptableMedia,
+        603 | 605 => SessionReason::Declined,
+        404 | 410 | 604 | 300..=399 | 500..=599 => SessionReason::Unreachable,
+        _ => SessionReason::NotAcceptable,
+    }
+}
