@@ -1,0 +1,295 @@
+//! What the cases ask of an adapter: a small application around it.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use sansip::security::{Credentials, Secret};
+use sansip::wire::Message;
+use sansip::{
+    Completion, Config, EndpointId, Event, ListenError, ManagerConfig, ManagerId, ManagerKind, MutualTls,
+    OperationError, OperationId, PeerToPeerConfig, RegistrationState, RemovalReason, Server, SessionReason,
+    SessionState, SipEndpointConfig, Stack, Time, TlsFailureKind, Transport, UnixTime,
+};
+use sansip_net::{Hosts, ResolvConf, TlsClientConfig, TlsServerConfig};
+
+/// Only reached when something hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// What a callee hears inside a session to end it.
+pub(crate) const GO: &str = "hang up, please";
+
+pub(crate) const OFFER: &str = "v=0 offer";
+pub(crate) const ANSWER: &str = "v=0 answer";
+
+/// Status and body of the final response; 0 where an operation has none.
+pub(crate) type Outcome = Result<(u16, Vec<u8>), OperationError>;
+
+pub(crate) fn outcome(completion: &Completion) -> (u16, Vec<u8>) {
+    completion.response().map_or((0, Vec::new()), |response| {
+        let status = response.status().map_or(0, |status| status.code());
+        (status, response.body_bytes().to_vec())
+    })
+}
+
+/// What an application has noticed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Heard {
+    /// A MESSAGE, outside a session or inside one.
+    Message(String),
+    Call,
+    Answer(String),
+    Session(SessionState, SessionReason),
+    Registration(RegistrationState),
+    IncomingTlsFailed(TlsFailureKind),
+    ConnectionAdded,
+    ConnectionRemoved(RemovalReason),
+    Listening(SocketAddr),
+    ListeningEnded(Option<ListenError>),
+    Completed(OperationId, Outcome),
+}
+
+pub(crate) fn text(message: &Message) -> String {
+    String::from_utf8(message.body_bytes().to_vec()).unwrap()
+}
+
+/// What there is to notice in one event of the stack; not what its reader answers.
+pub(crate) fn hear(event: &Event) -> Option<Heard> {
+    Some(match event {
+        Event::AnswerReceived { answer, .. } => {
+            Heard::Answer(String::from_utf8(answer.body.to_vec()).unwrap())
+        }
+        Event::Session { new, reason, .. } => Heard::Session(*new, *reason),
+        Event::Registration { new, .. } => Heard::Registration(*new),
+        Event::IncomingTlsFailed { failure, .. } => Heard::IncomingTlsFailed(failure.kind),
+        Event::ConnectionAdded { .. } => Heard::ConnectionAdded,
+        Event::ConnectionRemoved { reason, .. } => Heard::ConnectionRemoved(reason.clone()),
+        Event::Listening { address, .. } => Heard::Listening(*address),
+        Event::ListeningEnded { error, .. } => Heard::ListeningEnded(error.clone()),
+        Event::Completed { operation, result } => Heard::Completed(
+            *operation,
+            result.as_ref().map(outcome).map_err(OperationError::clone),
+        ),
+        _ => return None,
+    })
+}
+
+/// Where the driver's thread puts what is noticed, and the test finds it.
+#[derive(Debug)]
+pub(crate) struct Ears {
+    receiver: Receiver<Heard>,
+    heard: VecDeque<Heard>,
+}
+
+impl Ears {
+    pub(crate) fn new() -> (Sender<Heard>, Self) {
+        let (sender, receiver) = channel();
+        let ears = Self {
+            receiver,
+            heard: VecDeque::new(),
+        };
+        (sender, ears)
+    }
+
+    /// The first that fits, which is taken away.
+    pub(crate) fn wait<T>(&mut self, what: &str, mut pick: impl FnMut(&Heard) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        let mut at = 0;
+        loop {
+            while let Some(heard) = self.heard.get(at) {
+                if let Some(found) = pick(heard) {
+                    self.heard.remove(at);
+                    return found;
+                }
+                at += 1;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.receiver.recv_timeout(left) {
+                Ok(heard) => self.heard.push_back(heard),
+                Err(error) => panic!("never: {what} ({error}); heard: {:#?}", self.heard),
+            }
+        }
+    }
+}
+
+/// Who an agent is.
+#[derive(Clone)]
+pub(crate) enum Role {
+    /// A peer-to-peer endpoint.
+    Peer {
+        uri: String,
+        transport: Transport,
+        mutual: MutualTls,
+    },
+    /// A user of a server.
+    User {
+        uri: String,
+        name: String,
+        password: String,
+        server: SocketAddr,
+        transport: Transport,
+    },
+}
+
+/// How an agent is made.
+#[derive(Clone)]
+pub(crate) struct Setup {
+    pub(crate) role: Role,
+    pub(crate) config: Config,
+    pub(crate) client: Option<TlsClientConfig>,
+    pub(crate) server: Option<TlsServerConfig>,
+    pub(crate) hosts: String,
+    pub(crate) name_servers: Vec<SocketAddr>,
+    /// Of the accepting side.
+    pub(crate) handshake_timeout: Duration,
+    /// Of the system, in bytes.
+    pub(crate) send_buffer: Option<usize>,
+    /// Calls are accepted, or only rung.
+    pub(crate) accepts: bool,
+}
+
+impl Setup {
+    fn new(role: Role) -> Self {
+        Self {
+            role,
+            config: Config::default(),
+            client: None,
+            server: None,
+            hosts: "127.0.0.1 alice.example.com bob.example.com".to_owned(),
+            name_servers: Vec::new(),
+            handshake_timeout: Duration::from_secs(30),
+            send_buffer: None,
+            accepts: true,
+        }
+    }
+
+    /// A peer at `name`.example.com.
+    pub(crate) fn peer(name: &str, transport: Transport) -> Self {
+        Self::new(Role::Peer {
+            uri: format!("sip:{name}@{name}.example.com"),
+            transport,
+            mutual: MutualTls::Off,
+        })
+    }
+
+    /// A peer over TLS whose own certificate and trust these are.
+    pub(crate) fn tls(name: &str, client: Option<TlsClientConfig>, server: Option<TlsServerConfig>) -> Self {
+        let mut setup = Self::peer(name, Transport::Tls);
+        setup.client = client;
+        setup.server = server;
+        setup
+    }
+
+    /// The same that asks its clients for a certificate.
+    pub(crate) fn mutual(mut self, allowed: &str) -> Self {
+        if let Role::Peer { mutual, .. } = &mut self.role {
+            *mutual = MutualTls::Allowed(vec![allowed.to_owned()]);
+        }
+        self
+    }
+
+    pub(crate) fn user(name: &str, password: &str, server: SocketAddr, transport: Transport) -> Self {
+        Self::new(Role::User {
+            uri: format!("sip:{name}@example.com"),
+            name: name.to_owned(),
+            password: password.to_owned(),
+            server,
+            transport,
+        })
+    }
+
+    pub(crate) fn name_servers(&self) -> ResolvConf {
+        ResolvConf::new(self.name_servers.clone())
+    }
+
+    pub(crate) fn hosts(&self) -> Hosts {
+        Hosts::parse(&self.hosts)
+    }
+
+    /// The stack, its endpoint, and the manager to listen with.
+    pub(crate) fn stack(&self, seed: [u8; 32], unix: UnixTime) -> (Stack, EndpointId, ManagerId) {
+        let mut stack = Stack::new(self.config.clone(), seed, Time::ZERO, unix);
+        match &self.role {
+            Role::Peer {
+                uri,
+                transport,
+                mutual,
+            } => {
+                let manager = match transport {
+                    Transport::Tcp => stack.server_tcp_manager(),
+                    Transport::Tls => {
+                        let mut config = ManagerConfig::new(ManagerKind::ServerTls);
+                        config.mutual_tls = mutual.clone();
+                        stack.add_manager(config).unwrap()
+                    }
+                };
+                let mut config = PeerToPeerConfig::new(uri.clone());
+                config.manager = Some(manager);
+                let endpoint = stack.add_peer_to_peer_endpoint(Time::ZERO, config).unwrap();
+                (stack, endpoint, manager)
+            }
+            Role::User {
+                uri,
+                name,
+                password,
+                server,
+                transport,
+            } => {
+                let mut config = SipEndpointConfig::new(uri.clone());
+                config.server = Some(Server {
+                    host: server.ip().to_string(),
+                    port: Some(server.port()),
+                });
+                config.transport = *transport;
+                config.credentials = vec![Credentials::new(name.clone(), Secret::new(password.clone()))];
+                let endpoint = stack.add_sip_endpoint(Time::ZERO, config).unwrap();
+                let manager = stack.client_manager();
+                (stack, endpoint, manager)
+            }
+        }
+    }
+}
+
+/// An application of an adapter. It echoes messages, takes calls, and ends one in which it hears [`GO`]. Every method
+/// waits until the thing is done.
+pub(crate) trait Agent: Sized {
+    const NAME: &'static str;
+
+    fn start(setup: Setup) -> Self;
+    fn ears(&mut self) -> &mut Ears;
+    fn listen(&mut self, at: SocketAddr) -> Result<SocketAddr, ListenError>;
+    fn register(&mut self) -> Outcome;
+    /// Begins to register, and does not wait.
+    fn begin_register(&mut self);
+    fn unregister(&mut self) -> Outcome;
+    fn message(&mut self, target: &str, text: &str) -> Outcome;
+    /// Calls, and gives the answer to the offer.
+    fn call(&mut self, target: &str) -> Result<String, OperationError>;
+    /// Calls, gives up when it rings, and says how the call ended.
+    fn call_and_cancel(&mut self, target: &str) -> Outcome;
+    /// Sends a MESSAGE inside the call.
+    fn say(&mut self, text: &str) -> Outcome;
+    fn hang_up(&mut self) -> Outcome;
+    /// How the call that this side made has ended.
+    fn ended(&mut self) -> SessionReason;
+    /// Whether it ended in order, in this time.
+    fn shut_down(self, grace: Duration) -> bool;
+
+    fn heard(&mut self, expected: &Heard) {
+        self.ears().wait(&format!("{expected:?}"), |heard| {
+            (heard == expected).then_some(())
+        });
+    }
+
+    /// How the call that the other side made has ended.
+    fn left(&mut self) -> SessionReason {
+        self.ears().wait("the end of the call", |heard| match heard {
+            Heard::Session(SessionState::Disconnected, reason) => Some(*reason),
+            _ => None,
+        })
+    }
+
+    fn end(self) {
+        assert!(self.shut_down(PATIENCE), "{}: no orderly end", Self::NAME);
+    }
+}

@@ -1,0 +1,50 @@
+//! One suite for the adapters: every case and every row runs through each of them, on real sockets on loopback, and has
+//! the same outcome.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test looks for single events")]
+
+mod agent;
+mod cases;
+mod certificates;
+mod on_async_std;
+mod on_mio;
+mod peers;
+mod tls;
+
+/// Each case once for each adapter.
+macro_rules! through_both {
+    ($($(#[$attribute:meta])* $case:ident,)*) => {
+        mod through_mio {
+            $($(#[$attribute])* #[test] fn $case() { crate::cases::$case::<crate::on_mio::Mio>(); })*
+        }
+        mod through_async_std {
+            $($(#[$attribute])* #[test] fn $case() { crate::cases::$case::<crate::on_async_std::AsyncStd>(); })*
+        }
+    };
+}
+
+through_both! {
+    peers_converse_over_tcp,
+    peers_converse_over_tls,
+    peers_converse_over_mutual_tls,
+    peers_converse_over_ipv6,
+    users_converse_through_a_front_end_over_tcp,
+    users_converse_through_a_front_end_over_tls,
+    a_wrong_password_is_told,
+    a_call_is_given_up,
+    nobody_listens,
+    the_peer_resets,
+    the_peer_closes,
+    the_name_is_unknown,
+    no_name_server_answers,
+    a_long_answer_comes_over_tcp,
+    listening_fails_with_its_reason,
+    a_long_message_passes_a_small_buffer,
+    shutting_down_hangs_up_and_unregisters,
+    shutting_down_takes_no_longer_than_it_may,
+}

@@ -1,0 +1,306 @@
+//! TLS that fails: one row for each way, on real handshakes, with what either side is told.
+
+use std::fmt::Write;
+use std::io::{Read, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use rcgen::ExtendedKeyUsagePurpose as Usage;
+use sansip::{
+    CloseReason, ConnectionFailure, OperationError, RemovalReason, TlsFailure, TlsFailureKind as Kind,
+};
+use sansip_net::{TlsClientConfig, TlsServerConfig};
+
+use crate::agent::{Agent, Heard, Setup};
+use crate::certificates::{ALICE, BOB, Ca, client, mutual_server, server};
+use crate::on_async_std::AsyncStd;
+use crate::on_mio::Mio;
+use crate::peers::{self, loopback, read_some};
+
+/// What a side is told.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Told {
+    /// TLS could not be set up: the connecting side's operation fails with it, the accepting side gets an event.
+    Failed(Kind),
+    /// TLS was set up, and then the peer said why not.
+    Broken(Kind),
+    /// The connection could not be made in time.
+    TimedOut,
+    /// A connection that was ready is gone: the peer closed it in order.
+    Closed,
+}
+
+/// Two agents, of which the first writes to the second.
+struct Row {
+    name: &'static str,
+    client: TlsClientConfig,
+    server: TlsServerConfig,
+    /// The accepting side wants a certificate.
+    mutual: bool,
+    connecting: Told,
+    accepting: Told,
+}
+
+fn rows() -> Vec<Row> {
+    let (ca, other) = (Ca::new(), Ca::called("another root"));
+    let plain = |name, trust, identity, connecting, accepting| Row {
+        name,
+        client: client(trust, None),
+        server: server(identity),
+        mutual: false,
+        connecting: Told::Failed(connecting),
+        accepting,
+    };
+    let mutual = |name, identity, trust, connecting, accepting| Row {
+        name,
+        client: client(ca.trust(), identity),
+        server: mutual_server(ca.identity(BOB), trust),
+        mutual: true,
+        connecting: Told::Broken(connecting),
+        accepting: Told::Failed(accepting),
+    };
+    let refused = Told::Failed(Kind::NegotiationFailure);
+    vec![
+        // The core matches the name, when the handshake is done.
+        plain(
+            "wrong name",
+            ca.trust(),
+            ca.identity("mallory.example.com"),
+            Kind::IncorrectNameInRemoteCertificate,
+            Told::Closed,
+        ),
+        plain(
+            "unknown CA",
+            ca.trust(),
+            other.identity(BOB),
+            Kind::UntrustedRemoteCertificate,
+            refused,
+        ),
+        plain(
+            "expired",
+            ca.trust(),
+            ca.expired(BOB),
+            Kind::CertificateExpired,
+            refused,
+        ),
+        plain(
+            "not yet valid",
+            ca.trust(),
+            ca.not_yet_valid(BOB),
+            Kind::CertificateExpired,
+            refused,
+        ),
+        plain(
+            "wrong usage",
+            ca.trust(),
+            ca.only_for(BOB, Usage::ClientAuth),
+            Kind::RemoteCertificateInvalidUsage,
+            refused,
+        ),
+        plain(
+            "revoked",
+            ca.revoking(),
+            ca.revoked(BOB),
+            Kind::RemoteCertificateRevoked,
+            refused,
+        ),
+        mutual(
+            "no client certificate",
+            None,
+            ca.trust(),
+            Kind::LocalCertificateNotFound,
+            Kind::UntrustedRemoteCertificate,
+        ),
+        mutual(
+            "client: unknown CA",
+            Some(other.identity(ALICE)),
+            ca.trust(),
+            Kind::NegotiationFailure,
+            Kind::UntrustedRemoteCertificate,
+        ),
+        mutual(
+            "client: expired",
+            Some(ca.expired(ALICE)),
+            ca.trust(),
+            Kind::NegotiationFailure,
+            Kind::CertificateExpired,
+        ),
+        mutual(
+            "client: wrong usage",
+            Some(ca.only_for(ALICE, Usage::ServerAuth)),
+            ca.trust(),
+            Kind::NegotiationFailure,
+            Kind::RemoteCertificateInvalidUsage,
+        ),
+        mutual(
+            "client: revoked",
+            Some(ca.revoked(ALICE)),
+            ca.revoking(),
+            Kind::NegotiationFailure,
+            Kind::RemoteCertificateRevoked,
+        ),
+    ]
+}
+
+#[track_caller]
+fn told(outcome: Result<(u16, Vec<u8>), OperationError>) -> Told {
+    match outcome {
+        Err(OperationError::Tls(failure)) => Told::Failed(failure.kind),
+        Err(OperationError::ConnectionFailure(ConnectionFailure::Lost(CloseReason::Tls(TlsFailure {
+            kind,
+            ..
+        })))) => Told::Broken(kind),
+        Err(OperationError::ConnectionFailure(ConnectionFailure::Connect {
+            reason: CloseReason::TimedOut,
+            ..
+        })) => Told::TimedOut,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What the accepting side is told of its first connection.
+fn told_accepting<A: Agent>(bob: &mut A) -> Told {
+    bob.ears().wait("the end of the connection", |heard| match heard {
+        Heard::IncomingTlsFailed(kind) => Some(Told::Failed(*kind)),
+        Heard::ConnectionRemoved(RemovalReason::Remote(CloseReason::Closed)) => Some(Told::Closed),
+        _ => None,
+    })
+}
+
+fn two_agents<A: Agent>(row: &Row) -> (Told, Told) {
+    let mut alice = A::start(Setup::tls("alice", Some(row.client.clone()), None));
+    let mut setup = Setup::tls("bob", None, Some(row.server.clone()));
+    if row.mutual {
+        setup = setup.mutual(".example.com");
+    }
+    let mut bob = A::start(setup);
+    let address = bob.listen(loopback()).unwrap();
+    let outcome = alice.message(
+        &format!("sip:bob@{BOB}:{};transport=tls", address.port()),
+        "let me in",
+    );
+    let seen = (told(outcome), told_accepting(&mut bob));
+    alice.end();
+    bob.end();
+    seen
+}
+
+/// An agent that writes to a server that misbehaves in the handshake.
+fn connecting<A: Agent>(behave: fn(TcpStream)) -> Told {
+    let ca = Ca::new();
+    let (address, peer) = peers::server(behave);
+    let mut setup = Setup::tls("alice", Some(ca.client()), None);
+    setup.config.connect_timeout = Duration::from_millis(300);
+    let mut alice = A::start(setup);
+    let outcome = alice.message(&format!("sip:bob@{address};transport=tls"), "let me in");
+    alice.end();
+    peer.join().unwrap();
+    told(outcome)
+}
+
+/// An agent that is connected to by a client that misbehaves in the handshake.
+fn accepting<A: Agent>(behave: fn(TcpStream)) -> Told {
+    let ca = Ca::new();
+    let mut setup = Setup::tls("bob", None, Some(ca.server(BOB)));
+    setup.handshake_timeout = Duration::from_millis(300);
+    let mut bob = A::start(setup);
+    let address: SocketAddr = bob.listen(loopback()).unwrap();
+    let peer = std::thread::spawn(move || behave(TcpStream::connect(address).unwrap()));
+    let seen = told_accepting(&mut bob);
+    peer.join().unwrap();
+    bob.end();
+    seen
+}
+
+/// Takes what comes and says nothing, until the other end has gone.
+fn stall(mut stream: TcpStream) {
+    stream.read_to_end(&mut Vec::new()).unwrap();
+}
+
+/// The head of a record that never comes.
+fn begin_and_stall(mut stream: TcpStream) {
+    stream.write_all(b"\x16\x03\x01").unwrap();
+    // The other end may reset: it does not wait for what it does not want.
+    let _ = stream.read_to_end(&mut Vec::new());
+}
+
+fn close(mut stream: TcpStream) {
+    read_some(&mut stream);
+}
+
+fn begin_and_close(mut stream: TcpStream) {
+    stream.write_all(b"\x16\x03\x01").unwrap();
+}
+
+fn speak_no_tls(mut stream: TcpStream) {
+    read_some(&mut stream);
+    stream.write_all(b"SIP/2.0 400 What is this?\r\n\r\n").unwrap();
+    stall(stream);
+}
+
+/// Every row of the table through one adapter: its name and what was told.
+fn table<A: Agent>() -> Vec<(&'static str, Vec<Told>)> {
+    let mut table: Vec<_> = rows()
+        .iter()
+        .map(|row| {
+            let (connecting, accepting) = two_agents::<A>(row);
+            (row.name, vec![connecting, accepting])
+        })
+        .collect();
+    for (name, behave) in SERVERS.map(|(name, behave, _)| (name, behave)) {
+        table.push((name, vec![connecting::<A>(behave)]));
+    }
+    for (name, behave) in CLIENTS.map(|(name, behave, _)| (name, behave)) {
+        table.push((name, vec![accepting::<A>(behave)]));
+    }
+    table
+}
+
+type Misbehaviour = (&'static str, fn(TcpStream), Told);
+
+const SERVERS: [Misbehaviour; 3] = [
+    ("server stalls", stall, Told::TimedOut),
+    ("server closes", close, Told::Failed(Kind::RemoteDisconnected)),
+    ("server speaks no TLS", speak_no_tls, Told::Failed(Kind::Other)),
+];
+
+const CLIENTS: [Misbehaviour; 2] = [
+    ("client stalls", begin_and_stall, Told::Failed(Kind::Other)),
+    (
+        "client closes",
+        begin_and_close,
+        Told::Failed(Kind::RemoteDisconnected),
+    ),
+];
+
+fn expected() -> Vec<(&'static str, Vec<Told>)> {
+    let rows = rows();
+    let rows = rows
+        .iter()
+        .map(|row| (row.name, vec![row.connecting, row.accepting]));
+    let lone = SERVERS.iter().chain(&CLIENTS);
+    rows.chain(lone.map(|(name, _, told)| (*name, vec![*told])))
+        .collect()
+}
+
+// rules: C17, C18, C27, C28, R11
+#[test]
+fn every_failure_of_tls_is_told_by_its_kind_and_alike_through_both_adapters() {
+    let (expected, mio, async_std) = (expected(), table::<Mio>(), table::<AsyncStd>());
+    let mut print = String::new();
+    for (((name, expected), (_, mio)), (_, async_std)) in expected.iter().zip(&mio).zip(&async_std) {
+        let verdict = if mio == expected && async_std == expected {
+            "ok"
+        } else {
+            "WRONG"
+        };
+        writeln!(
+            print,
+            "{name:22} {verdict:5} expected {expected:?}\n{:28} mio {mio:?}\n{:28} async-std {async_std:?}",
+            "", ""
+        )
+        .unwrap();
+    }
+    println!("{print}");
+    assert!(mio == expected && async_std == expected, "\n{print}");
+}
