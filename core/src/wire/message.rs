@@ -186,9 +186,8 @@ impl Message {
         while bytes.starts_with(b"\r\n") {
             bytes.advance(2);
         }
-        let Some((head, _)) =
-            memmem::find(&bytes, b"\r\n\r\n").and_then(|end| bytes.split_at_checked(end + 4))
-        else {
+        let shape = Shape::of(&bytes);
+        let Some((head, _)) = shape.end.and_then(|end| bytes.split_at_checked(end)) else {
             return Err(ParseError::start_line("no empty line ends the header fields"));
         };
         if head.len() > limits.header_bytes() {
@@ -196,15 +195,12 @@ impl Message {
                 "the header fields are longer than the limit",
             ));
         }
-        let unfolded = is_folded(head).then(|| Bytes::from(unfold(head)));
-        let (start, index, defect) = index(unfolded.as_deref().unwrap_or(head), limits)?;
+        let unfolded = shape.folded.then(|| Bytes::from(unfold(head)));
+        let (start, index, mut defect) = index(unfolded.as_deref().unwrap_or(head), limits)?;
         // A start line cannot be continued; unfolding has joined it with its continuation.
-        let continued = start_line_is_continued(head);
-        let defect = if continued {
-            Some(ParseError::start_line("continued on a second line"))
-        } else {
-            defect
-        };
+        if shape.folded && start_line_is_continued(head) {
+            defect = Some(ParseError::start_line("continued on a second line"));
+        }
         let body = u32::try_from(head.len()).unwrap_or(u32::MAX);
         Ok(Self {
             bytes,
@@ -482,8 +478,37 @@ fn continuations(head: &[u8]) -> impl Iterator<Item = usize> + '_ {
     })
 }
 
-fn is_folded(head: &[u8]) -> bool {
-    continuations(head).next().is_some()
+/// What one look at all line ends tells of a message.
+struct Shape {
+    /// Where the header section ends, behind the empty line.
+    end: Option<usize>,
+    /// Whether a line of the header section is continued on the next one.
+    folded: bool,
+}
+
+impl Shape {
+    fn of(bytes: &[u8]) -> Self {
+        let mut folded = false;
+        let mut line = 0;
+        for line_feed in memchr_iter(b'\n', bytes) {
+            match bytes.get(line..line_feed) {
+                // The message has no line ends before its start line: this is the line after the last field.
+                Some([b'\r']) if line > 0 => {
+                    return Self {
+                        end: Some(line_feed + 1),
+                        folded,
+                    };
+                }
+                Some([.., b'\r']) => {
+                    line = line_feed + 1;
+                    folded |= bytes.get(line).copied().is_some_and(is_white);
+                }
+                // A lone LF is part of its line.
+                _ => {}
+            }
+        }
+        Self { end: None, folded }
+    }
 }
 
 fn start_line_is_continued(head: &[u8]) -> bool {
@@ -566,30 +591,37 @@ impl<'a> Iterator for Lines<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let start = self.at;
         let rest = self.head.get(start..)?;
-        let length = memchr_iter(b'\n', rest).find_map(|lf| {
-            let cr = lf.checked_sub(1)?;
-            (rest.get(cr) == Some(&b'\r')).then_some(cr)
-        })?;
-        self.at = start + length + 2;
-        Some((start, rest.get(..length)?))
+        let mut seen = 0;
+        loop {
+            seen += memchr(b'\n', rest.get(seen..)?)?;
+            let line = rest.get(..seen)?;
+            if let Some(line) = line.strip_suffix(b"\r") {
+                self.at = start + seen + 1;
+                return Some((start, line));
+            }
+            seen += 1;
+        }
     }
 }
 
 /// One header field (RFC 3261 section 25.1: `token HCOLON value`).
 fn field(at: usize, line: &[u8]) -> Result<Entry, ParseError> {
-    let colon = memchr(b':', line);
-    let (name, value) = line
-        .split_at_checked(colon.unwrap_or(line.len()))
-        .unwrap_or_default();
-    let name = trim_end(name);
-    let fault = if colon.is_none() {
-        Some("no colon")
-    } else if name.is_empty() || !name.iter().copied().all(is_token_byte) {
-        Some("not a header field name")
-    } else if memchr2(b'\r', b'\n', line).is_some() {
-        Some("a line end that is not CRLF")
-    } else {
-        None
+    let token = line
+        .iter()
+        .position(|byte| !is_token_byte(*byte))
+        .unwrap_or(line.len());
+    let (name, value) = line.split_at_checked(token).unwrap_or_default();
+    let value = trim_start(value);
+    let (name, value, fault) = match value {
+        [b':', ..] if name.is_empty() => (name, value, Some("not a header field name")),
+        [b':', ..] if memchr2(b'\r', b'\n', line).is_some() => {
+            (name, value, Some("a line end that is not CRLF"))
+        }
+        [b':', ..] => (name, value, None),
+        _ => match memchr(b':', line).and_then(|colon| line.split_at_checked(colon)) {
+            Some((name, value)) => (trim_end(name), value, Some("not a header field name")),
+            None => (trim_end(line), value, Some("no colon")),
+        },
     };
     let known = HeaderName::from_bytes(name);
     if let Some(what) = fault {
