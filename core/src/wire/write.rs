@@ -152,7 +152,7 @@ impl Draft {
         let Some(written) = self.out.get(start..) else {
             return;
         };
-        if !written.chars().all(is_good) {
+        if !written.bytes().all(|byte| byte.is_ascii_graphic()) {
             let clean: String = written.chars().filter(|c| is_good(*c)).collect();
             self.out.truncate(start);
             self.out.push_str(&clean);

@@ -458,7 +458,14 @@ impl<'a> Host<'a> {
     pub fn write(&self, out: &mut String) {
         match self {
             Self::Name(name) => out.push_str(name),
-            Self::V4(address) => push_display(out, format_args!("{address}")),
+            Self::V4(address) => {
+                for (at, octet) in address.octets().into_iter().enumerate() {
+                    if at > 0 {
+                        out.push('.');
+                    }
+                    push_number(out, u64::from(octet));
+                }
+            }
             Self::V6(address) => push_display(out, format_args!("[{address}]")),
         }
     }
@@ -692,7 +699,17 @@ fn push_display(out: &mut String, value: fmt::Arguments<'_>) {
 
 /// Appends a number in decimal.
 pub(crate) fn push_number(out: &mut String, value: u64) {
-    push_display(out, format_args!("{value}"));
+    /// The highest power of ten in 64 bits.
+    const HIGHEST: u64 = 10_000_000_000_000_000_000;
+    let mut unit = 1;
+    while unit < HIGHEST && value / unit >= 10 {
+        unit *= 10;
+    }
+    while unit > 0 {
+        let digit = u8::try_from(value / unit % 10).unwrap_or_default();
+        out.push(char::from(b'0' + digit));
+        unit /= 10;
+    }
 }
 
 macro_rules! display_as_written {
