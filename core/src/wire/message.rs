@@ -196,7 +196,10 @@ impl Message {
             ));
         }
         let unfolded = shape.folded.then(|| Bytes::from(unfold(head)));
-        let (start, index, mut defect) = index(unfolded.as_deref().unwrap_or(head), limits)?;
+        let (start, index, mut defect) = match &unfolded {
+            Some(unfolded) => index(unfolded, &Shape::of(unfolded), limits),
+            None => index(head, &shape, limits),
+        }?;
         // A start line cannot be continued; unfolding has joined it with its continuation.
         if shape.folded && start_line_is_continued(head) {
             defect = Some(ParseError::start_line("continued on a second line"));
@@ -478,36 +481,47 @@ fn continuations(head: &[u8]) -> impl Iterator<Item = usize> + '_ {
     })
 }
 
-/// What one look at all line ends tells of a message.
+/// What one look at all line ends tells of a header section.
+#[derive(Default)]
 struct Shape {
     /// Where the header section ends, behind the empty line.
     end: Option<usize>,
     /// Whether a line of the header section is continued on the next one.
     folded: bool,
+    /// Whether there is a CR or LF that is no part of a line end.
+    stray: bool,
+    /// The start line and the header fields, as far as they begin within 64 KiB.
+    lines: SmallVec<[Span; 32]>,
 }
 
 impl Shape {
     fn of(bytes: &[u8]) -> Self {
-        let mut folded = false;
-        let mut line = 0;
+        let mut shape = Self::default();
+        let mut start = 0;
         for line_feed in memchr_iter(b'\n', bytes) {
-            match bytes.get(line..line_feed) {
-                // The message has no line ends before its start line: this is the line after the last field.
-                Some([b'\r']) if line > 0 => {
-                    return Self {
-                        end: Some(line_feed + 1),
-                        folded,
-                    };
+            match bytes.get(start..line_feed) {
+                // No line end stands before the start line, so this is the line after the last field.
+                Some([b'\r']) if start > 0 => {
+                    let head = bytes.get(..=line_feed).unwrap_or_default();
+                    shape.stray |= memchr_iter(b'\r', head).count() > shape.lines.len() + 1;
+                    shape.end = Some(line_feed + 1);
+                    break;
                 }
                 Some([.., b'\r']) => {
-                    line = line_feed + 1;
-                    folded |= bytes.get(line).copied().is_some_and(is_white);
+                    shape.lines.push(Span::new(start, line_feed - 1));
+                    start = line_feed + 1;
+                    if start > usize::from(u16::MAX) {
+                        // Beyond any limit: where it ends no longer matters.
+                        shape.end = memmem::find(bytes, b"\r\n\r\n").map(|end| end + 4);
+                        break;
+                    }
+                    shape.folded |= bytes.get(start).copied().is_some_and(is_white);
                 }
                 // A lone LF is part of its line.
-                _ => {}
+                _ => shape.stray = true,
             }
         }
-        Self { end: None, folded }
+        shape
     }
 }
 
@@ -557,21 +571,21 @@ fn trim_end(mut text: &[u8]) -> &[u8] {
 
 type Index = (Start, SmallVec<[Entry; 32]>, Option<ParseError>);
 
-/// Reads an unfolded header section, the empty line included.
-fn index(head: &[u8], limits: &MessageLimits) -> Result<Index, ParseError> {
-    let mut lines = Lines { head, at: 0 };
+/// Reads an unfolded header section.
+fn index(head: &[u8], shape: &Shape, limits: &MessageLimits) -> Result<Index, ParseError> {
+    let mut lines = shape
+        .lines
+        .iter()
+        .map(|line| (usize::from(line.start), line.of(head)));
     let (at, line) = lines.next().unwrap_or_default();
     let (start, mut defect) = start_line(at, line)?;
     let mut entries = SmallVec::new();
     for (at, line) in lines {
-        if line.is_empty() {
-            break;
-        }
         if entries.len() >= limits.headers {
             defect = defect.or_else(|| Some(ParseError::start_line("more header fields than the limit")));
             break;
         }
-        match field(at, line) {
+        match field(at, line, shape.stray) {
             Ok(entry) => entries.push(entry),
             Err(error) => defect = defect.or(Some(error)),
         }
@@ -579,33 +593,8 @@ fn index(head: &[u8], limits: &MessageLimits) -> Result<Index, ParseError> {
     Ok((start, entries, defect))
 }
 
-/// Lines that end with CRLF, and where each begins. A lone CR or LF is part of its line.
-struct Lines<'a> {
-    head: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Iterator for Lines<'a> {
-    type Item = (usize, &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let start = self.at;
-        let rest = self.head.get(start..)?;
-        let mut seen = 0;
-        loop {
-            seen += memchr(b'\n', rest.get(seen..)?)?;
-            let line = rest.get(..seen)?;
-            if let Some(line) = line.strip_suffix(b"\r") {
-                self.at = start + seen + 1;
-                return Some((start, line));
-            }
-            seen += 1;
-        }
-    }
-}
-
 /// One header field (RFC 3261 section 25.1: `token HCOLON value`).
-fn field(at: usize, line: &[u8]) -> Result<Entry, ParseError> {
+fn field(at: usize, line: &[u8], stray: bool) -> Result<Entry, ParseError> {
     let token = line
         .iter()
         .position(|byte| !is_token_byte(*byte))
@@ -614,7 +603,7 @@ fn field(at: usize, line: &[u8]) -> Result<Entry, ParseError> {
     let value = trim_start(value);
     let (name, value, fault) = match value {
         [b':', ..] if name.is_empty() => (name, value, Some("not a header field name")),
-        [b':', ..] if memchr2(b'\r', b'\n', line).is_some() => {
+        [b':', ..] if stray && memchr2(b'\r', b'\n', line).is_some() => {
             (name, value, Some("a line end that is not CRLF"))
         }
         [b':', ..] => (name, value, None),

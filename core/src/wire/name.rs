@@ -21,6 +21,7 @@ macro_rules! header_names {
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
             /// The long form, in the case of its specification.
+            #[inline]
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $text,)*
@@ -129,7 +130,11 @@ impl HeaderName {
         let candidates = Self::ALL.get(usize::from(*start)..usize::from(*end))?;
         candidates
             .iter()
-            .find(|name| name.as_str().as_bytes().eq_ignore_ascii_case(bytes))
+            .find(|name| {
+                let text = name.as_str().as_bytes();
+                // Most write it as its specification does, which is the cheaper question.
+                text.len() == bytes.len() && (text == bytes || text.eq_ignore_ascii_case(bytes))
+            })
             .copied()
     }
 
