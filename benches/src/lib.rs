@@ -1,6 +1,11 @@
 //! What the stack costs: cases that do one thing as often as they are told, and the instruments that count what they
 //! took. `benches/README.md` keeps the table.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a benchmark looks at the events and fields it knows"
+)]
+
 pub mod held;
 pub mod measure;
 pub mod messages;

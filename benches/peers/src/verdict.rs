@@ -33,7 +33,7 @@ pub(crate) fn of(cases: &[Case], costs: &[Cost]) -> String {
             });
         let _ = writeln!(
             out,
-            "\n{what}: {ratio:.2} of the time of {}{instructions}; {} allocations (to reach: {most} and {allocations}): {}",
+            "\n{what}: {ratio:.2} of the time of {}{instructions}; {:.2} allocations (to reach: {most} and {allocations}): {}",
             peer.who,
             own.allocations,
             if met { "met" } else { "NOT met" }
