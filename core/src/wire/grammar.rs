@@ -7,14 +7,17 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use nom::bytes::complete::{take_while, take_while1};
+use memchr::memchr;
+use nom::bytes::complete::take_while1;
 use nom::character::complete::char;
 use nom::combinator::recognize;
 use nom::error::{ErrorKind, ParseError as NomError};
 use nom::sequence::{delimited, preceded, terminated};
 use nom::{IResult, Parser};
+use smallvec::SmallVec;
 
 use crate::wire::header::Params;
+use crate::wire::method::is_token_byte;
 use crate::wire::uri::Host;
 
 /// How many parameters one value may have. More are an error, which keeps the check for repeated names cheap.
@@ -68,21 +71,49 @@ pub(crate) fn whole<'a, T>(
 
 /// `value` without blanks and tabs at its ends.
 pub(crate) fn trim(value: &str) -> &str {
-    value.trim_matches([' ', '\t'])
+    let mut text = value;
+    while let Some(rest) = text.strip_prefix(is_blank) {
+        text = rest;
+    }
+    while let Some(rest) = text.strip_suffix(is_blank) {
+        text = rest;
+    }
+    text
+}
+
+const fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t')
+}
+
+/// The bytes at the start of `input` that belong to a class of ASCII characters, and the rest.
+fn run(input: &str, is_one: impl Fn(u8) -> bool) -> (&str, &str) {
+    let end = input
+        .bytes()
+        .position(|byte| !is_one(byte))
+        .unwrap_or(input.len());
+    input.split_at_checked(end).unwrap_or((input, ""))
+}
+
+/// The same where at least one is expected.
+fn run1<'a>(what: &'static str, input: &'a str, is_one: impl Fn(u8) -> bool) -> Parsed<'a, &'a str> {
+    match run(input, is_one) {
+        ("", _) => bad(what),
+        (text, rest) => Ok((rest, text)),
+    }
 }
 
 /// `token` characters.
-pub(crate) const fn is_token_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '!' | '%' | '*' | '_' | '+' | '`' | '\'' | '~')
+pub(crate) fn is_token_char(c: char) -> bool {
+    u8::try_from(c).is_ok_and(is_token_byte)
 }
 
 /// Whether all of `text` is one `token`.
 pub(crate) fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(is_token_char)
+    !text.is_empty() && text.bytes().all(is_token_byte)
 }
 
 /// Characters of `word`, of which a Call-ID is made.
-pub(crate) const fn is_word_char(c: char) -> bool {
+pub(crate) fn is_word_char(c: char) -> bool {
     is_token_char(c)
         || matches!(
             c,
@@ -97,29 +128,34 @@ pub(crate) const fn is_text_char(c: char) -> bool {
 
 /// `token`
 pub(crate) fn token(input: &str) -> Parsed<'_, &str> {
-    expect("token expected", take_while1(is_token_char)).parse(input)
+    run1("token expected", input, is_token_byte)
 }
 
 /// Blanks, or nothing (`SWS` of an unfolded value).
 pub(crate) fn blanks(input: &str) -> Parsed<'_, &str> {
-    take_while(|c| c == ' ' || c == '\t').parse(input)
+    let (read, rest) = run(input, |byte| matches!(byte, b' ' | b'\t'));
+    Ok((rest, read))
 }
 
 /// At least one blank (`LWS` of an unfolded value).
 pub(crate) fn blanks1(input: &str) -> Parsed<'_, &str> {
-    expect("blank expected", take_while1(|c| c == ' ' || c == '\t')).parse(input)
+    run1("blank expected", input, |byte| matches!(byte, b' ' | b'\t'))
 }
 
 /// A separator character with blanks around it (`SEMI`, `COMMA`, `EQUAL`, `SLASH`, `COLON`).
 pub(crate) fn separator<'a>(c: char) -> impl Parser<&'a str, Output = char, Error = Bad> {
-    delimited(blanks, char(c), blanks)
+    move |input| {
+        let (input, _) = blanks(input)?;
+        let (input, c) = char(c).parse(input)?;
+        let (input, _) = blanks(input)?;
+        Ok((input, c))
+    }
 }
 
 /// A run of digits that must not exceed `max`. Leading zeros count for nothing.
 pub(crate) fn number<'a>(max: u64) -> impl Parser<&'a str, Output = u64, Error = Bad> {
     move |input: &'a str| {
-        let (rest, digits) =
-            expect("digits expected", take_while1(|c: char| c.is_ascii_digit())).parse(input)?;
+        let (rest, digits) = run1("digits expected", input, |byte| byte.is_ascii_digit())?;
         match decimal(digits, max) {
             Some(value) => Ok((rest, value)),
             None => bad("number out of range"),
@@ -156,21 +192,21 @@ pub(crate) fn quoted_raw(input: &str) -> Parsed<'_, &str> {
         return bad("quoted string expected");
     };
     let mut escaped = false;
-    for (at, c) in inside.char_indices() {
+    for (at, byte) in inside.bytes().enumerate() {
         if escaped {
             // quoted-pair: any ASCII character but CR and LF
-            if !c.is_ascii() || c == '\r' || c == '\n' {
+            if !byte.is_ascii() || byte == b'\r' || byte == b'\n' {
                 return bad("bad escape in a quoted string");
             }
             escaped = false;
-        } else if c == '\\' {
+        } else if byte == b'\\' {
             escaped = true;
-        } else if c == '"' {
+        } else if byte == b'"' {
             return match inside.split_at_checked(at) {
                 Some((text, rest)) => Ok((rest.strip_prefix('"').unwrap_or(rest), text)),
                 None => bad("quoted string expected"),
             };
-        } else if !is_text_char(c) {
+        } else if byte.is_ascii_control() && byte != b'\t' {
             return bad("control character in a quoted string");
         }
     }
@@ -201,6 +237,14 @@ pub(crate) fn unescape(raw: &str) -> Cow<'_, str> {
 /// Writes `text` as a quoted string. A line break has no form there and becomes a blank.
 pub(crate) fn write_quoted(out: &mut String, text: &str) {
     out.push('"');
+    if text
+        .bytes()
+        .all(|byte| !matches!(byte, b'"' | b'\\') && (byte == b'\t' || !byte.is_ascii_control()))
+    {
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     for c in text.chars() {
         match c {
             '\r' | '\n' => out.push(' '),
@@ -266,11 +310,9 @@ pub(crate) fn host(input: &str) -> Parsed<'_, Host<'_>> {
             None => bad("bad IPv6 address"),
         };
     }
-    let (rest, text) = expect(
-        "host expected",
-        take_while1(|c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_')),
-    )
-    .parse(input)?;
+    let (rest, text) = run1("host expected", input, |byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
+    })?;
     if let Some(address) = ipv4(text) {
         return Ok((rest, Host::V4(address)));
     }
@@ -293,7 +335,9 @@ pub(crate) fn host_or_bare_ipv6(input: &str) -> Parsed<'_, Host<'_>> {
 }
 
 fn address_chars(input: &str) -> Parsed<'_, &str> {
-    take_while1(|c: char| c.is_ascii_hexdigit() || matches!(c, ':' | '.')).parse(input)
+    run1("address expected", input, |byte| {
+        byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')
+    })
 }
 
 /// The grammar of RFC 3261 has a third colon before an IPv4 part, which must be taken too (RFC 5118 section 4.10).
@@ -324,8 +368,8 @@ pub(crate) fn is_host_name(text: &str) -> bool {
             && !label.starts_with('-')
             && !label.ends_with('-')
             && label
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     let top = labels.rsplit('.').next().unwrap_or_default();
     labels.split('.').all(is_label) && top.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -345,12 +389,11 @@ pub(crate) fn value_text(input: &str) -> Parsed<'_, &str> {
     if input.starts_with('"') {
         return recognize(quoted_raw).parse(input);
     }
-    let (rest, text) = expect(
-        "parameter value expected",
-        take_while1(|c| is_token_char(c) || matches!(c, '[' | ']' | ':')),
-    )
-    .parse(input)?;
-    if !text.contains(['[', ']', ':']) || whole(host_or_bare_ipv6, text).is_ok() {
+    let is_address = |byte| matches!(byte, b'[' | b']' | b':');
+    let (rest, text) = run1("parameter value expected", input, |byte| {
+        is_token_byte(byte) || is_address(byte)
+    })?;
+    if !text.bytes().any(is_address) || whole(host_or_bare_ipv6, text).is_ok() {
         Ok((rest, text))
     } else {
         bad("bad parameter value")
@@ -359,7 +402,7 @@ pub(crate) fn value_text(input: &str) -> Parsed<'_, &str> {
 
 /// One `generic-param`: its name, and its value as written.
 pub(crate) fn param(input: &str) -> Parsed<'_, (&str, Option<&str>)> {
-    let (rest, name) = expect("parameter name expected", take_while1(is_token_char)).parse(input)?;
+    let (rest, name) = run1("parameter name expected", input, is_token_byte)?;
     match separator('=').parse(rest) {
         Ok((rest, _)) => value_text(rest).map(|(rest, value)| (rest, (name, Some(value)))),
         Err(_) => Ok((rest, (name, None))),
@@ -376,24 +419,18 @@ pub(crate) fn params_by<'a>(
     mut one: impl Parser<&'a str, Output = (&'a str, Option<&'a str>), Error = Bad>,
     input: &'a str,
 ) -> Parsed<'a, Params<'a>> {
-    let mut seen: [&str; MAX_PARAMS] = [""; MAX_PARAMS];
-    let mut count = 0usize;
+    let mut seen: SmallVec<[&str; 8]> = SmallVec::new();
     let mut length = 0usize;
     let mut rest = input;
     while let Ok((next, _)) = separator(';').parse(rest) {
         let (next, (name, value)) = one.parse(next)?;
-        if seen
-            .iter()
-            .take(count)
-            .any(|earlier| earlier.eq_ignore_ascii_case(name))
-        {
+        if seen.iter().any(|earlier| earlier.eq_ignore_ascii_case(name)) {
             return bad("parameter given twice");
         }
-        match seen.get_mut(count) {
-            Some(free) => *free = name,
-            None => return bad("too many parameters"),
+        if seen.len() == MAX_PARAMS {
+            return bad("too many parameters");
         }
-        count += 1;
+        seen.push(name);
         length += 1 + name.len() + value.map_or(0, |value| value.len() + 1);
         rest = next;
     }
@@ -476,6 +513,9 @@ impl<'a> Iterator for Elements<'a> {
     fn next(&mut self) -> Option<&'a str> {
         let value = self.rest.take()?;
         if !self.splits {
+            return Some(trim(value));
+        }
+        if memchr(b',', value.as_bytes()).is_none() {
             return Some(trim(value));
         }
         let (mut quoted, mut escaped, mut bracketed) = (false, false, false);

@@ -186,9 +186,8 @@ impl Message {
         while bytes.starts_with(b"\r\n") {
             bytes.advance(2);
         }
-        let Some((head, _)) =
-            memmem::find(&bytes, b"\r\n\r\n").and_then(|end| bytes.split_at_checked(end + 4))
-        else {
+        let shape = Shape::of(&bytes);
+        let Some((head, _)) = shape.end.and_then(|end| bytes.split_at_checked(end)) else {
             return Err(ParseError::start_line("no empty line ends the header fields"));
         };
         if head.len() > limits.header_bytes() {
@@ -196,15 +195,15 @@ impl Message {
                 "the header fields are longer than the limit",
             ));
         }
-        let unfolded = is_folded(head).then(|| Bytes::from(unfold(head)));
-        let (start, index, defect) = index(unfolded.as_deref().unwrap_or(head), limits)?;
+        let unfolded = shape.folded.then(|| Bytes::from(unfold(head)));
+        let (start, index, mut defect) = match &unfolded {
+            Some(unfolded) => index(unfolded, &Shape::of(unfolded), limits),
+            None => index(head, &shape, limits),
+        }?;
         // A start line cannot be continued; unfolding has joined it with its continuation.
-        let continued = start_line_is_continued(head);
-        let defect = if continued {
-            Some(ParseError::start_line("continued on a second line"))
-        } else {
-            defect
-        };
+        if shape.folded && start_line_is_continued(head) {
+            defect = Some(ParseError::start_line("continued on a second line"));
+        }
         let body = u32::try_from(head.len()).unwrap_or(u32::MAX);
         Ok(Self {
             bytes,
@@ -482,8 +481,48 @@ fn continuations(head: &[u8]) -> impl Iterator<Item = usize> + '_ {
     })
 }
 
-fn is_folded(head: &[u8]) -> bool {
-    continuations(head).next().is_some()
+/// What one look at all line ends tells of a header section.
+#[derive(Default)]
+struct Shape {
+    /// Where the header section ends, behind the empty line.
+    end: Option<usize>,
+    /// Whether a line of the header section is continued on the next one.
+    folded: bool,
+    /// Whether there is a CR or LF that is no part of a line end.
+    stray: bool,
+    /// The start line and the header fields, as far as they begin within 64 KiB.
+    lines: SmallVec<[Span; 32]>,
+}
+
+impl Shape {
+    fn of(bytes: &[u8]) -> Self {
+        let mut shape = Self::default();
+        let mut start = 0;
+        for line_feed in memchr_iter(b'\n', bytes) {
+            match bytes.get(start..line_feed) {
+                // No line end stands before the start line, so this is the line after the last field.
+                Some([b'\r']) if start > 0 => {
+                    let head = bytes.get(..=line_feed).unwrap_or_default();
+                    shape.stray |= memchr_iter(b'\r', head).count() > shape.lines.len() + 1;
+                    shape.end = Some(line_feed + 1);
+                    break;
+                }
+                Some([.., b'\r']) => {
+                    shape.lines.push(Span::new(start, line_feed - 1));
+                    start = line_feed + 1;
+                    if start > usize::from(u16::MAX) {
+                        // Beyond any limit: where it ends no longer matters.
+                        shape.end = memmem::find(bytes, b"\r\n\r\n").map(|end| end + 4);
+                        break;
+                    }
+                    shape.folded |= bytes.get(start).copied().is_some_and(is_white);
+                }
+                // A lone LF is part of its line.
+                _ => shape.stray = true,
+            }
+        }
+        shape
+    }
 }
 
 fn start_line_is_continued(head: &[u8]) -> bool {
@@ -532,21 +571,21 @@ fn trim_end(mut text: &[u8]) -> &[u8] {
 
 type Index = (Start, SmallVec<[Entry; 32]>, Option<ParseError>);
 
-/// Reads an unfolded header section, the empty line included.
-fn index(head: &[u8], limits: &MessageLimits) -> Result<Index, ParseError> {
-    let mut lines = Lines { head, at: 0 };
+/// Reads an unfolded header section.
+fn index(head: &[u8], shape: &Shape, limits: &MessageLimits) -> Result<Index, ParseError> {
+    let mut lines = shape
+        .lines
+        .iter()
+        .map(|line| (usize::from(line.start), line.of(head)));
     let (at, line) = lines.next().unwrap_or_default();
     let (start, mut defect) = start_line(at, line)?;
     let mut entries = SmallVec::new();
     for (at, line) in lines {
-        if line.is_empty() {
-            break;
-        }
         if entries.len() >= limits.headers {
             defect = defect.or_else(|| Some(ParseError::start_line("more header fields than the limit")));
             break;
         }
-        match field(at, line) {
+        match field(at, line, shape.stray) {
             Ok(entry) => entries.push(entry),
             Err(error) => defect = defect.or(Some(error)),
         }
@@ -554,42 +593,24 @@ fn index(head: &[u8], limits: &MessageLimits) -> Result<Index, ParseError> {
     Ok((start, entries, defect))
 }
 
-/// Lines that end with CRLF, and where each begins. A lone CR or LF is part of its line.
-struct Lines<'a> {
-    head: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Iterator for Lines<'a> {
-    type Item = (usize, &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let start = self.at;
-        let rest = self.head.get(start..)?;
-        let length = memchr_iter(b'\n', rest).find_map(|lf| {
-            let cr = lf.checked_sub(1)?;
-            (rest.get(cr) == Some(&b'\r')).then_some(cr)
-        })?;
-        self.at = start + length + 2;
-        Some((start, rest.get(..length)?))
-    }
-}
-
 /// One header field (RFC 3261 section 25.1: `token HCOLON value`).
-fn field(at: usize, line: &[u8]) -> Result<Entry, ParseError> {
-    let colon = memchr(b':', line);
-    let (name, value) = line
-        .split_at_checked(colon.unwrap_or(line.len()))
-        .unwrap_or_default();
-    let name = trim_end(name);
-    let fault = if colon.is_none() {
-        Some("no colon")
-    } else if name.is_empty() || !name.iter().copied().all(is_token_byte) {
-        Some("not a header field name")
-    } else if memchr2(b'\r', b'\n', line).is_some() {
-        Some("a line end that is not CRLF")
-    } else {
-        None
+fn field(at: usize, line: &[u8], stray: bool) -> Result<Entry, ParseError> {
+    let token = line
+        .iter()
+        .position(|byte| !is_token_byte(*byte))
+        .unwrap_or(line.len());
+    let (name, value) = line.split_at_checked(token).unwrap_or_default();
+    let value = trim_start(value);
+    let (name, value, fault) = match value {
+        [b':', ..] if name.is_empty() => (name, value, Some("not a header field name")),
+        [b':', ..] if stray && memchr2(b'\r', b'\n', line).is_some() => {
+            (name, value, Some("a line end that is not CRLF"))
+        }
+        [b':', ..] => (name, value, None),
+        _ => match memchr(b':', line).and_then(|colon| line.split_at_checked(colon)) {
+            Some((name, value)) => (trim_end(name), value, Some("not a header field name")),
+            None => (trim_end(line), value, Some("no colon")),
+        },
     };
     let known = HeaderName::from_bytes(name);
     if let Some(what) = fault {

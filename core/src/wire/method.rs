@@ -74,12 +74,28 @@ impl fmt::Display for Method {
 }
 
 /// Whether a byte may stand in a token (RFC 3261 section 25.1).
-pub(super) const fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
+pub(super) fn is_token_byte(byte: u8) -> bool {
+    TOKEN.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+static TOKEN: [bool; 256] = token_bytes();
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the index is a byte, and this runs when it is compiled"
+)]
+const fn token_bytes() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let is_mark = matches!(
             byte,
             b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
-        )
+        );
+        table[byte as usize] = is_mark || byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    table
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! The header fields the stack knows by name.
 
-use core::cmp::Ordering;
 use core::fmt;
 
 macro_rules! header_names {
@@ -22,6 +21,7 @@ macro_rules! header_names {
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
             /// The long form, in the case of its specification.
+            #[inline]
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $text,)*
@@ -121,13 +121,21 @@ header_names! {
 impl HeaderName {
     /// The name written as `bytes`, long or compact, in any case.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        if let [letter] = bytes {
-            return Self::from_compact(*letter);
+        let (first, rest) = bytes.split_first()?;
+        if rest.is_empty() {
+            return Self::from_compact(*first);
         }
-        let found = Self::ALL
-            .binary_search_by(|name| caseless(name.as_str().as_bytes(), bytes))
-            .ok()?;
-        Self::ALL.get(found).copied()
+        let letter = usize::from(first.to_ascii_lowercase().checked_sub(b'a')?);
+        let (start, end) = (BY_LETTER.get(letter)?, BY_LETTER.get(letter + 1)?);
+        let candidates = Self::ALL.get(usize::from(*start)..usize::from(*end))?;
+        candidates
+            .iter()
+            .find(|name| {
+                let text = name.as_str().as_bytes();
+                // Most write it as its specification does, which is the cheaper question.
+                text.len() == bytes.len() && (text == bytes || text.eq_ignore_ascii_case(bytes))
+            })
+            .copied()
     }
 
     /// Whether a message may have this field only once, with one value (RFC 3261 section 7.3.1: a field may repeat
@@ -214,10 +222,28 @@ impl fmt::Display for HeaderName {
     }
 }
 
-fn caseless(a: &[u8], b: &[u8]) -> Ordering {
-    a.iter()
-        .map(u8::to_ascii_lowercase)
-        .cmp(b.iter().map(u8::to_ascii_lowercase))
+/// Where the names that begin with each letter start in [`HeaderName::ALL`], and where the last ones end.
+static BY_LETTER: [u8; 27] = by_letter();
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "both indices are below the lengths that the loops are bounded by, and this runs when it is compiled"
+)]
+const fn by_letter() -> [u8; 27] {
+    let names = HeaderName::ALL;
+    assert!(names.len() < u8::MAX as usize);
+    let mut starts = [0; 27];
+    let mut letter = 0;
+    let mut at = 0;
+    while letter < starts.len() {
+        while at < names.len() && names[at].as_str().as_bytes()[0].to_ascii_lowercase() < b'a' + letter as u8
+        {
+            at += 1;
+        }
+        starts[letter] = at as u8;
+        letter += 1;
+    }
+    starts
 }
 
 #[cfg(test)]
@@ -226,13 +252,10 @@ mod tests {
 
     #[test]
     fn the_list_is_in_the_order_that_the_search_needs() {
+        let lower = |text: &str| text.to_ascii_lowercase();
         for pair in HeaderName::ALL.windows(2) {
             let (a, b) = (pair[0].as_str(), pair[1].as_str());
-            assert_eq!(
-                caseless(a.as_bytes(), b.as_bytes()),
-                Ordering::Less,
-                "{a} before {b}"
-            );
+            assert!(lower(a) < lower(b), "{a} before {b}");
         }
     }
 
@@ -250,7 +273,19 @@ mod tests {
                 Some(*name)
             );
         }
-        for unknown in [&b""[..], b"z", b"Vi", b"Viaa", b"Via ", b"X-Via", b"\xff"] {
+        for unknown in [
+            &b""[..],
+            b"z",
+            b"Vi",
+            b"{ia",
+            b"@ia",
+            b"Zia",
+            b"1ia",
+            b"Viaa",
+            b"Via ",
+            b"X-Via",
+            b"\xff",
+        ] {
             assert_eq!(HeaderName::from_bytes(unknown), None);
         }
     }

@@ -152,7 +152,7 @@ impl Draft {
         let Some(written) = self.out.get(start..) else {
             return;
         };
-        if !written.chars().all(is_good) {
+        if !written.bytes().all(|byte| byte.is_ascii_graphic()) {
             let clean: String = written.chars().filter(|c| is_good(*c)).collect();
             self.out.truncate(start);
             self.out.push_str(&clean);
@@ -207,7 +207,10 @@ impl Draft {
     /// Copies every field of this name as the message has it; bytes that are no UTF-8 become replacement characters.
     fn copy(&mut self, message: &Message, name: HeaderName) {
         for value in message.raw_all(name) {
-            self.field(name.as_str(), &String::from_utf8_lossy(value));
+            match core::str::from_utf8(value) {
+                Ok(value) => self.field(name.as_str(), value),
+                Err(_) => self.field(name.as_str(), &String::from_utf8_lossy(value)),
+            }
         }
     }
 
@@ -217,9 +220,8 @@ impl Draft {
     }
 
     fn finish(mut self) -> Bytes {
-        let start = self.name(HeaderName::ContentLength.as_str());
+        self.name(HeaderName::ContentLength.as_str());
         push_number(&mut self.out, u64::try_from(self.body.len()).unwrap_or(u64::MAX));
-        self.guard(start);
         self.out.push_str("\r\n\r\n");
         let mut bytes = self.out.into_bytes();
         bytes.extend_from_slice(&self.body);

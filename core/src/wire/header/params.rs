@@ -227,7 +227,10 @@ impl<'a> Iterator for Raw<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let text = self.rest.strip_prefix(';')?;
-        let end = text.find([';', '=']).unwrap_or(text.len());
+        let end = text
+            .bytes()
+            .position(|byte| matches!(byte, b';' | b'='))
+            .unwrap_or(text.len());
         let (name, after) = text.split_at_checked(end)?;
         let Some(value) = after.strip_prefix('=') else {
             self.rest = after;

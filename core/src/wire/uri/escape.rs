@@ -41,15 +41,16 @@ pub(super) fn escape(text: &str, allowed: fn(char) -> bool) -> String {
 }
 
 /// Whether a text is of characters that are allowed, and of well-formed escapes.
-pub(super) fn is_escaped_text(text: &str, allowed: fn(char) -> bool) -> bool {
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        let good = match c {
-            '%' => {
-                chars.next().is_some_and(|c| c.is_ascii_hexdigit())
-                    && chars.next().is_some_and(|c| c.is_ascii_hexdigit())
+pub(super) fn is_escaped_text(text: &str, allowed: impl Fn(char) -> bool) -> bool {
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        // Only ASCII is ever allowed, and no part of another character looks like it.
+        let good = match byte {
+            b'%' => {
+                bytes.next().is_some_and(|digit| digit.is_ascii_hexdigit())
+                    && bytes.next().is_some_and(|digit| digit.is_ascii_hexdigit())
             }
-            _ => allowed(c),
+            _ => byte.is_ascii() && allowed(char::from(byte)),
         };
         if !good {
             return false;
@@ -99,6 +100,12 @@ pub(super) const fn is_visual_separator(c: char) -> bool {
 
 /// Whether two escaped texts mean the same: an escape equals its character, but for the reserved ones.
 pub(super) fn same_text(a: &str, b: &str, case: UserCase) -> bool {
+    if !a.contains('%') && !b.contains('%') {
+        return match case {
+            UserCase::Insensitive => a.eq_ignore_ascii_case(b),
+            UserCase::Sensitive => a == b,
+        };
+    }
     let fold = |unit: Unit| match case {
         UserCase::Insensitive => Unit {
             byte: unit.byte.to_ascii_lowercase(),

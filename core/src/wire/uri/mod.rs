@@ -14,6 +14,7 @@ use alloc::string::String;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use memchr::memchr;
 use smallvec::SmallVec;
 
 use crate::error::{ParseError, Place};
@@ -116,7 +117,7 @@ impl<'a> Uri<'a> {
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err("character in a URI that must be escaped");
         }
-        let Some((scheme, rest)) = text.split_once(':') else {
+        let Some((scheme, rest)) = split_at_byte(text, b':') else {
             return Err("URI without a scheme");
         };
         if scheme.eq_ignore_ascii_case("sip") {
@@ -213,11 +214,11 @@ impl<'a> SipUri<'a> {
 
     fn read(secure: bool, text: &'a str) -> Result<Self, &'static str> {
         // None of what follows the user information can hold an "@", and nothing in it can hold one unescaped.
-        let (userinfo, rest) = match text.split_once('@') {
+        let (userinfo, rest) = match split_at_byte(text, b'@') {
             Some((userinfo, rest)) => (Some(userinfo), rest),
             None => (None, text),
         };
-        let (user, password) = match userinfo.map(|info| (info, info.split_once(':'))) {
+        let (user, password) = match userinfo.map(|info| (info, split_at_byte(info, b':'))) {
             None => (None, None),
             Some((_, Some((user, password)))) => (Some(user), Some(password)),
             Some((user, None)) => (Some(user), None),
@@ -228,14 +229,15 @@ impl<'a> SipUri<'a> {
         if password.is_some_and(|password| !is_escaped_text(password, is_password_char)) {
             return Err("bad password");
         }
-        let (hostport, headers) = match rest.split_once('?') {
+        let (hostport, headers) = match split_at_byte(rest, b'?') {
             Some((hostport, headers)) => (hostport, Some(headers)),
             None => (rest, None),
         };
-        let (hostport, params) = match hostport.find(';').and_then(|at| hostport.split_at_checked(at)) {
-            Some((hostport, params)) => (hostport, params),
-            None => (hostport, ""),
-        };
+        let (hostport, params) =
+            match memchr(b';', hostport.as_bytes()).and_then(|at| hostport.split_at_checked(at)) {
+                Some((hostport, params)) => (hostport, params),
+                None => (hostport, ""),
+            };
         let (host, port) = grammar::whole(host_port, hostport)?;
         Ok(Self {
             secure,
@@ -458,7 +460,14 @@ impl<'a> Host<'a> {
     pub fn write(&self, out: &mut String) {
         match self {
             Self::Name(name) => out.push_str(name),
-            Self::V4(address) => push_display(out, format_args!("{address}")),
+            Self::V4(address) => {
+                for (at, octet) in address.octets().into_iter().enumerate() {
+                    if at > 0 {
+                        out.push('.');
+                    }
+                    push_number(out, u64::from(octet));
+                }
+            }
             Self::V6(address) => push_display(out, format_args!("[{address}]")),
         }
     }
@@ -495,7 +504,7 @@ impl<'a> UriParams<'a> {
         };
         let mut names: SmallVec<[&str; 8]> = SmallVec::new();
         for part in text.split(';').skip(1) {
-            let (name, value) = match part.split_once('=') {
+            let (name, value) = match split_at_byte(part, b'=') {
                 Some((name, value)) => (name, Some(value)),
                 None => (part, None),
             };
@@ -534,7 +543,7 @@ impl<'a> UriParams<'a> {
         self.text
             .split(';')
             .skip(1)
-            .map(|part| match part.split_once('=') {
+            .map(|part| match split_at_byte(part, b'=') {
                 Some((name, value)) => (name, Some(value)),
                 None => (part, None),
             })
@@ -608,7 +617,7 @@ impl<'a> UriParams<'a> {
         }
         let mut text = String::with_capacity(self.text.len());
         for part in self.text.split(';').skip(1) {
-            let other = part.split_once('=').map_or(part, |(other, _)| other);
+            let other = split_at_byte(part, b'=').map_or(part, |(other, _)| other);
             if !same_text(other, name, UserCase::Insensitive) {
                 text.push(';');
                 text.push_str(part);
@@ -629,7 +638,7 @@ impl<'a> UriParams<'a> {
 impl<'a> UriHeaders<'a> {
     fn read(text: &'a str) -> Result<Self, &'static str> {
         for (count, part) in text.split('&').enumerate() {
-            let Some((name, value)) = part.split_once('=') else {
+            let Some((name, value)) = split_at_byte(part, b'=') else {
                 return Err("URI header without a value");
             };
             if count >= MAX_PARAMS {
@@ -659,7 +668,7 @@ impl<'a> UriHeaders<'a> {
 
     /// All of them in order: names and values as written.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.text.split('&').filter_map(|part| part.split_once('='))
+        self.text.split('&').filter_map(|part| split_at_byte(part, b'='))
     }
 
     /// Appends one, escaping what must be.
@@ -677,6 +686,12 @@ impl<'a> UriHeaders<'a> {
     }
 }
 
+/// What stands before the first `separator`, an ASCII character, and what stands behind it.
+fn split_at_byte(text: &str, separator: u8) -> Option<(&str, &str)> {
+    let (before, after) = text.split_at_checked(memchr(separator, text.as_bytes())?)?;
+    Some((before, after.split_at_checked(1)?.1))
+}
+
 fn without_dot(name: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
@@ -692,7 +707,19 @@ fn push_display(out: &mut String, value: fmt::Arguments<'_>) {
 
 /// Appends a number in decimal.
 pub(crate) fn push_number(out: &mut String, value: u64) {
-    push_display(out, format_args!("{value}"));
+    // 64 bits have at most 20 digits.
+    let mut digits = [b'0'; 20];
+    let (mut rest, mut start) = (value, digits.len());
+    for digit in digits.iter_mut().rev() {
+        *digit += u8::try_from(rest % 10).unwrap_or_default();
+        rest /= 10;
+        start -= 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    let text = digits.get(start..).map(core::str::from_utf8);
+    out.push_str(text.and_then(Result::ok).unwrap_or_default());
 }
 
 macro_rules! display_as_written {
@@ -723,6 +750,15 @@ impl fmt::Debug for UriHeaders<'_> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn numbers_are_written_in_decimal() {
+        for value in [0, 7, 10, 5060, u64::MAX] {
+            let mut out = String::from("n");
+            push_number(&mut out, value);
+            assert_eq!(out, alloc::format!("n{value}"));
+        }
+    }
+
     use alloc::string::ToString;
     use alloc::vec::Vec;
 
