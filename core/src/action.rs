@@ -24,8 +24,8 @@ pub enum Action {
     Transmit(ConnId),
     /// Stop (`false`) or go on (`true`) reading from this connection.
     Reading(ConnId, bool),
-    /// Close the connection; nothing more will be said of it. Bytes that the socket has already taken may still
-    /// go out; answered by nothing.
+    /// Close the connection; answered by nothing. Bytes that the socket has already taken may still go out. The name may
+    /// come again in a [`Connect`] to the next address of a host whose first one failed.
     Close(ConnId),
     /// Listen on an address; answered by `handle_listening`.
     Listen {

@@ -781,6 +781,29 @@ fn the_servers_keep_alive_timeout_is_kept() {
     });
 }
 
+// RFC 3261 section 10.2.1: the Contact of a sips address is a sips URI; RFC 3665 section 2.1 has the Request-URI so.
+// rules: R12
+#[test]
+fn a_sips_address_is_registered_as_one() {
+    world::run(62, |world| {
+        let (peer, alice) =
+            scripted_server_with(world, |config| config.uri = "sips:alice@example.com".into());
+        let operation = world.register(alice);
+        let line = next_line(world, peer, 0);
+        let register = next_request(world, line, &Method::Register);
+        assert_eq!(register.request_uri(), "sips:example.com");
+        let contact = field(&register, HeaderName::Contact);
+        assert!(contact.starts_with("<sips:alice@"), "{contact}");
+        // A registrar that keeps no instance: our contact is found by its URI (R21).
+        let own = contact.split('>').next().unwrap().to_owned() + ">";
+        let extra = format!("Contact: {own};expires=600");
+        world.say(line, &answer(&register, "200 OK", "r", &extra));
+        world.result(alice.host, operation).unwrap();
+        assert_eq!(state(world, alice), Some(Registered));
+        leave(world, alice, line);
+    });
+}
+
 // rules: R21
 #[test]
 fn our_own_contact_counts_and_not_anothers() {

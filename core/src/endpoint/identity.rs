@@ -58,6 +58,15 @@ impl Identity {
             opaque: entropy.hex(16).into_boxed_str(),
         })
     }
+
+    /// The scheme of the URI: the registrar of a sips address, and the Contact there, are sips too (RFC 3261 section 10.2.1).
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.uri.starts_with("sips:") {
+            "sips"
+        } else {
+            "sip"
+        }
+    }
 }
 
 /// The URI without what belongs to a device or a message: port, headers.

@@ -280,12 +280,14 @@ impl Endpoints {
         id: EndpointId,
         conn: Option<ConnId>,
     ) -> Option<String> {
-        let mut template = self.table.get(&id)?.contact();
+        let endpoint = self.table.get(&id)?;
+        let secure = endpoint.identity.scheme() == "sips";
+        let mut template = endpoint.contact();
         template.gruu = None;
         template.parameters = Box::default();
         let reach = reach(below.low.connections, cx.config, conn?)?;
         Some(
-            contact_value(&template, &reach, false)
+            contact_value(&template, &reach, secure)
                 .trim_matches(['<', '>'])
                 .into(),
         )
@@ -371,7 +373,7 @@ impl Endpoint {
         );
         Some(Draft {
             method: Method::Register,
-            uri: alloc::format!("sip:{}", self.identity.domain).into(),
+            uri: alloc::format!("{}:{}", self.identity.scheme(), self.identity.domain).into(),
             route: Vec::new(),
             from: alloc::format!("{address};tag={};epid={}", sip.tag, self.identity.epid).into(),
             to: address,
