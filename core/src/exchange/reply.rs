@@ -124,8 +124,7 @@ impl Lower<'_> {
             builder.raw_owned(name, value);
         }
         for (name, value) in reply.extra {
-            // Checked when it was given (E11): it cannot be refused here.
-            let _ = builder.raw(name, value);
+            builder.raw_checked(name, value);
         }
         if let Some(content) = reply.content {
             builder.body(&content.content_type, content.body.clone());

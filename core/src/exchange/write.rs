@@ -152,8 +152,7 @@ pub(super) fn request<'c>(
         builder.raw_owned(*name, value);
     }
     for (name, value) in &draft.extra {
-        // Checked when it was given (E11): it cannot be refused here.
-        let _ = builder.raw(name, value);
+        builder.raw_checked(name, value);
     }
     if let Some(content) = &draft.content
         && draft.method != Method::Cancel

@@ -254,6 +254,12 @@ macro_rules! field_methods {
             self.draft.raw(name, value)
         }
 
+        /// Adds a field that the application supplied and [`check_header`] has passed.
+        pub(crate) fn raw_checked(&mut self, name: &str, value: &str) -> &mut Self {
+            self.draft.field(name, value);
+            self
+        }
+
         /// Adds a field of the stack whose value is already text.
         pub(crate) fn raw_owned(&mut self, name: HeaderName, value: &str) -> &mut Self {
             self.draft.field(name.as_str(), value);
