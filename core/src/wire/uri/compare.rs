@@ -1,7 +1,6 @@
 //! When two URIs mean the same (RFC 3261 section 19.1.4, RFC 3966 section 4; rule E9).
 
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use super::escape::{is_visual_separator, same_text, units};
 use super::{SipUri, TelUri, Uri};
@@ -98,20 +97,15 @@ fn same_value(a: Option<&str>, b: Option<&str>) -> bool {
 
 /// The headers of both, whatever their order, repeated ones as often.
 fn same_headers(a: &SipUri<'_>, b: &SipUri<'_>) -> bool {
-    let mut left: Vec<(&str, &str)> = b.headers.iter().collect();
-    for (name, value) in a.headers.iter() {
-        let found = left.iter().position(|(other, other_value)| {
+    let count = |uri: &SipUri<'_>, (name, value): (&str, &str)| {
+        let same = uri.headers.iter().filter(|(other, other_value)| {
             same_text(name, other, UserCase::Insensitive)
                 && same_text(value, other_value, UserCase::Insensitive)
         });
-        match found {
-            Some(at) => {
-                left.swap_remove(at);
-            }
-            None => return false,
-        }
-    }
-    left.is_empty()
+        same.count()
+    };
+    a.headers.iter().count() == b.headers.iter().count()
+        && a.headers.iter().all(|header| count(a, header) == count(b, header))
 }
 
 fn equal_tel(a: &TelUri<'_>, b: &TelUri<'_>) -> bool {
