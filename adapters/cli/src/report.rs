@@ -62,7 +62,7 @@ pub(crate) fn print(out: Output, event: &Event) {
             ];
             out.event("peer_to_peer", join(&format!("endpoint {state}"), why), fields);
         }
-        Event::Outage { endpoint, error } => {
+        Event::Outage { endpoint, error, .. } => {
             let fields = vec![
                 ("endpoint", json!(endpoint.number())),
                 ("error", json!(explain(error))),
