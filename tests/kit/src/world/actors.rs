@@ -12,6 +12,7 @@ use sansip::{
 };
 
 use super::net::Listening;
+use super::observer::Observer;
 use super::{EPOCH, Endpoint, FrontEndId, Host, ServerHost, StackHost, StackId, Trace, World};
 use crate::frontend::{FrontEnd, FrontEndConfig, FrontEndEvent};
 
@@ -29,6 +30,7 @@ impl World {
             stack,
             events: Vec::new(),
             application: None,
+            observer: Observer::default(),
             is_late: false,
         });
         self.settle_in(Host::Stack(id));

@@ -26,6 +26,7 @@
 mod actors;
 mod names;
 mod net;
+mod observer;
 mod peer;
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,7 @@ pub use self::peer::LineId;
 pub use self::trace::{Line, Trace};
 
 use self::net::{Link, Listening, Name, Side};
+use self::observer::Observer;
 use self::peer::Heard;
 
 /// The wall clock of every world at its beginning.
@@ -115,6 +117,8 @@ struct StackHost {
     stack: Stack,
     events: Vec<(Time, Event)>,
     application: Option<Application>,
+    /// Who counts what passes on its links.
+    observer: Observer,
     /// Its adapter will take actions later.
     is_late: bool,
 }
@@ -276,6 +280,7 @@ impl World {
         let stack = self.new_stack(config);
         let host = self.host_mut(id);
         host.stack = stack;
+        host.observer = Observer::default();
         host.is_late = false;
         // Its ids begin anew: old events would be taken for its own.
         host.events.clear();
@@ -498,6 +503,7 @@ impl World {
             self.note(Host::Stack(id), format!("{action:?}"));
             self.carry_out(id, action);
         }
+        observer::judge_active(&self.host_mut(id).stack, Host::Stack(id));
     }
 
     fn carry_out(&mut self, id: StackId, action: Action) {
@@ -601,6 +607,14 @@ impl World {
         self.run_for(Duration::from_secs(1200));
         self.finished = true;
         for (id, host) in self.stacks.iter().enumerate() {
+            let who = Host::Stack(StackId(id));
+            observer::judge_active(&host.stack, who);
+            host.observer.judge(&host.stack, who);
+            assert_eq!(
+                host.stack.counters().registrations.active(),
+                0,
+                "{who}: registrations"
+            );
             let census = host.stack.census();
             assert!(
                 census.is_quiescent(),
