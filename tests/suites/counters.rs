@@ -802,10 +802,16 @@ fn limits_of_requests(world: &mut World, ledger: &Ledger) {
     let three: Vec<u8> = (1..=3)
         .flat_map(|number| common::wire(&request("MESSAGE", BOB, "<sip:bob@two.invalid>", number, "")))
         .collect();
-    refused_none(world, callee.host);
+    // To listen makes events of its own.
+    let before = counters(world, callee.host);
     world.say_bytes(callee.line, &three);
     world.run_for(secs(1));
-    refused(world, ledger, callee.host, "refusals.events");
+    let grown = counters(world, callee.host) - before;
+    assert_eq!(
+        (grown.refusals.events, grown.received.of(&Method::Message)),
+        (1, 3)
+    );
+    ledger.0.borrow_mut().insert("refusals.events".to_owned());
 
     // C30: not even the answer has room.
     let callee = callee_of(world, |config| config.limits.send_queue = 10);
@@ -821,10 +827,10 @@ fn limits_of_requests(world: &mut World, ledger: &Ledger) {
         1,
         "Content-Type: text/plain",
     );
-    world.say(callee.line, &format!("{text}\n\n1234"));
+    world.say(callee.line, &format!("{text}\n1234"));
     world.run_for(secs(1));
     refused_none(world, callee.host);
-    world.say(callee.line, &format!("{text}\n\n12345"));
+    world.say(callee.line, &format!("{text}\n12345"));
     world.run_for(secs(1));
     refused(world, ledger, callee.host, "refusals.message");
     assert_eq!(counters(world, callee.host).malformed, 1);

@@ -18,6 +18,15 @@
 //! 1.3 are spoken (rustls). Nothing ever blocks; names are resolved by a stub resolver on sockets of the same task.
 //!
 //! async-std is discontinued; the file `runtime.rs` alone names it, so that a successor has one file to replace.
+//!
+//! # Logs
+//!
+//! With the feature `tracing`, which is off by default, the adapter emits events with fields, for whatever subscriber the
+//! application has: what the stack wants and tells, and what the sockets saw, never bodies, header fields or credentials.
+//! The module `trace` of `sansip-net` lists targets (`sansip::connection`, `sansip::registration`, ...), levels and fields.
+//!
+//! Why did an endpoint go down? Its `registration` names the endpoint and the connection; the `outage` of that endpoint the
+//! connection that failed; the `connection removed` or `closed` of that connection what the socket said.
 
 mod adapter;
 mod clock;
