@@ -4,7 +4,7 @@
 
 #![allow(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
     reason = "in a suite, a panic is a failed test"
 )]
 
@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
-    Config, Content, Counters, Event, ManagerConfig, ManagerKind, Misuse, PeerToPeerConfig, Server,
-    SessionId, SipEndpointConfig, Stack, Time, Transport, UnixTime,
+    Config, Content, Counters, Event, ManagerConfig, ManagerKind, Misuse, PeerToPeerConfig, SessionId, Stack,
+    Time, Transport, UnixTime,
 };
 use sansip_testkit::world::{self, Endpoint, LineId, PeerId, Reachability, StackId, World};
 
@@ -484,7 +484,7 @@ fn last_session(world: &World, host: StackId) -> SessionId {
         .rev()
         .find_map(|(_, event)| match event {
             Event::SessionReceived { session, .. } => Some(*session),
-            Event::Completed { .. } | _ => None,
+            _ => None,
         })
         .expect("a call has come")
 }
@@ -562,7 +562,9 @@ fn grew(world: &mut World, ledger: &Ledger, host: StackId, expected: &[(&str, u6
     });
     for (name, value) in expected {
         assert_eq!(found.get(*name), Some(value), "{name}");
-        ledger.0.borrow_mut().insert((*name).to_owned());
+        if *value > 0 {
+            ledger.0.borrow_mut().insert((*name).to_owned());
+        }
     }
     // One kind of time that is over, and no other.
     let timeouts: u64 = found
@@ -922,8 +924,7 @@ fn limits_of_attempts(world: &mut World, ledger: &Ledger) {
     let mut config = Config::default();
     config.limits.attempts = 1;
     let host = world.stack_with(config);
-    let account: SipEndpointConfig = world.account(server, "alice");
-    assert!(matches!(account.server, None | Some(Server { .. })));
+    let account = world.account(server, "alice");
     let alice = world.sip_endpoint(host, account);
     world.register(alice);
     world.run_for(secs(1));

@@ -45,6 +45,7 @@ fn timed_changes(world: &World, endpoint: Endpoint) -> Vec<(Time, Change)> {
                 old,
                 new,
                 reason,
+                ..
             } if *id == endpoint.id => Some((*at, (*old, *new, *reason))),
             _ => None,
         })
