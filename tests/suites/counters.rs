@@ -16,14 +16,14 @@ use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
-    Config, Content, Counters, Event, ManagerConfig, ManagerKind, Misuse, PeerToPeerConfig, SessionId, Stack,
-    Time, Transport, UnixTime,
+    Config, Content, Counters, Event, Limits, ManagerConfig, ManagerKind, Misuse, PeerToPeerConfig,
+    SessionId, Stack, Time, Transport, UnixTime,
 };
 use sansip_testkit::world::{self, Endpoint, LineId, PeerId, Reachability, StackId, World};
 
 use common::{
-    Callee, answer, at, callee, grant, hold_requests, next_line, next_request, request, scripted_server, sdp,
-    secs, served,
+    Callee, Caller, answer, at, callee, caller, grant, hold_requests, next_line, next_request, request,
+    scripted_server, sdp, secs, served,
 };
 
 const BOB: &str = "sip:bob@two.invalid";
@@ -64,45 +64,23 @@ fn counters(world: &mut World, host: StackId) -> Counters {
 
 // ---------------------------------------------------------------- the stage
 
-/// A peer-to-peer endpoint that does not listen, and a scripted peer at peer.invalid.
-struct Caller {
-    alice: Endpoint,
-    host: StackId,
-    peer: PeerId,
+/// As [`common::caller`], with other limits.
+fn caller_of(world: &mut World, change: impl FnOnce(&mut Limits)) -> Caller {
+    common::caller_with(world, limited(change))
 }
 
-fn caller(world: &mut World) -> Caller {
-    caller_with(world, |_| {})
-}
-
-fn caller_with(world: &mut World, change: impl FnOnce(&mut Config)) -> Caller {
-    let mut config = Config::default();
-    change(&mut config);
-    let host = world.stack_with(config);
-    let alice = world.peer_to_peer_endpoint(host, PeerToPeerConfig::new("sip:alice@one.invalid"));
-    let peer = world.peer();
-    let address = world.peer_listens(peer, 5060, Transport::Tcp);
-    world.names.set_addresses("peer.invalid", &[address.ip()]);
-    Caller { alice, host, peer }
-}
-
-/// As [`callee`], with other settings.
-fn callee_of(world: &mut World, change: impl FnOnce(&mut Config)) -> Callee {
-    let mut config = Config::default();
-    change(&mut config);
-    let host = world.stack_with(config);
-    let bob = world.peer_to_peer_endpoint(host, PeerToPeerConfig::new(BOB));
-    let address = world.listen(host, 5060);
-    let peer = world.peer();
-    let line = world.dial(peer, address, None);
+/// As [`common::callee`], with other limits.
+fn callee_of(world: &mut World, change: impl FnOnce(&mut Limits)) -> Callee {
+    let host = world.stack_with(limited(change));
+    let callee = common::callee_on(world, host, PeerToPeerConfig::new(BOB));
     world.run_for(secs(1));
-    Callee {
-        bob,
-        host,
-        address,
-        peer,
-        line,
-    }
+    callee
+}
+
+fn limited(change: impl FnOnce(&mut Limits)) -> Config {
+    let mut config = Config::default();
+    change(&mut config.limits);
+    config
 }
 
 fn invited(world: &mut World, caller: &Caller, offer: Option<Content>) -> (SessionId, LineId, Message) {
@@ -371,7 +349,7 @@ fn a_call_that_is_cancelled(world: &mut World, ledger: &Ledger) {
 /// RFC 3261 section 13.2.2.4: of two forks that ring one is over the limit; both answer, one has the session, and the
 /// other is acknowledged and ended. A repeated 2xx is acknowledged again.
 fn a_call_that_forks(world: &mut World, ledger: &Ledger) {
-    let caller = caller_with(world, |config| config.limits.forks = 1);
+    let caller = caller_of(world, |limits| limits.forks = 1);
     let (session, line, invite) = invited(world, &caller, Some(sdp()));
     say(world, line, &invite, "180 Ringing", "one");
     say(world, line, &invite, "180 Ringing", "two");
@@ -787,7 +765,7 @@ fn refused(world: &mut World, ledger: &Ledger, host: StackId, name: &str) {
 }
 
 fn limits_of_requests(world: &mut World, ledger: &Ledger) {
-    let callee = callee_of(world, |config| config.limits.transactions = 1);
+    let callee = callee_of(world, |limits| limits.transactions = 1);
     hold_requests(world, callee.host);
     ask(world, &callee, "MESSAGE", 1);
     refused_none(world, callee.host);
@@ -800,7 +778,7 @@ fn limits_of_requests(world: &mut World, ledger: &Ledger) {
         1
     );
 
-    let callee = callee_of(world, |config| config.limits.events = 1);
+    let callee = callee_of(world, |limits| limits.events = 1);
     let three: Vec<u8> = (1..=3)
         .flat_map(|number| common::wire(&request("MESSAGE", BOB, "<sip:bob@two.invalid>", number, "")))
         .collect();
@@ -816,12 +794,12 @@ fn limits_of_requests(world: &mut World, ledger: &Ledger) {
     ledger.0.borrow_mut().insert("refusals.events".to_owned());
 
     // C30: not even the answer has room.
-    let callee = callee_of(world, |config| config.limits.send_queue = 10);
+    let callee = callee_of(world, |limits| limits.send_queue = 10);
     ask(world, &callee, "MESSAGE", 1);
     refused(world, ledger, callee.host, "refusals.send_queue");
     assert_eq!(counters(world, callee.host).sent.responses(), 0);
 
-    let callee = callee_of(world, |config| config.limits.message.body = 4);
+    let callee = callee_of(world, |limits| limits.message.body = 4);
     let text = request(
         "MESSAGE",
         BOB,
@@ -845,13 +823,13 @@ fn refused_none(world: &mut World, host: StackId) {
 }
 
 fn limits_of_connections(world: &mut World, ledger: &Ledger) {
-    let callee = callee_of(world, |config| config.limits.connections = 1);
+    let callee = callee_of(world, |limits| limits.connections = 1);
     refused_none(world, callee.host);
     world.dial(callee.peer, callee.address, None);
     world.run_for(secs(1));
     refused(world, ledger, callee.host, "refusals.connections");
 
-    let caller = caller_with(world, |config| config.limits.dns_cache = 1);
+    let caller = caller_of(world, |limits| limits.dns_cache = 1);
     let ip = world.ip(caller.peer);
     world.names.set_addresses("second.invalid", &[ip]);
     world.message(caller.alice, CAROL, "hello");
@@ -863,7 +841,7 @@ fn limits_of_connections(world: &mut World, ledger: &Ledger) {
 }
 
 fn limits_of_commands(world: &mut World, ledger: &Ledger) {
-    let caller = caller_with(world, |config| config.limits.operations = 1);
+    let caller = caller_of(world, |limits| limits.operations = 1);
     let send = |world: &mut World| {
         let id = caller.alice.id;
         world.with(caller.host, |stack, now| {
@@ -881,7 +859,7 @@ fn limits_of_commands(world: &mut World, ledger: &Ledger) {
     assert!(matches!(send(world), Err(Misuse::Limit(_))));
     refused(world, ledger, caller.host, "refusals.operations");
 
-    let caller = caller_with(world, |config| config.limits.sessions = 1);
+    let caller = caller_of(world, |limits| limits.sessions = 1);
     let create = |world: &mut World| {
         let id = caller.alice.id;
         world.with(caller.host, |stack, now| {
@@ -893,7 +871,7 @@ fn limits_of_commands(world: &mut World, ledger: &Ledger) {
     assert!(matches!(create(world), Err(Misuse::Limit(_))));
     refused(world, ledger, caller.host, "refusals.sessions");
 
-    let caller = caller_with(world, |config| config.limits.endpoints = 1);
+    let caller = caller_of(world, |limits| limits.endpoints = 1);
     let second = PeerToPeerConfig::new("sip:eve@one.invalid");
     let result = world.with(caller.host, |stack, now| {
         stack.add_peer_to_peer_endpoint(now, second)
@@ -903,7 +881,7 @@ fn limits_of_commands(world: &mut World, ledger: &Ledger) {
 }
 
 fn limits_of_a_session(world: &mut World, ledger: &Ledger) {
-    let caller = caller_with(world, |config| config.limits.pending_per_session = 1);
+    let caller = caller_of(world, |limits| limits.pending_per_session = 1);
     let (session, line, invite) = invited(world, &caller, Some(sdp()));
     say(world, line, &invite, "200 OK", "carol");
     let send = |world: &mut World| {
@@ -921,9 +899,7 @@ fn limits_of_a_session(world: &mut World, ledger: &Ledger) {
 /// The 401 wants another REGISTER, and one was all.
 fn limits_of_attempts(world: &mut World, ledger: &Ledger) {
     let server = served(world);
-    let mut config = Config::default();
-    config.limits.attempts = 1;
-    let host = world.stack_with(config);
+    let host = world.stack_with(limited(|limits| limits.attempts = 1));
     let account = world.account(server, "alice");
     let alice = world.sip_endpoint(host, account);
     world.register(alice);

@@ -141,6 +141,8 @@ impl Adapter {
             .poll_timeout()
             .is_some_and(|(deadline, _)| deadline <= now)
         {
+            #[cfg(feature = "tracing")]
+            let _ = self.stack.poll_timeout().map(|(_, reason)| trace::due(reason));
             self.stack.handle_timeout(now);
         }
     }

@@ -17,11 +17,9 @@
 //! # Logs
 //!
 //! With the feature `tracing`, which is off by default, the adapter emits events with fields, for whatever subscriber the
-//! application has: what the stack wants and tells, and what the sockets saw, never bodies, header fields or credentials.
-//! The module `trace` of `sansip-net` lists targets (`sansip::connection`, `sansip::registration`, ...), levels and fields.
+//! application has: what the stack wants and tells, and what the sockets saw.
 //!
-//! Why did an endpoint go down? Its `registration` names the endpoint and the connection; the `outage` of that endpoint the
-//! connection that failed; the `connection removed` or `closed` of that connection what the socket said.
+#![doc = include_str!("../../net/src/trace.md")]
 
 mod adapter;
 mod clock;

@@ -1,55 +1,21 @@
 //! What an adapter traces: each action of a stack and each thing that its sockets saw, as `tracing` events with fields.
 //!
-//! An event's message is its name; everything else is a field. Names of ids are those of the stack (`e1`, `c5`), and every
-//! link in a chain of causes shares one with the next: a registration that ends names its endpoint and its connection, so
-//! does the outage before it, and the connection names why the socket was lost.
-//!
-//! | target | level | event | fields |
-//! |---|---|---|---|
-//! | `sansip::registration` | info; warn where nobody had asked for the end | `registration` | endpoint, old, new, reason, conn |
-//! | | warn | `outage` | endpoint, conn, error, detail, status |
-//! | | info | `server changed` | endpoint, host, port |
-//! | `sansip::endpoint` | info | `peer to peer` | endpoint, old, new, reason |
-//! | | info | `endpoint terminated` | endpoint |
-//! | `sansip::session` | info | `session received` | endpoint, session, bytes |
-//! | | info | `session` | session, old, new, reason |
-//! | | debug | `provisional` | session, status |
-//! | | debug | `offer`, `answer` | session, bytes |
-//! | `sansip::message` | debug | `message received` | endpoint or session, incoming, method, bytes |
-//! | `sansip::operation` | debug | `completed` | operation, status |
-//! | | warn | `failed` | operation, error, detail, status |
-//! | `sansip::listener` | debug | `listen`, `stop listening` | listener, manager, address, transport |
-//! | | info | `listening` | listener, address |
-//! | | info; warn with an error | `listening ended` | listener, detail |
-//! | `sansip::connection` | debug | `connect` | conn, manager, remote, tls |
-//! | | debug | `accepted` | conn, listener, local, remote |
-//! | | debug | `connected` | conn, local, remote, certificate |
-//! | | debug | `closed` | conn, reason, tls, detail: what the socket said |
-//! | | debug | `close` | conn: this side closes |
-//! | | debug | `connection added` | conn, manager, remote, incoming, transport |
-//! | | debug | `connection removed` | conn, manager, remote, reason, socket, tls, detail |
-//! | | warn | `incoming tls failed` | manager, remote, tls, detail |
-//! | | trace | `sent`, `received` | conn, bytes |
-//! | | trace | `reading` | conn, on |
-//! | `sansip::dns` | debug | `resolve` | query, kind, name |
-//! | | debug | `resolved` | query, kind, answers |
-//! | | warn | `not resolved` | query, detail |
-//!
-//! Bodies, header fields, URIs of users and credentials are in no event: of messages only their method, status and length.
-
+#![doc = include_str!("trace.md")]
 #![expect(
     clippy::wildcard_enum_match_arm,
     reason = "each function has its own kinds of events, and the stack may get new ones"
 )]
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 
 use sansip::wire::{Message, Method, StatusCode};
 use sansip::{
     Action, Answer, CloseReason, ConnId, Established, Event, ListenError, ListenerId, OperationError,
-    QueryId, Question, RegistrationReason, RegistrationState, RemovalReason, ResolveError, TlsFailureKind,
+    QueryId, Question, Reason, RegistrationReason, RegistrationState, RemovalReason, ResolveError,
+    TlsFailureKind,
 };
-use tracing::field::display;
+use tracing::field::{Value, display};
 use tracing::{debug, info, trace, warn};
 
 const REGISTRATION: &str = "sansip::registration";
@@ -60,6 +26,7 @@ const OPERATION: &str = "sansip::operation";
 const LISTENER: &str = "sansip::listener";
 const CONNECTION: &str = "sansip::connection";
 const DNS: &str = "sansip::dns";
+const TIMER: &str = "sansip::timer";
 
 /// What a stack wants, or tells its application.
 pub fn action(action: &Action) {
@@ -99,8 +66,8 @@ fn event(event: &Event) {
                 debug!(target: OPERATION, %operation, status, "completed");
             }
             Err(error) => {
-                let (detail, status) = (display(error), error.response().and_then(status_of));
-                warn!(target: OPERATION, %operation, error = error_kind(error), %detail, status, "failed");
+                let (detail, status) = (detail_of(error), error.response().and_then(status_of));
+                warn!(target: OPERATION, %operation, error = error_kind(error), detail, status, "failed");
             }
         },
         Event::Registration { .. } | Event::Outage { .. } | Event::ServerChanged { .. } => {
@@ -173,8 +140,8 @@ fn registration(event: &Event) {
             conn,
         } => {
             let (conn, status) = (conn.map(display), error.response().and_then(status_of));
-            let (detail, error) = (display(error), error_kind(error));
-            warn!(target: REGISTRATION, %endpoint, conn, error, %detail, status, "outage");
+            let (detail, error) = (detail_of(error), error_kind(error));
+            warn!(target: REGISTRATION, %endpoint, conn, error, detail, status, "outage");
         }
         Event::ServerChanged { endpoint, host, port } => {
             info!(target: REGISTRATION, %endpoint, host, port, "server changed");
@@ -294,12 +261,31 @@ pub fn listener_lost(listener: ListenerId, detail: &ListenError) {
     debug!(target: LISTENER, %listener, %detail, "listener lost");
 }
 
+/// A deadline of the stack has come.
+pub fn due(reason: Reason) {
+    trace!(target: TIMER, %reason, "due");
+}
+
 fn status_of(message: &Message) -> Option<u16> {
     message.status().map(StatusCode::code)
 }
 
 fn method_of(message: &Message) -> &str {
     message.method().map_or("", Method::as_str)
+}
+
+/// What this side knows of a failure; of a response its status says enough, and its words are the peer's.
+fn detail_of(error: &OperationError) -> Option<impl Value> {
+    let detail: &dyn Display = match error {
+        OperationError::FailureResponse(_) | OperationError::Register { .. } => return None,
+        OperationError::Authentication { failure, .. } => failure,
+        OperationError::ConnectionFailure(_)
+        | OperationError::Tls(_)
+        | OperationError::Timeout
+        | OperationError::MessageParsing(_)
+        | OperationError::OperationFailure(_) => error,
+    };
+    Some(display(detail))
 }
 
 const fn error_kind(error: &OperationError) -> &'static str {

@@ -41,7 +41,7 @@ use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 use sansip::{
-    Action, Answer, CloseReason, Config, EndpointId, Event, ListenError, ListenerId, PeerCertificate,
+    Action, Answer, CloseReason, Config, ConnId, EndpointId, Event, ListenError, ListenerId, PeerCertificate,
     QueryId, ResolveError, Stack, Time, TlsFailureKind, UnixTime,
 };
 
@@ -121,6 +121,16 @@ struct StackHost {
     observer: Observer,
     /// Its adapter will take actions later.
     is_late: bool,
+}
+
+impl StackHost {
+    fn receive(&mut self, now: Time, conn: ConnId, bytes: &[u8]) {
+        // What comes after the stack has closed is nobody's.
+        if self.stack.connection(conn).is_some_and(|known| known.ready) {
+            self.observer.received.pass(conn, bytes);
+        }
+        self.stack.handle_bytes(now, conn, bytes);
+    }
 }
 
 struct ServerHost {

@@ -446,12 +446,7 @@ impl World {
             }
             match (host, name) {
                 (Host::Stack(stack), Name::Stack(conn)) => {
-                    let host = self.host_mut(stack);
-                    // What comes after the stack has closed is nobody's.
-                    if host.stack.connection(conn).is_some_and(|known| known.ready) {
-                        host.observer.received.pass(conn, &bytes);
-                    }
-                    host.stack.handle_bytes(now, conn, &bytes);
+                    self.host_mut(stack).receive(now, conn, &bytes);
                 }
                 (Host::FrontEnd(server), Name::FrontEnd(conn)) => {
                     self.server_mut(server).front_end.handle_bytes(now, conn, &bytes);
