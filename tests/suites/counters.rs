@@ -17,9 +17,9 @@ use std::time::Duration;
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
     Config, Content, Counters, Event, Limits, ManagerConfig, ManagerKind, Misuse, PeerToPeerConfig,
-    SessionId, Stack, Time, Transport, UnixTime,
+    SessionId, Stack, Time, UnixTime,
 };
-use sansip_testkit::world::{self, Endpoint, LineId, PeerId, Reachability, StackId, World};
+use sansip_testkit::world::{self, LineId, Reachability, StackId, World};
 
 use common::{
     Callee, Caller, answer, at, callee, caller, grant, hold_requests, next_line, next_request, request,

@@ -17,11 +17,11 @@ use sansip::{
     PeerToPeerConfig, SendOptions, SessionId, SessionReason as Reason, SessionState as State, SessionView,
     Stack, Time, Transport,
 };
-use sansip_testkit::world::{self, Endpoint, Host, LineId, PeerId, Reachability, StackId, World};
+use sansip_testkit::world::{self, Endpoint, Host, LineId, Reachability, StackId, World};
 
 use common::{
-    Callee, Caller, accept_calls, callee, caller, caller_with, codes, failure_code, field, hold_requests,
-    next_line, next_request, registered, request, sdp, secs, served,
+    Callee, Caller, accept_calls, callee, caller, codes, failure_code, field, hold_requests, next_line,
+    next_request, registered, request, sdp, secs, served,
 };
 
 /// RFC 3261: timers B, F, H and what follows them are 64*T1.
