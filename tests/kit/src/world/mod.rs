@@ -596,11 +596,11 @@ impl World {
 
     // --- the end
 
-    /// Ends every endpoint and all listening, lets everything come to rest, and looks that nothing is held (X6). Gives
-    /// the trace.
+    /// Ends every endpoint and all listening, lets everything come to rest, and looks that nothing is held (X6) and that
+    /// the stacks have counted what passed on their links (X7). Gives the trace.
     ///
     /// # Panics
-    /// Something is held.
+    /// Something is held, or counted wrongly.
     pub fn finish(mut self) -> Trace {
         self.note("world", "comes to its end");
         for id in (0..self.stacks.len()).map(StackId) {
