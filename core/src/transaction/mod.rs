@@ -33,7 +33,7 @@ use self::key::Key;
 use self::machine::{Effect, Inform, Reliability, Step, TimerConfig};
 use self::server::Server;
 use self::server_invite::ServerInvite;
-use crate::counters::{Kind, Label, Lives};
+use crate::counters::Label;
 use crate::cx::Cx;
 use crate::error::ParseError;
 use crate::ids::{ConnId, EndpointId, ExchangeId, FromNumber, TransactionId};
@@ -670,7 +670,7 @@ impl Transactions {
     }
 
     fn insert(&mut self, cx: &mut Cx<'_>, id: TransactionId, transaction: Transaction) {
-        lives_of(cx, &transaction).started += 1;
+        transaction.lives(cx).started += 1;
         self.by_conn.extend(transaction.conn.map(|conn| (conn, id)));
         self.alive.insert(id, Box::new(transaction));
     }
@@ -719,10 +719,7 @@ impl Transactions {
                 }
             };
             if let Some(conn) = transaction.conn {
-                let label = Label::Message {
-                    kind: kind_of(transaction, kind, &bytes),
-                    again,
-                };
+                let label = transaction.label(kind, &bytes, again);
                 out.push(Transmission {
                     conn,
                     transaction: id,
@@ -753,7 +750,7 @@ impl Transactions {
         let Some(transaction) = self.alive.remove(&id) else {
             return false;
         };
-        lives_of(cx, &transaction).ended += 1;
+        transaction.lives(cx).ended += 1;
         for (_, armed) in transaction.armed {
             cx.timers.stop(armed);
         }
@@ -770,27 +767,6 @@ impl Transactions {
             }
         }
         true
-    }
-}
-
-/// The counters of transactions of this kind.
-const fn lives_of<'a>(cx: &'a mut Cx<'_>, transaction: &Transaction) -> &'a mut Lives {
-    let transactions = &mut cx.counters.transactions;
-    match transaction.machine {
-        Machine::ClientInvite(_) => &mut transactions.client_invite,
-        Machine::Client(_) => &mut transactions.client,
-        Machine::ServerInvite(_) => &mut transactions.server_invite,
-        Machine::Server(_) => &mut transactions.server,
-    }
-}
-
-/// What this layer sends, as it is counted. `bytes` are a response where a server transaction sends them, written by this
-/// stack: the first digit of the status stands behind `SIP/2.0` and a blank.
-fn kind_of(transaction: &Transaction, kind: TransmissionKind, bytes: &Bytes) -> Kind {
-    match &transaction.role {
-        Role::Client { .. } if kind == TransmissionKind::Ack => Kind::request(&Method::Ack),
-        Role::Client { .. } => Kind::request(&transaction.method),
-        Role::Server(_) => Kind::Response(bytes.get(8).map_or(0, |digit| digit.saturating_sub(b'1'))),
     }
 }
 

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::*;
 use crate::config::Config;
-use crate::counters::{Counters, Kind};
+use crate::counters::{Counters, Kind, Label};
 use crate::cx::Outbox;
 use crate::entropy::Entropy;
 use crate::ids::Ids;
