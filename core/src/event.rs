@@ -67,6 +67,9 @@ pub enum Event {
         new: RegistrationState,
         /// Why.
         reason: RegistrationReason,
+        /// The connection that brought the change: over which the server answered, which was lost, or which could not be
+        /// made. `None` for a command, and for a binding that ran out.
+        conn: Option<ConnId>,
     },
     /// The server has sent the endpoint to another one (R9).
     ServerChanged {
@@ -94,6 +97,8 @@ pub enum Event {
         endpoint: EndpointId,
         /// What happened to the connection or the refresh.
         error: OperationError,
+        /// The connection to the server that was lost, that could not be made, or over which the refresh failed.
+        conn: Option<ConnId>,
     },
     /// A request outside a session arrived (M1). Answer it through [`Stack::incoming`](crate::Stack::incoming); if it
     /// is let pass it is answered 200 (M4).

@@ -65,6 +65,13 @@
 //! them with the name that was asked for, the allow list and the required usages, so that this is decided in one place.
 //! An outgoing TLS connection that is reported without a certificate is refused.
 //!
+//! # What to watch
+//!
+//! [`Stack::counters`] says what the stack has done, exactly and at any time: [`Counters`]. [`Stack::census`] says what it
+//! holds. What is alive by the counters (`transactions.active()`, `connections.active()`, `sessions.active()`) is what the
+//! census finds. Whose registration ends reads why from its events: [`Event::Registration`] and [`Event::Outage`] name the
+//! connection, and [`Event::ConnectionRemoved`] why that is gone.
+//!
 //! # Threads and wake-ups
 //!
 //! A stack is one owner's: every call takes `&mut self`, there are no locks and no callbacks. A host with several cores

@@ -1132,8 +1132,8 @@ fn a_command_that_the_network_has_overtaken_completes_as_session_terminated() {
                 .unwrap()
                 .replace("INVITE", "CANCEL");
             let session = call.session;
-            let result = world.with(call.bob.host, |stack, now| {
-                stack.handle_bytes(now, conn.unwrap(), &bytes(&text));
+            let come = (conn.unwrap(), bytes(&text));
+            let result = world.with_bytes(call.bob.host, (come.0, &come.1), |stack, now| {
                 let mut view = stack.session(now, session).unwrap();
                 if name == "accept" {
                     return view.accept(Some(sdp())).map(Some);
@@ -1177,8 +1177,8 @@ fn a_command_that_the_network_has_overtaken_completes_as_session_terminated() {
         );
         let text = text.replace("CSeq: 1", "CSeq: 2");
         let session = call.session;
-        let [sent, ended] = world.with(call.bob.host, |stack, now| {
-            stack.handle_bytes(now, conn.unwrap(), &bytes(&text));
+        let come = (conn.unwrap(), bytes(&text));
+        let [sent, ended] = world.with_bytes(call.bob.host, (come.0, &come.1), |stack, now| {
             let mut view = stack.session(now, session).unwrap();
             [
                 view.send(Method::Info, None, Vec::new()).unwrap(),

@@ -588,7 +588,7 @@ fn a_request_that_may_have_arrived_is_not_sent_again() {
         world.run_for(secs(10));
         assert_eq!(world.lines(peer), [], "the peer has seen it once");
         assert_eq!(
-            world.with(alice.host, |stack, _| stack.counters().requests_sent),
+            world.with(alice.host, |stack, _| stack.counters().sent.requests()),
             1
         );
     });

@@ -1149,7 +1149,7 @@ fn a_challenge_ends_the_request_of_a_peer_to_peer_endpoint() {
         ));
         assert!(challenge.raw(HeaderName::ProxyAuthenticate).is_some());
         assert_eq!(
-            world.with(host, |stack, _| stack.counters().requests_sent),
+            world.with(host, |stack, _| stack.counters().sent.requests()),
             1,
             "it is not tried again"
         );

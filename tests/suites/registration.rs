@@ -45,6 +45,7 @@ fn timed_changes(world: &World, endpoint: Endpoint) -> Vec<(Time, Change)> {
                 old,
                 new,
                 reason,
+                ..
             } if *id == endpoint.id => Some((*at, (*old, *new, *reason))),
             _ => None,
         })
@@ -509,12 +510,12 @@ fn wrong_credentials_end_the_registration_and_are_tried_once() {
             Some(&(Registering, Unregistered, Reason::Credentials))
         );
         assert_eq!(
-            world.with(host, |stack, _| stack.counters().requests_sent),
+            world.with(host, |stack, _| stack.counters().sent.requests()),
             2,
             "once without, once with them"
         );
         world.run_for(secs(600));
-        assert_eq!(world.with(host, |stack, _| stack.counters().requests_sent), 2);
+        assert_eq!(world.with(host, |stack, _| stack.counters().sent.requests()), 2);
     });
 }
 

@@ -17,11 +17,11 @@ use sansip::{
     PeerToPeerConfig, SendOptions, SessionId, SessionReason as Reason, SessionState as State, SessionView,
     Stack, Time, Transport,
 };
-use sansip_testkit::world::{self, Endpoint, Host, LineId, PeerId, Reachability, StackId, World};
+use sansip_testkit::world::{self, Endpoint, Host, LineId, Reachability, StackId, World};
 
 use common::{
-    Callee, accept_calls, callee, codes, failure_code, field, hold_requests, next_line, next_request,
-    registered, request, sdp, secs, served,
+    Callee, Caller, accept_calls, callee, caller, codes, failure_code, field, hold_requests, next_line,
+    next_request, registered, request, sdp, secs, served,
 };
 
 /// RFC 3261: timers B, F, H and what follows them are 64*T1.
@@ -31,26 +31,6 @@ const CAROL: &str = "sip:carol@peer.invalid:5060";
 const ALLOW: &str = "Allow: INVITE, ACK, BYE, CANCEL, UPDATE, MESSAGE, INFO";
 
 // ---------------------------------------------------------------- the stage
-
-/// A peer-to-peer endpoint that does not listen, and a scripted peer at peer.invalid.
-struct Caller {
-    alice: Endpoint,
-    host: StackId,
-    peer: PeerId,
-}
-
-fn caller(world: &mut World) -> Caller {
-    caller_with(world, Config::default())
-}
-
-fn caller_with(world: &mut World, config: Config) -> Caller {
-    let host = world.stack_with(config);
-    let alice = world.peer_to_peer_endpoint(host, PeerToPeerConfig::new("sip:alice@one.invalid"));
-    let peer = world.peer();
-    let address = world.peer_listens(peer, 5060, Transport::Tcp);
-    world.names.set_addresses("peer.invalid", &[address.ip()]);
-    Caller { alice, host, peer }
-}
 
 /// The answer of a scripted peer; what follows an empty line is the body.
 fn answer(request: &Message, status: &str, tag: &str, more: &str) -> String {

@@ -147,15 +147,15 @@ fn judge(world: &mut World, subject: &mut Subject, entry: &Value, bytes: &[u8]) 
         (_, "response", "discard") => {
             assert_eq!(heard, [], "{file}: nothing answers a response");
             assert_eq!(
-                (after.malformed, after.responses_received),
-                (before.malformed + 1, before.responses_received)
+                (after.malformed, after.received.responses()),
+                (before.malformed + 1, before.received.responses())
             );
         }
         (_, "response", _) => {
             assert_eq!(heard, [], "{file}: nothing answers a response");
             assert_eq!(
-                (after.malformed, after.responses_received),
-                (before.malformed, before.responses_received + 1)
+                (after.malformed, after.received.responses()),
+                (before.malformed, before.received.responses() + 1)
             );
         }
         (_, _, "process") => {

@@ -11,6 +11,8 @@ use sansip::{
     Action, CloseReason, ConnId, Connect, Event, ListenError, ListenerId, ManagerId, QueryId, Stack, Time,
     TlsFailure, TlsFailureKind, Transport,
 };
+#[cfg(feature = "tracing")]
+use sansip_net::trace;
 use sansip_net::{TlsClientConfig, TlsServerConfig};
 
 use crate::event::NetEvent;
@@ -104,6 +106,8 @@ impl Adapter {
             .poll_timeout()
             .is_some_and(|(deadline, _)| deadline <= now)
         {
+            #[cfg(feature = "tracing")]
+            let _ = self.stack.poll_timeout().map(|(_, reason)| trace::due(reason));
             self.stack.handle_timeout(now);
         }
     }
@@ -154,6 +158,8 @@ impl Adapter {
     // --- what the stack wants
 
     fn carry_out(&mut self, action: Action) -> Option<Event> {
+        #[cfg(feature = "tracing")]
+        trace::action(&action);
         match action {
             Action::Connect(connect) => self.connect(&connect),
             Action::Transmit(conn) => self.transmit(conn),
@@ -202,8 +208,10 @@ impl Adapter {
                         kind: TlsFailureKind::Other,
                         detail: "the adapter has no TLS settings for outgoing connections".to_owned(),
                     };
-                    self.stack
-                        .handle_closed(self.net.now(), connect.conn, CloseReason::Tls(failure));
+                    let reason = CloseReason::Tls(failure);
+                    #[cfg(feature = "tracing")]
+                    trace::closed(connect.conn, &reason);
+                    self.stack.handle_closed(self.net.now(), connect.conn, reason);
                     return;
                 }
             },
@@ -249,6 +257,8 @@ impl Adapter {
             }
             let taken = self.net.write(socket, slices.get(..used).unwrap_or_default());
             if taken > 0 {
+                #[cfg(feature = "tracing")]
+                trace::sent(conn, taken);
                 self.stack.handle_transmitted(self.net.now(), conn, taken);
             }
             if taken < offered || offered == 0 {
@@ -275,17 +285,23 @@ impl Adapter {
             } => {
                 if let Some(&listener) = self.listener_ids.get(&listener) {
                     let conn = self.stack.handle_accepted(now, listener, local, remote);
+                    #[cfg(feature = "tracing")]
+                    trace::accepted(conn, listener, local, remote);
                     self.sockets.insert(conn, socket);
                     self.conns.insert(socket, conn);
                 }
             }
             NetEvent::Connected { socket, established } => {
                 if let Some(&conn) = self.conns.get(&socket) {
+                    #[cfg(feature = "tracing")]
+                    trace::connected(conn, &established);
                     self.stack.handle_connected(now, conn, established);
                 }
             }
             NetEvent::Received { socket, bytes } => {
                 if let Some(&conn) = self.conns.get(&socket) {
+                    #[cfg(feature = "tracing")]
+                    trace::received(conn, bytes.len());
                     self.stack.handle_bytes(now, conn, bytes);
                 }
             }
@@ -297,17 +313,23 @@ impl Adapter {
             NetEvent::Closed { socket, reason } => {
                 if let Some(conn) = self.conns.remove(&socket) {
                     self.sockets.remove(&conn);
+                    #[cfg(feature = "tracing")]
+                    trace::closed(conn, &reason);
                     self.stack.handle_closed(now, conn, reason);
                 }
             }
             NetEvent::ListenerLost { listener, error } => {
                 if let Some(listener) = self.listener_ids.remove(&listener) {
                     self.listeners.remove(&listener);
+                    #[cfg(feature = "tracing")]
+                    trace::listener_lost(listener, &error);
                     self.stack.handle_listener_lost(now, listener, error);
                 }
             }
             NetEvent::Resolved { lookup, result } => {
                 if let Some(query) = self.queries.remove(&lookup) {
+                    #[cfg(feature = "tracing")]
+                    trace::resolved(query, &result);
                     self.stack.handle_resolved(now, query, result);
                 }
             }

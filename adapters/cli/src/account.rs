@@ -15,6 +15,7 @@ use crate::agent::Agent;
 use crate::args::{AccountArgs, IdentityArgs, PeerArgs};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
+use crate::log;
 use crate::output::Output;
 use crate::secrets::{endpoint_tls, password};
 
@@ -36,7 +37,10 @@ pub(crate) fn agent_under(
         identity.key.as_deref(),
         identity.key_log,
     )?;
-    Agent::new(config, tls, interrupt.clone(), out)
+    if let Some(filter) = &identity.log {
+        log::install(filter);
+    }
+    Agent::new(config, tls, interrupt.clone(), out, identity.counters)
 }
 
 /// An endpoint that can send: at its server, registered where that is wanted, or without one.

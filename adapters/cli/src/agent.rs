@@ -38,6 +38,8 @@ pub(crate) struct Agent {
     local: Option<IpAddr>,
     /// Operations whose failure ends the command, which says it.
     decisive: Vec<OperationId>,
+    /// Whether the counters are printed at the end.
+    counters: bool,
 }
 
 impl Agent {
@@ -46,6 +48,7 @@ impl Agent {
         tls: TlsSettings,
         interrupt: Interrupt,
         out: Output,
+        counters: bool,
     ) -> Result<Self, Failure> {
         let settings = Settings {
             tls,
@@ -66,6 +69,7 @@ impl Agent {
             interrupt,
             local: None,
             decisive: Vec::new(),
+            counters,
         })
     }
 
@@ -198,10 +202,18 @@ impl Agent {
 
     /// Ends everything in order, and gives the outcome of the command: what is left undone is a failure of its own.
     pub(crate) fn finish<T>(self, outcome: Result<T, Failure>) -> Result<T, Failure> {
-        let Self { driver, out, .. } = self;
+        let Self {
+            mut driver,
+            out,
+            counters: wanted,
+            ..
+        } = self;
+        // The last event of all is the end of the last connection.
+        let mut counters = driver.stack().counters();
         let mut failed = None;
         let grace = if outcome.is_ok() { GRACE } else { SHORT_GRACE };
-        let ended = driver.shutdown(grace, |_, event| {
+        let ended = driver.shutdown(grace, |adapter, event| {
+            counters = adapter.stack().counters();
             if let Event::Completed {
                 result: Err(error), ..
             } = &event
@@ -210,6 +222,9 @@ impl Agent {
             }
             report::print(out, &event);
         });
+        if wanted {
+            report::counters(out, &counters);
+        }
         let outcome = outcome?;
         match ended {
             Ok(true) => failed.map_or(Ok(outcome), |line| Err(Failure::new(line))),

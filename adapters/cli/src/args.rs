@@ -7,6 +7,7 @@ use sansip::Transport;
 use sansip::security::digest::Algorithm;
 use sansip::wire::StatusCode;
 use sansip::wire::uri::Uri;
+use tracing_subscriber::filter::Targets;
 
 use crate::address::{Hop, ListenAt};
 
@@ -83,6 +84,12 @@ pub(crate) struct IdentityArgs {
     /// Append TLS secrets to the file that SSLKEYLOGFILE names, for a dissector
     #[arg(long)]
     pub(crate) key_log: bool,
+    /// Print at the end what the stack has counted: messages, transactions, connections, refusals and the rest
+    #[arg(long)]
+    pub(crate) counters: bool,
+    /// Log to standard error: error, warn, info, debug or trace, or a list such as info,sansip::connection=debug
+    #[arg(long, value_name = "LEVEL|FILTER", value_parser = log_filter)]
+    pub(crate) log: Option<Targets>,
 }
 
 /// A SipEndpoint at a server, or a peer-to-peer endpoint.
@@ -306,6 +313,11 @@ fn final_status(text: &str) -> Result<StatusCode, String> {
         Some(status) if status.code() == 200 || status.code() >= 400 => Ok(status),
         _ => Err(String::from("200, or a status from 400 to 699")),
     }
+}
+
+fn log_filter(text: &str) -> Result<Targets, String> {
+    text.parse()
+        .map_err(|_| String::from("a level, or a list such as info,sansip::connection=debug"))
 }
 
 fn header(text: &str) -> Result<(String, String), String> {

@@ -19,6 +19,7 @@ mod inspect;
 mod interrupt;
 mod ladder;
 mod listen;
+mod log;
 mod message;
 mod output;
 mod register;

@@ -2,16 +2,28 @@
 
 use sansip::wire::{HeaderName, Message, StatusCode};
 use sansip::{
-    Completion, Event, PeerToPeerReason, PeerToPeerState, RegistrationReason, RegistrationState,
+    Completion, Counters, Event, PeerToPeerReason, PeerToPeerState, RegistrationReason, RegistrationState,
     SessionReason, SessionState,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::explain::explain;
 use crate::output::Output;
 
 /// How much of a text message is shown.
 const TEXT: usize = 2000;
+
+/// Prints what a stack has counted: all of it where programs read, what is more than zero where people do.
+pub(crate) fn counters(out: Output, counters: &Counters) {
+    let (mut all, mut words) = (Map::new(), String::from("counted:"));
+    counters.for_each(|name, value| {
+        all.insert(name.to_owned(), json!(value));
+        if value > 0 {
+            words.push_str(&format!(" {name}={value}"));
+        }
+    });
+    out.event("counters", words, vec![("counters", Value::Object(all))]);
+}
 
 /// Prints an event.
 pub(crate) fn print(out: Output, event: &Event) {
@@ -62,7 +74,7 @@ pub(crate) fn print(out: Output, event: &Event) {
             ];
             out.event("peer_to_peer", join(&format!("endpoint {state}"), why), fields);
         }
-        Event::Outage { endpoint, error } => {
+        Event::Outage { endpoint, error, .. } => {
             let fields = vec![
                 ("endpoint", json!(endpoint.number())),
                 ("error", json!(explain(error))),

@@ -13,6 +13,13 @@
 //!
 //! TLS 1.2 and 1.3 are spoken (rustls). Nothing ever blocks; names are resolved by a stub resolver on sockets of the same
 //! loop.
+//!
+//! # Logs
+//!
+//! With the feature `tracing`, which is off by default, the adapter emits events with fields, for whatever subscriber the
+//! application has: what the stack wants and tells, and what the sockets saw.
+//!
+#![doc = include_str!("../../net/src/trace.md")]
 
 mod adapter;
 mod clock;

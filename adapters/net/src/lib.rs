@@ -5,6 +5,7 @@
 //! | TLS over a connection that the adapter owns | [`TlsClientConfig`], [`TlsServerConfig`], [`TlsSession`] |
 //! | what the two configurations are made of | [`Identity`] (own certificate and key), [`TrustStore`] (roots, revocation) |
 //! | the domain name system | [`Resolver`], fed with [`ResolvConf`] and [`Hosts`] |
+//! | events for `tracing`, with the feature of that name | the module `trace`, which lists them |
 //!
 //! Everything is reported in the words of the core: [`sansip::TlsFailure`], [`sansip::PeerCertificate`],
 //! [`sansip::Answer`], [`sansip::ResolveError`].
@@ -28,6 +29,8 @@ mod identity;
 mod message;
 mod resolv_conf;
 mod tls;
+#[cfg(feature = "tracing")]
+pub mod trace;
 mod trust;
 
 pub use dns::{Protocol, Resolver, SocketId, Transmit};

@@ -378,6 +378,7 @@ impl Lifetime {
                 Some(Outcome::Next { failed: remote, error: not_connected(remote, reason) })
             }
             (S::Connecting { search, remote, .. }, I::Timer(Timer::Connect)) => {
+                cx.counters.timeouts.connect += 1;
                 self.close(cx);
                 self.state = S::Locating { search };
                 Some(Outcome::Next { failed: remote, error: not_connected(remote, CloseReason::TimedOut) })
@@ -404,6 +405,7 @@ impl Lifetime {
                 Some(Outcome::Gone(End::Refused(handshake_failure(reason))))
             }
             (S::Handshaking { .. }, I::Timer(Timer::Unproven)) => {
+                cx.counters.timeouts.handshake += 1;
                 self.close(cx);
                 Some(Outcome::Gone(End::Refused(handshake_failure(CloseReason::TimedOut))))
             }
@@ -418,7 +420,10 @@ impl Lifetime {
                 self.state = S::Live;
                 None
             }
-            (S::Unproven { .. }, I::Timer(Timer::Unproven)) => self.drop_now(RemovalReason::Unproven, cx),
+            (S::Unproven { .. }, I::Timer(Timer::Unproven)) => {
+                cx.counters.timeouts.unproven += 1;
+                self.drop_now(RemovalReason::Unproven, cx)
+            }
 
             (S::Live, I::Unused) => match self.role {
                 Role::Incoming { .. } => {

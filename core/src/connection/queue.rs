@@ -4,11 +4,14 @@ use alloc::collections::VecDeque;
 
 use bytes::{Buf, Bytes};
 
+use crate::counters::Label;
+
 /// A bounded queue that counts what has passed through it, so that one can tell whether any byte of a message has
 /// left (C35). Empty, it owns no memory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SendQueue {
-    slices: VecDeque<Bytes>,
+    /// Each is one message or keep-alive, less what has been taken of it.
+    slices: VecDeque<(Bytes, Label)>,
     /// Bytes put in since the connection was made.
     put: u64,
     /// Bytes of them taken by the embedder.
@@ -24,28 +27,30 @@ pub(crate) struct Sent {
 
 impl SendQueue {
     /// Queues the bytes, if with them at most `limit` bytes wait.
-    pub(super) fn push(&mut self, bytes: Bytes, limit: usize) -> Option<Sent> {
+    pub(super) fn push(&mut self, bytes: Bytes, label: Label, limit: usize) -> Option<Sent> {
         if bytes.len() > limit.saturating_sub(self.len()) {
             return None;
         }
         let start = self.put;
         self.put += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if !bytes.is_empty() {
-            self.slices.push_back(bytes);
+            self.slices.push_back((bytes, label));
         }
         Some(Sent { start, end: self.put })
     }
 
-    /// The embedder has sent so many bytes; more than there are counts as all. It returns how many there were.
-    pub(super) fn take(&mut self, count: usize) -> usize {
+    /// The embedder has sent so many bytes; more than there are counts as all. It returns how many there were, and tells
+    /// what has gone whole.
+    pub(super) fn take(&mut self, count: usize, mut gone: impl FnMut(Label)) -> usize {
         let count = count.min(self.len());
         let mut left = count;
-        while let Some(slice) = self.slices.front_mut() {
+        while let Some((slice, label)) = self.slices.front_mut() {
             if left < slice.len() {
                 slice.advance(left);
                 break;
             }
             left -= slice.len();
+            gone(*label);
             self.slices.pop_front();
         }
         if self.slices.is_empty() {
@@ -57,7 +62,7 @@ impl SendQueue {
 
     /// The bytes that wait, in order.
     pub(super) fn slices(&self) -> impl Iterator<Item = &Bytes> {
-        self.slices.iter()
+        self.slices.iter().map(|(bytes, _)| bytes)
     }
 
     /// How many bytes wait.
@@ -82,24 +87,31 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::wire::{Method, StatusCode};
 
     // rules: C30
     #[test]
     fn the_limit_is_reached_at_n_and_passed_at_n_plus_one() {
         let mut queue = SendQueue::default();
         assert_eq!(
-            queue.push(Bytes::from_static(&[1; 6]), 10),
+            queue.push(Bytes::from_static(&[1; 6]), Label::KeepAlive, 10),
             Some(Sent { start: 0, end: 6 })
         );
-        assert_eq!(queue.push(Bytes::from_static(&[2; 5]), 10), None);
         assert_eq!(
-            queue.push(Bytes::from_static(&[2; 4]), 10),
+            queue.push(Bytes::from_static(&[2; 5]), Label::KeepAlive, 10),
+            None
+        );
+        assert_eq!(
+            queue.push(Bytes::from_static(&[2; 4]), Label::KeepAlive, 10),
             Some(Sent { start: 6, end: 10 })
         );
-        assert_eq!(queue.push(Bytes::from_static(&[3; 1]), 10), None);
-        assert_eq!(queue.take(1), 1);
         assert_eq!(
-            queue.push(Bytes::from_static(&[3; 1]), 10),
+            queue.push(Bytes::from_static(&[3; 1]), Label::KeepAlive, 10),
+            None
+        );
+        assert_eq!(queue.take(1, |_| ()), 1);
+        assert_eq!(
+            queue.push(Bytes::from_static(&[3; 1]), Label::KeepAlive, 10),
             Some(Sent { start: 10, end: 11 })
         );
     }
@@ -108,10 +120,31 @@ mod tests {
     fn an_empty_queue_owns_no_memory() {
         let mut queue = SendQueue::default();
         for _ in 0..100 {
-            queue.push(Bytes::from_static(b"x"), 1000);
+            queue.push(Bytes::from_static(b"x"), Label::KeepAlive, 1000);
         }
-        assert_eq!(queue.take(1000), 100);
+        assert_eq!(queue.take(1000, |_| ()), 100);
         assert_eq!((queue.slices.capacity(), queue.len(), queue.taken()), (0, 0, 100));
+    }
+
+    // rules: X7
+    #[test]
+    fn a_message_has_gone_with_its_last_byte() {
+        let mut queue = SendQueue::default();
+        let (first, second) = (
+            Label::request(&Method::Invite),
+            Label::response(StatusCode::TRYING),
+        );
+        queue.push(Bytes::from_static(b"four"), first, 100);
+        queue.push(Bytes::from_static(b"six to"), second, 100);
+        let mut gone = Vec::new();
+        let mut take = |count| {
+            queue.take(count, |label| gone.push(label));
+            core::mem::take(&mut gone)
+        };
+        assert_eq!(take(3), []);
+        assert_eq!(take(2), [first]);
+        assert_eq!(take(4), []);
+        assert_eq!(take(9), [second]);
     }
 
     proptest! {
@@ -123,7 +156,7 @@ mod tests {
             let mut queue = SendQueue::default();
             let mut put = Vec::new();
             for bytes in puts {
-                prop_assert!(queue.push(Bytes::from(bytes.clone()), usize::MAX).is_some());
+                prop_assert!(queue.push(Bytes::from(bytes.clone()), Label::KeepAlive, usize::MAX).is_some());
                 put.extend(bytes);
             }
             let mut left = put.as_slice();
@@ -131,7 +164,7 @@ mod tests {
                 let waiting: Vec<u8> = queue.slices().flatten().copied().collect();
                 prop_assert_eq!(&waiting, left);
                 prop_assert!(queue.slices().all(|slice| !slice.is_empty()));
-                let taken = queue.take(count);
+                let taken = queue.take(count, |_| ());
                 prop_assert_eq!(taken, count.min(left.len()));
                 left = &left[taken..];
                 prop_assert_eq!(queue.len(), left.len());

@@ -16,6 +16,7 @@ use super::pool::{Choice, Pool, PoolPrint};
 use super::queue::{SendQueue, Sent};
 use super::{ConnectionInfo, Indication, Lease, SendError};
 use crate::action::{Action, PeerCertificate, Transport};
+use crate::counters::Label;
 use crate::cx::Cx;
 use crate::error::Misuse;
 use crate::event::{ConnectionFailure, Event, OperationError, RemovalReason};
@@ -325,7 +326,7 @@ impl Connections {
         avoid: &[SocketAddr],
     ) -> Result<Lease, ConnectionFailure> {
         if self.connections.len() >= cx.config.limits.connections {
-            cx.counters.limit_refusals += 1;
+            cx.counters.refusals.connections += 1;
             return Err(ConnectionFailure::Limit("connections"));
         }
         let conn: ConnId = cx.ids.next();
@@ -345,6 +346,7 @@ impl Connections {
         connection.users = 1;
         self.leases += 1;
         self.connections.insert(conn, connection);
+        cx.counters.connections.outgoing.started += 1;
         self.locate(cx, conn);
         Ok(Lease { conn })
     }
@@ -424,8 +426,14 @@ impl Connections {
     // Bytes out.
 
     /// Queues bytes of a message. Beyond [`Limits::send_queue`](crate::Limits::send_queue) the connection is closed (C30).
-    pub(crate) fn send(&mut self, cx: &mut Cx<'_>, conn: ConnId, bytes: Bytes) -> Result<Sent, SendError> {
-        let sent = self.queue(cx, conn, bytes)?;
+    pub(crate) fn send(
+        &mut self,
+        cx: &mut Cx<'_>,
+        conn: ConnId,
+        bytes: Bytes,
+        label: Label,
+    ) -> Result<Sent, SendError> {
+        let sent = self.queue(cx, conn, bytes, label)?;
         if let Some(connection) = self.connections.get_mut(&conn) {
             connection.lifetime.traffic(cx.now);
         }
@@ -434,14 +442,20 @@ impl Connections {
 
     /// Queues a keep-alive (RFC 5626 section 3.5.1), which is no traffic (C10). Its answer is [`Indication::Pong`].
     pub(crate) fn send_ping(&mut self, cx: &mut Cx<'_>, conn: ConnId) -> Result<(), SendError> {
-        self.queue(cx, conn, Bytes::from_static(b"\r\n\r\n"))?;
+        self.queue(cx, conn, Bytes::from_static(b"\r\n\r\n"), Label::KeepAlive)?;
         if let Some(connection) = self.connections.get_mut(&conn) {
             connection.pinged = true;
         }
         Ok(())
     }
 
-    pub(super) fn queue(&mut self, cx: &mut Cx<'_>, conn: ConnId, bytes: Bytes) -> Result<Sent, SendError> {
+    pub(super) fn queue(
+        &mut self,
+        cx: &mut Cx<'_>,
+        conn: ConnId,
+        bytes: Bytes,
+        label: Label,
+    ) -> Result<Sent, SendError> {
         let connection = self.connections.get_mut(&conn).ok_or(SendError::Gone)?;
         if connection.lifetime.is_coming() {
             return Err(SendError::NotReady);
@@ -450,8 +464,8 @@ impl Connections {
             return Err(SendError::Gone);
         }
         let (length, was_empty) = (bytes.len(), connection.queue.is_empty());
-        let Some(sent) = connection.queue.push(bytes, cx.config.limits.send_queue) else {
-            cx.counters.limit_refusals += 1;
+        let Some(sent) = connection.queue.push(bytes, label, cx.config.limits.send_queue) else {
+            cx.counters.refusals.send_queue += 1;
             self.drive(cx, conn, Input::Disconnect(RemovalReason::SlowReader));
             return Err(SendError::Full);
         };
@@ -485,11 +499,12 @@ impl Connections {
             .flat_map(|connection| connection.queue.slices())
     }
 
-    pub(super) fn took(&mut self, conn: ConnId, count: usize) -> usize {
+    pub(super) fn took(&mut self, cx: &mut Cx<'_>, conn: ConnId, count: usize) -> usize {
+        let gone = |label| cx.counters.taken(label);
         let taken = self
             .connections
             .get_mut(&conn)
-            .map_or(0, |connection| connection.queue.take(count));
+            .map_or(0, |connection| connection.queue.take(count, gone));
         self.queued -= taken;
         taken
     }
@@ -643,7 +658,7 @@ impl Connections {
         if !incoming {
             self.locator.address_works(remote);
         }
-        cx.counters.connections_made += 1;
+        cx.counters.connecting(incoming).made += 1;
         cx.out.event(Event::ConnectionAdded {
             conn,
             manager,
@@ -684,14 +699,18 @@ impl Connections {
             paused.remove(&conn);
         }
         let (manager, remote) = (connection.lifetime.manager, connection.remote());
+        let counted = cx.counters.connecting(connection.lifetime.role.hop().is_none());
+        match &end {
+            End::Abandoned => counted.abandoned += 1,
+            End::Failed(_) | End::Refused(_) => counted.failed += 1,
+            End::Lost(_) => counted.closed += 1,
+        }
         match (end, remote) {
             (End::Abandoned, _) => {}
             (End::Failed(error), _) => {
-                cx.counters.connections_failed += 1;
                 self.up.push_back(Indication::Failed { conn, error });
             }
             (End::Refused(failure), Some(remote)) => {
-                cx.counters.connections_failed += 1;
                 cx.out.event(Event::IncomingTlsFailed {
                     manager,
                     remote,
@@ -699,7 +718,6 @@ impl Connections {
                 });
             }
             (End::Lost(reason), Some(remote)) => {
-                cx.counters.connections_closed += 1;
                 let taken = connection.queue.taken();
                 cx.out.event(Event::ConnectionRemoved {
                     conn,

@@ -12,10 +12,12 @@ use proptest::prelude::*;
 use super::testing::{MESSAGE, World, address, addresses, certificate, established, srv, tcp};
 use super::*;
 use crate::action::{Action, CloseReason, Question, ResolveError, TlsFailure, TlsFailureKind};
+use crate::counters::Label;
 use crate::error::Misuse;
 use crate::event::{ConnectionFailure, Event};
 use crate::ids::QueryId;
 use crate::time::Time;
+use crate::wire::Method;
 
 const SERVER_TCP: ManagerKind = ManagerKind::ServerTcp;
 
@@ -172,13 +174,25 @@ fn a_client_manager_gives_each_its_own_and_closes_it_when_released() {
     // With bytes queued it is closed once they have gone, ...
     let conn = second.conn;
     world
-        .go(|room, cx| room.send(cx, conn, Bytes::from_static(b"last words")))
+        .go(|room, cx| {
+            room.send(
+                cx,
+                conn,
+                Bytes::from_static(b"last words"),
+                Label::request(&Method::Message),
+            )
+        })
         .unwrap();
     world.release(second);
     assert_eq!(world.wants(), [Action::Transmit(conn)]);
     assert!(world.go(|room, cx| room.share(cx, conn)).is_none());
     assert_eq!(
-        world.go(|room, cx| room.send(cx, conn, Bytes::from_static(b"x"))),
+        world.go(|room, cx| room.send(
+            cx,
+            conn,
+            Bytes::from_static(b"x"),
+            Label::request(&Method::Message)
+        )),
         Err(SendError::Gone)
     );
     world.go(|room, cx| room.handle_transmitted(cx, conn, 9));
@@ -189,7 +203,14 @@ fn a_client_manager_gives_each_its_own_and_closes_it_when_released() {
     let third = world.connected(manager, &hop);
     let conn = third.conn;
     world
-        .go(|room, cx| room.send(cx, conn, Bytes::from_static(b"last words")))
+        .go(|room, cx| {
+            room.send(
+                cx,
+                conn,
+                Bytes::from_static(b"last words"),
+                Label::request(&Method::Message),
+            )
+        })
         .unwrap();
     world.release(third);
     world.almost(secs(110));
@@ -299,7 +320,7 @@ fn a_refused_connect_fails_with_its_reason_and_voids_the_leases() {
         (world.actions(), world.indications(), world.room.leases()),
         (vec![], vec![], 0)
     );
-    assert_eq!(world.services.counters.connections_failed, 1);
+    assert_eq!(world.services.counters.connections.outgoing.failed, 1);
 }
 
 // rules: C25
@@ -748,7 +769,14 @@ fn the_send_queue_holds_its_limit_and_one_byte_more_closes_the_connection() {
     world.services.config.limits.send_queue = 10;
     let conn = world.connected(manager, &tcp("192.0.2.1")).conn;
     let send = |world: &mut World, bytes: &'static [u8]| {
-        world.go(|room, cx| room.send(cx, conn, Bytes::from_static(bytes)))
+        world.go(|room, cx| {
+            room.send(
+                cx,
+                conn,
+                Bytes::from_static(bytes),
+                Label::request(&Method::Message),
+            )
+        })
     };
     assert_eq!(send(&mut world, b"0123"), Ok(Sent { start: 0, end: 4 }));
     assert_eq!(send(&mut world, b"456789"), Ok(Sent { start: 4, end: 10 }));
@@ -781,7 +809,7 @@ fn the_send_queue_holds_its_limit_and_one_byte_more_closes_the_connection() {
     assert_eq!(send(&mut world, b"a"), Err(SendError::Gone));
     assert_eq!(
         (
-            world.services.counters.limit_refusals,
+            world.services.counters.refusals.send_queue,
             world.services.counters.bytes_sent
         ),
         (1, 5)
@@ -792,7 +820,16 @@ fn the_send_queue_holds_its_limit_and_one_byte_more_closes_the_connection() {
 fn nothing_is_sent_before_the_connection_is_ready_and_each_emptying_is_a_new_turn() {
     let (mut world, manager) = World::with(SERVER_TCP);
     let conn = world.acquire(manager, &tcp("192.0.2.1")).conn;
-    let send = |world: &mut World| world.go(|room, cx| room.send(cx, conn, Bytes::from_static(b"x")));
+    let send = |world: &mut World| {
+        world.go(|room, cx| {
+            room.send(
+                cx,
+                conn,
+                Bytes::from_static(b"x"),
+                Label::request(&Method::Message),
+            )
+        })
+    };
     assert_eq!(send(&mut world), Err(SendError::NotReady));
     world.connect(conn);
     world.actions();
@@ -951,7 +988,14 @@ fn on_server_managers_a_connection_without_traffic_is_closed_even_with_users() {
     world.go(|room, cx| room.proven(cx, incoming));
     world.until(secs(300));
     world
-        .go(|room, cx| room.send(cx, lease.conn, Bytes::from_static(b"x")))
+        .go(|room, cx| {
+            room.send(
+                cx,
+                lease.conn,
+                Bytes::from_static(b"x"),
+                Label::request(&Method::Message),
+            )
+        })
         .unwrap();
     world.until(secs(400));
     world.receive(incoming, MESSAGE);
@@ -1034,7 +1078,14 @@ fn when_framing_is_lost_a_last_answer_goes_out_and_the_connection_is_closed() {
         (MESSAGE, MESSAGE.len() as u64, &bad[..])
     );
     world
-        .go(|room, cx| room.send(cx, conn, Bytes::from_static(b"SIP/2.0 400")))
+        .go(|room, cx| {
+            room.send(
+                cx,
+                conn,
+                Bytes::from_static(b"SIP/2.0 400"),
+                Label::request(&Method::Message),
+            )
+        })
         .unwrap();
     world.receive(conn, MESSAGE);
     world.until(world.services.now);
@@ -1043,7 +1094,12 @@ fn when_framing_is_lost_a_last_answer_goes_out_and_the_connection_is_closed() {
         (vec![Action::Transmit(conn)], vec![])
     );
     assert_eq!(
-        world.go(|room, cx| room.send(cx, conn, Bytes::from_static(b"x"))),
+        world.go(|room, cx| room.send(
+            cx,
+            conn,
+            Bytes::from_static(b"x"),
+            Label::request(&Method::Message)
+        )),
         Err(SendError::Gone)
     );
     world.go(|room, cx| room.handle_transmitted(cx, conn, 11));
@@ -1147,7 +1203,7 @@ fn the_limit_of_connections_closes_the_incoming_and_fails_the_outgoing() {
     assert!(world.room.info(third).is_none());
     let refused = world.go(|room, cx| room.acquire(cx, manager, &tcp("192.0.2.2"), &[]));
     assert_eq!(refused, Err(ConnectionFailure::Limit("connections")));
-    assert_eq!(world.services.counters.limit_refusals, 2);
+    assert_eq!(world.services.counters.refusals.connections, 2);
     world.go(|room, cx| room.disconnect(cx, lease.conn, RemovalReason::Local));
     assert!(
         world
@@ -1162,7 +1218,14 @@ fn disconnect_closes_now_and_does_nothing_twice() {
     let (mut world, manager) = World::with(SERVER_TCP);
     let conn = world.connected(manager, &tcp("192.0.2.1")).conn;
     world
-        .go(|room, cx| room.send(cx, conn, Bytes::from_static(b"x")))
+        .go(|room, cx| {
+            room.send(
+                cx,
+                conn,
+                Bytes::from_static(b"x"),
+                Label::request(&Method::Message),
+            )
+        })
         .unwrap();
     world.actions();
     for expected in [vec![Action::Close(conn)], vec![]] {
@@ -1186,7 +1249,14 @@ fn a_connection_that_the_peer_closes_is_reported_with_what_it_took() {
     let (mut world, manager) = World::with(SERVER_TCP);
     let conn = world.connected(manager, &tcp("192.0.2.1")).conn;
     world
-        .go(|room, cx| room.send(cx, conn, Bytes::from_static(b"abc")))
+        .go(|room, cx| {
+            room.send(
+                cx,
+                conn,
+                Bytes::from_static(b"abc"),
+                Label::request(&Method::Message),
+            )
+        })
         .unwrap();
     world.go(|room, cx| room.handle_transmitted(cx, conn, 2));
     world.go(|room, cx| room.handle_closed(cx, conn, CloseReason::Closed));
@@ -1527,7 +1597,12 @@ impl Model {
             }
             Operation::Send(place, size) => {
                 self.on(place, |room, cx, conn| {
-                    _ = room.send(cx, conn, Bytes::from(vec![b'x'; size]));
+                    _ = room.send(
+                        cx,
+                        conn,
+                        Bytes::from(vec![b'x'; size]),
+                        Label::request(&Method::Message),
+                    );
                 });
             }
             Operation::Taken(place, size) => {

@@ -10,6 +10,7 @@ use super::listener;
 use super::table::{Connection, Connections, Ends};
 use super::{Indication, SendError};
 use crate::action::{Action, CloseReason, Established, ListenError, TlsFailure, Transport};
+use crate::counters::Label;
 use crate::cx::Cx;
 use crate::ids::{ConnId, ListenerId, QueryId};
 use crate::locate::{Resolution, Told};
@@ -79,7 +80,7 @@ impl Connections {
         let is_full = self.connections.len() >= cx.config.limits.connections;
         let Some((accepting, manager)) = manager.filter(|_| !is_full) else {
             // C31, or the listener has been stopped in the meantime.
-            cx.counters.limit_refusals += u64::from(is_full);
+            cx.counters.refusals.connections += u64::from(is_full);
             cx.out.push(Action::Close(conn));
             return conn;
         };
@@ -94,6 +95,7 @@ impl Connections {
         };
         self.connections
             .insert(conn, Connection::new(lifetime, Some(ends), cx));
+        cx.counters.connections.incoming.started += 1;
         if let Some(outcome) = outcome {
             self.settle(cx, conn, outcome);
         }
@@ -130,11 +132,13 @@ impl Connections {
                 }
                 // Half of a keep-alive, or a leftover before a message (C29).
                 Frame::Crlf { .. } => {}
-                Frame::Ping { .. } => match self.queue(cx, conn, Bytes::from_static(b"\r\n")) {
-                    Ok(_) => self.up.push_back(Indication::Ping(conn)),
-                    // The peer pings without reading the answers: it is gone now.
-                    Err(SendError::Gone | SendError::NotReady | SendError::Full) => {}
-                },
+                Frame::Ping { .. } => {
+                    match self.queue(cx, conn, Bytes::from_static(b"\r\n"), Label::KeepAlive) {
+                        Ok(_) => self.up.push_back(Indication::Ping(conn)),
+                        // The peer pings without reading the answers: it is gone now.
+                        Err(SendError::Gone | SendError::NotReady | SendError::Full) => {}
+                    }
+                }
                 Frame::Error(error) => {
                     let why = error.kind.to_string();
                     self.up.push_back(Indication::BadFraming { conn, error });
@@ -146,7 +150,7 @@ impl Connections {
 
     /// The socket took so many of the bytes that wait.
     pub(crate) fn handle_transmitted(&mut self, cx: &mut Cx<'_>, conn: ConnId, bytes: usize) {
-        let taken = self.took(conn, bytes);
+        let taken = self.took(cx, conn, bytes);
         cx.counters.bytes_sent += u64::try_from(taken).unwrap_or(u64::MAX);
         if taken > 0
             && self

@@ -37,7 +37,7 @@ impl Endpoints {
             Kind::Sip(sip) if sip.registration.is_bound() => {
                 // Its completion is nobody's: the terminate command waits for the state.
                 let unregister = cx.ids.next();
-                self.register_step(cx, below, id, Input::Unregister(unregister));
+                self.register_step(cx, below, id, Input::Unregister(unregister), None);
             }
             Kind::Sip(_) => {}
             Kind::PeerToPeer(_) => {

@@ -250,7 +250,7 @@ impl Endpoints {
 
     fn check(
         &self,
-        cx: &Cx<'_>,
+        cx: &mut Cx<'_>,
         connections: &Connections,
         identity: &Identity,
         manager: ManagerId,
@@ -260,6 +260,7 @@ impl Endpoints {
             return Err(Misuse::Unknown("manager"));
         }
         if self.table.len() >= cx.config.limits.endpoints {
+            cx.counters.refusals.endpoints += 1;
             return Err(Misuse::Limit("endpoints"));
         }
         if self.directory.knows(identity) {

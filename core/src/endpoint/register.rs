@@ -51,7 +51,7 @@ impl Endpoints {
         if let Some(sip) = self.sip_mut(id) {
             sip.dropped = false;
         }
-        self.register_step(cx, below, id, Input::Register(operation));
+        self.register_step(cx, below, id, Input::Register(operation), None);
     }
 
     pub(crate) fn unregister(
@@ -61,7 +61,7 @@ impl Endpoints {
         id: EndpointId,
         operation: OperationId,
     ) {
-        self.register_step(cx, below, id, Input::Unregister(operation));
+        self.register_step(cx, below, id, Input::Unregister(operation), None);
     }
 
     /// The timer of the registration.
@@ -71,7 +71,7 @@ impl Endpoints {
         below: &mut Below<'_, '_>,
         id: EndpointId,
     ) {
-        self.register_step(cx, below, id, Input::Fired);
+        self.register_step(cx, below, id, Input::Fired, None);
     }
 
     /// What the exchange of a REGISTER reports.
@@ -102,7 +102,7 @@ impl Endpoints {
                 Input::Refused(as_register_error(error))
             }
         };
-        self.register_step(cx, below, id, input);
+        self.register_step(cx, below, id, input, outcome.facts.conn);
     }
 
     /// A connection over which even a REGISTER gets no answer is closed, so that the next one makes another (R19).
@@ -156,12 +156,14 @@ impl Endpoints {
         });
     }
 
+    /// One step of the registration's machine, and what follows from it; `conn` is the connection that brought the input.
     pub(super) fn register_step(
         &mut self,
         cx: &mut Cx<'_>,
         below: &mut Below<'_, '_>,
         id: EndpointId,
         input: Input,
+        conn: Option<ConnId>,
     ) {
         let Some(sip) = self.sip_mut(id) else { return };
         let mut effects = Vec::new();
@@ -180,9 +182,14 @@ impl Endpoints {
                         old,
                         new,
                         reason,
+                        conn,
                     });
                 }
-                Effect::Outage(error) => cx.out.event(Event::Outage { endpoint: id, error }),
+                Effect::Outage(error) => cx.out.event(Event::Outage {
+                    endpoint: id,
+                    error,
+                    conn,
+                }),
                 Effect::Complete(operation, result) => {
                     cx.out.complete(operation, result.map(|()| Completion::Done));
                 }

@@ -133,7 +133,7 @@ impl Endpoints {
                 OnDrop::GiveUp
             };
             if registered && endpoint.terminating.is_empty() {
-                self.register_step(cx, below, id, Input::Dropped(on_drop));
+                self.register_step(cx, below, id, Input::Dropped(on_drop), Some(conn));
             }
         }
     }

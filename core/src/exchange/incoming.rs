@@ -125,6 +125,7 @@ impl Incomings {
 
     /// The application has not answered in time: 500 (M9).
     pub(crate) fn handle_timer(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: IncomingId) {
+        cx.counters.timeouts.answer += 1;
         let _ = self.answer(cx, low, id, Reply::new(StatusCode::SERVER_INTERNAL_ERROR));
     }
 }

@@ -32,6 +32,7 @@ use core::net::SocketAddr;
 
 use crate::auth::Attempt;
 use crate::connection::{Lease, Sent};
+use crate::counters::Label;
 use crate::cx::Cx;
 use crate::event::{ConnectionFailure, OperationError, OperationFailure};
 use crate::ids::{ConnId, EndpointId, ExchangeId, SequenceId, TransactionId};
@@ -81,6 +82,7 @@ pub(crate) struct Outcome {
 /// How the last attempt went out; what the ACK to a 2xx has to repeat.
 #[derive(Clone, Default)]
 pub(crate) struct Facts {
+    /// The connection of the last attempt, or the one that it waited for in vain.
     pub(crate) conn: Option<ConnId>,
     pub(crate) cseq: u32,
     pub(crate) credentials: Vec<(HeaderName, String)>,
@@ -319,6 +321,9 @@ impl Exchanges {
         up: &mut Up,
     ) {
         for id in self.waiting.remove(&conn).unwrap_or_default() {
+            if let Some(exchange) = self.table.get_mut(&id) {
+                exchange.facts.conn = Some(conn);
+            }
             self.finish(cx, low, id, Err(error.clone()), up);
         }
     }
@@ -468,6 +473,7 @@ impl Exchanges {
                 }
             }
             State::Sent { transaction, .. } => {
+                cx.counters.timeouts.cancel += 1;
                 low.transactions.abandon(cx, transaction);
                 self.finish(cx, low, id, Err(OperationError::Timeout), up);
             }
@@ -534,10 +540,10 @@ impl Exchanges {
             identity: exchange.policy.identity,
         };
         if matches!(exchange.draft.method, Method::Benotify | Method::Ack) {
-            let Ok(place) = low.connections.send(cx, conn, bytes) else {
+            let label = Label::request(&exchange.draft.method);
+            let Ok(place) = low.connections.send(cx, conn, bytes, label) else {
                 return self.reconnect(cx, low, id, up);
             };
-            cx.counters.requests_sent += 1;
             exchange.state = State::Unanswered { place };
             self.unanswered.entry(conn).or_default().push(id);
             return;
@@ -559,7 +565,6 @@ impl Exchanges {
             low.transactions.abandon(cx, transaction);
             return self.reconnect(cx, low, id, up);
         };
-        cx.counters.requests_sent += 1;
         exchange.state = State::Sent {
             transaction,
             branch,
@@ -596,7 +601,6 @@ impl Exchanges {
         };
         let mut out = Vec::new();
         low.transactions.start_client(cx, &mut out, request);
-        cx.counters.requests_sent += 1;
         low.flush(cx, out);
     }
 

@@ -35,6 +35,12 @@ impl Exchanges {
             return self.on_success(cx, low, id, response, up);
         }
         if cancelled || exchange.attempts >= cx.config.limits.attempts {
+            let wanted = match status.code() {
+                401 | 407 | 423 => !cancelled,
+                300..=399 => !cancelled && exchange.policy.redirects > 0,
+                _ => false,
+            };
+            cx.counters.refusals.attempts += u64::from(wanted);
             return self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up);
         }
         match status.code() {

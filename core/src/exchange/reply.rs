@@ -148,7 +148,6 @@ impl Lower<'_> {
             .respond(cx, &mut out, request.transaction, status, bytes.clone());
         match responded {
             Responded::Sent { .. } => {
-                cx.counters.responses_sent += 1;
                 self.flush(cx, out);
             }
             Responded::NoConnection => self.return_elsewhere(cx, request, status, bytes),
@@ -162,7 +161,7 @@ impl Lower<'_> {
         for transmission in out {
             place = self
                 .connections
-                .send(cx, transmission.conn, transmission.bytes)
+                .send(cx, transmission.conn, transmission.bytes, transmission.label)
                 .ok();
         }
         place
@@ -224,11 +223,10 @@ impl Lower<'_> {
             .transactions
             .respond(cx, &mut out, transaction, status, bytes)
         {
-            Responded::Sent { .. } => cx.counters.responses_sent += 1,
             Responded::NoConnection => {
                 self.transactions.handle_undeliverable(cx, transaction);
             }
-            Responded::Late => {}
+            Responded::Sent { .. } | Responded::Late => {}
         }
         self.flush(cx, out);
         self.connections.release(cx, lease);

@@ -49,8 +49,8 @@ impl Cache {
         self.entries.get(question).map(|entry| &entry.answer)
     }
 
-    /// Keeps an answer; above `limit` the oldest goes.
-    pub(super) fn store(&mut self, now: Time, question: &Question, answer: &Answer, limit: usize) {
+    /// Keeps an answer; above `limit` the oldest goes. It returns how many answers there was no room for.
+    pub(super) fn store(&mut self, now: Time, question: &Question, answer: &Answer, limit: usize) -> u64 {
         let turn = match self.entries.remove(question) {
             Some(old) => {
                 self.ages.remove(&old.age);
@@ -59,12 +59,14 @@ impl Cache {
             None => 0,
         };
         if limit == 0 {
-            return;
+            return 1;
         }
+        let mut pushed_out = 0;
         while self.ages.len() >= limit
             && let Some((_, oldest)) = self.ages.pop_first()
         {
             self.entries.remove(&oldest);
+            pushed_out += 1;
         }
         self.stored += 1;
         let (age, until) = (self.stored, now + time_to_live(answer));
@@ -78,6 +80,7 @@ impl Cache {
                 turn,
             },
         );
+        pushed_out
     }
 
     /// Counts the uses of a name: each use begins with another address (C25).

@@ -135,7 +135,7 @@ impl Locator {
         self.keep(cx, told)
     }
 
-    fn keep(&mut self, cx: &Cx<'_>, told: Option<Told>) -> Option<Told> {
+    fn keep(&mut self, cx: &mut Cx<'_>, told: Option<Told>) -> Option<Told> {
         let mut told = told?;
         if !is_to_the_point(&told.question, &told.resolution) {
             told.resolution = Err(ResolveError::ServerFailure);
@@ -143,8 +143,8 @@ impl Locator {
         if told.first
             && let Ok(answer) = &told.resolution
         {
-            self.cache
-                .store(cx.now, &told.question, answer, cx.config.limits.dns_cache);
+            let limit = cx.config.limits.dns_cache;
+            cx.counters.refusals.dns_cache += self.cache.store(cx.now, &told.question, answer, limit);
         }
         Some(told)
     }

@@ -60,7 +60,10 @@ impl Query {
                 cx.timers.stop(*timeout);
                 (resolution, true)
             }
-            (State::Asked { .. }, Input::Timer) => (Err(ResolveError::Timeout), true),
+            (State::Asked { .. }, Input::Timer) => {
+                cx.counters.timeouts.resolve += 1;
+                (Err(ResolveError::Timeout), true)
+            }
             (State::Telling { resolution, .. }, Input::Timer) => (resolution.clone(), false),
             // A second answer to one question says nothing.
             (State::Telling { .. }, Input::Resolved(_)) => return None,

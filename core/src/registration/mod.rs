@@ -260,6 +260,7 @@ impl Registration {
                 Input::Accepted(granted),
             ) => {
                 cx.timers.stop(timer);
+                cx.counters.registrations.refreshed += 1;
                 self.on_accepted(cx, granted)
             }
             (State::Lapsed { again: None }, Input::Accepted(granted)) => self.on_accepted(cx, granted),
@@ -285,12 +286,12 @@ impl Registration {
             ) => {
                 cx.timers.stop(timer);
                 reason = reason_of(&error);
-                self.on_credentials_refused(error, out)
+                self.on_credentials_refused(cx, error, out)
             }
             (
                 State::Lapsed { again: None },
                 Input::Refused(error @ OperationError::Authentication { .. }),
-            ) => self.on_credentials_refused(error, out),
+            ) => self.on_credentials_refused(cx, error, out),
             // Tried again until the binding runs out, and after that too (R10).
             (
                 State::Registered {
@@ -466,6 +467,7 @@ impl Registration {
         };
         let new = self.state();
         if old != new {
+            count_change(cx, old, new);
             out.push(Effect::Changed { old, new, reason });
         }
         out.extend(
@@ -509,7 +511,13 @@ impl Registration {
     }
 
     /// Wrong credentials are tried once (A7): the application is told, and has to register again.
-    fn on_credentials_refused(&mut self, error: OperationError, out: &mut Vec<Effect>) -> State {
+    fn on_credentials_refused(
+        &mut self,
+        cx: &mut Cx<'_>,
+        error: OperationError,
+        out: &mut Vec<Effect>,
+    ) -> State {
+        cx.counters.registrations.refresh_failed += 1;
         self.outage = None;
         out.push(Effect::Outage(error));
         State::Unregistered
@@ -517,6 +525,7 @@ impl Registration {
 
     /// When to try again after a failure (R7). One event tells of a stretch of outage; who leaves has no use for it.
     fn after_failure(&mut self, cx: &mut Cx<'_>, error: OperationError, out: &mut Vec<Effect>) -> Time {
+        cx.counters.registrations.refresh_failed += 1;
         if self.outage.is_none() && self.leaving.is_empty() {
             out.push(Effect::Outage(error));
         }
@@ -589,6 +598,19 @@ impl Registration {
             }
         }
         print
+    }
+}
+
+/// A change of state that the application sees, as it is counted.
+const fn count_change(cx: &mut Cx<'_>, old: RegistrationState, new: RegistrationState) {
+    use RegistrationState as Is;
+    let registrations = &mut cx.counters.registrations;
+    match (old, new) {
+        (_, Is::Registered) => registrations.made += 1,
+        (Is::Registering, Is::Unregistered) => registrations.failed += 1,
+        (Is::Registered, Is::Unregistered) => registrations.lost += 1,
+        (Is::Unregistering, Is::Unregistered) => registrations.ended += 1,
+        (_, Is::Registering | Is::Unregistering) | (Is::Unregistered, Is::Unregistered) => {}
     }
 }
 

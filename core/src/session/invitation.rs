@@ -252,6 +252,7 @@ impl Invitation {
                 },
                 Input::Fired(Timer::Limit),
             ) => {
+                cx.counters.timeouts.establish += 1;
                 out.push(Effect::SendCancel);
                 State::Cancelling {
                     establish: operation,
@@ -345,6 +346,7 @@ impl Invitation {
             }
             // The peer has waited for the ACK for 64*T1 and gives the session up (RFC 3261 section 13.3.1.4).
             (State::Answering { operation, .. }, Input::Fired(Timer::Limit)) => {
+                cx.counters.timeouts.offer += 1;
                 out.push(Effect::SendAck);
                 out.push(Effect::SendBye);
                 State::Leaving {
@@ -402,6 +404,7 @@ impl Invitation {
                 State::Disconnected
             }
             (State::Offered { .. }, Input::Fired(Timer::Limit)) => {
+                cx.counters.timeouts.establish += 1;
                 reason = Reason::Timeout;
                 out.push(Effect::Refuse(480));
                 State::Disconnected
@@ -462,6 +465,7 @@ impl Invitation {
                 },
                 Input::Fired(Timer::Limit),
             ) => {
+                cx.counters.timeouts.ack += 1;
                 cx.timers.stop(again);
                 out.push(Effect::SendBye);
                 State::Leaving {

@@ -120,6 +120,8 @@ struct Session {
     updates: bool,
     refreshing: bool,
     known: Known,
+    /// The peer invited.
+    incoming: bool,
 }
 
 /// What the application has seen of a session and done to it: what is misuse is judged by this (X2).
@@ -273,6 +275,7 @@ impl Sessions {
         let tag = cx.entropy.hex(16).into_boxed_str();
         let sequence = exchanges.new_sequence(cx, 1);
         self.by_dialog.insert(key(&call_id, &tag), id);
+        cx.counters.sessions.outgoing.started += 1;
         self.table.insert(
             id,
             Session {
@@ -297,6 +300,7 @@ impl Sessions {
                 updates: false,
                 refreshing: false,
                 known: Known::new(SessionState::Idle),
+                incoming: false,
             },
         );
         id
@@ -344,9 +348,11 @@ impl Sessions {
             updates: allows_update(&invite.message),
             refreshing: false,
             known: Known::new(SessionState::Incoming),
+            incoming: true,
             dialog: Some(dialog),
             invite: Some(invite),
         };
+        cx.counters.sessions.incoming.started += 1;
         self.table.insert(id, session);
         Ok(id)
     }
@@ -379,6 +385,7 @@ impl Sessions {
                     reason,
                 });
                 if new == SessionState::Connected {
+                    cx.counters.calls(session.incoming).connected += 1;
                     self.settle(id);
                 }
                 if new == SessionState::Disconnected {
@@ -457,6 +464,7 @@ impl Sessions {
         let Some(mut session) = self.table.remove(&id) else {
             return;
         };
+        cx.counters.calls(session.incoming).ended += 1;
         session.invitation.stop(cx);
         self.by_dialog.remove(&*key(&session.call_id, &session.tag));
         if let Some(invite) = &session.invite {

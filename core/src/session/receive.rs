@@ -76,11 +76,14 @@ impl Sessions {
         };
         let tag = response.to().ok().and_then(|to| to.tag().map(ToOwned::to_owned));
         if let Some(tag) = tag
-            && session.early.len() < limit
             && !session.early.iter().any(|dialog| dialog.is_with(Some(&tag)))
             && let Ok(dialog) = Dialog::from_response(&response, session.sequence)
         {
-            session.early.push(dialog);
+            if session.early.len() < limit {
+                session.early.push(dialog);
+            } else {
+                cx.counters.refusals.forks += 1;
+            }
         }
         self.step(cx, below, id, Input::Provisional);
         if self.table.contains_key(&id) {
@@ -171,6 +174,7 @@ impl Sessions {
                 .as_ref()
                 .is_some_and(|dialog| dialog.is_with(tag.as_deref()))
         {
+            cx.counters.retransmissions.received += 1;
             return self.step(cx, below, id, Input::Success { offer: false });
         }
         end_fork(cx, below, response, facts);

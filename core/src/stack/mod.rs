@@ -524,6 +524,7 @@ impl Stack {
         let result = change(&mut parts);
         parts.pump();
         if self.out.events() > self.config.limits.events {
+            self.counters.refusals.events += u64::from(!self.connections.is_paused());
             self.connections.pause_all();
         }
         result

@@ -7,15 +7,16 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::parts::{Parts, below, pending};
+use crate::counters::{Kind, Label};
 use crate::event::Event;
 use crate::exchange::{Facts, Pending, Reply};
 use crate::ids::{ConnId, EndpointId, SessionId, TransactionId};
 use crate::session::Inside;
 use crate::transaction::{ResponseMatch, ServerMatch};
 use crate::wire::check::{self, Refusal, UserAgent};
-use crate::wire::frame::FrameError;
+use crate::wire::frame::{FrameError, FrameErrorKind};
 use crate::wire::write::ResponseBuilder;
-use crate::wire::{HeaderName, Message, Method, StatusCode};
+use crate::wire::{HeaderName, Message, Method, StatusCode, is_over_limit};
 
 impl Parts<'_> {
     /// A framed message.
@@ -26,6 +27,7 @@ impl Parts<'_> {
             Ok(message) => self.receive_response(conn, message),
             Err(error) => {
                 self.cx.counters.malformed += 1;
+                self.cx.counters.refusals.message += u64::from(is_over_limit(&error));
                 if let Ok(head) = Message::parse_head(bytes, limits) {
                     self.refuse(conn, &head, &Refusal::from(error));
                 }
@@ -36,6 +38,11 @@ impl Parts<'_> {
     /// The stream cannot be cut any further; if the head of a request could be read, its sender is told.
     pub(super) fn refuse_framing(&mut self, conn: ConnId, error: &FrameError) {
         self.cx.counters.malformed += 1;
+        let too_long = matches!(
+            error.kind,
+            FrameErrorKind::HeadersTooLong | FrameErrorKind::BodyTooLong
+        );
+        self.cx.counters.refusals.message += u64::from(too_long);
         let Some(status) = error.kind.status() else { return };
         let Ok(head) = Message::parse_head(error.head.clone(), &self.cx.config.limits.message) else {
             return;
@@ -48,11 +55,12 @@ impl Parts<'_> {
 
     fn receive_response(&mut self, conn: ConnId, message: Message) {
         if check::response(&message).is_err() || message.defect().is_some() {
-            self.cx.counters.malformed += 1;
+            self.count_malformed(&message);
             return;
         }
         self.low.connections.proven(&mut self.cx, conn);
-        self.cx.counters.responses_received += 1;
+        let status = message.status().unwrap_or(StatusCode::TRYING);
+        self.cx.counters.received.count(Kind::response(status));
         let mut out = Vec::new();
         let found = self
             .low
@@ -61,9 +69,14 @@ impl Parts<'_> {
         self.low.flush(&mut self.cx, out);
         match found {
             ResponseMatch::Indication(indication) => self.on_transaction(indication, None),
-            ResponseMatch::Absorbed => {}
+            ResponseMatch::Absorbed => self.cx.counters.retransmissions.received += 1,
             ResponseMatch::Stray => self.receive_stray(conn, &message),
         }
+    }
+
+    fn count_malformed(&mut self, message: &Message) {
+        self.cx.counters.malformed += 1;
+        self.cx.counters.refusals.message += u64::from(message.defect().is_some_and(is_over_limit));
     }
 
     /// A 2xx to INVITE that no transaction takes any more: repeated, or from a late fork.
@@ -85,7 +98,7 @@ impl Parts<'_> {
 
     fn receive_request(&mut self, conn: ConnId, message: Message) {
         if let Err(mut refusal) = check::request(&message) {
-            self.cx.counters.malformed += 1;
+            self.count_malformed(&message);
             if refusal.status == StatusCode::NOT_IMPLEMENTED {
                 let methods = crate::endpoint::allow(&crate::endpoint::Profile::default());
                 refusal.headers.push((HeaderName::Allow, methods));
@@ -93,7 +106,9 @@ impl Parts<'_> {
             return self.refuse(conn, &message, &refusal);
         }
         self.low.connections.proven(&mut self.cx, conn);
-        self.cx.counters.requests_received += 1;
+        if let Some(method) = message.method() {
+            self.cx.counters.received.count(Kind::request(method));
+        }
         // What came in one read with a request whose answer closed the connection: nobody is left to be answered.
         if message.method() != Some(&Method::Ack) && self.low.connections.manager_of(conn).is_none() {
             return;
@@ -113,7 +128,8 @@ impl Parts<'_> {
                 let retry = [(HeaderName::RetryAfter, Box::from("5"))];
                 self.respond_statelessly(conn, &message, StatusCode::SERVICE_UNAVAILABLE, None, &retry);
             }
-            Ok(ServerMatch::Retransmission(_) | ServerMatch::Ack { .. }) => {}
+            Ok(ServerMatch::Retransmission(_)) => self.cx.counters.retransmissions.received += 1,
+            Ok(ServerMatch::Ack { .. }) => {}
             Ok(ServerMatch::AckForSuccess(_)) => {
                 if let Some(session) = self.sessions.find(&message) {
                     self.sessions
@@ -262,7 +278,7 @@ impl Parts<'_> {
 
     fn receive_invite(&mut self, endpoint: EndpointId, pending: Pending) {
         if self.sessions.len() >= self.cx.config.limits.sessions {
-            self.cx.counters.limit_refusals += 1;
+            self.cx.counters.refusals.sessions += 1;
             let retry = [(HeaderName::RetryAfter, Box::from("5"))];
             let reply = Reply {
                 headers: &retry,
@@ -359,14 +375,11 @@ impl Parts<'_> {
         for (name, value) in headers {
             builder.raw_owned(*name, value);
         }
-        if self
+        // A connection that is gone, or takes no more, leaves nobody to be told.
+        let _ = self
             .low
             .connections
-            .send(&mut self.cx, conn, builder.finish())
-            .is_ok()
-        {
-            self.cx.counters.responses_sent += 1;
-        }
+            .send(&mut self.cx, conn, builder.finish(), Label::response(status));
     }
 }
 

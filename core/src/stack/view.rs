@@ -189,6 +189,7 @@ impl EndpointView<'_> {
         self.stack.endpoints.may_command(self.id, "create_session")?;
         check_request_uri(target)?;
         if self.stack.sessions.len() >= self.stack.config.limits.sessions {
+            self.stack.counters.refusals.sessions += 1;
             return Err(Misuse::Limit("sessions"));
         }
         let id = self.id;
@@ -478,6 +479,7 @@ impl SessionView<'_> {
             return operation;
         }
         if self.stack.sessions.pending(self.id) >= self.stack.config.limits.pending_per_session {
+            self.stack.counters.refusals.pending_per_session += 1;
             return Err(Misuse::Limit("requests under way in one session"));
         }
         let cargo = Cargo {
@@ -597,10 +599,11 @@ fn start(stack: &mut Stack, endpoint: EndpointId) -> Result<OperationId, Misuse>
     Ok(stack.out.start(&mut stack.ids, endpoint))
 }
 
-fn may_start(stack: &Stack) -> Result<(), Misuse> {
+fn may_start(stack: &mut Stack) -> Result<(), Misuse> {
     if stack.out.operations() < stack.config.limits.operations {
         Ok(())
     } else {
+        stack.counters.refusals.operations += 1;
         Err(Misuse::Limit("operations"))
     }
 }

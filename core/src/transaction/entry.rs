@@ -6,12 +6,14 @@ use core::time::Duration;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::TransmissionKind;
 use super::client::{self, Client};
 use super::client_invite::{self, ClientInvite};
 use super::key::Key;
 use super::machine::{StatePrint, Step, Timer};
 use super::server::{self, Server};
 use super::server_invite::{self, ServerInvite};
+use crate::counters::{Kind, Label, Lives};
 use crate::cx::Cx;
 use crate::ids::{ConnId, EndpointId, ExchangeId};
 use crate::time::Time;
@@ -103,6 +105,28 @@ impl Transaction {
             armed: SmallVec::new(),
             role,
         }
+    }
+
+    /// The counters of transactions of this kind.
+    pub(super) const fn lives<'a>(&self, cx: &'a mut Cx<'_>) -> &'a mut Lives {
+        let transactions = &mut cx.counters.transactions;
+        match self.machine {
+            Machine::ClientInvite(_) => &mut transactions.client_invite,
+            Machine::Client(_) => &mut transactions.client,
+            Machine::ServerInvite(_) => &mut transactions.server_invite,
+            Machine::Server(_) => &mut transactions.server,
+        }
+    }
+
+    /// What it sends, as it is counted. The bytes of a server transaction are a response that this stack has written: the
+    /// first digit of the status stands behind `SIP/2.0` and a blank.
+    pub(super) fn label(&self, kind: TransmissionKind, bytes: &Bytes, again: bool) -> Label {
+        let kind = match &self.role {
+            Role::Client { .. } if kind == TransmissionKind::Ack => Kind::request(&Method::Ack),
+            Role::Client { .. } => Kind::request(&self.method),
+            Role::Server(_) => Kind::Response(bytes.get(8).map_or(0, |digit| digit.saturating_sub(b'1'))),
+        };
+        Label::Message { kind, again }
     }
 
     pub(super) fn stop(&mut self, cx: &mut Cx<'_>, timer: Timer) {

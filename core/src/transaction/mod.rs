@@ -33,6 +33,7 @@ use self::key::Key;
 use self::machine::{Effect, Inform, Reliability, Step, TimerConfig};
 use self::server::Server;
 use self::server_invite::ServerInvite;
+use crate::counters::Label;
 use crate::cx::Cx;
 use crate::error::ParseError;
 use crate::ids::{ConnId, EndpointId, ExchangeId, FromNumber, TransactionId};
@@ -66,6 +67,7 @@ pub(crate) struct Transmission {
     pub(crate) transaction: TransactionId,
     pub(crate) bytes: Bytes,
     pub(crate) kind: TransmissionKind,
+    pub(crate) label: Label,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,7 +213,11 @@ impl Transactions {
             branch,
             owner: request.owner,
         };
-        self.insert(id, Transaction::new(machine, request.method, request.conn, role));
+        self.insert(
+            cx,
+            id,
+            Transaction::new(machine, request.method, request.conn, role),
+        );
         self.carry_out(cx, out, id, effects, None);
         Some(id)
     }
@@ -342,7 +348,7 @@ impl Transactions {
             undeliverable: false,
             refused: None,
         });
-        self.insert(id, Transaction::new(machine, method, conn, role));
+        self.insert(cx, id, Transaction::new(machine, method, conn, role));
         self.carry_out(cx, out, id, effects, None);
         id
     }
@@ -542,14 +548,15 @@ impl Transactions {
             effects: &mut effects,
         };
         transaction.machine.fire(timer, step)?;
-        let indication = self.carry_out(cx, out, id, effects, None);
-        if indication
-            .as_ref()
-            .is_some_and(|it| it.owner.is_some() && it.what == What::TimedOut)
-        {
-            cx.counters.timeouts += 1;
+        if effects.contains(&Effect::Inform(Inform::TimedOut)) {
+            let timeouts = &mut cx.counters.timeouts;
+            match &transaction.machine {
+                Machine::ClientInvite(_) => timeouts.invite += 1,
+                Machine::Client(_) => timeouts.request += 1,
+                Machine::ServerInvite(_) | Machine::Server(_) => timeouts.ack += 1,
+            }
         }
-        indication
+        self.carry_out(cx, out, id, effects, None)
     }
 
     /// A connection is lost. Looks after at most `slice` of its transactions, in the order in which they began, and
@@ -627,7 +634,7 @@ impl Transactions {
     fn is_full(&self, cx: &mut Cx<'_>) -> bool {
         let full = self.alive.len() >= cx.config.limits.transactions;
         if full {
-            cx.counters.limit_refusals += 1;
+            cx.counters.refusals.transactions += 1;
         }
         full
     }
@@ -662,7 +669,8 @@ impl Transactions {
         })
     }
 
-    fn insert(&mut self, id: TransactionId, transaction: Transaction) {
+    fn insert(&mut self, cx: &mut Cx<'_>, id: TransactionId, transaction: Transaction) {
+        transaction.lives(cx).started += 1;
         self.by_conn.extend(transaction.conn.map(|conn| (conn, id)));
         self.alive.insert(id, Box::new(transaction));
     }
@@ -711,12 +719,13 @@ impl Transactions {
                 }
             };
             if let Some(conn) = transaction.conn {
-                cx.counters.retransmissions += u64::from(again);
+                let label = transaction.label(kind, &bytes, again);
                 out.push(Transmission {
                     conn,
                     transaction: id,
                     bytes,
                     kind,
+                    label,
                 });
             }
         }
@@ -741,6 +750,7 @@ impl Transactions {
         let Some(transaction) = self.alive.remove(&id) else {
             return false;
         };
+        transaction.lives(cx).ended += 1;
         for (_, armed) in transaction.armed {
             cx.timers.stop(armed);
         }

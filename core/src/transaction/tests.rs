@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::*;
 use crate::config::Config;
-use crate::counters::Counters;
+use crate::counters::{Counters, Kind, Label};
 use crate::cx::Outbox;
 use crate::entropy::Entropy;
 use crate::ids::Ids;
@@ -236,7 +236,18 @@ fn an_unanswered_request_times_out_at_32_s() {
         let conn = bench.ids.next();
         let id = bench.start(conn, &with_to(method, BRANCH)).unwrap();
         assert_eq!(bench.run(), [(32_000, id, "timed out", true)]);
-        assert_eq!(bench.counters.timeouts, 1);
+        let timeouts = bench.counters.timeouts;
+        let expected = if method == "INVITE" { (1, 0) } else { (0, 1) };
+        assert_eq!(
+            (timeouts.invite, timeouts.request, timeouts.ack),
+            (expected.0, expected.1, 0)
+        );
+        let transactions = bench.counters.transactions;
+        assert_eq!(
+            (transactions.client_invite.started, transactions.client.started),
+            expected
+        );
+        assert_eq!(transactions.active(), 0);
         bench.assert_empty();
     }
 }
@@ -433,6 +444,16 @@ fn an_invite_is_served_and_its_failure_acknowledged() {
         Responded::Late
     );
     let line = |text: &str| format!("SIP/2.0 {text}");
+    let again = |label| {
+        matches!(
+            label,
+            Label::Message {
+                again: true,
+                kind: Kind::Response(0)
+            }
+        )
+    };
+    assert_eq!(bench.sent.iter().filter(|it| again(it.label)).count(), 1);
     assert_eq!(
         bench.take_sent(),
         [
@@ -441,7 +462,6 @@ fn an_invite_is_served_and_its_failure_acknowledged() {
             (conn, TransmissionKind::First, line("486 Busy Here")),
         ]
     );
-    assert_eq!(bench.counters.retransmissions, 1);
     let ack = request("ACK", BRANCH, "|To: Bob <sip:bob@b.example.com>;tag=8321234356");
     assert_eq!(
         bench.request(conn, &ack),
@@ -463,8 +483,8 @@ fn a_failure_that_is_never_acknowledged_is_told_after_32_s() {
     };
     bench.respond(id, &answer("486 Busy Here", BRANCH, "INVITE"));
     assert_eq!(bench.run(), [(32_000, id, "timed out", true)]);
-    // That is for requests of ours.
-    assert_eq!(bench.counters.timeouts, 0);
+    let timeouts = bench.counters.timeouts;
+    assert_eq!((timeouts.ack, timeouts.invite, timeouts.request), (1, 0, 0));
     bench.assert_empty();
 }
 
@@ -808,7 +828,7 @@ fn the_limit_refuses_what_is_one_more() {
     let ServerMatch::New(_) = bench.request(conn, &with_to("INVITE", BRANCH)) else {
         panic!("it is new")
     };
-    assert_eq!(bench.counters.limit_refusals, 0);
+    assert_eq!(bench.counters.refusals.transactions, 0);
     let ours = bench.start(conn, &with_to("INVITE", "z9hG4bK2")).unwrap();
     assert_eq!(bench.start(conn, &with_to("MESSAGE", "z9hG4bK3")), None);
     assert_eq!(
@@ -819,7 +839,7 @@ fn the_limit_refuses_what_is_one_more() {
         bench.request(conn, &with_to("CANCEL", "z9hG4bK4")),
         ServerMatch::Full
     );
-    assert_eq!(bench.counters.limit_refusals, 3);
+    assert_eq!(bench.counters.refusals.transactions, 3);
     // What belongs to a transaction, or ends one, is still heard.
     assert!(matches!(
         bench.request(conn, &with_to("INVITE", BRANCH)),
@@ -832,7 +852,7 @@ fn the_limit_refuses_what_is_one_more() {
     assert!(bench.start(conn, &with_to("CANCEL", "z9hG4bK2")).is_some());
     assert_eq!(bench.table.count(), 4);
     bench.with(|table, cx, _| table.abandon(cx, ours));
-    assert_eq!(bench.counters.limit_refusals, 3);
+    assert_eq!(bench.counters.refusals.transactions, 3);
 }
 
 #[test]

@@ -49,6 +49,13 @@ impl MessageLimits {
 
 /// What a body beyond its limit is refused with; it alone is answered 413.
 pub(super) const BODY_TOO_LONG: &str = "longer than the limit";
+const HEADERS_TOO_LONG: &str = "the header fields are longer than the limit";
+const TOO_MANY_FIELDS: &str = "more header fields than the limit";
+
+/// Whether a message was refused, or is defective, because it exceeds its [`MessageLimits`].
+pub(crate) fn is_over_limit(error: &ParseError) -> bool {
+    [BODY_TOO_LONG, HEADERS_TOO_LONG, TOO_MANY_FIELDS].contains(&error.what)
+}
 
 /// Requests and responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -191,9 +198,7 @@ impl Message {
             return Err(ParseError::start_line("no empty line ends the header fields"));
         };
         if head.len() > limits.header_bytes() {
-            return Err(ParseError::start_line(
-                "the header fields are longer than the limit",
-            ));
+            return Err(ParseError::start_line(HEADERS_TOO_LONG));
         }
         let unfolded = shape.folded.then(|| Bytes::from(unfold(head)));
         let (start, index, mut defect) = match &unfolded {
@@ -582,7 +587,7 @@ fn index(head: &[u8], shape: &Shape, limits: &MessageLimits) -> Result<Index, Pa
     let mut entries = SmallVec::new();
     for (at, line) in lines {
         if entries.len() >= limits.headers {
-            defect = defect.or_else(|| Some(ParseError::start_line("more header fields than the limit")));
+            defect = defect.or_else(|| Some(ParseError::start_line(TOO_MANY_FIELDS)));
             break;
         }
         match field(at, line, shape.stray) {

@@ -37,6 +37,22 @@ macro_rules! methods {
                     Self::Other(name) => name,
                 }
             }
+
+            /// The names of the methods that the stack knows, in the order of [`Self::sort`].
+            pub(crate) const NAMES: &[&str] = &[$($text),*];
+
+            /// A small number for each method that the stack knows, and one for all others.
+            pub(crate) fn sort(&self) -> usize {
+                enum Sort {
+                    $($variant,)*
+                    Other,
+                }
+                let sort = match self {
+                    $(Self::$variant => Sort::$variant,)*
+                    Self::Other(_) => Sort::Other,
+                };
+                sort as usize
+            }
         }
     };
 }
@@ -61,6 +77,9 @@ methods! {
 }
 
 impl Method {
+    /// How many numbers [`Self::sort`] gives.
+    pub(crate) const SORTS: usize = Self::NAMES.len() + 1;
+
     /// Whether this is one of the methods that the stack has a name for.
     pub const fn is_known(&self) -> bool {
         !matches!(self, Self::Other(_))

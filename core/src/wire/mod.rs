@@ -17,6 +17,7 @@ mod status;
 pub mod uri;
 pub mod write;
 
+pub(crate) use message::is_over_limit;
 pub use message::{Kind, Message, MessageLimits};
 pub use method::Method;
 pub use name::HeaderName;

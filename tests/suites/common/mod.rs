@@ -11,7 +11,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
-use sansip::{Action, Content, Event, OperationError, PeerToPeerConfig, SessionState, Stack, Time};
+use sansip::{
+    Action, Config, Content, Event, OperationError, PeerToPeerConfig, SessionState, Stack, Time, Transport,
+};
 use sansip_testkit::frontend::FrontEndConfig;
 use sansip_testkit::world::{Endpoint, FrontEndId, LineId, PeerId, StackId, World};
 
@@ -62,6 +64,11 @@ pub(crate) fn callee(world: &mut World) -> Callee {
 
 pub(crate) fn callee_with(world: &mut World, config: PeerToPeerConfig) -> Callee {
     let host = world.stack();
+    callee_on(world, host, config)
+}
+
+/// The same on a stack that is there.
+pub(crate) fn callee_on(world: &mut World, host: StackId, config: PeerToPeerConfig) -> Callee {
     let bob = world.peer_to_peer_endpoint(host, config);
     let address = world.listen(host, 5060);
     let peer = world.peer();
@@ -73,6 +80,26 @@ pub(crate) fn callee_with(world: &mut World, config: PeerToPeerConfig) -> Callee
         peer,
         line,
     }
+}
+
+/// A peer-to-peer endpoint, alice@one.invalid, that does not listen, and a scripted peer that listens at peer.invalid.
+pub(crate) struct Caller {
+    pub(crate) alice: Endpoint,
+    pub(crate) host: StackId,
+    pub(crate) peer: PeerId,
+}
+
+pub(crate) fn caller(world: &mut World) -> Caller {
+    caller_with(world, Config::default())
+}
+
+pub(crate) fn caller_with(world: &mut World, config: Config) -> Caller {
+    let host = world.stack_with(config);
+    let alice = world.peer_to_peer_endpoint(host, PeerToPeerConfig::new("sip:alice@one.invalid"));
+    let peer = world.peer();
+    let address = world.peer_listens(peer, 5060, Transport::Tcp);
+    world.names.set_addresses("peer.invalid", &[address.ip()]);
+    Caller { alice, host, peer }
 }
 
 /// A request of a scripted peer, with whatever lines a test wants besides. `number` makes it another transaction and
@@ -249,7 +276,7 @@ pub(crate) fn scripted_server_with(
     change: impl FnOnce(&mut sansip::SipEndpointConfig),
 ) -> (PeerId, Endpoint) {
     let peer = world.peer();
-    let address = world.peer_listens(peer, 5060, sansip::Transport::Tcp);
+    let address = world.peer_listens(peer, 5060, Transport::Tcp);
     world.names.set_addresses("server.invalid", &[address.ip()]);
     let host = world.stack();
     let mut config = sansip::SipEndpointConfig::new("sip:alice@example.com");
@@ -257,7 +284,7 @@ pub(crate) fn scripted_server_with(
         host: "server.invalid".to_owned(),
         port: Some(5060),
     });
-    config.transport = sansip::Transport::Tcp;
+    config.transport = Transport::Tcp;
     change(&mut config);
     let alice = world.sip_endpoint(host, config);
     (peer, alice)

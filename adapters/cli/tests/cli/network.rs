@@ -285,6 +285,51 @@ fn a_wrong_password_is_said_and_not_tried_again() {
     assert!(outcome.failure().contains("no/such/file"), "{}", outcome.stderr);
 }
 
+// rules: A9, X7
+#[test]
+fn counters_and_logs_are_shown_on_request_and_hold_no_secret() {
+    let mut server = Running::start(&["serve", "--listen", "tcp:127.0.0.1:0", "--user", "alice:secret-a"]);
+    let address = server.listening();
+    let password = file("counters", "alice", "secret-a");
+    let rest = [
+        "--password-file",
+        &password,
+        "--for",
+        "0",
+        "--counters",
+        "--log",
+        "trace",
+        "--json",
+    ];
+    let outcome = sansip(&over_tcp("register", &ALICE, &address, &rest));
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let events = outcome.json();
+    let shown = events.last().unwrap();
+    assert_eq!(shown["event"], "counters");
+    let counters = &shown["counters"];
+    // REGISTER, 401, REGISTER with credentials, 200; and the last one with Expires 0.
+    for (name, value) in [
+        ("sent.REGISTER", 3),
+        ("received.4xx", 1),
+        ("received.2xx", 2),
+        ("registrations.made", 1),
+        ("registrations.ended", 1),
+        ("connections.outgoing.made", 1),
+        ("connections.outgoing.closed", 1),
+        ("refusals.forks", 0),
+    ] {
+        assert_eq!(counters[name], value, "{name} in {counters}");
+    }
+    for target in ["sansip::registration", "sansip::connection"] {
+        assert!(outcome.stderr.contains(target), "{}", outcome.stderr);
+    }
+    for secret in ["secret-a", "Digest", "response="] {
+        assert!(!outcome.stderr.contains(secret), "{}", outcome.stderr);
+    }
+    let outcome = sansip(&over_tcp("register", &ALICE, &address, &["--log", "sansip=loud"]));
+    assert_eq!(outcome.code, Some(2));
+}
+
 #[test]
 fn nobody_there_is_one_line_at_once() {
     let free = TcpListener::bind("127.0.0.1:0")

@@ -6,12 +6,13 @@ use rand_core::RngCore;
 use sansip::security::Credentials;
 use sansip::wire::Method;
 use sansip::{
-    Completion, Config, Content, Event, ManagerId, OperationError, OperationId, PeerCertificate,
+    Completion, Config, ConnId, Content, Event, ManagerId, OperationError, OperationId, PeerCertificate,
     PeerToPeerConfig, SendOptions, Server, SessionId, SipEndpointConfig, SrvRecord, Stack, Time,
     TlsFailureKind, Transport, UnixTime,
 };
 
 use super::net::Listening;
+use super::observer::Observer;
 use super::{EPOCH, Endpoint, FrontEndId, Host, ServerHost, StackHost, StackId, Trace, World};
 use crate::frontend::{FrontEnd, FrontEndConfig, FrontEndEvent};
 
@@ -29,6 +30,7 @@ impl World {
             stack,
             events: Vec::new(),
             application: None,
+            observer: Observer::default(),
             is_late: false,
         });
         self.settle_in(Host::Stack(id));
@@ -139,6 +141,19 @@ impl World {
     /// accept a call.
     pub fn on_event(&mut self, host: StackId, application: impl FnMut(&mut Stack, Time, &Event) + 'static) {
         self.host_mut(host).application = Some(Box::new(application));
+    }
+
+    /// Bytes have come on a connection of a stack, and its application commands something before it has taken any event
+    /// of theirs.
+    pub fn with_bytes<T>(
+        &mut self,
+        host: StackId,
+        (conn, bytes): (ConnId, &[u8]),
+        command: impl FnOnce(&mut Stack, Time) -> T,
+    ) -> T {
+        let now = self.now;
+        self.host_mut(host).receive(now, conn, bytes);
+        self.with(host, command)
     }
 
     /// Commands a stack, or looks at it; then everything that it wants is done.

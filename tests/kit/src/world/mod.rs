@@ -26,6 +26,7 @@
 mod actors;
 mod names;
 mod net;
+mod observer;
 mod peer;
 #[cfg(test)]
 mod tests;
@@ -40,7 +41,7 @@ use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 use sansip::{
-    Action, Answer, CloseReason, Config, EndpointId, Event, ListenError, ListenerId, PeerCertificate,
+    Action, Answer, CloseReason, Config, ConnId, EndpointId, Event, ListenError, ListenerId, PeerCertificate,
     QueryId, ResolveError, Stack, Time, TlsFailureKind, UnixTime,
 };
 
@@ -52,6 +53,7 @@ pub use self::peer::LineId;
 pub use self::trace::{Line, Trace};
 
 use self::net::{Link, Listening, Name, Side};
+use self::observer::Observer;
 use self::peer::Heard;
 
 /// The wall clock of every world at its beginning.
@@ -115,8 +117,20 @@ struct StackHost {
     stack: Stack,
     events: Vec<(Time, Event)>,
     application: Option<Application>,
+    /// Who counts what passes on its links.
+    observer: Observer,
     /// Its adapter will take actions later.
     is_late: bool,
+}
+
+impl StackHost {
+    fn receive(&mut self, now: Time, conn: ConnId, bytes: &[u8]) {
+        // What comes after the stack has closed is nobody's.
+        if self.stack.connection(conn).is_some_and(|known| known.ready) {
+            self.observer.received.pass(conn, bytes);
+        }
+        self.stack.handle_bytes(now, conn, bytes);
+    }
 }
 
 struct ServerHost {
@@ -276,6 +290,7 @@ impl World {
         let stack = self.new_stack(config);
         let host = self.host_mut(id);
         host.stack = stack;
+        host.observer = Observer::default();
         host.is_late = false;
         // Its ids begin anew: old events would be taken for its own.
         host.events.clear();
@@ -498,6 +513,7 @@ impl World {
             self.note(Host::Stack(id), format!("{action:?}"));
             self.carry_out(id, action);
         }
+        observer::judge_active(&self.host_mut(id).stack, Host::Stack(id));
     }
 
     fn carry_out(&mut self, id: StackId, action: Action) {
@@ -580,11 +596,11 @@ impl World {
 
     // --- the end
 
-    /// Ends every endpoint and all listening, lets everything come to rest, and looks that nothing is held (X6). Gives
-    /// the trace.
+    /// Ends every endpoint and all listening, lets everything come to rest, and looks that nothing is held (X6) and that
+    /// the stacks have counted what passed on their links (X7). Gives the trace.
     ///
     /// # Panics
-    /// Something is held.
+    /// Something is held, or counted wrongly.
     pub fn finish(mut self) -> Trace {
         self.note("world", "comes to its end");
         for id in (0..self.stacks.len()).map(StackId) {
@@ -601,6 +617,14 @@ impl World {
         self.run_for(Duration::from_secs(1200));
         self.finished = true;
         for (id, host) in self.stacks.iter().enumerate() {
+            let who = Host::Stack(StackId(id));
+            observer::judge_active(&host.stack, who);
+            host.observer.judge(&host.stack, who);
+            assert_eq!(
+                host.stack.counters().registrations.active(),
+                0,
+                "{who}: registrations"
+            );
             let census = host.stack.census();
             assert!(
                 census.is_quiescent(),

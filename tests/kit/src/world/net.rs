@@ -358,9 +358,14 @@ impl World {
             if taken.is_empty() || !self.end(id, side).open {
                 return;
             }
-            self.transfer(id, side, taken.freeze());
+            let taken = taken.freeze();
+            self.transfer(id, side, taken.clone());
             let sent = self.link(id).unread.get(side).copied().unwrap_or_default() - unread;
-            self.host_mut(stack).stack.handle_transmitted(now, conn, sent);
+            let host = self.host_mut(stack);
+            host.observer
+                .sent
+                .pass(conn, taken.get(..sent).unwrap_or_default());
+            host.stack.handle_transmitted(now, conn, sent);
             self.drain(Host::Stack(stack));
         }
     }
@@ -441,7 +446,7 @@ impl World {
             }
             match (host, name) {
                 (Host::Stack(stack), Name::Stack(conn)) => {
-                    self.host_mut(stack).stack.handle_bytes(now, conn, &bytes);
+                    self.host_mut(stack).receive(now, conn, &bytes);
                 }
                 (Host::FrontEnd(server), Name::FrontEnd(conn)) => {
                     self.server_mut(server).front_end.handle_bytes(now, conn, &bytes);

@@ -1,0 +1,341 @@
+//! What an adapter traces: each action of a stack and each thing that its sockets saw, as `tracing` events with fields.
+//!
+#![doc = include_str!("trace.md")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "each function has its own kinds of events, and the stack may get new ones"
+)]
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+
+use sansip::wire::{Message, Method, StatusCode};
+use sansip::{
+    Action, Answer, CloseReason, ConnId, Established, Event, ListenError, ListenerId, OperationError,
+    QueryId, Question, Reason, RegistrationReason, RegistrationState, RemovalReason, ResolveError,
+    TlsFailureKind,
+};
+use tracing::field::{Value, display};
+use tracing::{debug, info, trace, warn};
+
+const REGISTRATION: &str = "sansip::registration";
+const ENDPOINT: &str = "sansip::endpoint";
+const SESSION: &str = "sansip::session";
+const MESSAGE: &str = "sansip::message";
+const OPERATION: &str = "sansip::operation";
+const LISTENER: &str = "sansip::listener";
+const CONNECTION: &str = "sansip::connection";
+const DNS: &str = "sansip::dns";
+const TIMER: &str = "sansip::timer";
+
+/// What a stack wants, or tells its application.
+pub fn action(action: &Action) {
+    match action {
+        Action::Connect(to) => {
+            let (conn, manager, remote, tls) = (to.conn, to.manager, to.remote, to.tls.as_deref());
+            debug!(target: CONNECTION, %conn, %manager, %remote, tls, "connect");
+        }
+        Action::Close(conn) => debug!(target: CONNECTION, %conn, "close"),
+        Action::Reading(conn, on) => trace!(target: CONNECTION, %conn, on, "reading"),
+        // The bytes are traced when the socket has taken them.
+        Action::Transmit(_) => {}
+        Action::Listen {
+            listener,
+            manager,
+            address,
+            transport,
+        } => debug!(target: LISTENER, %listener, %manager, %address, %transport, "listen"),
+        Action::StopListening(listener) => debug!(target: LISTENER, %listener, "stop listening"),
+        Action::Resolve { query, question } => {
+            let (kind, name) = match question {
+                Question::Srv(name) => ("srv", name),
+                Question::Addresses(name) => ("addresses", name),
+            };
+            debug!(target: DNS, %query, kind, name, "resolve");
+        }
+        Action::Event(told) => event(told),
+    }
+}
+
+/// Something for the application.
+fn event(event: &Event) {
+    match event {
+        Event::Completed { operation, result } => match result {
+            Ok(completion) => {
+                let status = completion.response().and_then(status_of);
+                debug!(target: OPERATION, %operation, status, "completed");
+            }
+            Err(error) => {
+                let (detail, status) = (detail_of(error), error.response().and_then(status_of));
+                warn!(target: OPERATION, %operation, error = error_kind(error), detail, status, "failed");
+            }
+        },
+        Event::Registration { .. } | Event::Outage { .. } | Event::ServerChanged { .. } => {
+            registration(event)
+        }
+        Event::PeerToPeer {
+            endpoint,
+            old,
+            new,
+            reason,
+        } => info!(target: ENDPOINT, %endpoint, ?old, ?new, ?reason, "peer to peer"),
+        Event::EndpointTerminated { endpoint } => info!(target: ENDPOINT, %endpoint, "endpoint terminated"),
+        Event::MessageReceived {
+            endpoint,
+            incoming,
+            message,
+        } => {
+            let (method, bytes) = (method_of(message), message.body_bytes().len());
+            debug!(target: MESSAGE, %endpoint, %incoming, method, bytes, "message received");
+        }
+        Event::SessionMessage {
+            session,
+            incoming,
+            message,
+        } => {
+            let (method, bytes) = (method_of(message), message.body_bytes().len());
+            debug!(target: MESSAGE, %session, %incoming, method, bytes, "message received");
+        }
+        Event::SessionReceived { .. }
+        | Event::Session { .. }
+        | Event::Provisional { .. }
+        | Event::OfferReceived { .. }
+        | Event::AnswerReceived { .. } => session(event),
+        Event::Listening { listener, address } => info!(target: LISTENER, %listener, %address, "listening"),
+        Event::ListeningEnded {
+            listener,
+            error: None,
+        } => info!(target: LISTENER, %listener, "listening ended"),
+        Event::ListeningEnded {
+            listener,
+            error: Some(detail),
+        } => warn!(target: LISTENER, %listener, %detail, "listening ended"),
+        Event::ConnectionAdded { .. } | Event::ConnectionRemoved { .. } | Event::IncomingTlsFailed { .. } => {
+            connection(event);
+        }
+        // A kind that is younger than this list.
+        _ => debug!(target: ENDPOINT, "other"),
+    }
+}
+
+fn registration(event: &Event) {
+    match event {
+        Event::Registration {
+            endpoint,
+            old,
+            new,
+            reason,
+            conn,
+        } => {
+            let conn = conn.map(display);
+            if *new == RegistrationState::Unregistered && *reason != RegistrationReason::None {
+                warn!(target: REGISTRATION, %endpoint, ?old, ?new, ?reason, conn, "registration");
+            } else {
+                info!(target: REGISTRATION, %endpoint, ?old, ?new, ?reason, conn, "registration");
+            }
+        }
+        Event::Outage {
+            endpoint,
+            error,
+            conn,
+        } => {
+            let (conn, status) = (conn.map(display), error.response().and_then(status_of));
+            let (detail, error) = (detail_of(error), error_kind(error));
+            warn!(target: REGISTRATION, %endpoint, conn, error, detail, status, "outage");
+        }
+        Event::ServerChanged { endpoint, host, port } => {
+            info!(target: REGISTRATION, %endpoint, host, port, "server changed");
+        }
+        _ => {}
+    }
+}
+
+fn session(event: &Event) {
+    match event {
+        Event::SessionReceived {
+            endpoint,
+            session,
+            message,
+        } => {
+            let bytes = message.body_bytes().len();
+            info!(target: SESSION, %endpoint, %session, bytes, "session received");
+        }
+        Event::Session {
+            session,
+            old,
+            new,
+            reason,
+        } => info!(target: SESSION, %session, ?old, ?new, ?reason, "session"),
+        Event::Provisional { session, message } => {
+            debug!(target: SESSION, %session, status = status_of(message), "provisional");
+        }
+        Event::OfferReceived { session, offer } => {
+            debug!(target: SESSION, %session, bytes = offer.body.len(), "offer");
+        }
+        Event::AnswerReceived { session, answer } => {
+            debug!(target: SESSION, %session, bytes = answer.body.len(), "answer");
+        }
+        _ => {}
+    }
+}
+
+fn connection(event: &Event) {
+    match event {
+        Event::ConnectionAdded {
+            conn,
+            manager,
+            remote,
+            incoming,
+            transport,
+        } => debug!(target: CONNECTION, %conn, %manager, %remote, incoming, %transport, "connection added"),
+        Event::ConnectionRemoved {
+            conn,
+            manager,
+            remote,
+            reason: why,
+        } => {
+            let (reason, detail) = (removal_kind(why), display(why));
+            let (socket, tls) = match why {
+                RemovalReason::Remote(reason) => (Some(close_kind(reason)), tls_kind(reason)),
+                RemovalReason::Untrusted(failure) => (None, Some(failure.kind)),
+                _ => (None, None),
+            };
+            let tls = tls.map(tracing::field::debug);
+            debug!(target: CONNECTION, %conn, %manager, %remote, reason, socket, tls, %detail, "connection removed");
+        }
+        Event::IncomingTlsFailed {
+            manager,
+            remote,
+            failure,
+        } => {
+            let detail = display(failure);
+            warn!(target: CONNECTION, %manager, %remote, tls = ?failure.kind, %detail, "incoming tls failed");
+        }
+        _ => {}
+    }
+}
+
+/// A listener has accepted a connection.
+pub fn accepted(conn: ConnId, listener: ListenerId, local: SocketAddr, remote: SocketAddr) {
+    debug!(target: CONNECTION, %conn, %listener, %local, %remote, "accepted");
+}
+
+/// A connection is ready, after TLS where there is TLS.
+pub fn connected(conn: ConnId, established: &Established) {
+    let Established { local, remote, peer } = established;
+    let certificate = peer.as_deref().map(|peer| tracing::field::debug(&peer.dns_names));
+    debug!(target: CONNECTION, %conn, %local, %remote, certificate, "connected");
+}
+
+/// A connection could not be made, or is gone: the socket's own words.
+pub fn closed(conn: ConnId, reason: &CloseReason) {
+    let (detail, tls) = (display(reason), tls_kind(reason).map(tracing::field::debug));
+    debug!(target: CONNECTION, %conn, reason = close_kind(reason), tls, %detail, "closed");
+}
+
+/// The socket has taken so many bytes.
+pub fn sent(conn: ConnId, bytes: usize) {
+    trace!(target: CONNECTION, %conn, bytes, "sent");
+}
+
+/// So many bytes have arrived.
+pub fn received(conn: ConnId, bytes: usize) {
+    trace!(target: CONNECTION, %conn, bytes, "received");
+}
+
+/// The domain name system has answered.
+pub fn resolved(query: QueryId, result: &Result<Answer, ResolveError>) {
+    match result {
+        Ok(Answer::Srv { records, .. }) => {
+            debug!(target: DNS, %query, kind = "srv", answers = records.len(), "resolved");
+        }
+        Ok(Answer::Addresses { addresses, .. }) => {
+            debug!(target: DNS, %query, kind = "addresses", answers = ?addresses, "resolved");
+        }
+        Err(detail) => warn!(target: DNS, %query, %detail, "not resolved"),
+    }
+}
+
+/// A listener does not accept any more.
+pub fn listener_lost(listener: ListenerId, detail: &ListenError) {
+    debug!(target: LISTENER, %listener, %detail, "listener lost");
+}
+
+/// A deadline of the stack has come.
+pub fn due(reason: Reason) {
+    trace!(target: TIMER, %reason, "due");
+}
+
+fn status_of(message: &Message) -> Option<u16> {
+    message.status().map(StatusCode::code)
+}
+
+fn method_of(message: &Message) -> &str {
+    message.method().map_or("", Method::as_str)
+}
+
+/// What this side knows of a failure; of a response its status says enough, and its words are the peer's.
+fn detail_of(error: &OperationError) -> Option<impl Value> {
+    let detail: &dyn Display = match error {
+        OperationError::FailureResponse(_) | OperationError::Register { .. } => return None,
+        OperationError::Authentication { failure, .. } => failure,
+        OperationError::ConnectionFailure(_)
+        | OperationError::Tls(_)
+        | OperationError::Timeout
+        | OperationError::MessageParsing(_)
+        | OperationError::OperationFailure(_) => error,
+    };
+    Some(display(detail))
+}
+
+const fn error_kind(error: &OperationError) -> &'static str {
+    match error {
+        OperationError::ConnectionFailure(_) => "connection failure",
+        OperationError::Tls(_) => "tls",
+        OperationError::Timeout => "timeout",
+        OperationError::MessageParsing(_) => "message parsing",
+        OperationError::FailureResponse(_) => "failure response",
+        OperationError::Register { .. } => "register",
+        OperationError::Authentication { .. } => "authentication",
+        OperationError::OperationFailure(_) => "operation failure",
+    }
+}
+
+const fn close_kind(reason: &CloseReason) -> &'static str {
+    match reason {
+        CloseReason::Closed => "closed",
+        CloseReason::Reset => "reset",
+        CloseReason::Refused => "refused",
+        CloseReason::Unreachable => "unreachable",
+        CloseReason::TimedOut => "timed out",
+        CloseReason::Tls(_) => "tls",
+        CloseReason::Other(_) => "other",
+    }
+}
+
+const fn tls_kind(reason: &CloseReason) -> Option<TlsFailureKind> {
+    match reason {
+        CloseReason::Tls(failure) => Some(failure.kind),
+        CloseReason::Closed
+        | CloseReason::Reset
+        | CloseReason::Refused
+        | CloseReason::Unreachable
+        | CloseReason::TimedOut
+        | CloseReason::Other(_) => None,
+    }
+}
+
+const fn removal_kind(reason: &RemovalReason) -> &'static str {
+    match reason {
+        RemovalReason::Remote(_) => "remote",
+        RemovalReason::Released => "released",
+        RemovalReason::Idle => "idle",
+        RemovalReason::Unproven => "unproven",
+        RemovalReason::FramingLost(_) => "framing lost",
+        RemovalReason::SlowReader => "slow reader",
+        RemovalReason::Unanswered => "unanswered",
+        RemovalReason::Local => "local",
+        RemovalReason::Limit(_) => "limit",
+        RemovalReason::Untrusted(_) => "untrusted",
+    }
+}

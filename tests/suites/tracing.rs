@@ -1,0 +1,322 @@
+//! Why an endpoint went down: through both adapters, on real sockets, one chain of events leads from the end of a
+//! registration to its cause, each link by an id that it shares with the next. No event shows a secret.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking"
+)]
+#![allow(
+    dead_code,
+    reason = "the application of the adapters' suite can do more than register"
+)]
+
+#[path = "adapters/agent.rs"]
+mod agent;
+#[path = "adapters/certificates.rs"]
+mod certificates;
+#[path = "adapters/on_async_std.rs"]
+mod on_async_std;
+#[path = "adapters/on_mio.rs"]
+mod on_mio;
+#[path = "adapters/peers.rs"]
+mod peers;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use sansip::Transport;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+use agent::{Agent, PATIENCE, Setup};
+use certificates::Ca;
+use on_async_std::AsyncStd;
+use on_mio::Mio;
+use peers::Front;
+
+const PASSWORD: &str = "open-sesame-4711";
+
+// ---------------------------------------------------------------- the collector
+
+/// One event: its target and name, and its fields as text.
+#[derive(Clone, Debug)]
+struct Seen {
+    target: String,
+    fields: BTreeMap<String, String>,
+}
+
+impl Seen {
+    fn get(&self, field: &str) -> &str {
+        self.fields.get(field).map_or("", String::as_str)
+    }
+
+    fn is(&self, target: &str, name: &str) -> bool {
+        self.target == target && self.get("message") == name
+    }
+}
+
+impl Visit for Seen {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.fields.insert(field.name().to_owned(), format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.fields.insert(field.name().to_owned(), value.to_owned());
+    }
+}
+
+/// Keeps every event of every level.
+struct Collector;
+
+static SEEN: Mutex<Vec<Seen>> = Mutex::new(Vec::new());
+static MORE: Condvar = Condvar::new();
+
+impl Subscriber for Collector {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("sansip")
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut seen = Seen {
+            target: event.metadata().target().to_owned(),
+            fields: BTreeMap::new(),
+        };
+        event.record(&mut seen);
+        SEEN.lock().unwrap().push(seen);
+        MORE.notify_all();
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+/// All events up to the first that says that a registration is in this state.
+fn until(state: &str) -> Vec<Seen> {
+    let is_it = |seen: &Seen| seen.is("sansip::registration", "registration") && seen.get("new") == state;
+    let (seen, timeout) = MORE
+        .wait_timeout_while(SEEN.lock().unwrap(), PATIENCE, |seen| !seen.iter().any(is_it))
+        .unwrap();
+    assert!(!timeout.timed_out(), "never {state}: {:#?}", *seen);
+    let end = seen.iter().position(is_it).unwrap();
+    seen[..=end].to_vec()
+}
+
+/// The latest event before `before` with this name whose `id` is that of `link`.
+#[track_caller]
+fn cause<'a>(seen: &'a [Seen], link: &Seen, (target, name): (&str, &str), id: &str) -> &'a Seen {
+    assert_ne!(link.get(id), "", "no {id} leads on from {link:?}");
+    seen.iter()
+        .rev()
+        .find(|seen| seen.is(target, name) && seen.get(id) == link.get(id))
+        .unwrap_or_else(|| panic!("no {name} with the {id} of {link:?} in {seen:#?}"))
+}
+
+const OUTAGE: (&str, &str) = ("sansip::registration", "outage");
+const REMOVED: (&str, &str) = ("sansip::connection", "connection removed");
+const CLOSED: (&str, &str) = ("sansip::connection", "closed");
+
+// ---------------------------------------------------------------- the server
+
+/// Listens, and lets `serve` have each connection, with its number.
+fn server(serve: impl Fn(usize, TcpStream) + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let stream = stream.unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            serve(number, stream);
+        }
+    });
+    address
+}
+
+/// The next request, which has no body; empty at the end of the connection.
+fn request(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let mut byte = [0];
+    while !bytes.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
+        bytes.push(byte[0]);
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+fn answer(stream: &mut TcpStream, request: &str, status: &str, more: &str) {
+    let repeated: String = request
+        .lines()
+        .filter(|line| {
+            ["Via:", "From:", "To:", "Call-ID:", "CSeq:"]
+                .iter()
+                .any(|name| line.starts_with(name))
+        })
+        .map(|line| match line.strip_prefix("To:") {
+            Some(to) => format!("To:{to};tag=server\r\n"),
+            None => format!("{line}\r\n"),
+        })
+        .collect();
+    let text = format!("SIP/2.0 {status}\r\n{repeated}{more}Content-Length: 0\r\n\r\n");
+    stream.write_all(text.as_bytes()).unwrap();
+}
+
+fn contact(request: &str) -> String {
+    let contact = request.lines().find(|line| line.starts_with("Contact:")).unwrap();
+    format!("{contact};expires=3600\r\n")
+}
+
+/// RFC 3261 section 22.2: 401, and what comes then is with credentials.
+fn challenge(stream: &mut TcpStream) -> String {
+    let first = request(stream);
+    let challenge =
+        "WWW-Authenticate: Digest realm=\"example.com\", nonce=\"n0nce\", algorithm=MD5, qop=\"auth\"\r\n";
+    answer(stream, &first, "401 Unauthorized", challenge);
+    let second = request(stream);
+    assert!(second.contains("Authorization: Digest"), "{second}");
+    second
+}
+
+/// Takes the registration, and resets the connection; does not know the endpoint any more when it comes again.
+fn resets(number: usize, mut stream: TcpStream) {
+    if number == 0 {
+        let register = challenge(&mut stream);
+        answer(&mut stream, &register, "200 OK", &contact(&register));
+        until("Registered");
+        peers::reset(stream);
+    } else {
+        let register = request(&mut stream);
+        answer(&mut stream, &register, "200 OK", "");
+    }
+}
+
+// ---------------------------------------------------------------- the cases
+
+fn setup(server: SocketAddr, transport: Transport) -> Setup {
+    let mut setup = Setup::user("alice", PASSWORD, server, transport);
+    setup.config.reconnect_jitter = Duration::ZERO;
+    setup.config.backoff_min = Duration::from_millis(1);
+    setup
+}
+
+/// Registers, and gives all events up to the end of it.
+fn down<A: Agent>(setup: Setup) -> Vec<Seen> {
+    SEEN.lock().unwrap().clear();
+    let mut agent = A::start(setup);
+    agent.begin_register();
+    let seen = until("Unregistered");
+    agent.shut_down(Duration::ZERO);
+    for seen in &seen {
+        for value in seen.fields.values() {
+            for secret in [PASSWORD, "Digest", "response=", "n0nce"] {
+                assert!(!value.contains(secret), "{secret} in {seen:?}");
+            }
+        }
+    }
+    seen
+}
+
+fn the_server_resets<A: Agent>() {
+    let seen = down::<A>(setup(server(resets), Transport::Tcp));
+    let end = seen.last().unwrap();
+    assert_eq!(
+        (end.get("old"), end.get("reason")),
+        ("Registered", "RefreshFailed")
+    );
+    let outage = cause(&seen, end, OUTAGE, "endpoint");
+    assert_eq!(outage.get("error"), "connection failure");
+    let removed = cause(&seen, outage, REMOVED, "conn");
+    assert_eq!(
+        (removed.get("reason"), removed.get("socket")),
+        ("remote", "reset")
+    );
+    let closed = cause(&seen, removed, CLOSED, "conn");
+    assert_eq!(closed.get("reason"), "reset");
+    // The credentials were on the way, and the sizes of what was on the way were traced.
+    assert!(seen.iter().any(|seen| seen.is("sansip::connection", "sent")));
+}
+
+/// The server answers nothing: the REGISTER times out, and its connection is given up (R19).
+fn the_server_freezes<A: Agent>() {
+    let frozen = server(|_, mut stream| {
+        challenge(&mut stream);
+        // Reads on, says nothing, until the other side goes.
+        while !request(&mut stream).is_empty() {}
+    });
+    let mut setup = setup(frozen, Transport::Tcp);
+    // Timer F is 64*T1.
+    setup.config.t1 = Duration::from_millis(5);
+    let seen = down::<A>(setup);
+    let end = seen.last().unwrap();
+    assert_eq!((end.get("old"), end.get("reason")), ("Registering", "Timeout"));
+    let removed = cause(&seen, end, REMOVED, "conn");
+    assert_eq!(removed.get("reason"), "unanswered");
+    cause(&seen, removed, ("sansip::connection", "connected"), "conn");
+}
+
+fn the_server_forbids<A: Agent>() {
+    let forbids = server(|_, mut stream| {
+        let register = challenge(&mut stream);
+        answer(&mut stream, &register, "403 Forbidden", "");
+    });
+    let seen = down::<A>(setup(forbids, Transport::Tcp));
+    let end = seen.last().unwrap();
+    assert_eq!(
+        (end.get("old"), end.get("reason")),
+        ("Registering", "UnauthorizedAccess")
+    );
+    // The connection is not to blame: it was there, and is.
+    let connected = cause(&seen, end, ("sansip::connection", "connected"), "conn");
+    cause(&seen, connected, ("sansip::connection", "connect"), "conn");
+    assert!(!seen.iter().any(|seen| seen.is(CLOSED.0, CLOSED.1)));
+}
+
+/// The certificate leads to no root that is trusted.
+fn the_server_has_a_wrong_certificate<A: Agent>() {
+    let front = Front::start(Some(Ca::new().server_at_loopback()));
+    let mut setup = setup(front.address, Transport::Tls);
+    setup.client = Some(Ca::new().client());
+    let seen = down::<A>(setup);
+    let end = seen.last().unwrap();
+    assert_eq!(
+        (end.get("old"), end.get("reason")),
+        ("Registering", "ConnectionFailure")
+    );
+    let closed = cause(&seen, end, CLOSED, "conn");
+    assert_eq!(
+        (closed.get("reason"), closed.get("tls")),
+        ("tls", "UntrustedRemoteCertificate")
+    );
+    front.end();
+}
+
+fn all<A: Agent>() {
+    the_server_resets::<A>();
+    the_server_freezes::<A>();
+    the_server_forbids::<A>();
+    the_server_has_a_wrong_certificate::<A>();
+}
+
+// rules: A9, R7, R8, R19, X7
+#[test]
+fn a_chain_of_events_says_why_an_endpoint_went_down() {
+    // One collector for the process: the cases come one after another.
+    tracing::subscriber::set_global_default(Collector).unwrap();
+    all::<Mio>();
+    all::<AsyncStd>();
+}
