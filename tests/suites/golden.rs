@@ -282,19 +282,23 @@ impl Agent {
         self.drain();
     }
 
-    /// What it says until then, with the times.
-    fn said_until(&mut self, end: Time) -> Vec<(Time, String)> {
-        let mut said = Vec::new();
+    /// What it says next, if it says anything until then.
+    fn said_next(&mut self, end: Time) -> Option<(Time, String)> {
         while let Some((at, _)) = self.stack.poll_timeout().filter(|(at, _)| *at <= end) {
             self.now = at;
             self.stack.handle_timeout(at);
             let text = self.says();
             if !text.is_empty() {
-                said.push((at, text));
+                return Some((at, text));
             }
         }
         self.now = end;
-        said
+        None
+    }
+
+    /// What it says until then, with the times.
+    fn said_until(&mut self, end: Time) -> Vec<(Time, String)> {
+        std::iter::from_fn(|| self.said_next(end)).collect()
     }
 
     /// Time passes until then, and nothing is said meanwhile.
@@ -415,6 +419,7 @@ fn invite_of_alice(
         call_id,
         known,
     } = ids;
+    let (to, _) = target.split_once(";transport=").unwrap_or((target, ""));
     let typed = if offer.is_empty() {
         ""
     } else {
@@ -426,7 +431,7 @@ fn invite_of_alice(
             Via: SIP/2.0/TCP {own};branch={branch};rport
             Max-Forwards: 70
             From: \"Alice\" <sip:alice@atlanta.example.com>;tag={tag};epid={epid}
-            To: <{target}>
+            To: <{to}>
             Call-ID: {call_id}
             CSeq: {cseq} INVITE
             {route}Contact: <sip:alice@{own};transport=tcp;ms-opaque={known}>
@@ -718,11 +723,13 @@ fn a_session_is_redirected_and_answers_in_ack() {
     let last = (BEGUN, SessionState::Disconnected, SessionReason::Unreachable);
     assert_eq!(alice.states().last(), Some(&last));
 
+    // The way to the target is no part of its name: To has no transport (RFC 3261 section 19.1.1, table 1).
     let chicago = "sip:bob@chicago.example.com";
-    let session = alice.invite(chicago, None);
+    let target = format!("{chicago};transport=tcp");
+    let session = alice.invite(&target, None);
     let f4 = alice.says();
     let ids = ids(&alice, &f4);
-    assert_eq!(f4, invite_of_alice(&ids, chicago, 1, DIRECT, ""));
+    assert_eq!(f4, invite_of_alice(&ids, &target, 1, DIRECT, ""));
     assert_eq!(
         alice.connected,
         [address("192.0.2.201:5060"), address("192.0.2.233:5060")]
@@ -1059,10 +1066,13 @@ fn a_refusal_through_the_proxies_is_acknowledged() {
         let at = alice.now + secs(2);
         alice.silent_until(at);
         let invite = format!("{cseq} INVITE");
-        alice.hears(&response_to_alice(call, status, &invite, (BILOXI, PI), "", ""));
+        let refusal = response_to_alice(call, status, &invite, (BILOXI, PI), "", "");
+        alice.hears(&refusal);
         let ack = follow_up_of_alice(call, "ACK", cseq, PI, (TO_SS1, credentials));
         assert_eq!(alice.says(), ack);
-        // The refusal again, within timer D, which is zero over TCP: the transaction is gone, and nothing is said.
+        // The refusal again: timer D is zero over TCP, so its transaction is gone.
+        alice.silent_until(at + TICK);
+        alice.hears(&refusal);
         alice.silent_until(at + secs(40));
         let last = (at, SessionState::Disconnected, reason);
         assert_eq!(alice.states().last(), Some(&last));
@@ -1564,8 +1574,17 @@ fn a_registration_is_challenged_made_and_cancelled() {
     let branch = branch_of(&last);
     let credentials = authorization(&last, NONCE, 2);
     assert_eq!(last, register(&binding, &branch, 3, 0, &credentials));
-    bob.hears(&of_registrar(&binding, &branch, (3, "1418nmdsrf"), "200 OK", ""));
-    bob.silent_until(BEGUN + secs(7200));
+    // Whatever it says of keep-alives, there is nothing to keep alive any more, and nothing to wait for.
+    let more = "ms-keep-alive: UAS; tcp=no; hop-hop=yes; end-end=no; timeout=300\n";
+    bob.hears(&of_registrar(
+        &binding,
+        &branch,
+        (3, "1418nmdsrf"),
+        "200 OK",
+        more,
+    ));
+    assert_eq!(bob.says(), "");
+    assert_eq!(bob.stack.poll_timeout(), None);
     let states: Vec<_> = registrations(&bob)
         .iter()
         .map(|(at, new, _)| (*at, *new))
@@ -1587,14 +1606,20 @@ fn a_registration_is_challenged_made_and_cancelled() {
 #[test]
 fn a_registration_is_refreshed_among_other_contacts() {
     let (mut bob, binding) = registered("Contact: <mailto:bob@biloxi.example.com>;expires=4294967295\n");
-    let said = bob.said_until(BEGUN + secs(3240));
-    let [(at, refresh)] = &*said else {
-        panic!("{said:?}")
-    };
-    assert!(*at >= BEGUN + secs(2430), "{at}");
-    let branch = branch_of(refresh);
-    let credentials = authorization(refresh, NONCE, 2);
-    assert_eq!(*refresh, register(&binding, &branch, 3, 3600, &credentials));
+    let (at, refresh) = bob.said_next(BEGUN + secs(3240)).unwrap();
+    assert!(at >= BEGUN + secs(2430), "{at}");
+    let branch = branch_of(&refresh);
+    let credentials = authorization(&refresh, NONCE, 2);
+    assert_eq!(refresh, register(&binding, &branch, 3, 3600, &credentials));
+    let contact = format!("Contact: {};expires=3600\n", binding.contact);
+    bob.hears(&of_registrar(
+        &binding,
+        &branch,
+        (3, "37GkEhwl6"),
+        "200 OK",
+        &contact,
+    ));
+    bob.silent_until(at + secs(2430) - TICK);
 }
 
 /// RFC 3665, 2.5: the password is wrong, and is not tried again, though the second challenge has another nonce.
