@@ -23,7 +23,7 @@ use crate::cx::Cx;
 use crate::error::Misuse;
 use crate::event::{Completion, Event, PeerToPeerReason, PeerToPeerState, RegistrationState};
 use crate::exchange::{
-    ContactTemplate, Draft, Exchanges, Lower, NextHop, Owner, Policy, Request, Sequence, What,
+    ContactTemplate, Draft, Exchanges, Lower, NextHop, Owner, Policy, Request, Sequence, What, to_of,
 };
 use crate::ids::{ConnId, EndpointId, ManagerId, OperationId, SequenceId, SessionId};
 use crate::map::{HashKey, Map};
@@ -482,7 +482,7 @@ impl Endpoints {
             uri: target.into(),
             route: local.route.clone(),
             from: local.from(&tag),
-            to: alloc::format!("<{target}>").into(),
+            to: to_of(target),
             call_id: cx.entropy.hex(32).into(),
             sequence: Sequence::Fixed(1),
             // A MESSAGE carries no Contact (RFC 3428 section 4).

@@ -175,7 +175,7 @@ impl Endpoints {
                 Effect::SendUnregister => self.send_register(cx, below, id, true),
                 Effect::Changed { old, new, reason } => {
                     if new == RegistrationState::Unregistered {
-                        self.forget_binding(id);
+                        self.forget_binding(cx, id);
                     }
                     cx.out.event(Event::Registration {
                         endpoint: id,
@@ -343,11 +343,14 @@ impl Endpoints {
         (expires > 0).then(|| Duration::from_secs(u64::from(expires)))
     }
 
-    /// The binding is gone: so are the GRUU and the route that came with it (E4).
-    fn forget_binding(&mut self, id: EndpointId) {
+    /// The binding is gone: so are the GRUU and the route that came with it (E4), and what there was to keep alive.
+    fn forget_binding(&mut self, cx: &mut Cx<'_>, id: EndpointId) {
         let Some(sip) = self.sip_mut(id) else { return };
         sip.service_route = Vec::new();
         sip.patience = None;
+        if let Some(timer) = sip.keep_alive.take() {
+            cx.timers.stop(timer);
+        }
         if let Some(gruu) = sip.gruu.take() {
             self.directory.remove_gruu(id, &gruu);
         }
@@ -368,11 +371,9 @@ impl Endpoint {
         let mut headers: Vec<(HeaderName, Box<str>)> = alloc::vec![
             (HeaderName::Expires, expires.to_string().into()),
             (HeaderName::Supported, SUPPORTED.into()),
+            (HeaderName::Event, "registration".into()),
+            (HeaderName::MsKeepAlive, "UAC;hop-hop=yes".into()),
         ];
-        if !leave {
-            headers.push((HeaderName::Event, "registration".into()));
-            headers.push((HeaderName::MsKeepAlive, "UAC;hop-hop=yes".into()));
-        }
         headers.extend(
             self.headers(config)
                 .into_iter()

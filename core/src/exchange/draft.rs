@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use crate::action::Transport;
 use crate::event::Content;
 use crate::ids::{EndpointId, OperationId, SequenceId, SessionId};
+use crate::wire::uri::Uri;
 use crate::wire::{HeaderName, Method};
 
 /// A request as its owner means it. The texts have been checked or made by the stack.
@@ -39,6 +40,14 @@ impl Draft {
             Some((_, old)) => *old = value,
             None => self.headers.push((name, value)),
         }
+    }
+}
+
+/// The value of To in a request outside dialogs (RFC 3261 section 8.1.1.2): whom it is for, not the way there.
+pub(crate) fn to_of(target: &str) -> Box<str> {
+    match Uri::parse(target) {
+        Ok(Uri::Sip(uri)) => alloc::format!("<{}>", uri.in_address()).into(),
+        Ok(Uri::Tel(_) | Uri::Other(_)) | Err(_) => alloc::format!("<{target}>").into(),
     }
 }
 

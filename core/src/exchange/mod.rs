@@ -43,7 +43,7 @@ use crate::transaction::{self, Outgoing};
 use crate::wire::{HeaderName, Message, Method, StatusCode};
 
 pub use draft::NextHop;
-pub(crate) use draft::{ContactTemplate, Draft, Owner, Policy, Sequence, SessionPart};
+pub(crate) use draft::{ContactTemplate, Draft, Owner, Policy, Sequence, SessionPart, to_of};
 pub(crate) use fingerprint::Fingerprint;
 pub(crate) use incoming::Incomings;
 pub(crate) use reply::{Lower, Pending, Replies, Reply};

@@ -19,7 +19,7 @@ use crate::event::{
 };
 use crate::exchange::{
     ContactTemplate, Draft, Exchanges, Facts, Indication, Lower, NextHop, Owner, Pending, Policy, Reply,
-    Request, Sequence, SessionPart,
+    Request, Sequence, SessionPart, to_of,
 };
 use crate::ids::{ConnId, EndpointId, ExchangeId, OperationId, SequenceId, SessionId, TransactionId};
 use crate::map::{HashKey, Map};
@@ -508,7 +508,7 @@ impl Session {
             uri: self.target.clone(),
             route: self.local.route.clone(),
             from: self.local.from(&self.tag),
-            to: alloc::format!("<{}>", self.target).into(),
+            to: to_of(&self.target),
             call_id: self.call_id.clone(),
             sequence: Sequence::Counter(self.sequence),
             contact: Some(self.local.contact.clone()),

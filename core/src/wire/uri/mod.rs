@@ -314,6 +314,19 @@ impl<'a> SipUri<'a> {
         self.params.contains("gr") || self.params.contains("gruu")
     }
 
+    /// The URI as it may stand in From and To, where it names somebody and not the way there (RFC 3261 section 19.1.1,
+    /// table 1): without port, headers, and the parameters that a Request-URI or a Contact may have.
+    #[must_use]
+    pub fn in_address(&self) -> Self {
+        let mut uri = self.clone();
+        uri.port = None;
+        uri.headers = UriHeaders::default();
+        for name in ["transport", "maddr", "ttl", "method", "lr"] {
+            uri.params.remove(name);
+        }
+        uri
+    }
+
     /// The port that is meant: the written one, or 5060, or 5061 for SIPS.
     pub fn effective_port(&self) -> u16 {
         self.port.unwrap_or(if self.secure { 5061 } else { 5060 })
@@ -768,6 +781,24 @@ mod tests {
         match Uri::parse(text) {
             Ok(Uri::Sip(uri)) => uri,
             other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    // RFC 3261 section 19.1.1, table 1: what is marked "-" for To and From goes, all else stays.
+    #[test]
+    fn an_address_names_somebody_and_not_the_way() {
+        for (text, address) in [
+            ("sip:alice@atlanta.com", "sip:alice@atlanta.com"),
+            (
+                "sips:alice:pw@atlanta.com:5071;transport=tcp?subject=x",
+                "sips:alice:pw@atlanta.com",
+            ),
+            (
+                "sip:+1-212@gw.com:5060;user=phone;maddr=10.0.0.1;ttl=1;method=BYE;lr;opaque=x;Transport=TCP",
+                "sip:+1-212@gw.com;user=phone;opaque=x",
+            ),
+        ] {
+            assert_eq!(sip(text).in_address().to_string(), address);
         }
     }
 
