@@ -67,8 +67,11 @@ fn parsed(bytes: &[u8]) -> Vec<Message> {
 
 /// A stack with bob, listening, and a connection that a peer has made.
 fn served() -> (Stack, Time, EndpointId, ConnId) {
+    served_by(stack())
+}
+
+fn served_by(mut stack: Stack) -> (Stack, Time, EndpointId, ConnId) {
     let now = Time::from_secs(1);
-    let mut stack = stack();
     let bob = stack
         .add_peer_to_peer_endpoint(now, PeerToPeerConfig::new(BOB))
         .unwrap();
@@ -87,7 +90,11 @@ fn served() -> (Stack, Time, EndpointId, ConnId) {
 
 /// A session that is connected, its peer behind the connection; all events are taken.
 fn connected() -> (Stack, Time, SessionId, ConnId, Message) {
-    let (mut stack, now, _, conn) = served();
+    connected_by(stack())
+}
+
+fn connected_by(stack: Stack) -> (Stack, Time, SessionId, ConnId, Message) {
+    let (mut stack, now, _, conn) = served_by(stack);
     let invite = request(
         "INVITE",
         BOB,
@@ -120,6 +127,55 @@ fn inside(method: &str, response: &Message, cseq: u32) -> Vec<u8> {
     let to = field(response, HeaderName::To);
     let text = request(method, BOB, &to, 1, "").replace("z9hG4bK1", &format!("z9hG4bK{method}{cseq}"));
     wire(&text.replace("CSeq: 1 ", &format!("CSeq: {cseq} ")))
+}
+
+// ---------------------------------------------------------------- pieces
+
+/// A stack whose application lags behind with two events.
+fn impatient() -> Stack {
+    let mut config = Config::default();
+    config.limits.events = 1;
+    Stack::new(config, [7; 32], Time::from_secs(1), UnixTime(0))
+}
+
+/// The actions that follow from these bytes.
+fn in_pieces(size: usize, bytes: &[u8]) -> Vec<Action> {
+    let (mut stack, now, _, conn) = served_by(impatient());
+    for piece in bytes.chunks(size) {
+        stack.handle_bytes(now, conn, piece);
+    }
+    drain(&mut stack)
+}
+
+// rules: X1, C31
+#[test]
+fn a_pause_in_the_middle_of_a_piece_is_one_between_two() {
+    let messages: Vec<u8> = (1..=3)
+        .flat_map(|number| wire(&request("MESSAGE", BOB, "<sip:bob@two.invalid>", number, "")))
+        .collect();
+    let whole = in_pieces(usize::MAX, &messages);
+    let held_back = whole
+        .iter()
+        .position(|action| matches!(action, Action::Reading(_, false)));
+    // Two are more than one that may wait; the third is what the connection has brought besides.
+    assert_eq!(held_back, Some(2), "{whole:?}");
+    let told = |action: &&Action| matches!(action, Action::Event(Event::MessageReceived { .. }));
+    assert_eq!(whole.iter().filter(told).count(), 3, "{whole:?}");
+    for size in [1, 2, 7, messages.len() / 3, messages.len() - 1] {
+        assert_eq!(in_pieces(size, &messages), whole, "pieces of {size}");
+    }
+}
+
+// rules: X1, X2, C31
+#[test]
+fn a_completion_of_a_command_that_was_overtaken_counts_as_an_event() {
+    let (mut stack, now, session, conn, response) = connected_by(impatient());
+    // One event, which is not too many, and the completion.
+    stack.handle_bytes(now, conn, &inside("BYE", &response, 2));
+    stack.session(now, session).unwrap().terminate();
+    stack.handle_bytes(now, conn, b"M");
+    let actions = drain(&mut stack);
+    assert!(actions.contains(&Action::Reading(conn, false)), "{actions:?}");
 }
 
 // ---------------------------------------------------------------- misuse

@@ -180,7 +180,7 @@ impl World {
     }
 
     pub(super) fn receive(&mut self, conn: ConnId, bytes: &[u8]) {
-        self.go(|room, cx| room.handle_bytes(cx, conn, bytes));
+        self.go(|room, cx| room.receive(cx, conn, bytes));
     }
 
     /// The address of the only `Connect` among the actions.

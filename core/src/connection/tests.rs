@@ -1610,7 +1610,7 @@ impl Model {
             }
             Operation::Receive(place, what) => {
                 let bytes: &[u8] = [MESSAGE, b"\r\n\r\n", b"garbage that is no SIP\r\n", b"\r\n"][what];
-                self.on(place, |room, cx, conn| room.handle_bytes(cx, conn, bytes));
+                self.on(place, |room, cx, conn| room.receive(cx, conn, bytes));
             }
             Operation::Proven(place) => self.on(place, Connections::proven),
             Operation::Disconnect(place) => {

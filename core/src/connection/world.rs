@@ -102,49 +102,74 @@ impl Connections {
         conn
     }
 
-    /// Bytes arrived.
+    /// Bytes arrived; what is in them is taken with [`take_frame`](Self::take_frame).
     pub(crate) fn handle_bytes(&mut self, cx: &mut Cx<'_>, conn: ConnId, bytes: &[u8]) {
-        let Some(connection) = self.connections.get_mut(&conn) else {
+        let readable = |connection: &&mut Connection| connection.lifetime.is_readable();
+        let Some(connection) = self.connections.get_mut(&conn).filter(readable) else {
             return;
         };
-        if !connection.lifetime.is_readable() {
-            return;
-        }
         cx.counters.bytes_received += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         connection.framer.push(bytes);
-        if let Some(paused) = &mut self.paused
+        self.hold_back(cx, conn);
+    }
+
+    /// The next thing in the bytes that have arrived; `false` where there is none. What it leads to is to be done before
+    /// the next is taken: then it does not matter in how many pieces the bytes came (law 3 of the contract).
+    pub(crate) fn take_frame(&mut self, cx: &mut Cx<'_>, conn: ConnId) -> bool {
+        let readable = |connection: &&mut Connection| connection.lifetime.is_readable();
+        let Some(connection) = self.connections.get_mut(&conn).filter(readable) else {
+            return false;
+        };
+        let Some(frame) = connection.framer.next() else {
+            return false;
+        };
+        match frame {
+            Frame::Message { bytes, .. } => {
+                connection.lifetime.traffic(cx.now);
+                self.up.push_back(Indication::Message { conn, bytes });
+            }
+            Frame::Crlf { .. } if connection.pinged => {
+                connection.pinged = false;
+                connection.framer.crlf_was_pong();
+                self.up.push_back(Indication::Pong(conn));
+            }
+            // Half of a keep-alive, or a leftover before a message (C29).
+            Frame::Crlf { .. } => {}
+            Frame::Ping { .. } => {
+                match self.queue(cx, conn, Bytes::from_static(b"\r\n"), Label::KeepAlive) {
+                    Ok(_) => self.up.push_back(Indication::Ping(conn)),
+                    // The peer pings without reading the answers: it is gone now.
+                    Err(SendError::Gone | SendError::NotReady | SendError::Full) => {}
+                }
+            }
+            Frame::Error(error) => {
+                let why = error.kind.to_string();
+                self.up.push_back(Indication::BadFraming { conn, error });
+                self.drive(cx, conn, Input::FramingLost(why));
+            }
+        }
+        true
+    }
+
+    /// Bytes arrived, and all that is in them is taken.
+    #[cfg(test)]
+    pub(crate) fn receive(&mut self, cx: &mut Cx<'_>, conn: ConnId, bytes: &[u8]) {
+        self.handle_bytes(cx, conn, bytes);
+        while self.take_frame(cx, conn) {}
+    }
+
+    /// While the application lags behind, a connection that has brought more than was taken of it is not read from any
+    /// further.
+    pub(crate) fn hold_back(&mut self, cx: &mut Cx<'_>, conn: ConnId) {
+        let holds_more = self
+            .connections
+            .get(&conn)
+            .is_some_and(|connection| connection.lifetime.is_readable() && connection.framer.buffered() > 0);
+        if holds_more
+            && let Some(paused) = &mut self.paused
             && paused.insert(conn)
         {
             cx.out.push(Action::Reading(conn, false));
-        }
-        while let Some(connection) = self.connections.get_mut(&conn)
-            && let Some(frame) = connection.framer.next()
-        {
-            match frame {
-                Frame::Message { bytes, .. } => {
-                    connection.lifetime.traffic(cx.now);
-                    self.up.push_back(Indication::Message { conn, bytes });
-                }
-                Frame::Crlf { .. } if connection.pinged => {
-                    connection.pinged = false;
-                    connection.framer.crlf_was_pong();
-                    self.up.push_back(Indication::Pong(conn));
-                }
-                // Half of a keep-alive, or a leftover before a message (C29).
-                Frame::Crlf { .. } => {}
-                Frame::Ping { .. } => {
-                    match self.queue(cx, conn, Bytes::from_static(b"\r\n"), Label::KeepAlive) {
-                        Ok(_) => self.up.push_back(Indication::Ping(conn)),
-                        // The peer pings without reading the answers: it is gone now.
-                        Err(SendError::Gone | SendError::NotReady | SendError::Full) => {}
-                    }
-                }
-                Frame::Error(error) => {
-                    let why = error.kind.to_string();
-                    self.up.push_back(Indication::BadFraming { conn, error });
-                    self.drive(cx, conn, Input::FramingLost(why));
-                }
-            }
         }
     }
 

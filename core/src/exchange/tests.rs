@@ -311,7 +311,7 @@ impl Bench {
             text(HeaderName::CSeq),
         );
         self.connections
-            .handle_bytes(&mut self.services.cx(), conn, response.as_bytes());
+            .receive(&mut self.services.cx(), conn, response.as_bytes());
         self.settle();
     }
 

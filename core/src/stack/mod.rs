@@ -257,6 +257,11 @@ impl Stack {
             }
         );
         self.step(now, |p| p.low.connections.handle_bytes(&mut p.cx, conn, bytes));
+        while self.step(now, |p| p.low.connections.take_frame(&mut p.cx, conn)) {
+            if self.connections.is_paused() {
+                self.step(now, |p| p.low.connections.hold_back(&mut p.cx, conn));
+            }
+        }
     }
 
     /// The socket has taken so many bytes of [`transmit`](Self::transmit).

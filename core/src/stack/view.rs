@@ -678,7 +678,8 @@ impl SessionView<'_> {
         let endpoint = self.stack.sessions.ended(self.id)?;
         Some(start(self.stack, endpoint).inspect(|operation| {
             let ended = OperationError::OperationFailure(OperationFailure::SessionTerminated);
-            self.stack.out.complete(*operation, Err(ended));
+            self.stack
+                .step(self.stack.now, |p| p.cx.out.complete(*operation, Err(ended)));
         }))
     }
 }

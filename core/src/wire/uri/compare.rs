@@ -105,7 +105,9 @@ fn same_headers(a: &SipUri<'_>, b: &SipUri<'_>) -> bool {
         same.count()
     };
     a.headers.iter().count() == b.headers.iter().count()
-        && a.headers.iter().all(|header| count(a, header) == count(b, header))
+        && a.headers
+            .iter()
+            .all(|header| count(a, header) == count(b, header))
 }
 
 fn equal_tel(a: &TelUri<'_>, b: &TelUri<'_>) -> bool {
