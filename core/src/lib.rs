@@ -97,6 +97,8 @@ pub mod security;
 pub mod wire;
 
 mod action;
+#[cfg(any(test, feature = "cells"))]
+pub mod cells;
 mod config;
 mod counters;
 mod cx;

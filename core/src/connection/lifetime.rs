@@ -31,12 +31,15 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::action::{Action, CloseReason, Connect, TlsFailure, TlsFailureKind, Transport};
-use crate::cx::Cx;
+use crate::cx::{Cx, visit};
 use crate::event::{ConnectionFailure, OperationError, OperationFailure, RemovalReason};
 use crate::ids::{ConnId, ListenerId, ManagerId};
 use crate::locate::{Hop, Search, SearchPrint};
 use crate::time::Time;
 use crate::timers::{TimerId, TimerKey};
+
+#[cfg(any(test, feature = "cells"))]
+pub(super) mod cells;
 
 /// How long a connection that is being given up may take to get rid of its last bytes.
 pub(super) const FLUSH: Duration = Duration::from_secs(10);
@@ -345,6 +348,7 @@ impl Lifetime {
     /// One step. `pending`: bytes are queued.
     pub(super) fn step(&mut self, input: Input, pending: bool, cx: &mut Cx<'_>) -> Option<Outcome> {
         use {Input as I, State as S};
+        visit!(cx, self.state, input);
         let state = mem::replace(&mut self.state, S::Gone);
         match (state, input) {
             (S::Locating { search }, I::Target(remote)) => {

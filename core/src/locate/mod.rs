@@ -22,6 +22,8 @@ mod query;
 mod search;
 mod srv;
 
+#[cfg(any(test, feature = "cells"))]
+pub(crate) use query::cells::MACHINE as QUERY;
 pub(crate) use query::{Resolution, Told};
 pub(crate) use search::{Found, Search, SearchPrint};
 

@@ -12,11 +12,14 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::action::{Action, Answer, Question, ResolveError};
-use crate::cx::Cx;
+use crate::cx::{Cx, visit};
 use crate::ids::{ConnId, QueryId};
 use crate::map::{HashKey, Map};
 use crate::time::Time;
 use crate::timers::{TimerId, TimerKey};
+
+#[cfg(any(test, feature = "cells"))]
+pub(super) mod cells;
 
 /// How many waiters hear an answer in one go: a stack whose 100,000 endpoints wait for one server must not stall.
 const SLICE: usize = 256;
@@ -55,6 +58,7 @@ pub(crate) struct Told {
 impl Query {
     /// The next slice of waiters; the caller drops the query once nobody is left.
     fn step(&mut self, id: QueryId, input: Input, cx: &mut Cx<'_>) -> Option<Told> {
+        visit!(cx, self.state, input);
         let (resolution, first) = match (&self.state, input) {
             (State::Asked { timeout }, Input::Resolved(resolution)) => {
                 cx.timers.stop(*timeout);
