@@ -133,7 +133,7 @@ pub struct PeerCertificate {
 }
 
 /// Why a connection is gone or could not be made, as the adapter saw it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum CloseReason {
     /// The peer closed it in order (end of file).
     Closed,
@@ -166,7 +166,7 @@ impl fmt::Display for CloseReason {
 }
 
 /// A TLS failure (rule C27).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TlsFailure {
     /// The kind, by which an application decides.
     pub kind: TlsFailureKind,
@@ -261,7 +261,7 @@ pub enum Question {
 }
 
 /// What the domain name system answered. An empty list means that the name has no such records.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// To [`Question::Srv`].
     Srv {
@@ -280,7 +280,7 @@ pub enum Answer {
 }
 
 /// One SRV record (RFC 2782).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SrvRecord {
     /// Lower goes first.
     pub priority: u16,

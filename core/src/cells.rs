@@ -103,7 +103,7 @@ impl Machine {
         })
     }
 
-    fn reach(&self, cell: Cell) -> Reach {
+    pub(crate) fn reach(&self, cell: Cell) -> Reach {
         let found = self
             .impossible
             .iter()

@@ -493,7 +493,7 @@ pub enum SessionReason {
 }
 
 /// Why a connection that was ready is gone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RemovalReason {
     /// The other side or the network.
     Remote(CloseReason),

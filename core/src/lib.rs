@@ -72,6 +72,8 @@
 //! adapter; after any call, `poll_timeout` says *now* while there is something to take.
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod stack;
 
@@ -106,6 +108,8 @@ mod entropy;
 mod error;
 mod event;
 mod ids;
+#[cfg(test)]
+mod laws;
 mod map;
 mod time;
 mod timers;

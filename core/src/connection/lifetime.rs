@@ -143,7 +143,7 @@ enum State {
 
 /// What happens to a connection.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Input {
+pub(crate) enum Input {
     /// The address to try.
     Target(SocketAddr),
     /// There is none left.
@@ -209,6 +209,8 @@ pub(crate) struct LifetimePrint {
     pub(crate) remaining: Option<Duration>,
     pub(crate) idle: Option<Duration>,
     pub(crate) search: Option<SearchPrint>,
+    /// Why it is leaving.
+    pub(crate) reason: Option<RemovalReason>,
 }
 
 impl Lifetime {
@@ -665,6 +667,16 @@ impl Lifetime {
             State::Closing { deadline, .. } => ("closing", Some(deadline), None),
             State::Gone => ("gone", None, None),
         };
+        let reason = match &self.state {
+            State::Parting { reason, .. } | State::Closing { reason, .. } => Some(reason.clone()),
+            State::Locating { .. }
+            | State::Connecting { .. }
+            | State::Handshaking { .. }
+            | State::Unproven { .. }
+            | State::Live
+            | State::Lingering { .. }
+            | State::Gone => None,
+        };
         LifetimePrint {
             state,
             incoming: matches!(self.role, Role::Incoming { .. }),
@@ -672,6 +684,7 @@ impl Lifetime {
             remaining: timer.map(|timer| timer.at().since(now)),
             idle: self.idle.timer.map(|_| self.idle_until().since(now)),
             search: search.map(|search| search.fingerprint()),
+            reason,
         }
     }
 }

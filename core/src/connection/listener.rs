@@ -35,7 +35,7 @@ enum State {
 
 /// What happens to a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Input {
+pub(crate) enum Input {
     /// The embedder listens, or cannot.
     Started(Result<SocketAddr, ListenError>),
     /// It listened, and no longer does.

@@ -18,6 +18,8 @@ use crate::event::{OperationError, RemovalReason};
 use crate::ids::{ConnId, ListenerId, ManagerId};
 use crate::wire::frame::FrameError;
 
+#[cfg(test)]
+pub(crate) mod laws;
 mod lifetime;
 mod listener;
 mod manager;

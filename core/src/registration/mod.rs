@@ -31,6 +31,8 @@ use crate::timers::{TimerId, TimerKey};
 #[cfg(any(test, feature = "cells"))]
 pub(crate) mod cells;
 #[cfg(test)]
+pub(crate) mod laws;
+#[cfg(test)]
 mod tests;
 
 /// See the module.

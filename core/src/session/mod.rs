@@ -3,6 +3,8 @@
 
 mod command;
 mod invitation;
+#[cfg(test)]
+pub(crate) mod laws;
 mod receive;
 
 use alloc::boxed::Box;

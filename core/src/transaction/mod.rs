@@ -13,6 +13,8 @@ mod client_invite;
 mod entry;
 mod follow;
 mod key;
+#[cfg(test)]
+pub(crate) mod laws;
 mod machine;
 mod server;
 mod server_invite;
