@@ -138,7 +138,7 @@ pub struct PeerCertificate {
 }
 
 /// Why a connection is gone or could not be made, as the adapter saw it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum CloseReason {
     /// The peer closed it in order (end of file).
@@ -172,7 +172,7 @@ impl fmt::Display for CloseReason {
 }
 
 /// A TLS failure (rule C27).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct TlsFailure {
     /// The kind, by which an application decides.
@@ -271,7 +271,7 @@ pub enum Question {
 }
 
 /// What the domain name system answered. An empty list means that the name has no such records.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Answer {
     /// To [`Question::Srv`].
@@ -291,7 +291,7 @@ pub enum Answer {
 }
 
 /// One SRV record (RFC 2782).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct SrvRecord {
     /// Lower goes first.

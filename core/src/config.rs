@@ -107,7 +107,7 @@ pub struct Limits {
     pub forks: usize,
     /// Requests of the application under way in one stack. A further command is misuse; 100,000.
     pub operations: usize,
-    /// Requests waiting in one session or for one connection. A further command is misuse; 1,000.
+    /// Requests of the application under way in one session. A further command is misuse; 1,000.
     pub pending_per_session: usize,
     /// Events that wait for the application. Above it the stack stops reading until half of them are taken; 10,000.
     pub events: usize,
@@ -115,7 +115,8 @@ pub struct Limits {
     pub endpoints: usize,
     /// Answers of the domain name system that are kept. The oldest goes first; 1,024.
     pub dns_cache: usize,
-    /// Times that one request may be sent anew for challenges, 3xx and 423 together; 8.
+    /// Times that one request may be sent, for challenges, 3xx and 423 together. The answer that would have it sent once
+    /// more is its outcome; 8.
     pub attempts: usize,
 }
 

@@ -4,6 +4,8 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use crate::action::Action;
+#[cfg(any(test, feature = "cells"))]
+use crate::cells::Cells;
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::entropy::Entropy;
@@ -21,7 +23,18 @@ pub(crate) struct Cx<'a> {
     pub(crate) out: &'a mut Outbox,
     pub(crate) config: &'a Config,
     pub(crate) counters: &'a mut Counters,
+    #[cfg(any(test, feature = "cells"))]
+    pub(crate) cells: &'a mut Cells,
 }
+
+/// Counts the cell that a step begins in; without the feature `cells` it is nothing.
+macro_rules! visit {
+    ($cx:ident, $state:expr, $input:expr) => {
+        #[cfg(any(test, feature = "cells"))]
+        $cx.cells.visit(&cells::MACHINE, &$state, &$input);
+    };
+}
+pub(crate) use visit;
 
 /// The one ordered queue of what the stack wants, and the operations whose completions are still to come.
 #[derive(Clone, Debug, Default)]

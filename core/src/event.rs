@@ -510,7 +510,7 @@ pub enum SessionReason {
 }
 
 /// Why a connection that was ready is gone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "record", derive(serde::Serialize))]
 pub enum RemovalReason {
     /// The other side or the network.

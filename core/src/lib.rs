@@ -87,6 +87,8 @@
 //! nothing else changes.
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 #[cfg(feature = "record")]
 pub mod record;
@@ -115,6 +117,8 @@ pub mod security;
 pub mod wire;
 
 mod action;
+#[cfg(any(test, feature = "cells"))]
+pub mod cells;
 mod config;
 mod counters;
 mod cx;
@@ -122,6 +126,8 @@ mod entropy;
 mod error;
 mod event;
 mod ids;
+#[cfg(test)]
+mod laws;
 mod map;
 mod time;
 mod timers;

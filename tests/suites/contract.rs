@@ -468,7 +468,7 @@ fn reports_of_what_is_not_there_do_nothing() {
 
 // rules: X5
 #[test]
-fn before_the_deadline_a_timeout_does_nothing_and_at_it_there_is_progress() {
+fn law_2_before_the_deadline_a_timeout_does_nothing_and_at_it_there_is_progress() {
     let (mut stack, start, _, conn) = served();
     stack.handle_bytes(
         start,
@@ -564,7 +564,7 @@ fn stream() -> Vec<u8> {
 
 // rules: X5, C29
 #[test]
-fn any_chunking_gives_the_same_actions() {
+fn law_3_any_chunking_gives_the_same_actions() {
     let bytes = stream();
     let run = |chunk: usize| {
         let (mut stack, now, _, conn) = served();
@@ -597,7 +597,7 @@ fn any_chunking_gives_the_same_actions() {
 
 // rules: X5
 #[test]
-fn an_adapter_that_drains_late_gets_the_same_later() {
+fn law_1_an_adapter_that_drains_late_gets_the_same_later() {
     let bytes = stream();
     let run = |every: usize| {
         let (mut stack, now, _, conn) = served();
@@ -689,6 +689,33 @@ struct Mess {
     over: BTreeSet<String>,
     /// Everything that came out.
     log: Vec<String>,
+    /// Deadlines that passed with the embedder looking.
+    deadlines: usize,
+    /// How often a peer said something.
+    said: usize,
+    /// All that a peer says is tried out before: whole and in pieces it has to lead to the same (law 3).
+    in_pieces: bool,
+}
+
+/// What bytes in pieces of this size would lead to: actions, bytes to send, and where the stack is then.
+fn came(
+    stack: &Stack,
+    conns: &[ConnId],
+    now: Time,
+    conn: ConnId,
+    bytes: &[u8],
+    size: usize,
+) -> (Vec<Action>, Vec<u8>, sansip::Fingerprint) {
+    let mut stack = stack.clone();
+    for part in bytes.chunks(size) {
+        stack.handle_bytes(now, conn, part);
+    }
+    let actions = drain(&mut stack);
+    let sent = conns
+        .iter()
+        .flat_map(|conn| stack.transmit(*conn).flatten().copied());
+    let sent = sent.collect();
+    (actions, sent, stack.fingerprint())
 }
 
 impl Mess {
@@ -760,6 +787,9 @@ impl Mess {
             completed: BTreeMap::new(),
             over: BTreeSet::new(),
             log: Vec::new(),
+            deadlines: 0,
+            said: 0,
+            in_pieces: false,
         }
     }
 
@@ -985,7 +1015,13 @@ impl Mess {
     }
 
     fn say(&mut self, conn: ConnId, bytes: &[u8]) {
+        self.said += 1;
         let size = [1, 7, 100, usize::MAX][self.chance.below(4)];
+        if self.in_pieces {
+            let whole = came(&self.stack, &self.conns, self.now, conn, bytes, usize::MAX);
+            let pieces = came(&self.stack, &self.conns, self.now, conn, bytes, size.min(100));
+            assert_eq!(whole, pieces, "in pieces of {size}: {}", bytes.escape_ascii());
+        }
         for part in bytes.chunks(size) {
             self.stack.handle_bytes(self.now, conn, part);
         }
@@ -1149,6 +1185,7 @@ impl Mess {
             self.stack.poll_timeout().is_none_or(|(next, _)| next > self.now),
             "{reason}: no progress"
         );
+        self.deadlines += 1;
         true
     }
 
@@ -1313,7 +1350,7 @@ fn differs(a: &[String], b: &[String]) -> Option<(Option<String>, Option<String>
 
 // rules: X2, X3, X5, X6
 #[test]
-fn whatever_happens_every_operation_completes_once_and_nothing_is_left() {
+fn law_1_and_law_5_whatever_happens_every_operation_completes_once_and_nothing_is_left() {
     // What the histories lead to, to show that they are worth something.
     let wanted = [
         "new: Connected, reason",
@@ -1350,7 +1387,7 @@ fn whatever_happens_every_operation_completes_once_and_nothing_is_left() {
 
 // rules: X5, X6, R16
 #[test]
-fn an_operation_completes_by_itself_in_bounded_time() {
+fn law_5_an_operation_completes_by_itself_in_bounded_time() {
     for seed in world::seeds(80) {
         let mut mess = Mess::new(seed);
         for _ in 0..STEPS {
@@ -1379,9 +1416,41 @@ fn an_operation_completes_by_itself_in_bounded_time() {
     }
 }
 
+// rules: X5
+#[test]
+fn law_2_holds_at_every_deadline_of_any_history() {
+    let mut deadlines = 0;
+    for seed in world::seeds(60) {
+        let mut mess = Mess::new(seed);
+        for _ in 0..STEPS {
+            mess.step();
+            // Mostly the history goes on before there is a deadline; here each comes at once.
+            mess.drain();
+            mess.pass_deadline();
+        }
+        deadlines += mess.deadlines;
+    }
+    assert!(deadlines > 1_000, "{deadlines} deadlines");
+}
+
+// rules: X5, C29
+#[test]
+fn law_3_holds_for_whatever_a_peer_says_in_any_history() {
+    let mut said = 0;
+    for seed in world::seeds(60) {
+        let mut mess = Mess::new(seed);
+        mess.in_pieces = true;
+        for _ in 0..STEPS {
+            mess.step();
+        }
+        said += mess.said;
+    }
+    assert!(said > 1_000, "said {said} times");
+}
+
 // rules: X2, X5
 #[test]
-fn the_same_seed_and_inputs_give_the_same_to_the_byte() {
+fn law_4_the_same_seed_and_inputs_give_the_same_to_the_byte() {
     for seed in world::seeds(30) {
         let run = || {
             let mut mess = Mess::new(seed);
@@ -1396,7 +1465,7 @@ fn the_same_seed_and_inputs_give_the_same_to_the_byte() {
 
 // rules: X5
 #[test]
-fn a_clone_goes_on_as_its_original() {
+fn law_4_a_clone_goes_on_as_its_original() {
     for seed in world::seeds(30) {
         let mut original = Mess::new(seed);
         for _ in 0..STEPS / 2 {

@@ -1,8 +1,9 @@
 //! The laws of the stack's contract on whatever the letters of a scenario can say: mutants of the fuzzers' corpus, from
 //! seeds. The scenario itself looks at the laws 1 (any call in any order, lazy and late embedders), 2 (nothing before a
 //! deadline, progress at it), 3 (the same actions for all bytes in pieces of one), 4 (each is run twice) and 5 (the
-//! census), see [`sansip_testkit::fuzz::stack()`]. Law 6, that every bound
-//! holds, has its tests where each bound is.
+//! census), see [`sansip_testkit::fuzz::stack()`]. One by one, by their numbers, they are properties of random histories in
+//! the suite of the contract; law 6, that every bound holds at n and at n + 1, in the suite of the limits; and for each
+//! machine alone, in the core's `laws`.
 
 #![allow(clippy::unwrap_used, reason = "in a suite, a panic is a failed test")]
 

@@ -31,12 +31,15 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::action::{Action, CloseReason, Connect, TlsFailure, TlsFailureKind, Transport};
-use crate::cx::Cx;
+use crate::cx::{Cx, visit};
 use crate::event::{ConnectionFailure, OperationError, OperationFailure, RemovalReason};
 use crate::ids::{ConnId, ListenerId, ManagerId};
 use crate::locate::{Hop, Search, SearchPrint};
 use crate::time::Time;
 use crate::timers::{TimerId, TimerKey};
+
+#[cfg(any(test, feature = "cells"))]
+pub(super) mod cells;
 
 /// How long a connection that is being given up may take to get rid of its last bytes.
 pub(super) const FLUSH: Duration = Duration::from_secs(10);
@@ -140,7 +143,7 @@ enum State {
 
 /// What happens to a connection.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Input {
+pub(crate) enum Input {
     /// The address to try.
     Target(SocketAddr),
     /// There is none left.
@@ -206,6 +209,8 @@ pub(crate) struct LifetimePrint {
     pub(crate) remaining: Option<Duration>,
     pub(crate) idle: Option<Duration>,
     pub(crate) search: Option<SearchPrint>,
+    /// Why it is leaving.
+    pub(crate) reason: Option<RemovalReason>,
 }
 
 impl Lifetime {
@@ -345,6 +350,7 @@ impl Lifetime {
     /// One step. `pending`: bytes are queued.
     pub(super) fn step(&mut self, input: Input, pending: bool, cx: &mut Cx<'_>) -> Option<Outcome> {
         use {Input as I, State as S};
+        visit!(cx, self.state, input);
         let state = mem::replace(&mut self.state, S::Gone);
         match (state, input) {
             (S::Locating { search }, I::Target(remote)) => {
@@ -666,6 +672,16 @@ impl Lifetime {
             State::Closing { deadline, .. } => ("closing", Some(deadline), None),
             State::Gone => ("gone", None, None),
         };
+        let reason = match &self.state {
+            State::Parting { reason, .. } | State::Closing { reason, .. } => Some(reason.clone()),
+            State::Locating { .. }
+            | State::Connecting { .. }
+            | State::Handshaking { .. }
+            | State::Unproven { .. }
+            | State::Live
+            | State::Lingering { .. }
+            | State::Gone => None,
+        };
         LifetimePrint {
             state,
             incoming: matches!(self.role, Role::Incoming { .. }),
@@ -673,6 +689,7 @@ impl Lifetime {
             remaining: timer.map(|timer| timer.at().since(now)),
             idle: self.idle.timer.map(|_| self.idle_until().since(now)),
             search: search.map(|search| search.fingerprint()),
+            reason,
         }
     }
 }

@@ -9,9 +9,12 @@
 use core::net::SocketAddr;
 
 use crate::action::{Action, ListenError, Transport};
-use crate::cx::Cx;
+use crate::cx::{Cx, visit};
 use crate::event::Event;
 use crate::ids::{ListenerId, ManagerId};
+
+#[cfg(any(test, feature = "cells"))]
+pub(super) mod cells;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -32,7 +35,7 @@ enum State {
 
 /// What happens to a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Input {
+pub(crate) enum Input {
     /// The embedder listens, or cannot.
     Started(Result<SocketAddr, ListenError>),
     /// It listened, and no longer does.
@@ -80,6 +83,7 @@ impl Listener {
     }
 
     pub(super) fn step(&mut self, input: Input, cx: &mut Cx<'_>) -> Option<Outcome> {
+        visit!(cx, self.state, input);
         match (&self.state, input) {
             (State::Starting { .. }, Input::Started(Ok(address))) => {
                 self.state = State::Listening { address };

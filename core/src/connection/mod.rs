@@ -18,6 +18,8 @@ use crate::event::{OperationError, RemovalReason};
 use crate::ids::{ConnId, ListenerId, ManagerId};
 use crate::wire::frame::FrameError;
 
+#[cfg(test)]
+pub(crate) mod laws;
 mod lifetime;
 mod listener;
 mod manager;
@@ -37,6 +39,8 @@ pub(crate) use crate::locate::Hop;
 pub(crate) use lifetime::Timer;
 pub(crate) use queue::Sent;
 pub(crate) use table::{Connections, Fingerprint};
+#[cfg(any(test, feature = "cells"))]
+pub(crate) use {lifetime::cells::MACHINE as LIFETIME, listener::cells::MACHINE as LISTENER};
 
 /// One user's hold on a connection: it has to be given back with [`Connections::release`], also when the connection
 /// is gone.

@@ -21,7 +21,7 @@ use crate::cx::Cx;
 use crate::error::Misuse;
 use crate::event::{ConnectionFailure, Event, OperationError, RemovalReason};
 use crate::ids::{ConnId, ListenerId, ManagerId};
-use crate::locate::{Found, Hop, Locator, Search};
+use crate::locate::{Found, Hop, Locator, QueryPrint, Search};
 use crate::map::HashKey;
 use crate::time::Time;
 use crate::wire::frame::Framer;
@@ -70,8 +70,7 @@ pub(crate) struct Fingerprint {
     /// Each with its users and queued bytes, and the pool that it is in.
     pub(crate) connections: Vec<(LifetimePrint, usize, usize, Option<PoolPrint>)>,
     pub(crate) listeners: Vec<ListenerPrint>,
-    /// Each question: is it answered, how many wait, how long until its timer.
-    pub(crate) queries: Vec<(bool, usize, Duration)>,
+    pub(crate) queries: Vec<QueryPrint>,
 }
 
 impl Connection {

@@ -9,6 +9,7 @@ use core::time::Duration;
 
 use super::{Connections, Hop, Indication, Lease, ManagerConfig, ManagerKind, Timer};
 use crate::action::{Action, Answer, Established, PeerCertificate, Question, SrvRecord, Transport};
+use crate::cells::Cells;
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::cx::{Cx, Outbox};
@@ -29,6 +30,7 @@ pub(crate) struct Services {
     pub(crate) out: Outbox,
     pub(crate) config: Config,
     pub(crate) counters: Counters,
+    pub(crate) cells: Cells,
 }
 
 impl Services {
@@ -41,6 +43,7 @@ impl Services {
             out: Outbox::default(),
             config: Config::default(),
             counters: Counters::default(),
+            cells: Cells::default(),
         }
     }
 
@@ -53,6 +56,7 @@ impl Services {
             out: &mut self.out,
             config: &self.config,
             counters: &mut self.counters,
+            cells: &mut self.cells,
         }
     }
 }

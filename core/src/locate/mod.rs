@@ -8,7 +8,6 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
-use core::time::Duration;
 
 use crate::action::{Answer, Question, ResolveError, Transport};
 use crate::cx::Cx;
@@ -18,11 +17,15 @@ use crate::time::Time;
 
 mod cache;
 mod dead;
+#[cfg(test)]
+pub(crate) mod laws;
 mod query;
 mod search;
 mod srv;
 
-pub(crate) use query::{Resolution, Told};
+#[cfg(any(test, feature = "cells"))]
+pub(crate) use query::cells::MACHINE as QUERY;
+pub(crate) use query::{QueryPrint, Resolution, Told};
 pub(crate) use search::{Found, Search, SearchPrint};
 
 /// Where a request goes, before names become addresses: the key of a pool (C3), with the name that a certificate is
@@ -187,9 +190,8 @@ impl Locator {
         self.queries.len()
     }
 
-    /// The questions under way in canonical form, in the order in which they were asked: is it answered, how many
-    /// wait, how long until its timer.
-    pub(crate) fn fingerprint(&self, now: Time) -> Vec<(bool, usize, Duration)> {
+    /// The questions under way in canonical form, in the order in which they were asked.
+    pub(crate) fn fingerprint(&self, now: Time) -> Vec<QueryPrint> {
         self.queries.fingerprint(now)
     }
 }

@@ -12,11 +12,14 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::action::{Action, Answer, Question, ResolveError};
-use crate::cx::Cx;
+use crate::cx::{Cx, visit};
 use crate::ids::{ConnId, QueryId};
 use crate::map::{HashKey, Map};
 use crate::time::Time;
 use crate::timers::{TimerId, TimerKey};
+
+#[cfg(any(test, feature = "cells"))]
+pub(super) mod cells;
 
 /// How many waiters hear an answer in one go: a stack whose 100,000 endpoints wait for one server must not stall.
 const SLICE: usize = 256;
@@ -37,6 +40,16 @@ enum State {
     Telling { resolution: Resolution, resume: TimerId },
 }
 
+/// A question in canonical form.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct QueryPrint {
+    /// What those who still wait will be told.
+    pub(crate) resolution: Option<Resolution>,
+    pub(crate) waiting: usize,
+    /// How long until its timer.
+    pub(crate) left: Duration,
+}
+
 enum Input {
     Resolved(Resolution),
     Timer,
@@ -55,6 +68,7 @@ pub(crate) struct Told {
 impl Query {
     /// The next slice of waiters; the caller drops the query once nobody is left.
     fn step(&mut self, id: QueryId, input: Input, cx: &mut Cx<'_>) -> Option<Told> {
+        visit!(cx, self.state, input);
         let (resolution, first) = match (&self.state, input) {
             (State::Asked { timeout }, Input::Resolved(resolution)) => {
                 cx.timers.stop(*timeout);
@@ -150,10 +164,17 @@ impl Queries {
         self.queries.len()
     }
 
-    pub(super) fn fingerprint(&self, now: Time) -> Vec<(bool, usize, Duration)> {
-        let print = |query: &Query| match &query.state {
-            State::Asked { timeout } => (false, query.waiting.len(), timeout.at().since(now)),
-            State::Telling { resume, .. } => (true, query.waiting.len(), resume.at().since(now)),
+    pub(super) fn fingerprint(&self, now: Time) -> Vec<QueryPrint> {
+        let print = |query: &Query| {
+            let (resolution, timer) = match &query.state {
+                State::Asked { timeout } => (None, timeout),
+                State::Telling { resolution, resume } => (Some(resolution.clone()), resume),
+            };
+            QueryPrint {
+                resolution,
+                waiting: query.waiting.len(),
+                left: timer.at().since(now),
+            }
         };
         self.queries.values().map(print).collect()
     }
@@ -195,6 +216,14 @@ mod tests {
         (queries, query, conns)
     }
 
+    fn print(resolution: Option<Resolution>, waiting: usize, left: Duration) -> QueryPrint {
+        QueryPrint {
+            resolution,
+            waiting,
+            left,
+        }
+    }
+
     fn told(resolution: Resolution, waiters: &[ConnId], first: bool) -> Option<Told> {
         Some(Told {
             question: question(),
@@ -210,7 +239,7 @@ mod tests {
         let mut services = Services::new();
         let (mut queries, query, conns) = asked(&mut services, 2);
         let ten = Duration::from_secs(10);
-        assert_eq!(queries.fingerprint(services.now), [(false, 2, ten)]);
+        assert_eq!(queries.fingerprint(services.now), [print(None, 2, ten)]);
         assert_eq!(
             queries.resolved(&mut services.cx(), query, answer()),
             told(answer(), &conns, true)
@@ -237,7 +266,8 @@ mod tests {
         let (mut queries, query, mut conns) = asked(&mut services, SLICE * 2);
         let first = queries.resolved(&mut services.cx(), query, answer());
         assert_eq!(first, told(answer(), &conns[..SLICE], true));
-        assert_eq!(queries.fingerprint(services.now), [(true, SLICE, Duration::ZERO)]);
+        let waits = print(Some(answer()), SLICE, Duration::ZERO);
+        assert_eq!(queries.fingerprint(services.now), [waits]);
         // A second answer says nothing.
         assert_eq!(
             queries.resolved(&mut services.cx(), query, Err(ResolveError::NoSuchName)),

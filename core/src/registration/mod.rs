@@ -21,13 +21,17 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::cx::Cx;
+use crate::cx::{Cx, visit};
 use crate::error::Misuse;
 use crate::event::{OperationError, RegistrationReason, RegistrationState};
 use crate::ids::{EndpointId, OperationId};
 use crate::time::Time;
 use crate::timers::{TimerId, TimerKey};
 
+#[cfg(any(test, feature = "cells"))]
+pub(crate) mod cells;
+#[cfg(test)]
+pub(crate) mod laws;
 #[cfg(test)]
 mod tests;
 
@@ -186,6 +190,7 @@ impl Registration {
 
     pub(crate) fn step(&mut self, cx: &mut Cx<'_>, input: Input, out: &mut Vec<Effect>) {
         use RegistrationReason as Reason;
+        visit!(cx, self.state, input);
         let old = self.state();
         let mut reason = Reason::None;
         // The change comes before the completions that it causes (X3).

@@ -15,11 +15,13 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::cx::Cx;
+use crate::cx::{Cx, visit};
 use crate::event::{OperationError, OperationFailure, SessionReason, SessionState};
 use crate::ids::{OperationId, SessionId};
 use crate::timers::{TimerId, TimerKey};
 
+#[cfg(any(test, feature = "cells"))]
+pub(super) mod cells;
 mod fingerprint;
 #[cfg(test)]
 mod tests;
@@ -187,6 +189,7 @@ impl Invitation {
 
     pub(crate) fn step(&mut self, cx: &mut Cx<'_>, input: Input, out: &mut Vec<Effect>) {
         use SessionReason as Reason;
+        visit!(cx, self.state, input);
         let old = self.state();
         let mut reason = Reason::None;
         // The change comes before the completions that it causes (X3).

@@ -3,6 +3,8 @@
 
 mod command;
 mod invitation;
+#[cfg(test)]
+pub(crate) mod laws;
 mod receive;
 
 use alloc::boxed::Box;
@@ -26,6 +28,8 @@ use crate::map::{HashKey, Map};
 use crate::time::Time;
 use crate::wire::{HeaderName, Message, Method, StatusCode};
 
+#[cfg(any(test, feature = "cells"))]
+pub(crate) use invitation::cells::MACHINE as INVITATION;
 use invitation::{Effect, Input, Invitation};
 pub(crate) use invitation::{Fingerprint, Timer};
 use receive::allows_update;

@@ -18,6 +18,8 @@ use bytes::Bytes;
 
 use crate::action::{Action, Answer, CloseReason, Established, ListenError, ResolveError};
 use crate::auth::AuthTable;
+#[cfg(any(test, feature = "cells"))]
+use crate::cells::Cells;
 use crate::config::Config;
 use crate::connection::{ConnectionInfo, Connections, ManagerConfig, ManagerKind};
 use crate::counters::Counters;
@@ -52,6 +54,8 @@ pub struct Stack {
     entropy: Entropy,
     out: Outbox,
     counters: Counters,
+    #[cfg(any(test, feature = "cells"))]
+    cells: Cells,
     connections: Connections,
     transactions: Transactions,
     auth: AuthTable,
@@ -186,6 +190,8 @@ impl Stack {
             entropy,
             out: Outbox::default(),
             counters: Counters::default(),
+            #[cfg(any(test, feature = "cells"))]
+            cells: Cells::default(),
             connections,
             transactions: Transactions::new(key),
             auth: AuthTable::new(key),
@@ -601,6 +607,12 @@ impl Stack {
         &self.config
     }
 
+    /// Which cells its machines have been in; see [`cells`](crate::cells).
+    #[cfg(any(test, feature = "cells"))]
+    pub const fn cells(&self) -> &Cells {
+        &self.cells
+    }
+
     /// The latest time that the stack has been told.
     pub const fn now(&self) -> Time {
         self.now
@@ -629,6 +641,8 @@ impl Stack {
                 out: &mut self.out,
                 config: &self.config,
                 counters: &mut self.counters,
+                #[cfg(any(test, feature = "cells"))]
+                cells: &mut self.cells,
             },
             low: Lower {
                 connections: &mut self.connections,

@@ -32,6 +32,10 @@ use core::mem;
 use core::time::Duration;
 
 use super::machine::{Inform, Reliability, StatePrint, Step, Timer};
+use crate::cx::visit;
+
+#[cfg(any(test, feature = "cells"))]
+pub(super) mod cells;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -105,6 +109,7 @@ impl Client {
     }
 
     pub(crate) fn step(&mut self, input: Input, cx: &mut Step<'_>) {
+        visit!(cx, self.state, input);
         self.state = match (mem::replace(&mut self.state, State::Terminated), input) {
             (State::Trying { request, .. } | State::Proceeding { request }, Input::Provisional) => {
                 cx.inform(Inform::Provisional);
@@ -202,6 +207,7 @@ mod tests {
     use super::super::machine::{Effect, TimerConfig};
     use super::super::testing;
     use super::*;
+    use crate::cells::Cells;
 
     const REQUEST: Bytes = Bytes::from_static(b"MESSAGE");
     const T1: Duration = Duration::from_millis(500);
@@ -350,7 +356,8 @@ mod tests {
                     machine.step(
                         input.clone(),
                         &mut Step {
-                            times: &TimerConfig::default(),
+                            times: TimerConfig::default(),
+                            cells: &mut Cells::default(),
                             effects: &mut happened,
                         },
                     );
@@ -378,7 +385,8 @@ mod tests {
         ] {
             let mut effects = SmallVec::new();
             let cx = &mut Step {
-                times: &TimerConfig::default(),
+                times: TimerConfig::default(),
+                cells: &mut Cells::default(),
                 effects: &mut effects,
             };
             let machine = Client::start(REQUEST, reliability, cx);

@@ -43,6 +43,10 @@ use core::mem;
 use core::time::Duration;
 
 use super::machine::{Inform, Reliability, StatePrint, Step, Timer};
+use crate::cx::visit;
+
+#[cfg(any(test, feature = "cells"))]
+pub(super) mod cells;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -124,6 +128,7 @@ impl ClientInvite {
     }
 
     pub(crate) fn step(&mut self, input: Input, cx: &mut Step<'_>) {
+        visit!(cx, self.state, input);
         self.state = match (mem::replace(&mut self.state, State::Terminated), input) {
             (State::Calling { request, .. }, Input::Provisional) => {
                 self.stop_calling(cx);
@@ -281,6 +286,7 @@ mod tests {
     use super::super::machine::{Effect, TimerConfig};
     use super::super::testing;
     use super::*;
+    use crate::cells::Cells;
 
     const INVITE: Bytes = Bytes::from_static(b"INVITE");
     const ACK: Bytes = Bytes::from_static(b"ACK");
@@ -531,7 +537,8 @@ mod tests {
                     machine.step(
                         input.clone(),
                         &mut Step {
-                            times: &TimerConfig::default(),
+                            times: TimerConfig::default(),
+                            cells: &mut Cells::default(),
                             effects: &mut happened,
                         },
                     );
@@ -559,7 +566,8 @@ mod tests {
         ] {
             let mut effects = SmallVec::new();
             let cx = &mut Step {
-                times: &TimerConfig::default(),
+                times: TimerConfig::default(),
+                cells: &mut Cells::default(),
                 effects: &mut effects,
             };
             let machine = ClientInvite::start(INVITE, reliability, cx);

@@ -4,7 +4,10 @@ use bytes::Bytes;
 use core::time::Duration;
 use smallvec::SmallVec;
 
+#[cfg(any(test, feature = "cells"))]
+use crate::cells::Cells;
 use crate::config::Config;
+use crate::cx::Cx;
 
 /// The timers of RFC 3261 section 17 (its table 4) and of RFC 6026.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -133,11 +136,29 @@ pub(crate) enum Inform {
 
 /// What a machine is lent for one step.
 pub(crate) struct Step<'a> {
-    pub(crate) times: &'a TimerConfig,
+    pub(crate) times: TimerConfig,
     pub(crate) effects: &'a mut SmallVec<[Effect; 4]>,
+    #[cfg(any(test, feature = "cells"))]
+    pub(crate) cells: &'a mut Cells,
 }
 
-impl Step<'_> {
+impl<'a> Step<'a> {
+    #[cfg_attr(
+        not(any(test, feature = "cells")),
+        expect(
+            clippy::needless_pass_by_ref_mut,
+            reason = "the feature `cells` writes through it"
+        )
+    )]
+    pub(crate) fn new(cx: &'a mut Cx<'_>, effects: &'a mut SmallVec<[Effect; 4]>) -> Self {
+        Self {
+            times: TimerConfig::from(cx.config),
+            effects,
+            #[cfg(any(test, feature = "cells"))]
+            cells: cx.cells,
+        }
+    }
+
     pub(crate) fn send(&mut self, bytes: Bytes) {
         self.effects.push(Effect::Send(bytes));
     }

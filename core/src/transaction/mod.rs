@@ -13,6 +13,8 @@ mod client_invite;
 mod entry;
 mod follow;
 mod key;
+#[cfg(test)]
+pub(crate) mod laws;
 mod machine;
 mod server;
 mod server_invite;
@@ -30,7 +32,7 @@ use self::client::Client;
 use self::client_invite::ClientInvite;
 use self::entry::{Call, Machine, OldPeer, Role, Served, Transaction};
 use self::key::Key;
-use self::machine::{Effect, Inform, Reliability, Step, TimerConfig};
+use self::machine::{Effect, Inform, Reliability, Step};
 use self::server::Server;
 use self::server_invite::ServerInvite;
 use crate::counters::Label;
@@ -44,6 +46,11 @@ use crate::wire::{Message, Method, StatusCode};
 
 pub(crate) use self::entry::Fingerprint;
 pub(crate) use self::machine::Timer;
+#[cfg(any(test, feature = "cells"))]
+pub(crate) use self::{
+    client::cells::MACHINE as CLIENT, client_invite::cells::MACHINE as CLIENT_INVITE,
+    server::cells::MACHINE as SERVER, server_invite::cells::MACHINE as SERVER_INVITE,
+};
 
 /// Every transport of this stack is a stream.
 const RELIABILITY: Reliability = Reliability::Reliable;
@@ -195,11 +202,8 @@ impl Transactions {
             return None;
         }
         let id = cx.ids.next();
-        let (times, mut effects) = (TimerConfig::from(cx.config), SmallVec::new());
-        let step = &mut Step {
-            times: &times,
-            effects: &mut effects,
-        };
+        let mut effects = SmallVec::new();
+        let step = &mut Step::new(cx, &mut effects);
         let machine = if request.method == Method::Invite {
             Machine::ClientInvite(ClientInvite::start(request.bytes, RELIABILITY, step))
         } else {
@@ -236,11 +240,8 @@ impl Transactions {
         let Some(transaction) = self.alive.get_mut(&id) else {
             return ResponseMatch::Stray;
         };
-        let (times, mut effects) = (TimerConfig::from(cx.config), SmallVec::new());
-        let step = &mut Step {
-            times: &times,
-            effects: &mut effects,
-        };
+        let mut effects = SmallVec::new();
+        let step = &mut Step::new(cx, &mut effects);
         match &mut transaction.machine {
             Machine::ClientInvite(machine) if status.is_failure() => {
                 let ack = match machine.request() {
@@ -322,12 +323,9 @@ impl Transactions {
         call: Call,
     ) -> TransactionId {
         let id = cx.ids.next();
-        let (times, mut effects) = (TimerConfig::from(cx.config), SmallVec::new());
+        let mut effects = SmallVec::new();
         let machine = if method == Method::Invite {
-            let step = &mut Step {
-                times: &times,
-                effects: &mut effects,
-            };
+            let step = &mut Step::new(cx, &mut effects);
             Machine::ServerInvite(ServerInvite::start(RELIABILITY, step))
         } else {
             Machine::Server(Server::start(RELIABILITY))
@@ -367,15 +365,9 @@ impl Transactions {
         let Some(transaction) = self.alive.get_mut(&id) else {
             return ServerMatch::AckForSuccess(None);
         };
-        let (times, mut effects) = (TimerConfig::from(cx.config), SmallVec::new());
+        let mut effects = SmallVec::new();
         if let Machine::ServerInvite(machine) = &mut transaction.machine {
-            machine.step(
-                server_invite::Input::Ack,
-                &mut Step {
-                    times: &times,
-                    effects: &mut effects,
-                },
-            );
+            machine.step(server_invite::Input::Ack, &mut Step::new(cx, &mut effects));
         }
         if effects.contains(&Effect::Inform(Inform::Ack)) {
             return ServerMatch::AckForSuccess(Some(id));
@@ -409,11 +401,8 @@ impl Transactions {
         let Some(transaction) = self.alive.get_mut(&id) else {
             return;
         };
-        let (times, mut effects) = (TimerConfig::from(cx.config), SmallVec::new());
-        let step = &mut Step {
-            times: &times,
-            effects: &mut effects,
-        };
+        let mut effects = SmallVec::new();
+        let step = &mut Step::new(cx, &mut effects);
         match &mut transaction.machine {
             Machine::ServerInvite(machine) => machine.step(server_invite::Input::Invite, step),
             Machine::Server(machine) => machine.step(server::Input::Request, step),
@@ -476,11 +465,8 @@ impl Transactions {
         if status.is_final() && transaction.method == Method::Invite {
             transaction.note_response(&bytes);
         }
-        let (times, mut effects) = (TimerConfig::from(cx.config), SmallVec::new());
-        let step = &mut Step {
-            times: &times,
-            effects: &mut effects,
-        };
+        let mut effects = SmallVec::new();
+        let step = &mut Step::new(cx, &mut effects);
         match &mut transaction.machine {
             Machine::ServerInvite(machine) => {
                 machine.step(server_invite::Input::response(status, bytes), step)
@@ -542,11 +528,8 @@ impl Transactions {
         let transaction = self.alive.get_mut(&id)?;
         let place = transaction.armed.iter().position(|(armed, _)| *armed == timer)?;
         transaction.armed.remove(place);
-        let (times, mut effects) = (TimerConfig::from(cx.config), SmallVec::new());
-        let step = &mut Step {
-            times: &times,
-            effects: &mut effects,
-        };
+        let mut effects = SmallVec::new();
+        let step = &mut Step::new(cx, &mut effects);
         transaction.machine.fire(timer, step)?;
         if effects.contains(&Effect::Inform(Inform::TimedOut)) {
             let timeouts = &mut cx.counters.timeouts;
@@ -677,11 +660,8 @@ impl Transactions {
 
     fn fail(&mut self, cx: &mut Cx<'_>, id: TransactionId) -> Option<Indication> {
         let transaction = self.alive.get_mut(&id)?;
-        let (times, mut effects) = (TimerConfig::from(cx.config), SmallVec::new());
-        let step = &mut Step {
-            times: &times,
-            effects: &mut effects,
-        };
+        let mut effects = SmallVec::new();
+        let step = &mut Step::new(cx, &mut effects);
         transaction.machine.fail(step);
         // Nothing is sent because of a transport error.
         self.carry_out(cx, &mut Vec::new(), id, effects, None)

@@ -36,7 +36,11 @@ use core::mem;
 use core::time::Duration;
 
 use super::machine::{Inform, Reliability, StatePrint, Step, Timer};
+use crate::cx::visit;
 use crate::wire::StatusCode;
+
+#[cfg(any(test, feature = "cells"))]
+pub(super) mod cells;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -109,6 +113,7 @@ impl Server {
     }
 
     pub(crate) fn step(&mut self, input: Input, cx: &mut Step<'_>) {
+        visit!(cx, self.state, input);
         self.state = match (mem::replace(&mut self.state, State::Terminated), input) {
             (State::Trying | State::Proceeding { .. }, Input::Provisional(response)) => {
                 cx.send(response.clone());
@@ -192,6 +197,7 @@ mod tests {
     use super::super::machine::{Effect, TimerConfig};
     use super::super::testing;
     use super::*;
+    use crate::cells::Cells;
 
     const TRYING: Bytes = Bytes::from_static(b"100");
     const PROGRESS: Bytes = Bytes::from_static(b"183");
@@ -315,7 +321,8 @@ mod tests {
                     machine.step(
                         input.clone(),
                         &mut Step {
-                            times: &TimerConfig::default(),
+                            times: TimerConfig::default(),
+                            cells: &mut Cells::default(),
                             effects: &mut happened,
                         },
                     );

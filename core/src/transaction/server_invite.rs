@@ -41,7 +41,11 @@ use core::mem;
 use core::time::Duration;
 
 use super::machine::{Inform, Reliability, StatePrint, Step, Timer, TimerConfig};
+use crate::cx::visit;
 use crate::wire::StatusCode;
+
+#[cfg(any(test, feature = "cells"))]
+pub(super) mod cells;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -121,6 +125,7 @@ impl ServerInvite {
     }
 
     pub(crate) fn step(&mut self, input: Input, cx: &mut Step<'_>) {
+        visit!(cx, self.state, input);
         self.state = match (mem::replace(&mut self.state, State::Terminated), input) {
             (State::Proceeding { response: Some(response) }, Input::Invite) => {
                 cx.resend(&response);
@@ -289,6 +294,7 @@ mod tests {
     use super::super::machine::Effect;
     use super::super::testing;
     use super::*;
+    use crate::cells::Cells;
 
     const RINGING: Bytes = Bytes::from_static(b"180");
     const PROGRESS: Bytes = Bytes::from_static(b"183");
@@ -523,7 +529,8 @@ mod tests {
                     machine.step(
                         input.clone(),
                         &mut Step {
-                            times: &TimerConfig::default(),
+                            times: TimerConfig::default(),
+                            cells: &mut Cells::default(),
                             effects: &mut happened,
                         },
                     );

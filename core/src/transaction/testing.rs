@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use smallvec::SmallVec;
 
 use super::machine::{Effect, Inform, Step, Timer, TimerConfig};
+use crate::cells::Cells;
 
 /// What happened to a machine that was left to its timers, in milliseconds from its start.
 pub(super) struct Run<M> {
@@ -20,11 +21,12 @@ pub(super) fn run<M>(
     start: impl FnOnce(&mut Step<'_>) -> M,
     mut fire: impl FnMut(&mut M, Timer, &mut Step<'_>),
 ) -> Run<M> {
-    let times = TimerConfig::default();
+    let (times, mut cells) = (TimerConfig::default(), Cells::default());
     let mut effects = SmallVec::new();
     let machine = start(&mut Step {
-        times: &times,
+        times,
         effects: &mut effects,
+        cells: &mut cells,
     });
     let mut run = Run {
         machine,
@@ -58,8 +60,9 @@ pub(super) fn run<M>(
             &mut run.machine,
             timer,
             &mut Step {
-                times: &times,
+                times,
                 effects: &mut effects,
+                cells: &mut cells,
             },
         );
     }

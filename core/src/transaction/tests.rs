@@ -5,6 +5,7 @@ use alloc::{format, str};
 use core::time::Duration;
 
 use super::*;
+use crate::cells::Cells;
 use crate::config::Config;
 use crate::counters::{Counters, Kind, Label};
 use crate::cx::Outbox;
@@ -23,6 +24,7 @@ struct Bench {
     outbox: Outbox,
     config: Config,
     counters: Counters,
+    cells: Cells,
     sent: Vec<Transmission>,
 }
 
@@ -38,6 +40,7 @@ impl Bench {
             outbox: Outbox::default(),
             config: Config::default(),
             counters: Counters::default(),
+            cells: Cells::default(),
             sent: Vec::new(),
         }
     }
@@ -54,6 +57,7 @@ impl Bench {
             out: &mut self.outbox,
             config: &self.config,
             counters: &mut self.counters,
+            cells: &mut self.cells,
         };
         act(&mut self.table, cx, &mut self.sent)
     }

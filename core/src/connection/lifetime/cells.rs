@@ -1,0 +1,143 @@
+//! The cells of this machine.
+
+use super::{Input, State, Timer};
+use crate::cells::{Impossible, Machine, Named, names};
+
+names! {
+    State {
+        Locating: Self::Locating { .. },
+        Connecting: Self::Connecting { .. },
+        Handshaking: Self::Handshaking { .. },
+        Unproven: Self::Unproven { .. },
+        Live: Self::Live,
+        Lingering: Self::Lingering { .. },
+        Parting: Self::Parting { .. },
+        Closing: Self::Closing { .. },
+        Gone: Self::Gone,
+    }
+}
+
+names! {
+    Input {
+        Target: Self::Target(_),
+        Exhausted: Self::Exhausted(_),
+        Connected: Self::Connected(Ok(())),
+        Untrusted: Self::Connected(Err(_)),
+        Closed: Self::Closed(_),
+        Used: Self::Used,
+        Unused: Self::Unused,
+        Proven: Self::Proven,
+        FramingLost: Self::FramingLost(_),
+        Drained: Self::Drained,
+        Disconnect: Self::Disconnect(_),
+        TimerConnect: Self::Timer(Timer::Connect),
+        TimerUnproven: Self::Timer(Timer::Unproven),
+        TimerLinger: Self::Timer(Timer::Linger),
+        TimerIdle: Self::Timer(Timer::Idle),
+        TimerFlush: Self::Timer(Timer::Flush),
+    }
+}
+
+pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
+    "connection",
+    &[
+        Impossible {
+            states: &[
+                "Connecting",
+                "Handshaking",
+                "Unproven",
+                "Live",
+                "Lingering",
+                "Parting",
+                "Closing",
+            ],
+            inputs: &["Target", "Exhausted"],
+            reason: "the search is asked for an address in Locating alone",
+        },
+        Impossible {
+            states: &["Locating", "Unproven", "Live", "Lingering"],
+            inputs: &["Connected", "Untrusted"],
+            reason: "the report is not about an attempt: the table passes over it",
+        },
+        Impossible {
+            states: &["Handshaking", "Parting", "Closing"],
+            inputs: &["Used"],
+            reason: "the table gives no lease of what is not there yet or is leaving",
+        },
+        Impossible {
+            states: &["Unproven"],
+            inputs: &["Used"],
+            reason: "who comes to use it has had a valid message over it, and that has proved it",
+        },
+        Impossible {
+            states: &["Handshaking", "Unproven", "Lingering"],
+            inputs: &["Unused"],
+            reason: "it has no user who could leave",
+        },
+        Impossible {
+            states: &["Locating", "Connecting", "Handshaking"],
+            inputs: &["Proven", "FramingLost", "Drained"],
+            reason: "nothing is read from it and nothing is queued on it",
+        },
+        Impossible {
+            states: &["Parting", "Closing"],
+            inputs: &["FramingLost"],
+            reason: "nothing is framed any more",
+        },
+        Impossible {
+            states: &["Locating"],
+            inputs: &[
+                "TimerConnect",
+                "TimerUnproven",
+                "TimerLinger",
+                "TimerIdle",
+                "TimerFlush",
+            ],
+            reason: "it has no timer: the question to the domain name system has its own",
+        },
+        Impossible {
+            states: &[
+                "Handshaking",
+                "Unproven",
+                "Live",
+                "Lingering",
+                "Parting",
+                "Closing",
+            ],
+            inputs: &["TimerConnect"],
+            reason: "the timer of an attempt is stopped with the attempt",
+        },
+        Impossible {
+            states: &["Connecting", "Live", "Lingering", "Parting", "Closing"],
+            inputs: &["TimerUnproven"],
+            reason: "only what comes in has to prove itself, and the timer is stopped when it has, or leaves",
+        },
+        Impossible {
+            states: &[
+                "Connecting",
+                "Handshaking",
+                "Unproven",
+                "Live",
+                "Parting",
+                "Closing",
+            ],
+            inputs: &["TimerLinger"],
+            reason: "the timer is set in Lingering and stopped on leaving it",
+        },
+        Impossible {
+            states: &["Connecting", "Handshaking", "Parting", "Closing"],
+            inputs: &["TimerIdle"],
+            reason: "the timer runs while the connection is ready and is stopped as it leaves",
+        },
+        Impossible {
+            states: &["Connecting", "Handshaking", "Unproven", "Live", "Lingering"],
+            inputs: &["TimerFlush"],
+            reason: "the timer is set in Parting and in Closing, from which there is no way back",
+        },
+        Impossible {
+            states: &["Gone"],
+            inputs: Input::NAMES,
+            reason: "it is taken out of the table as it ends",
+        },
+    ],
+);

@@ -1,0 +1,81 @@
+//! The cells of this machine.
+
+use super::{Input, Next, OnDrop, State};
+use crate::cells::{Impossible, Machine, names};
+use crate::event::OperationError;
+
+names! {
+    State {
+        Unregistered: Self::Unregistered,
+        Registering: Self::Registering { .. },
+        Registered: Self::Registered { next: Next::Again(_), .. },
+        RegisteredRefreshing: Self::Registered { next: Next::Answer, .. },
+        RegisteredToTheEnd: Self::Registered { next: Next::End, .. },
+        Lapsed: Self::Lapsed { again: Some(_) },
+        LapsedRefreshing: Self::Lapsed { again: None },
+        Unregistering: Self::Unregistering { .. },
+    }
+}
+
+names! {
+    Input {
+        Register: Self::Register(_),
+        Unregister: Self::Unregister(_),
+        Accepted: Self::Accepted(_),
+        Missing: Self::Missing(_),
+        CredentialsRefused: Self::Refused(OperationError::Authentication { .. }),
+        Refused: Self::Refused(_),
+        Fired: Self::Fired,
+        DroppedReconnect: Self::Dropped(OnDrop::Reconnect(_)),
+        DroppedGiveUp: Self::Dropped(OnDrop::GiveUp),
+        DroppedKeep: Self::Dropped(OnDrop::Keep),
+    }
+}
+
+pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
+    "registration",
+    &[
+        Impossible {
+            states: &[
+                "Registering",
+                "Registered",
+                "RegisteredRefreshing",
+                "RegisteredToTheEnd",
+                "Unregistering",
+            ],
+            inputs: &["Register"],
+            reason: "refused as misuse (R2)",
+        },
+        Impossible {
+            states: &["Unregistered", "Registered", "RegisteredToTheEnd", "Lapsed"],
+            inputs: &["Accepted", "Missing", "CredentialsRefused", "Refused"],
+            reason: "no REGISTER is under way that could be answered",
+        },
+        Impossible {
+            states: &["Unregistered", "Registering", "LapsedRefreshing", "Unregistering"],
+            inputs: &["Fired"],
+            reason: "no timer is set",
+        },
+        Impossible {
+            states: &[
+                "Unregistered",
+                "Registering",
+                "Lapsed",
+                "LapsedRefreshing",
+                "Unregistering",
+            ],
+            inputs: &["DroppedReconnect", "DroppedGiveUp", "DroppedKeep"],
+            reason: "the endpoint tells of a lost connection while it is registered only",
+        },
+        Impossible {
+            states: &["Registered", "RegisteredRefreshing"],
+            inputs: &["DroppedGiveUp"],
+            reason: "given up is only what does not refresh (R5), and that is registered to the end",
+        },
+        Impossible {
+            states: &["RegisteredToTheEnd"],
+            inputs: &["DroppedReconnect"],
+            reason: "with refresh disabled nothing reconnects by itself (R5)",
+        },
+    ],
+);

@@ -1,0 +1,580 @@
+//! Law 6: every bound is in [`Limits`], and holds at n and at n + 1, with the answer that the field names. A new field
+//! does not compile before it has its line in the list, with a test behind it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "in a suite, a panic is a failed test"
+)]
+
+mod common;
+
+use std::net::SocketAddr;
+
+use sansip::wire::frame::{Frame, Framer};
+use sansip::wire::{HeaderName, Message, MessageLimits, Method};
+use sansip::{
+    Action, Answer, CloseReason, Completion, Config, ConnId, ConnectionFailure, EndpointId, Established,
+    Event, IncomingId, Limits, ListenerId, Misuse, OperationError, OperationFailure, OperationId,
+    PeerToPeerConfig, RemovalReason, SendOptions, Server, SessionId, SipEndpointConfig, Stack, Time,
+    Transport, UnixTime,
+};
+
+use common::{answer, field, request, sdp, secs, wire};
+
+const BOB: &str = "sip:bob@two.invalid";
+const TO_BOB: &str = "<sip:bob@two.invalid>";
+
+/// A test for each field; the names of the fields are the compiler's to check.
+macro_rules! pairs {
+    (message: { $($part:ident,)+ }, $($field:ident,)+) => {
+        #[test]
+        fn every_limit_is_listed() {
+            let Limits { message: MessageLimits { $($part: _),+ }, $($field: _),+ } = Limits::default();
+        }
+
+        $(
+            // rules: C31
+            #[test]
+            fn $part() {
+                message::$part();
+            }
+        )+
+
+        $(
+            // rules: C31
+            #[test]
+            fn $field() {
+                pairs::$field();
+            }
+        )+
+    };
+}
+
+pairs! {
+    message: { header_block, headers, body, },
+    send_queue,
+    connections,
+    transactions,
+    sessions,
+    forks,
+    operations,
+    pending_per_session,
+    events,
+    endpoints,
+    dns_cache,
+    attempts,
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// A stack with bob, who listens, driven by hand.
+struct Host {
+    stack: Stack,
+    now: Time,
+    bob: EndpointId,
+    listener: ListenerId,
+}
+
+impl Host {
+    fn new(limit: impl FnOnce(&mut Limits)) -> Self {
+        let mut config = Config::default();
+        limit(&mut config.limits);
+        let now = Time::from_secs(1);
+        let mut stack = Stack::new(config, [7; 32], now, UnixTime(1_700_000_000));
+        let bob = stack
+            .add_peer_to_peer_endpoint(now, PeerToPeerConfig::new(BOB))
+            .unwrap();
+        let manager = stack.server_tcp_manager();
+        let listener = stack
+            .manager(now, manager)
+            .unwrap()
+            .listen(address("10.0.0.1:5060"))
+            .unwrap();
+        stack.handle_listening(now, listener, Ok(address("10.0.0.1:5060")));
+        let mut host = Self {
+            stack,
+            now,
+            bob,
+            listener,
+        };
+        host.drain();
+        host
+    }
+
+    fn drain(&mut self) -> Vec<Action> {
+        std::iter::from_fn(|| self.stack.poll_action()).collect()
+    }
+
+    fn accept(&mut self) -> ConnId {
+        let ends = (address("10.0.0.1:5060"), address("10.0.0.2:4000"));
+        self.stack
+            .handle_accepted(self.now, self.listener, ends.0, ends.1)
+    }
+
+    fn peer(&mut self) -> ConnId {
+        let conn = self.accept();
+        self.drain();
+        conn
+    }
+
+    fn say(&mut self, conn: ConnId, text: &str) {
+        self.stack.handle_bytes(self.now, conn, &wire(text));
+    }
+
+    /// A request of the peer to bob.
+    fn ask(&mut self, conn: ConnId, method: &str, number: u32) {
+        self.say(
+            conn,
+            &request(method, BOB, TO_BOB, number, "Contact: <sip:p@10.0.0.2>"),
+        );
+    }
+
+    /// What the stack has queued for a connection; the socket takes it.
+    fn sent(&mut self, conn: ConnId) -> Vec<Message> {
+        let bytes: Vec<u8> = self.stack.transmit(conn).flatten().copied().collect();
+        self.stack.handle_transmitted(self.now, conn, bytes.len());
+        let mut framer = Framer::new(MessageLimits::default());
+        framer.push(&bytes);
+        let message = |frame| match frame {
+            Frame::Message { bytes, .. } => Message::parse(bytes, &MessageLimits::default()).ok(),
+            _ => None,
+        };
+        std::iter::from_fn(|| framer.next()).filter_map(message).collect()
+    }
+
+    /// The statuses of the responses that it has queued.
+    fn codes(&mut self, conn: ConnId) -> Vec<u16> {
+        self.drain();
+        let sent = self.sent(conn);
+        sent.iter()
+            .filter_map(|it| it.status().map(|status| status.code()))
+            .collect()
+    }
+
+    fn message(&mut self, target: &str) -> Result<OperationId, Misuse> {
+        let (now, bob) = (self.now, self.bob);
+        let mut view = self.stack.endpoint(now, bob).unwrap();
+        view.send_message(target, Method::Message, None, SendOptions::default())
+    }
+
+    /// The connection that is asked for is made.
+    fn connect(&mut self) -> ConnId {
+        let connect = self.drain().into_iter().find_map(|action| match action {
+            Action::Connect(connect) => Some(connect),
+            _ => None,
+        });
+        let connect = connect.expect("a connection is asked for");
+        let established = Established {
+            local: address("10.0.0.1:50000"),
+            remote: connect.remote,
+            peer: None,
+        };
+        self.stack.handle_connected(self.now, connect.conn, established);
+        self.drain();
+        connect.conn
+    }
+
+    /// The one request that is queued.
+    fn asked(&mut self, conn: ConnId) -> Message {
+        let mut sent = self.sent(conn);
+        assert_eq!(sent.len(), 1);
+        sent.remove(0)
+    }
+}
+
+fn failure(actions: &[Action], operation: OperationId) -> Option<OperationError> {
+    actions.iter().find_map(|action| match action {
+        Action::Event(Event::Completed {
+            operation: which,
+            result: Err(error),
+        }) if *which == operation => Some(error.clone()),
+        _ => None,
+    })
+}
+
+fn heard<T>(actions: &[Action], pick: impl Fn(&Event) -> Option<T>) -> Vec<T> {
+    let pick = |action: &Action| match action {
+        Action::Event(event) => pick(event),
+        _ => None,
+    };
+    actions.iter().filter_map(pick).collect()
+}
+
+fn incoming(event: &Event) -> Option<IncomingId> {
+    match event {
+        Event::MessageReceived { incoming, .. } => Some(*incoming),
+        _ => None,
+    }
+}
+
+fn received(event: &Event) -> Option<SessionId> {
+    match event {
+        Event::SessionReceived { session, .. } => Some(*session),
+        _ => None,
+    }
+}
+
+fn removed(event: &Event) -> Option<RemovalReason> {
+    match event {
+        Event::ConnectionRemoved { reason, .. } => Some(reason.clone()),
+        _ => None,
+    }
+}
+
+/// Of one message.
+mod message {
+    use super::*;
+
+    /// What a message does to the peer's connection under these limits: the codes of the answers, and whether it is
+    /// closed.
+    fn told(limits: MessageLimits, bytes: &[u8]) -> (Vec<u16>, bool) {
+        let mut host = Host::new(|all| all.message = limits);
+        let conn = host.peer();
+        host.stack.handle_bytes(host.now, conn, bytes);
+        let codes = host.codes(conn);
+        host.stack.handle_timeout(host.now);
+        (codes, !heard(&host.drain(), removed).is_empty())
+    }
+
+    /// An OPTIONS with a body, the length of its header section, and how many fields that has.
+    fn options() -> (Vec<u8>, usize, usize) {
+        let bytes = wire(&format!(
+            "{}\nbody",
+            request("OPTIONS", BOB, TO_BOB, 1, "Content-Type: text/plain")
+        ));
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        let head = text.find("\r\n\r\n").unwrap();
+        (bytes, head + 4, text[..head].lines().count() - 1)
+    }
+
+    pub(super) fn header_block() {
+        let (bytes, head, _) = options();
+        let limits = |header_block| MessageLimits {
+            header_block,
+            ..MessageLimits::default()
+        };
+        assert_eq!(told(limits(head), &bytes), (vec![200], false));
+        let (codes, closed) = told(limits(head - 1), &bytes);
+        assert!(closed && !codes.contains(&200), "{codes:?}");
+    }
+
+    pub(super) fn headers() {
+        let (bytes, _, fields) = options();
+        let limits = |headers| MessageLimits {
+            headers,
+            ..MessageLimits::default()
+        };
+        assert_eq!(told(limits(fields), &bytes), (vec![200], false));
+        assert_eq!(told(limits(fields - 1), &bytes), (vec![400], false));
+    }
+
+    pub(super) fn body() {
+        let (bytes, ..) = options();
+        let limits = |body| MessageLimits {
+            body,
+            ..MessageLimits::default()
+        };
+        assert_eq!(told(limits(4), &bytes), (vec![200], false));
+        assert_eq!(told(limits(3), &bytes), (vec![413], true));
+    }
+}
+
+/// Of a stack, field by field.
+mod pairs {
+    use super::*;
+
+    // rules: C30
+    pub(super) fn send_queue() {
+        let run = |send_queue| {
+            let mut host = Host::new(|limits| limits.send_queue = send_queue);
+            let operation = host.message("sip:p@10.0.0.9").unwrap();
+            let connect = host.drain().into_iter().find_map(|action| match action {
+                Action::Connect(connect) => Some(connect),
+                _ => None,
+            });
+            let connect = connect.unwrap();
+            let established = Established {
+                local: address("10.0.0.1:50000"),
+                remote: connect.remote,
+                peer: None,
+            };
+            host.stack.handle_connected(host.now, connect.conn, established);
+            let queued: usize = host.stack.transmit(connect.conn).map(|slice| slice.len()).sum();
+            let actions = host.drain();
+            (queued, heard(&actions, removed), failure(&actions, operation))
+        };
+        let (length, ..) = run(1 << 20);
+        assert_eq!(run(length), (length, vec![], None));
+        let (queued, removed, _) = run(length - 1);
+        assert_eq!((queued, removed), (0, vec![RemovalReason::SlowReader]));
+    }
+
+    pub(super) fn connections() {
+        let mut host = Host::new(|limits| limits.connections = 2);
+        host.accept();
+        let second = host.accept();
+        assert!(!host.drain().contains(&Action::Close(second)));
+        let third = host.accept();
+        assert_eq!(host.drain(), [Action::Close(third)]);
+        let operation = host.message("sip:p@10.0.0.9").unwrap();
+        let limit = OperationError::ConnectionFailure(ConnectionFailure::Limit("connections"));
+        assert_eq!(failure(&host.drain(), operation), Some(limit));
+        // With one less there is room again.
+        host.stack.handle_closed(host.now, second, CloseReason::Closed);
+        host.drain();
+        host.message("sip:p@10.0.0.9").unwrap();
+        host.connect();
+    }
+
+    pub(super) fn transactions() {
+        let mut host = Host::new(|limits| limits.transactions = 2);
+        let conn = host.peer();
+        for number in [1, 2] {
+            host.ask(conn, "OPTIONS", number);
+            let event = std::iter::from_fn(|| host.stack.poll_action()).find_map(|action| match action {
+                Action::Event(event) => incoming(&event),
+                _ => None,
+            });
+            let id = event.expect("the application is asked");
+            host.stack.incoming(host.now, id).unwrap().hold().unwrap();
+        }
+        assert_eq!(host.codes(conn), [] as [u16; 0]);
+        host.ask(conn, "OPTIONS", 3);
+        host.drain();
+        let refused = host.asked(conn);
+        assert_eq!(refused.status().unwrap().code(), 503);
+        assert_ne!(field(&refused, HeaderName::RetryAfter), "");
+        let operation = host.message("sip:p@10.0.0.9").unwrap();
+        let conn = host.drain().into_iter().find_map(|action| match action {
+            Action::Connect(connect) => Some((connect.conn, connect.remote)),
+            _ => None,
+        });
+        let (conn, remote) = conn.unwrap();
+        let local = address("10.0.0.1:50000");
+        host.stack.handle_connected(
+            host.now,
+            conn,
+            Established {
+                local,
+                remote,
+                peer: None,
+            },
+        );
+        let limit = OperationError::OperationFailure(OperationFailure::LimitReached);
+        assert_eq!(failure(&host.drain(), operation), Some(limit));
+    }
+
+    pub(super) fn sessions() {
+        let mut host = Host::new(|limits| limits.sessions = 2);
+        let conn = host.peer();
+        host.ask(conn, "INVITE", 1);
+        assert_eq!(heard(&host.drain(), received).len(), 1);
+        let mut bob = host.stack.endpoint(host.now, host.bob).unwrap();
+        bob.create_session("sip:p@10.0.0.9").unwrap();
+        assert_eq!(
+            bob.create_session("sip:p@10.0.0.9"),
+            Err(Misuse::Limit("sessions"))
+        );
+        host.sent(conn);
+        host.ask(conn, "INVITE", 2);
+        assert_eq!(heard(&host.drain(), received), []);
+        let refused = host.asked(conn);
+        assert_eq!(refused.status().unwrap().code(), 503);
+        assert_ne!(field(&refused, HeaderName::RetryAfter), "");
+    }
+
+    pub(super) fn forks() {
+        let mut host = Host::new(|limits| limits.forks = 2);
+        let mut bob = host.stack.endpoint(host.now, host.bob).unwrap();
+        bob.invite("sip:p@10.0.0.9", Some(sdp()), SendOptions::default())
+            .unwrap();
+        let conn = host.connect();
+        let invite = host.asked(conn);
+        // Each fork makes a dialog that its requests are found in; one more makes none.
+        let mut codes = Vec::new();
+        for (number, tag) in [(1, "one"), (2, "two"), (3, "three")] {
+            host.say(
+                conn,
+                &answer(&invite, "180 Ringing", tag, "Contact: <sip:p@10.0.0.9>"),
+            );
+            let (from, to) = (field(&invite, HeaderName::To), field(&invite, HeaderName::From));
+            let call_id = field(&invite, HeaderName::CallId);
+            let text = request("OPTIONS", BOB, &to, number, "")
+                .replace(
+                    &format!("From: <sip:p@peer.invalid>;tag=p{number}"),
+                    &format!("From: {from};tag={tag}"),
+                )
+                .replace(&format!("Call-ID: call-{number}"), &format!("Call-ID: {call_id}"));
+            host.say(conn, &text);
+            codes.extend(host.codes(conn));
+        }
+        assert_eq!(codes, [200, 200, 481]);
+    }
+
+    pub(super) fn operations() {
+        let mut host = Host::new(|limits| limits.operations = 2);
+        for _ in 0..2 {
+            host.message("sip:p@10.0.0.9").unwrap();
+        }
+        assert_eq!(host.message("sip:p@10.0.0.9"), Err(Misuse::Limit("operations")));
+        let conn = host.connect();
+        let sent = host.sent(conn);
+        host.say(conn, &answer(&sent[0], "200 OK", "x", ""));
+        host.message("sip:p@10.0.0.9").unwrap();
+    }
+
+    pub(super) fn pending_per_session() {
+        let mut host = Host::new(|limits| limits.pending_per_session = 2);
+        let conn = host.peer();
+        host.ask(conn, "INVITE", 1);
+        let session = heard(&host.drain(), received)[0];
+        host.stack
+            .session(host.now, session)
+            .unwrap()
+            .accept(Some(sdp()))
+            .unwrap();
+        host.drain();
+        let accepted = host.asked(conn);
+        let ack =
+            request("ACK", BOB, &field(&accepted, HeaderName::To), 1, "").replace("z9hG4bK1", "z9hG4bKack");
+        host.say(conn, &ack);
+        host.drain();
+        let (now, stack) = (host.now, &mut host.stack);
+        let mut info = || {
+            stack
+                .session(now, session)
+                .unwrap()
+                .send(Method::Info, None, Vec::new())
+        };
+        assert!(info().is_ok() && info().is_ok());
+        assert_eq!(info(), Err(Misuse::Limit("requests under way in one session")));
+        host.drain();
+        let sent = host.sent(conn);
+        host.say(conn, &answer(&sent[0], "200 OK", "", ""));
+        assert!(
+            host.stack
+                .session(now, session)
+                .unwrap()
+                .send(Method::Info, None, Vec::new())
+                .is_ok()
+        );
+    }
+
+    pub(super) fn events() {
+        let run = |count: u32| {
+            let mut host = Host::new(|limits| limits.events = 4);
+            let conn = host.peer();
+            for number in 1..=count {
+                host.ask(conn, "OPTIONS", number);
+            }
+            // Whatever comes now shows whether the connection is still read from.
+            host.stack.handle_bytes(host.now, conn, b"\r\n");
+            let actions = host.drain();
+            let stops = actions
+                .iter()
+                .position(|action| *action == Action::Reading(conn, false));
+            let goes_on = actions
+                .iter()
+                .position(|action| *action == Action::Reading(conn, true));
+            assert_eq!(heard(&actions, incoming).len(), usize::try_from(count).unwrap());
+            assert!(stops < goes_on || goes_on.is_none());
+            (stops.is_some(), goes_on.is_some())
+        };
+        assert_eq!(run(4), (false, false));
+        assert_eq!(run(5), (true, true));
+    }
+
+    pub(super) fn endpoints() {
+        let mut host = Host::new(|limits| limits.endpoints = 2);
+        let mut add = |user: &str| {
+            let config = PeerToPeerConfig::new(format!("sip:{user}@two.invalid"));
+            host.stack.add_peer_to_peer_endpoint(host.now, config)
+        };
+        assert!(add("carol").is_ok());
+        assert_eq!(add("dave"), Err(Misuse::Limit("endpoints")));
+        let alice = SipEndpointConfig::new("sip:alice@example.com");
+        assert_eq!(
+            host.stack.add_sip_endpoint(host.now, alice),
+            Err(Misuse::Limit("endpoints"))
+        );
+    }
+
+    // rules: C25
+    pub(super) fn dns_cache() {
+        let mut host = Host::new(|limits| limits.dns_cache = 2);
+        // Whether the name has to be asked for; each port is another next hop.
+        let mut asks = |name: &str, port: u16| {
+            host.message(&format!("sip:p@{name}.invalid:{port}")).unwrap();
+            let query = host.drain().into_iter().find_map(|action| match action {
+                Action::Resolve { query, .. } => Some(query),
+                _ => None,
+            });
+            if let Some(query) = query {
+                let addresses = vec!["10.0.0.9".parse().unwrap()];
+                let answer = Answer::Addresses {
+                    addresses,
+                    ttl: secs(3600),
+                };
+                host.stack.handle_resolved(host.now, query, Ok(answer));
+                host.drain();
+            }
+            query.is_some()
+        };
+        assert_eq!([asks("a", 5001), asks("b", 5001)], [true, true]);
+        assert_eq!([asks("a", 5002), asks("b", 5002)], [false, false]);
+        assert!(asks("c", 5001));
+        assert_eq!(
+            [asks("b", 5003), asks("c", 5003), asks("a", 5003)],
+            [false, false, true]
+        );
+    }
+
+    // rules: R10
+    pub(super) fn attempts() {
+        // So often is the REGISTER found too brief; then it is taken.
+        let run = |refusals: u32| {
+            let mut host = Host::new(|limits| limits.attempts = 3);
+            let alice = SipEndpointConfig {
+                server: Some(Server {
+                    host: "10.0.0.9".into(),
+                    port: Some(5060),
+                }),
+                transport: Transport::Tcp,
+                ..SipEndpointConfig::new("sip:alice@example.com")
+            };
+            let alice = host.stack.add_sip_endpoint(host.now, alice).unwrap();
+            let operation = host.stack.endpoint(host.now, alice).unwrap().register().unwrap();
+            let conn = host.connect();
+            for number in 1..=refusals {
+                let register = host.asked(conn);
+                let brief = format!("Min-Expires: {}", 4000 + number);
+                host.say(conn, &answer(&register, "423 Interval Too Brief", "x", &brief));
+            }
+            if let Some(register) = host.sent(conn).pop() {
+                let contact = field(&register, HeaderName::Contact);
+                host.say(
+                    conn,
+                    &answer(
+                        &register,
+                        "200 OK",
+                        "x",
+                        &format!("Contact: {contact};expires=3600"),
+                    ),
+                );
+            }
+            heard(&host.drain(), |event| match event {
+                Event::Completed {
+                    operation: which,
+                    result,
+                } if *which == operation => Some(*result == Ok(Completion::Done)),
+                _ => None,
+            })
+        };
+        assert_eq!(run(2), [true], "sent three times");
+        assert_eq!(run(3), [false], "not a fourth time");
+    }
+}
