@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use sansip::security::{Credentials, Secret};
 use sansip::wire::header::{Contact, Header, WwwAuthenticate};
-use sansip::wire::write::ResponseBuilder;
+use sansip::wire::write::{ResponseBuilder, Scratch};
 use sansip::wire::{HeaderName, StatusCode};
 use sansip::{
     Action, Config, EndpointId, Established, Event, Reason, RegistrationState, Server, SipEndpointConfig,
@@ -111,15 +111,22 @@ impl Registered {
     /// The registrar: without credentials 401, else a binding for an hour. Keep-alives are not answered.
     fn answer(&mut self, request: &[u8]) -> Option<bytes::Bytes> {
         let request = parse(&bytes::Bytes::copy_from_slice(request));
+        let mut scratch = Scratch::default();
         if request.count(HeaderName::Authorization) == 0 {
-            let mut builder =
-                ResponseBuilder::new(&request, StatusCode::UNAUTHORIZED, None, Some("registrar"));
+            let mut builder = ResponseBuilder::new(
+                &mut scratch,
+                &request,
+                StatusCode::UNAUTHORIZED,
+                None,
+                Some("registrar"),
+            );
             let challenge = r#"Digest realm="example.com", nonce="dGhlIG5vbmNl", algorithm=MD5, qop="auth""#;
             builder.header(&WwwAuthenticate::parse(challenge).expect("a challenge"));
             return Some(builder.finish());
         }
         self.granted += 1;
-        let mut builder = ResponseBuilder::new(&request, StatusCode::OK, None, Some("registrar"));
+        let mut builder =
+            ResponseBuilder::new(&mut scratch, &request, StatusCode::OK, None, Some("registrar"));
         let text = request.raw(HeaderName::Contact).expect("a contact");
         let mut contact = Contact::parse(std::str::from_utf8(text).expect("text")).expect("a contact");
         if let Contact::Address(address) = &mut contact {

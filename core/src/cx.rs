@@ -11,6 +11,7 @@ use crate::event::{Completion, Event, OperationError};
 use crate::ids::{EndpointId, Ids, OperationId};
 use crate::time::Time;
 use crate::timers::Timers;
+use crate::wire::write::Scratch;
 
 /// The leaf services. It lends nothing of another machine.
 pub(crate) struct Cx<'a> {
@@ -21,6 +22,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) out: &'a mut Outbox,
     pub(crate) config: &'a Config,
     pub(crate) counters: &'a mut Counters,
+    /// Where messages are written.
+    pub(crate) scratch: &'a mut Scratch,
 }
 
 /// The one ordered queue of what the stack wants, and the operations whose completions are still to come.

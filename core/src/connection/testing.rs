@@ -18,6 +18,7 @@ use crate::ids::{ConnId, Ids, ManagerId, QueryId};
 use crate::map::HashKey;
 use crate::time::Time;
 use crate::timers::{TimerKey, Timers};
+use crate::wire::write::Scratch;
 
 /// What every machine is lent, owned.
 #[derive(Clone, Debug)]
@@ -29,6 +30,7 @@ pub(crate) struct Services {
     pub(crate) out: Outbox,
     pub(crate) config: Config,
     pub(crate) counters: Counters,
+    pub(crate) scratch: Scratch,
 }
 
 impl Services {
@@ -41,6 +43,7 @@ impl Services {
             out: Outbox::default(),
             config: Config::default(),
             counters: Counters::default(),
+            scratch: Scratch::default(),
         }
     }
 
@@ -53,6 +56,7 @@ impl Services {
             out: &mut self.out,
             config: &self.config,
             counters: &mut self.counters,
+            scratch: &mut self.scratch,
         }
     }
 }

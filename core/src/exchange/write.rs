@@ -12,9 +12,9 @@ use crate::config::Config;
 use crate::connection::Connections;
 use crate::entropy::Entropy;
 use crate::ids::ConnId;
-use crate::wire::header::{CSeq, Contact, RecordRoute, Via};
+use crate::wire::header::{Contact, RecordRoute, Via};
 use crate::wire::uri::Host;
-use crate::wire::write::{MAX_FORWARDS, RequestBuilder};
+use crate::wire::write::{MAX_FORWARDS, RequestBuilder, Scratch};
 use crate::wire::{HeaderName, Message, Method};
 
 /// How this side is reached by the peer of a connection: at the listening address where its manager has one, so that
@@ -117,6 +117,7 @@ pub(super) fn asks_for_sips(request: &Message) -> bool {
 
 /// The request as it goes out.
 pub(super) fn request<'c>(
+    scratch: &mut Scratch,
     draft: &Draft,
     reach: &Reach,
     branch: &str,
@@ -125,31 +126,28 @@ pub(super) fn request<'c>(
 ) -> Bytes {
     let mut via = Via::new(reach.transport, reach.host.clone(), Some(reach.port), branch);
     via.params.set_flag("rport");
-    let cseq = CSeq {
-        number: cseq,
-        method: draft.method.clone(),
-    };
     let mut builder = RequestBuilder::of_texts(
+        scratch,
         &draft.method,
         &draft.uri,
         &via,
         (&draft.from, &draft.to),
         &draft.call_id,
-        &cseq,
+        cseq,
         MAX_FORWARDS,
     );
     for route in &draft.route {
-        builder.raw_owned(HeaderName::Route, route);
+        builder.text(HeaderName::Route, route);
     }
     if let Some(contact) = &draft.contact {
         let secure = is_sips(&draft.uri) || draft.route.first().is_some_and(|route| is_sips(route));
-        builder.raw_owned(HeaderName::Contact, &contact_value(contact, reach, secure));
+        builder.text(HeaderName::Contact, &contact_value(contact, reach, secure));
     }
     for (name, value) in credentials {
-        builder.raw_owned(*name, value);
+        builder.text(*name, value);
     }
     for (name, value) in &draft.headers {
-        builder.raw_owned(*name, value);
+        builder.text(*name, value);
     }
     for (name, value) in &draft.extra {
         builder.raw_checked(name, value);

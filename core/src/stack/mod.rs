@@ -32,6 +32,7 @@ use crate::session::Sessions;
 use crate::time::{Time, UnixTime};
 use crate::timers::{TimerKey, Timers};
 use crate::transaction::Transactions;
+use crate::wire::write::Scratch;
 
 pub use fingerprint::Fingerprint;
 use parts::Parts;
@@ -50,6 +51,7 @@ pub struct Stack {
     entropy: Entropy,
     out: Outbox,
     counters: Counters,
+    scratch: Scratch,
     connections: Connections,
     transactions: Transactions,
     auth: AuthTable,
@@ -165,6 +167,7 @@ impl Stack {
             entropy,
             out: Outbox::default(),
             counters: Counters::default(),
+            scratch: Scratch::default(),
             connections,
             transactions: Transactions::new(key),
             auth: AuthTable::new(key),
@@ -508,6 +511,7 @@ impl Stack {
                 out: &mut self.out,
                 config: &self.config,
                 counters: &mut self.counters,
+                scratch: &mut self.scratch,
             },
             low: Lower {
                 connections: &mut self.connections,

@@ -352,19 +352,15 @@ impl Parts<'_> {
         headers: &[(HeaderName, Box<str>)],
     ) {
         let tag = self.cx.entropy.hex(16);
-        let mut builder = ResponseBuilder::new(request, status, reason, Some(&tag));
+        let mut builder = ResponseBuilder::new(self.cx.scratch, request, status, reason, Some(&tag));
         if let Some((_, remote)) = self.low.connections.ends(conn) {
             builder.via_received(remote);
         }
         for (name, value) in headers {
-            builder.raw_owned(*name, value);
+            builder.text(*name, value);
         }
-        if self
-            .low
-            .connections
-            .send(&mut self.cx, conn, builder.finish())
-            .is_ok()
-        {
+        let bytes = builder.finish();
+        if self.low.connections.send(&mut self.cx, conn, bytes).is_ok() {
             self.cx.counters.responses_sent += 1;
         }
     }

@@ -11,6 +11,7 @@ use crate::cx::Outbox;
 use crate::entropy::Entropy;
 use crate::ids::Ids;
 use crate::timers::Timers;
+use crate::wire::write::Scratch;
 use crate::wire::{HeaderName, MessageLimits};
 
 /// A table with all that it is lent.
@@ -23,6 +24,7 @@ struct Bench {
     outbox: Outbox,
     config: Config,
     counters: Counters,
+    scratch: Scratch,
     sent: Vec<Transmission>,
 }
 
@@ -38,6 +40,7 @@ impl Bench {
             outbox: Outbox::default(),
             config: Config::default(),
             counters: Counters::default(),
+            scratch: Scratch::default(),
             sent: Vec::new(),
         }
     }
@@ -54,6 +57,7 @@ impl Bench {
             out: &mut self.outbox,
             config: &self.config,
             counters: &mut self.counters,
+            scratch: &mut self.scratch,
         };
         act(&mut self.table, cx, &mut self.sent)
     }

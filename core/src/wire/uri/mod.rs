@@ -707,6 +707,11 @@ fn push_display(out: &mut String, value: fmt::Arguments<'_>) {
 
 /// Appends a number in decimal.
 pub(crate) fn push_number(out: &mut String, value: u64) {
+    // Short ones are most of them.
+    if value < 10 {
+        out.push(char::from(b'0' + u8::try_from(value).unwrap_or_default()));
+        return;
+    }
     // 64 bits have at most 20 digits.
     let mut digits = [b'0'; 20];
     let (mut rest, mut start) = (value, digits.len());
