@@ -12,8 +12,8 @@ use crate::config::Config;
 use crate::connection::Connections;
 use crate::entropy::Entropy;
 use crate::ids::ConnId;
-use crate::wire::header::{Contact, RecordRoute, Via};
-use crate::wire::uri::Host;
+use crate::wire::header::{Contact, Params, RecordRoute, Via};
+use crate::wire::uri::{Host, push_number};
 use crate::wire::write::{MAX_FORWARDS, RequestBuilder, Scratch};
 use crate::wire::{HeaderName, Message, Method};
 
@@ -75,7 +75,8 @@ pub(super) fn new_branch(entropy: &mut Entropy) -> Box<str> {
 /// The value of Contact over this connection; in messages of a dialog that is `secure` it is a sips URI (RFC 3261
 /// sections 8.1.1.8 and 12.1.1), whose transport is TLS without saying so.
 pub(crate) fn contact_value(template: &ContactTemplate, reach: &Reach, secure: bool) -> String {
-    let mut value = String::from("<");
+    let mut value = String::with_capacity(128 + template.parameters.len());
+    value.push('<');
     match &template.gruu {
         Some(gruu) => value.push_str(gruu),
         None => {
@@ -84,9 +85,12 @@ pub(crate) fn contact_value(template: &ContactTemplate, reach: &Reach, secure: b
                 value.push_str(user);
                 value.push('@');
             }
-            value.push_str(&alloc::format!("{}:{}", reach.host, reach.port));
+            reach.host.write(&mut value);
+            value.push(':');
+            push_number(&mut value, u64::from(reach.port));
             if !secure {
-                value.push_str(&alloc::format!(";transport={}", reach.transport.uri_token()));
+                value.push_str(";transport=");
+                value.push_str(reach.transport.uri_token());
             }
             value.push_str(&template.uri_parameters);
         }
@@ -124,8 +128,12 @@ pub(super) fn request<'c>(
     cseq: u32,
     credentials: impl IntoIterator<Item = &'c (HeaderName, String)>,
 ) -> Bytes {
-    let mut via = Via::new(reach.transport, reach.host.clone(), Some(reach.port), branch);
-    via.params.set_flag("rport");
+    let via = Via {
+        transport: reach.transport.via_token().into(),
+        host: reach.host.clone(),
+        port: Some(reach.port),
+        params: Params::from_canonical([";branch=", branch, ";rport"].concat().into()),
+    };
     let mut builder = RequestBuilder::of_texts(
         scratch,
         &draft.method,
