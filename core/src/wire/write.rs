@@ -124,8 +124,10 @@ fn check_text(name: HeaderName, text: &str) -> Result<(), ParseError> {
 /// allocations but that of the finished bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
-    /// Start line and header fields.
-    out: String,
+    /// Start line and header fields, in UTF-8.
+    out: Vec<u8>,
+    /// A value with a type, on its way into `out`.
+    value: String,
     /// Where each line ends, after its line break.
     ends: Vec<usize>,
 }
@@ -147,36 +149,49 @@ impl<'s> Draft<'s> {
         }
     }
 
+    #[inline]
     fn text(&mut self, text: &str) {
-        self.scratch.out.push_str(text);
+        self.scratch.out.extend_from_slice(text.as_bytes());
+    }
+
+    /// What `write` appends to an empty string.
+    #[inline]
+    fn written(&mut self, write: impl FnOnce(&mut String)) {
+        let Scratch { out, value, .. } = &mut *self.scratch;
+        value.clear();
+        write(value);
+        out.extend_from_slice(value.as_bytes());
     }
 
     fn number(&mut self, number: u64) {
-        push_number(&mut self.scratch.out, number);
+        self.written(|out| push_number(out, number));
     }
 
+    #[inline]
     fn end_line(&mut self) {
-        self.scratch.out.push_str("\r\n");
+        self.scratch.out.extend_from_slice(b"\r\n");
         self.scratch.ends.push(self.scratch.out.len());
     }
 
     fn write_uri(&mut self, uri: &Uri<'_>) {
         let start = self.scratch.out.len();
-        uri.write(&mut self.scratch.out);
+        self.written(|out| uri.write(out));
         self.guard_uri(start);
     }
 
     /// Leaves out of the Request-URI from `start` on what does not belong into a URI: a blank would end it.
     fn guard_uri(&mut self, start: usize) {
         let out = &mut self.scratch.out;
-        let is_good = |written: &str| written.bytes().all(|byte| byte.is_ascii_graphic());
-        if out.get(start..).is_none_or(is_good) {
-            return;
+        if out
+            .get(start..)
+            .is_some_and(|written| !written.iter().all(u8::is_ascii_graphic))
+        {
+            let written = out.split_off(start);
+            out.extend(written.into_iter().filter(u8::is_ascii_graphic));
         }
-        let tail = out.split_off(start);
-        out.extend(tail.chars().filter(char::is_ascii_graphic));
     }
 
+    #[inline]
     fn field(&mut self, name: HeaderName, value: &str) {
         self.text(name.label());
         self.text(value);
@@ -185,7 +200,7 @@ impl<'s> Draft<'s> {
 
     fn header<'h, H: Header<'h>>(&mut self, value: &H) {
         self.text(H::NAME.label());
-        value.write(&mut self.scratch.out);
+        self.written(|out| value.write(out));
         self.end_line();
     }
 
@@ -198,7 +213,7 @@ impl<'s> Draft<'s> {
                 self.text(", ");
             }
             first = false;
-            value.write(&mut self.scratch.out);
+            self.written(|out| value.write(out));
         }
         if first && !H::MAY_BE_EMPTY {
             self.scratch.out.truncate(before);
@@ -221,6 +236,7 @@ impl<'s> Draft<'s> {
     }
 
     /// A field as a message has it; bytes that are no UTF-8 become replacement characters.
+    #[inline]
     fn repeat(&mut self, name: HeaderName, value: &[u8]) {
         self.text(name.label());
         self.lossy(value);
@@ -228,9 +244,10 @@ impl<'s> Draft<'s> {
     }
 
     fn lossy(&mut self, value: &[u8]) {
-        match core::str::from_utf8(value) {
-            Ok(value) => self.text(value),
-            Err(_) => self.text(&String::from_utf8_lossy(value)),
+        if value.is_ascii() {
+            self.scratch.out.extend_from_slice(value);
+        } else {
+            self.text(&String::from_utf8_lossy(value));
         }
     }
 
@@ -250,40 +267,47 @@ impl<'s> Draft<'s> {
         self.text(HeaderName::ContentLength.label());
         self.number(u64::try_from(self.body.len()).unwrap_or(u64::MAX));
         self.end_line();
-        let Scratch { out, ends } = self.scratch;
-        if control_characters(out.as_bytes()) != 2 * ends.len() {
+        let Scratch { out, ends, value } = self.scratch;
+        if control_characters(out) != 2 * ends.len() {
             *out = without_line_breaks(out, ends);
         }
-        out.push_str("\r\n");
+        out.extend_from_slice(b"\r\n");
         // Of its very size, so that it becomes `Bytes` as it is.
         let mut bytes = Vec::with_capacity(out.len() + self.body.len());
-        bytes.extend_from_slice(out.as_bytes());
+        bytes.extend_from_slice(out);
         bytes.extend_from_slice(&self.body);
         out.shrink_to(MOST_KEPT);
+        value.shrink_to(MOST_KEPT);
         bytes.into()
     }
 }
 
 /// How many bytes are line breaks, or other control characters up to them.
 fn control_characters(text: &[u8]) -> usize {
+    let is_control = |byte: &u8| u8::from(*byte <= b'\r');
+    let count = |piece: &[u8]| usize::from(piece.iter().map(is_control).sum::<u8>());
     // Counted in bytes, which hold the count of a piece, and so in vectors.
-    text.chunks(128)
-        .map(|piece| usize::from(piece.iter().map(|byte| u8::from(*byte <= b'\r')).sum::<u8>()))
-        .sum()
+    let pieces = text.chunks_exact(64);
+    let rest = count(pieces.remainder());
+    pieces.map(count).sum::<usize>() + rest
 }
 
 /// The lines that end there, with blanks for the line breaks inside them.
-fn without_line_breaks(text: &str, ends: &[usize]) -> String {
-    let mut out = String::with_capacity(text.len());
+fn without_line_breaks(text: &[u8], ends: &[usize]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
     let mut start = 0;
     for end in ends {
         let line = text.get(start..*end).unwrap_or_default();
-        let line = line.strip_suffix("\r\n").unwrap_or(line);
-        out.extend(
-            line.chars()
-                .map(|c| if matches!(c, '\r' | '\n') { ' ' } else { c }),
-        );
-        out.push_str("\r\n");
+        let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+        let blank = |byte: &u8| {
+            if matches!(byte, b'\r' | b'\n') {
+                b' '
+            } else {
+                *byte
+            }
+        };
+        out.extend(line.iter().map(blank));
+        out.extend_from_slice(b"\r\n");
         start = *end;
     }
     out
@@ -526,8 +550,9 @@ impl<'r> ResponseBuilder<'r> {
     /// Notes in the topmost `Via` where the request came from, as its sender asked (RFC 3261 section 18.2.1, RFC 3581
     /// section 4). A `Via` that cannot be read stays as it is.
     pub fn via_received(&mut self, source: SocketAddr) -> &mut Self {
-        let Scratch { out, ends } = &mut *self.draft.scratch;
-        let Some(line) = out.get(self.top_via.clone()) else {
+        let Scratch { out, ends, .. } = &mut *self.draft.scratch;
+        let line = out.get(self.top_via.clone()).map(core::str::from_utf8);
+        let Some(Ok(line)) = line else {
             return self;
         };
         let first = Elements::new(line, false).next().unwrap_or_default();
@@ -538,7 +563,7 @@ impl<'r> ResponseBuilder<'r> {
         let mut text = String::with_capacity(first.len() + 64);
         via.write(&mut text);
         let (start, length) = (self.top_via.start, first.len());
-        out.replace_range(start..start + length, &text);
+        out.splice(start..start + length, text.bytes());
         for end in ends.iter_mut().skip(1) {
             *end = *end + text.len() - length;
         }
@@ -573,7 +598,7 @@ pub fn with_header<'h>(message: &[u8], header: &impl Header<'h>) -> Bytes {
     // The last field's own line end stays in front of the new one.
     let at = memmem::find(message, b"\r\n\r\n").map_or(message.len(), |at| at + 2);
     let (head, tail) = message.split_at_checked(at).unwrap_or((message, &[]));
-    [head, line.as_bytes(), tail].concat().into()
+    [head, &line, tail].concat().into()
 }
 
 #[cfg(test)]
