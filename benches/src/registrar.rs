@@ -23,6 +23,7 @@ pub struct Registered {
     /// Positive answers of the registrar.
     granted: usize,
     buffer: Vec<u8>,
+    scratch: Scratch,
 }
 
 const SERVER: ([u8; 4], u16) = ([10, 0, 0, 9], 5060);
@@ -42,6 +43,7 @@ impl Registered {
             registered: 0,
             granted: 0,
             buffer: Vec::new(),
+            scratch: Scratch::default(),
         };
         for _ in 0..endpoints {
             it.add();
@@ -111,10 +113,9 @@ impl Registered {
     /// The registrar: without credentials 401, else a binding for an hour. Keep-alives are not answered.
     fn answer(&mut self, request: &[u8]) -> Option<bytes::Bytes> {
         let request = parse(&bytes::Bytes::copy_from_slice(request));
-        let mut scratch = Scratch::default();
         if request.count(HeaderName::Authorization) == 0 {
             let mut builder = ResponseBuilder::new(
-                &mut scratch,
+                &mut self.scratch,
                 &request,
                 StatusCode::UNAUTHORIZED,
                 None,
@@ -125,8 +126,13 @@ impl Registered {
             return Some(builder.finish());
         }
         self.granted += 1;
-        let mut builder =
-            ResponseBuilder::new(&mut scratch, &request, StatusCode::OK, None, Some("registrar"));
+        let mut builder = ResponseBuilder::new(
+            &mut self.scratch,
+            &request,
+            StatusCode::OK,
+            None,
+            Some("registrar"),
+        );
         let text = request.raw(HeaderName::Contact).expect("a contact");
         let mut contact = Contact::parse(std::str::from_utf8(text).expect("text")).expect("a contact");
         if let Contact::Address(address) = &mut contact {

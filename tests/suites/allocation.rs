@@ -48,19 +48,25 @@ fn parsing_allocates_nothing_beyond_the_buffer() {
     let (buffered, bytes) = allocations(|| Bytes::copy_from_slice(INVITE));
     assert_eq!(buffered, 1, "the allocator counts");
 
-    let (parsed, message) = allocations(|| Message::parse(bytes, &limits).unwrap());
+    let (parsed, message) = allocations(|| Message::parse(bytes, &limits).expect("the message is good"));
     assert_eq!(parsed, 0, "parsing");
 
     let (typed, ()) = allocations(|| {
         assert_eq!(message.method(), Some(&Method::Invite));
         assert_eq!(
-            message.via_top().unwrap().branch(),
+            message.via_top().expect("the message is good").branch(),
             Some("z9hG4bK77ef4c2312983.1")
         );
-        assert_eq!(message.from_().unwrap().tag(), Some("1928301774"));
-        assert_eq!(message.to().unwrap().tag(), None);
-        assert_eq!(message.cseq().unwrap().number, 314_159);
-        assert_eq!(message.call_id().unwrap(), "a84b4c76e66710@pc33.example.com");
+        assert_eq!(
+            message.from_().expect("the message is good").tag(),
+            Some("1928301774")
+        );
+        assert_eq!(message.to().expect("the message is good").tag(), None);
+        assert_eq!(message.cseq().expect("the message is good").number, 314_159);
+        assert_eq!(
+            message.call_id().expect("the message is good"),
+            "a84b4c76e66710@pc33.example.com"
+        );
         assert_eq!(message.raw(HeaderName::MaxForwards), Some(&b"70"[..]));
         assert_eq!(message.body_bytes(), b"v=0\n");
     });
@@ -71,12 +77,16 @@ fn parsing_allocates_nothing_beyond_the_buffer() {
 }
 
 fn writing_allocates_the_finished_bytes_and_nothing_else() {
-    let invite = Message::parse(Bytes::from_static(INVITE), &MessageLimits::default()).unwrap();
+    let invite =
+        Message::parse(Bytes::from_static(INVITE), &MessageLimits::default()).expect("the message is good");
     let (uri, via) = (
-        Uri::parse(invite.request_uri()).unwrap(),
-        invite.via_top().unwrap(),
+        Uri::parse(invite.request_uri()).expect("the message is good"),
+        invite.via_top().expect("the message is good"),
     );
-    let (from, to) = (invite.from_().unwrap(), invite.to().unwrap());
+    let (from, to) = (
+        invite.from_().expect("the message is good"),
+        invite.to().expect("the message is good"),
+    );
     let cseq = CSeq::new(314_159, Method::Invite);
     let body = Bytes::from_static(&[b'v'; 3000]);
     let mut scratch = Scratch::default();

@@ -804,6 +804,47 @@ mod tests {
         assert_eq!(trying.to().unwrap().tag(), None);
     }
 
+    // rules: E11
+    #[test]
+    fn a_line_break_is_a_blank_also_after_the_topmost_via_has_grown() {
+        let scratch = &mut Scratch::default();
+        let request = message(TWO_HOPS.as_bytes());
+        let mut builder =
+            ResponseBuilder::new(scratch, &request, StatusCode::OK, Some("a\r\nb"), Some("314"));
+        builder.via_received("192.0.2.7:4444".parse().unwrap());
+        builder.text(HeaderName::Subject, "x\r\nEvil: y");
+        let bytes = builder.finish();
+        let text = core::str::from_utf8(&bytes).unwrap();
+        assert!(text.starts_with("SIP/2.0 200 a  b\r\nVia: "), "{text}");
+        assert!(
+            text.ends_with("\r\nSubject: x  Evil: y\r\nContent-Length: 0\r\n\r\n"),
+            "{text}"
+        );
+        let response = message(&bytes);
+        assert_eq!(response.via_top().unwrap().rport(), Some(Some(4444)));
+        for name in [HeaderName::From, HeaderName::CallId, HeaderName::CSeq] {
+            assert_eq!(response.raw(name), request.raw(name));
+        }
+    }
+
+    // RFC 3261 section 8.2.6.2.
+    #[test]
+    fn a_tag_is_told_by_the_end_of_the_value_or_by_its_grammar() {
+        for (value, untagged) in [
+            ("<sip:b@example.com>", true),
+            ("\"a>;tag=x\" <sip:b@example.com>", true),
+            ("<sip:b@example.com>;x=\">;tag=1\"", true),
+            ("sip:b@example.com", true),
+            ("<sip:b@example.com>;x=1", true),
+            ("<sip:b@example.com>;tag=1", false),
+            ("<sip:b@example.com>;x=1;tag=1", false),
+            ("<sip:b@example.com> ; TAG = 1", false),
+            ("sip:b@example.com;tag=1", false),
+        ] {
+            assert_eq!(is_untagged(value.as_bytes()), untagged, "{value}");
+        }
+    }
+
     #[test]
     fn a_tag_that_is_there_stays() {
         let scratch = &mut Scratch::default();

@@ -712,10 +712,15 @@ pub(crate) fn push_number(out: &mut String, value: u64) {
     if value >= 100_000 {
         push_number(out, value / 100_000);
     }
-    for place in [10_000, 1_000, 100, 10] {
-        if value >= place {
-            out.push(digit(value / place));
+    if value >= 100 {
+        for place in [10_000, 1_000, 100] {
+            if value >= place {
+                out.push(digit(value / place));
+            }
         }
+    }
+    if value >= 10 {
+        out.push(digit(value / 10));
     }
     out.push(digit(value));
 }
