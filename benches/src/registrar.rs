@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use sansip::security::{Credentials, Secret};
 use sansip::wire::header::{Contact, Header, WwwAuthenticate};
-use sansip::wire::write::ResponseBuilder;
+use sansip::wire::write::{ResponseBuilder, Scratch};
 use sansip::wire::{HeaderName, StatusCode};
 use sansip::{
     Action, Config, EndpointId, Established, Event, Reason, RegistrationState, Server, SipEndpointConfig,
@@ -23,6 +23,7 @@ pub struct Registered {
     /// Positive answers of the registrar.
     granted: usize,
     buffer: Vec<u8>,
+    scratch: Scratch,
 }
 
 const SERVER: ([u8; 4], u16) = ([10, 0, 0, 9], 5060);
@@ -42,6 +43,7 @@ impl Registered {
             registered: 0,
             granted: 0,
             buffer: Vec::new(),
+            scratch: Scratch::default(),
         };
         for _ in 0..endpoints {
             it.add();
@@ -112,14 +114,25 @@ impl Registered {
     fn answer(&mut self, request: &[u8]) -> Option<bytes::Bytes> {
         let request = parse(&bytes::Bytes::copy_from_slice(request));
         if request.count(HeaderName::Authorization) == 0 {
-            let mut builder =
-                ResponseBuilder::new(&request, StatusCode::UNAUTHORIZED, None, Some("registrar"));
+            let mut builder = ResponseBuilder::new(
+                &mut self.scratch,
+                &request,
+                StatusCode::UNAUTHORIZED,
+                None,
+                Some("registrar"),
+            );
             let challenge = r#"Digest realm="example.com", nonce="dGhlIG5vbmNl", algorithm=MD5, qop="auth""#;
             builder.header(&WwwAuthenticate::parse(challenge).expect("a challenge"));
             return Some(builder.finish());
         }
         self.granted += 1;
-        let mut builder = ResponseBuilder::new(&request, StatusCode::OK, None, Some("registrar"));
+        let mut builder = ResponseBuilder::new(
+            &mut self.scratch,
+            &request,
+            StatusCode::OK,
+            None,
+            Some("registrar"),
+        );
         let text = request.raw(HeaderName::Contact).expect("a contact");
         let mut contact = Contact::parse(std::str::from_utf8(text).expect("text")).expect("a contact");
         if let Contact::Address(address) = &mut contact {

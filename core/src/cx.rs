@@ -13,6 +13,7 @@ use crate::event::{Completion, Event, OperationError};
 use crate::ids::{EndpointId, Ids, OperationId};
 use crate::time::Time;
 use crate::timers::Timers;
+use crate::wire::write::Scratch;
 
 /// The leaf services. It lends nothing of another machine.
 pub(crate) struct Cx<'a> {
@@ -25,6 +26,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) counters: &'a mut Counters,
     #[cfg(any(test, feature = "cells"))]
     pub(crate) cells: &'a mut Cells,
+    /// Where messages are written.
+    pub(crate) scratch: &'a mut Scratch,
 }
 
 /// Counts the cell that a step begins in; without the feature `cells` it is nothing.

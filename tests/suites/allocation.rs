@@ -1,9 +1,12 @@
-//! What parsing allocates, by an allocator that counts. Alone in its binary: nothing else may allocate meanwhile.
+//! What parsing and writing allocate, by an allocator that counts. Alone in its binary: nothing else may allocate meanwhile.
 
 use std::alloc::System;
 
 use bytes::Bytes;
-use sansip::wire::{HeaderName, Message, MessageLimits, Method, check};
+use sansip::wire::header::{CSeq, From, To, Via};
+use sansip::wire::uri::Uri;
+use sansip::wire::write::{MAX_FORWARDS, RequestBuilder, ResponseBuilder, Scratch};
+use sansip::wire::{HeaderName, Message, MessageLimits, Method, StatusCode, check};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -33,25 +36,37 @@ fn allocations<T>(work: impl FnOnce() -> T) -> (usize, T) {
     (change.allocations + change.reallocations, result)
 }
 
+/// One test, so that no other thread allocates meanwhile.
 #[test]
-fn parsing_a_usual_message_allocates_nothing_beyond_its_buffer() {
+fn a_usual_message_is_one_buffer() {
+    parsing_allocates_nothing_beyond_the_buffer();
+    writing_allocates_the_finished_bytes_and_nothing_else();
+}
+
+fn parsing_allocates_nothing_beyond_the_buffer() {
     let limits = MessageLimits::default();
     let (buffered, bytes) = allocations(|| Bytes::copy_from_slice(INVITE));
     assert_eq!(buffered, 1, "the allocator counts");
 
-    let (parsed, message) = allocations(|| Message::parse(bytes, &limits).unwrap());
+    let (parsed, message) = allocations(|| Message::parse(bytes, &limits).expect("the message is good"));
     assert_eq!(parsed, 0, "parsing");
 
     let (typed, ()) = allocations(|| {
         assert_eq!(message.method(), Some(&Method::Invite));
         assert_eq!(
-            message.via_top().unwrap().branch(),
+            message.via_top().expect("the message is good").branch(),
             Some("z9hG4bK77ef4c2312983.1")
         );
-        assert_eq!(message.from_().unwrap().tag(), Some("1928301774"));
-        assert_eq!(message.to().unwrap().tag(), None);
-        assert_eq!(message.cseq().unwrap().number, 314_159);
-        assert_eq!(message.call_id().unwrap(), "a84b4c76e66710@pc33.example.com");
+        assert_eq!(
+            message.from_().expect("the message is good").tag(),
+            Some("1928301774")
+        );
+        assert_eq!(message.to().expect("the message is good").tag(), None);
+        assert_eq!(message.cseq().expect("the message is good").number, 314_159);
+        assert_eq!(
+            message.call_id().expect("the message is good"),
+            "a84b4c76e66710@pc33.example.com"
+        );
         assert_eq!(message.raw(HeaderName::MaxForwards), Some(&b"70"[..]));
         assert_eq!(message.body_bytes(), b"v=0\n");
     });
@@ -59,4 +74,80 @@ fn parsing_a_usual_message_allocates_nothing_beyond_its_buffer() {
 
     let (checked, verdict) = allocations(|| check::request(&message));
     assert_eq!((checked, verdict), (0, Ok(())), "checking");
+}
+
+fn writing_allocates_the_finished_bytes_and_nothing_else() {
+    let invite =
+        Message::parse(Bytes::from_static(INVITE), &MessageLimits::default()).expect("the message is good");
+    let (uri, via) = (
+        Uri::parse(invite.request_uri()).expect("the message is good"),
+        invite.via_top().expect("the message is good"),
+    );
+    let (from, to) = (
+        invite.from_().expect("the message is good"),
+        invite.to().expect("the message is good"),
+    );
+    let cseq = CSeq::new(314_159, Method::Invite);
+    let body = Bytes::from_static(&[b'v'; 3000]);
+    let mut scratch = Scratch::default();
+    // The first message makes the scratch as large as messages are here.
+    typed_request(&mut scratch, &uri, &via, (&from, &to), &cseq, body.clone());
+    let (typed, bytes) =
+        allocations(|| typed_request(&mut scratch, &uri, &via, (&from, &to), &cseq, body.clone()));
+    assert_eq!(
+        (typed, bytes.ends_with(&body)),
+        (1, true),
+        "a request of typed values"
+    );
+
+    let (of_texts, bytes) = allocations(|| {
+        let (from, to) = ("<sip:a@example.com>;tag=1", "<sip:b@example.com>");
+        let method = Method::Invite;
+        let uri = "sip:b@example.com";
+        let mut builder =
+            RequestBuilder::of_texts(&mut scratch, &method, uri, &via, (from, to), "c", 1, MAX_FORWARDS);
+        builder.text(HeaderName::UserAgent, "example/1.0");
+        builder.body("application/sdp", body.clone());
+        builder.finish()
+    });
+    assert_eq!(
+        (of_texts, bytes.ends_with(&body)),
+        (1, true),
+        "a request of texts"
+    );
+
+    for body in [Bytes::new(), body] {
+        let (response, bytes) = allocations(|| {
+            let mut builder = ResponseBuilder::new(&mut scratch, &invite, StatusCode::OK, None, Some("314"));
+            builder.record_route();
+            builder.text(HeaderName::Contact, "<sip:bob@192.0.2.4>");
+            builder.body("application/sdp", body.clone());
+            builder.finish()
+        });
+        assert_eq!((response, bytes.ends_with(&body)), (1, true), "a response");
+    }
+}
+
+fn typed_request(
+    scratch: &mut Scratch,
+    uri: &Uri<'_>,
+    via: &Via<'_>,
+    (from, to): (&From<'_>, &To<'_>),
+    cseq: &CSeq,
+    body: Bytes,
+) -> Bytes {
+    let mut builder = RequestBuilder::new(
+        scratch,
+        &Method::Invite,
+        uri,
+        via,
+        from,
+        to,
+        "c",
+        cseq,
+        MAX_FORWARDS,
+    );
+    builder.header(via);
+    builder.body("application/sdp", body);
+    builder.finish()
 }

@@ -19,6 +19,7 @@ use crate::ids::{ConnId, Ids, ManagerId, QueryId};
 use crate::map::HashKey;
 use crate::time::Time;
 use crate::timers::{TimerKey, Timers};
+use crate::wire::write::Scratch;
 
 /// What every machine is lent, owned.
 #[derive(Clone, Debug)]
@@ -31,6 +32,7 @@ pub(crate) struct Services {
     pub(crate) config: Config,
     pub(crate) counters: Counters,
     pub(crate) cells: Cells,
+    pub(crate) scratch: Scratch,
 }
 
 impl Services {
@@ -44,6 +46,7 @@ impl Services {
             config: Config::default(),
             counters: Counters::default(),
             cells: Cells::default(),
+            scratch: Scratch::default(),
         }
     }
 
@@ -57,6 +60,7 @@ impl Services {
             config: &self.config,
             counters: &mut self.counters,
             cells: &mut self.cells,
+            scratch: &mut self.scratch,
         }
     }
 }

@@ -532,7 +532,7 @@ impl Exchanges {
             Some(_) | None => Vec::new(),
         };
         let branch = write::new_branch(cx.entropy);
-        let bytes = write::request(&exchange.draft, &reach, &branch, cseq, &credentials);
+        let bytes = write::request(cx.scratch, &exchange.draft, &reach, &branch, cseq, &credentials);
         exchange.facts = Facts {
             conn: Some(conn),
             cseq,

@@ -104,12 +104,12 @@ impl Lower<'_> {
     pub(crate) fn reply(&mut self, cx: &mut Cx<'_>, request: &Pending, reply: &Reply<'_>) -> Bytes {
         let reach = reach(self.connections, cx.config, request.conn).or_else(|| request.reach.clone());
         let tag = (reply.status != StatusCode::TRYING).then_some(&*request.tag);
-        let mut builder = ResponseBuilder::new(&request.message, reply.status, reply.reason, tag);
+        let mut builder = ResponseBuilder::new(cx.scratch, &request.message, reply.status, reply.reason, tag);
         if let Some(reach) = &reach {
             builder.via_received(reach.remote);
             if let Some(contact) = reply.contact {
                 let secure = asks_for_sips(&request.message);
-                builder.raw_owned(HeaderName::Contact, &contact_value(contact, reach, secure));
+                builder.text(HeaderName::Contact, &contact_value(contact, reach, secure));
             }
         }
         if reply.record_route {
@@ -121,7 +121,7 @@ impl Lower<'_> {
             } else {
                 *name
             };
-            builder.raw_owned(name, value);
+            builder.text(name, value);
         }
         for (name, value) in reply.extra {
             builder.raw_checked(name, value);

@@ -12,9 +12,9 @@ use crate::config::Config;
 use crate::connection::Connections;
 use crate::entropy::Entropy;
 use crate::ids::ConnId;
-use crate::wire::header::{CSeq, Contact, RecordRoute, Via};
-use crate::wire::uri::Host;
-use crate::wire::write::{MAX_FORWARDS, RequestBuilder};
+use crate::wire::header::{Contact, Params, RecordRoute, Via};
+use crate::wire::uri::{Host, push_number};
+use crate::wire::write::{MAX_FORWARDS, RequestBuilder, Scratch};
 use crate::wire::{HeaderName, Message, Method};
 
 /// How this side is reached by the peer of a connection: at the listening address where its manager has one, so that
@@ -75,7 +75,8 @@ pub(super) fn new_branch(entropy: &mut Entropy) -> Box<str> {
 /// The value of Contact over this connection; in messages of a dialog that is `secure` it is a sips URI (RFC 3261
 /// sections 8.1.1.8 and 12.1.1), whose transport is TLS without saying so.
 pub(crate) fn contact_value(template: &ContactTemplate, reach: &Reach, secure: bool) -> String {
-    let mut value = String::from("<");
+    let mut value = String::with_capacity(128 + template.parameters.len());
+    value.push('<');
     match &template.gruu {
         Some(gruu) => value.push_str(gruu),
         None => {
@@ -84,9 +85,12 @@ pub(crate) fn contact_value(template: &ContactTemplate, reach: &Reach, secure: b
                 value.push_str(user);
                 value.push('@');
             }
-            value.push_str(&alloc::format!("{}:{}", reach.host, reach.port));
+            reach.host.write(&mut value);
+            value.push(':');
+            push_number(&mut value, u64::from(reach.port));
             if !secure {
-                value.push_str(&alloc::format!(";transport={}", reach.transport.uri_token()));
+                value.push_str(";transport=");
+                value.push_str(reach.transport.uri_token());
             }
             value.push_str(&template.uri_parameters);
         }
@@ -117,39 +121,41 @@ pub(super) fn asks_for_sips(request: &Message) -> bool {
 
 /// The request as it goes out.
 pub(super) fn request<'c>(
+    scratch: &mut Scratch,
     draft: &Draft,
     reach: &Reach,
     branch: &str,
     cseq: u32,
     credentials: impl IntoIterator<Item = &'c (HeaderName, String)>,
 ) -> Bytes {
-    let mut via = Via::new(reach.transport, reach.host.clone(), Some(reach.port), branch);
-    via.params.set_flag("rport");
-    let cseq = CSeq {
-        number: cseq,
-        method: draft.method.clone(),
+    let via = Via {
+        transport: reach.transport.via_token().into(),
+        host: reach.host.clone(),
+        port: Some(reach.port),
+        params: Params::from_canonical([";branch=", branch, ";rport"].concat().into()),
     };
     let mut builder = RequestBuilder::of_texts(
+        scratch,
         &draft.method,
         &draft.uri,
         &via,
         (&draft.from, &draft.to),
         &draft.call_id,
-        &cseq,
+        cseq,
         MAX_FORWARDS,
     );
     for route in &draft.route {
-        builder.raw_owned(HeaderName::Route, route);
+        builder.text(HeaderName::Route, route);
     }
     if let Some(contact) = &draft.contact {
         let secure = is_sips(&draft.uri) || draft.route.first().is_some_and(|route| is_sips(route));
-        builder.raw_owned(HeaderName::Contact, &contact_value(contact, reach, secure));
+        builder.text(HeaderName::Contact, &contact_value(contact, reach, secure));
     }
     for (name, value) in credentials {
-        builder.raw_owned(*name, value);
+        builder.text(*name, value);
     }
     for (name, value) in &draft.headers {
-        builder.raw_owned(*name, value);
+        builder.text(*name, value);
     }
     for (name, value) in &draft.extra {
         builder.raw_checked(name, value);

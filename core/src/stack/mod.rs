@@ -36,6 +36,7 @@ use crate::session::Sessions;
 use crate::time::{Time, UnixTime};
 use crate::timers::{TimerKey, Timers};
 use crate::transaction::Transactions;
+use crate::wire::write::Scratch;
 
 pub use fingerprint::Fingerprint;
 use parts::Parts;
@@ -56,6 +57,7 @@ pub struct Stack {
     counters: Counters,
     #[cfg(any(test, feature = "cells"))]
     cells: Cells,
+    scratch: Scratch,
     connections: Connections,
     transactions: Transactions,
     auth: AuthTable,
@@ -192,6 +194,7 @@ impl Stack {
             counters: Counters::default(),
             #[cfg(any(test, feature = "cells"))]
             cells: Cells::default(),
+            scratch: Scratch::default(),
             connections,
             transactions: Transactions::new(key),
             auth: AuthTable::new(key),
@@ -643,6 +646,7 @@ impl Stack {
                 counters: &mut self.counters,
                 #[cfg(any(test, feature = "cells"))]
                 cells: &mut self.cells,
+                scratch: &mut self.scratch,
             },
             low: Lower {
                 connections: &mut self.connections,

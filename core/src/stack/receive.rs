@@ -368,18 +368,19 @@ impl Parts<'_> {
         headers: &[(HeaderName, Box<str>)],
     ) {
         let tag = self.cx.entropy.hex(16);
-        let mut builder = ResponseBuilder::new(request, status, reason, Some(&tag));
+        let mut builder = ResponseBuilder::new(self.cx.scratch, request, status, reason, Some(&tag));
         if let Some((_, remote)) = self.low.connections.ends(conn) {
             builder.via_received(remote);
         }
         for (name, value) in headers {
-            builder.raw_owned(*name, value);
+            builder.text(*name, value);
         }
+        let bytes = builder.finish();
         // A connection that is gone, or takes no more, leaves nobody to be told.
         let _ = self
             .low
             .connections
-            .send(&mut self.cx, conn, builder.finish(), Label::response(status));
+            .send(&mut self.cx, conn, bytes, Label::response(status));
     }
 }
 

@@ -12,6 +12,7 @@ use crate::cx::Outbox;
 use crate::entropy::Entropy;
 use crate::ids::Ids;
 use crate::timers::Timers;
+use crate::wire::write::Scratch;
 use crate::wire::{HeaderName, MessageLimits};
 
 /// A table with all that it is lent.
@@ -25,6 +26,7 @@ struct Bench {
     config: Config,
     counters: Counters,
     cells: Cells,
+    scratch: Scratch,
     sent: Vec<Transmission>,
 }
 
@@ -41,6 +43,7 @@ impl Bench {
             config: Config::default(),
             counters: Counters::default(),
             cells: Cells::default(),
+            scratch: Scratch::default(),
             sent: Vec::new(),
         }
     }
@@ -58,6 +61,7 @@ impl Bench {
             config: &self.config,
             counters: &mut self.counters,
             cells: &mut self.cells,
+            scratch: &mut self.scratch,
         };
         act(&mut self.table, cx, &mut self.sent)
     }

@@ -29,6 +29,14 @@ macro_rules! header_names {
                 }
             }
 
+            /// The long form with what stands between it and a value.
+            #[inline]
+            pub(super) const fn label(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!($text, ": "),)*
+                }
+            }
+
             const fn from_compact(letter: u8) -> Option<Self> {
                 match letter.to_ascii_lowercase() {
                     $($($compact => Some(Self::$variant),)?)*

@@ -4,12 +4,12 @@
 //! Text that an application supplies is checked by the `check_*` functions before anything is built (rule E11); a line
 //! break that gets past them all the same, in a value made by hand, goes out as a blank.
 
-use alloc::borrow::Cow;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use bytes::Bytes;
-use memchr::{memchr2, memmem};
+use memchr::{memmem, memrchr};
 
 use super::grammar;
 use super::header::{CSeq, Elements, From, Header, ListHeader, Params, To, Via, rewrite};
@@ -19,6 +19,9 @@ use crate::error::{ParseError, Place};
 
 /// What fits most messages without a body, in bytes.
 const USUAL_SIZE: usize = 1024;
+
+/// What a scratch keeps after a large message, in bytes.
+const MOST_KEPT: usize = 16 * 1024;
 
 /// `Max-Forwards` of a request that this stack starts (RFC 3261 section 8.1.1.6).
 pub const MAX_FORWARDS: u8 = 70;
@@ -117,116 +120,197 @@ fn check_text(name: HeaderName, text: &str) -> Result<(), ParseError> {
     }
 }
 
-/// A message as it grows: start line and header fields in one buffer, the body aside until the end.
-struct Draft {
-    out: String,
+/// Where messages are put together before their length is known. Kept from one message to the next, it saves each all
+/// allocations but that of the finished bytes.
+#[derive(Clone, Debug, Default)]
+pub struct Scratch {
+    /// Start line and header fields, in UTF-8.
+    out: Vec<u8>,
+    /// A value with a type, on its way into `out`.
+    value: String,
+    /// Where each line ends, after its line break.
+    ends: Vec<usize>,
+}
+
+/// A message as it grows: start line and header fields in the scratch, the body aside until the end.
+struct Draft<'s> {
+    scratch: &'s mut Scratch,
     body: Bytes,
 }
 
-impl Draft {
-    fn new() -> Self {
+impl<'s> Draft<'s> {
+    fn new(scratch: &'s mut Scratch) -> Self {
+        scratch.out.clear();
+        scratch.ends.clear();
+        scratch.out.reserve(USUAL_SIZE);
         Self {
-            out: String::with_capacity(USUAL_SIZE),
+            scratch,
             body: Bytes::new(),
         }
     }
 
-    /// Turns line breaks after `start` into blanks.
-    fn guard(&mut self, start: usize) {
-        let Some(written) = self.out.get(start..) else {
-            return;
-        };
-        if memchr2(b'\r', b'\n', written.as_bytes()).is_none() {
-            return;
-        }
-        let clean = written.replace(['\r', '\n'], " ");
-        self.out.truncate(start);
-        self.out.push_str(&clean);
+    #[inline]
+    fn text(&mut self, text: &str) {
+        self.scratch.out.extend_from_slice(text.as_bytes());
+    }
+
+    /// What `write` appends to an empty string.
+    #[inline]
+    fn written(&mut self, write: impl FnOnce(&mut String)) {
+        let Scratch { out, value, .. } = &mut *self.scratch;
+        value.clear();
+        write(value);
+        out.extend_from_slice(value.as_bytes());
+    }
+
+    fn number(&mut self, number: u64) {
+        self.written(|out| push_number(out, number));
+    }
+
+    #[inline]
+    fn end_line(&mut self) {
+        self.scratch.out.extend_from_slice(b"\r\n");
+        self.scratch.ends.push(self.scratch.out.len());
     }
 
     fn write_uri(&mut self, uri: &Uri<'_>) {
-        let start = self.out.len();
-        uri.write(&mut self.out);
-        // A blank would end the Request-URI: what is made by hand and does not belong into a URI is left out.
-        let is_good = |c: char| c.is_ascii_graphic();
-        let Some(written) = self.out.get(start..) else {
-            return;
-        };
-        if !written.bytes().all(|byte| byte.is_ascii_graphic()) {
-            let clean: String = written.chars().filter(|c| is_good(*c)).collect();
-            self.out.truncate(start);
-            self.out.push_str(&clean);
+        let start = self.scratch.out.len();
+        self.written(|out| uri.write(out));
+        self.guard_uri(start);
+    }
+
+    /// Leaves out of the Request-URI from `start` on what does not belong into a URI: a blank would end it.
+    fn guard_uri(&mut self, start: usize) {
+        let out = &mut self.scratch.out;
+        if out
+            .get(start..)
+            .is_some_and(|written| !written.iter().all(u8::is_ascii_graphic))
+        {
+            let written = out.split_off(start);
+            out.extend(written.into_iter().filter(u8::is_ascii_graphic));
         }
     }
 
-    fn name(&mut self, name: &str) -> usize {
-        self.out.push_str(name);
-        self.out.push_str(": ");
-        self.out.len()
-    }
-
-    fn field(&mut self, name: &str, value: &str) {
-        let start = self.name(name);
-        self.out.push_str(value);
-        self.guard(start);
-        self.out.push_str("\r\n");
+    #[inline]
+    fn field(&mut self, name: HeaderName, value: &str) {
+        self.text(name.label());
+        self.text(value);
+        self.end_line();
     }
 
     fn header<'h, H: Header<'h>>(&mut self, value: &H) {
-        let start = self.name(H::NAME.as_str());
-        value.write(&mut self.out);
-        self.guard(start);
-        self.out.push_str("\r\n");
+        self.text(H::NAME.label());
+        self.written(|out| value.write(out));
+        self.end_line();
     }
 
     fn list<'h, 'v, H: ListHeader<'h> + 'v>(&mut self, values: impl IntoIterator<Item = &'v H>) {
-        let before = self.out.len();
-        let start = self.name(H::NAME.as_str());
+        let before = self.scratch.out.len();
+        self.text(H::NAME.label());
         let mut first = true;
         for value in values {
             if !first {
-                self.out.push_str(", ");
+                self.text(", ");
             }
             first = false;
-            value.write(&mut self.out);
+            self.written(|out| value.write(out));
         }
         if first && !H::MAY_BE_EMPTY {
-            self.out.truncate(before);
+            self.scratch.out.truncate(before);
             return;
         }
-        self.guard(start);
-        self.out.push_str("\r\n");
+        self.end_line();
+    }
+
+    fn named(&mut self, name: &str, value: &str) {
+        self.text(name);
+        self.text(": ");
+        self.text(value);
+        self.end_line();
     }
 
     fn raw(&mut self, name: &str, value: &str) -> Result<(), ParseError> {
         check_header(name, value)?;
-        self.field(name, value);
+        self.named(name, value);
         Ok(())
     }
 
-    /// Copies every field of this name as the message has it; bytes that are no UTF-8 become replacement characters.
+    /// A field as a message has it; bytes that are no UTF-8 become replacement characters.
+    #[inline]
+    fn repeat(&mut self, name: HeaderName, value: &[u8]) {
+        self.text(name.label());
+        self.lossy(value);
+        self.end_line();
+    }
+
+    fn lossy(&mut self, value: &[u8]) {
+        if value.is_ascii() {
+            self.scratch.out.extend_from_slice(value);
+        } else {
+            self.text(&String::from_utf8_lossy(value));
+        }
+    }
+
+    /// Copies every field of this name as the message has it.
     fn copy(&mut self, message: &Message, name: HeaderName) {
         for value in message.raw_all(name) {
-            match core::str::from_utf8(value) {
-                Ok(value) => self.field(name.as_str(), value),
-                Err(_) => self.field(name.as_str(), &String::from_utf8_lossy(value)),
-            }
+            self.repeat(name, value);
         }
     }
 
     fn body(&mut self, content_type: &str, body: Bytes) {
-        self.field(HeaderName::ContentType.as_str(), content_type);
+        self.field(HeaderName::ContentType, content_type);
         self.body = body;
     }
 
     fn finish(mut self) -> Bytes {
-        self.name(HeaderName::ContentLength.as_str());
-        push_number(&mut self.out, u64::try_from(self.body.len()).unwrap_or(u64::MAX));
-        self.out.push_str("\r\n\r\n");
-        let mut bytes = self.out.into_bytes();
+        self.text(HeaderName::ContentLength.label());
+        self.number(u64::try_from(self.body.len()).unwrap_or(u64::MAX));
+        self.end_line();
+        let Scratch { out, ends, value } = self.scratch;
+        if control_characters(out) != 2 * ends.len() {
+            *out = without_line_breaks(out, ends);
+        }
+        out.extend_from_slice(b"\r\n");
+        // Of its very size, so that it becomes `Bytes` as it is.
+        let mut bytes = Vec::with_capacity(out.len() + self.body.len());
+        bytes.extend_from_slice(out);
         bytes.extend_from_slice(&self.body);
+        out.shrink_to(MOST_KEPT);
+        value.shrink_to(MOST_KEPT);
         bytes.into()
     }
+}
+
+/// How many bytes are line breaks, or other control characters up to them.
+fn control_characters(text: &[u8]) -> usize {
+    let is_control = |byte: &u8| u8::from(*byte <= b'\r');
+    let count = |piece: &[u8]| usize::from(piece.iter().map(is_control).sum::<u8>());
+    // Counted in bytes, which hold the count of a piece, and so in vectors.
+    let pieces = text.chunks_exact(64);
+    let rest = count(pieces.remainder());
+    pieces.map(count).sum::<usize>() + rest
+}
+
+/// The lines that end there, with blanks for the line breaks inside them.
+fn without_line_breaks(text: &[u8], ends: &[usize]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut start = 0;
+    for end in ends {
+        let line = text.get(start..*end).unwrap_or_default();
+        let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+        let blank = |byte: &u8| {
+            if matches!(byte, b'\r' | b'\n') {
+                b' '
+            } else {
+                *byte
+            }
+        };
+        out.extend(line.iter().map(blank));
+        out.extend_from_slice(b"\r\n");
+        start = *end;
+    }
+    out
 }
 
 macro_rules! field_methods {
@@ -256,13 +340,13 @@ macro_rules! field_methods {
 
         /// Adds a field that the application supplied and [`check_header`] has passed.
         pub(crate) fn raw_checked(&mut self, name: &str, value: &str) -> &mut Self {
-            self.draft.field(name, value);
+            self.draft.named(name, value);
             self
         }
 
-        /// Adds a field of the stack whose value is already text.
-        pub(crate) fn raw_owned(&mut self, name: HeaderName, value: &str) -> &mut Self {
-            self.draft.field(name.as_str(), value);
+        /// Adds a field whose value is already text that has been made from its type or checked.
+        pub fn text(&mut self, name: HeaderName, value: &str) -> &mut Self {
+            self.draft.field(name, value);
             self
         }
 
@@ -287,17 +371,18 @@ macro_rules! field_methods {
 
 /// Builds a request.
 #[must_use]
-pub struct RequestBuilder {
-    draft: Draft,
+pub struct RequestBuilder<'s> {
+    draft: Draft<'s>,
 }
 
-impl RequestBuilder {
+impl<'s> RequestBuilder<'s> {
     /// A request with what every request must have (RFC 3261 section 8.1.1).
     #[expect(
         clippy::too_many_arguments,
         reason = "they are what a request cannot be without"
     )]
     pub fn new(
+        scratch: &'s mut Scratch,
         method: &Method,
         uri: &Uri<'_>,
         via: &Via<'_>,
@@ -307,43 +392,55 @@ impl RequestBuilder {
         cseq: &CSeq,
         max_forwards: u8,
     ) -> Self {
-        let mut draft = Draft::new();
-        draft.out.push_str(method.as_str());
-        draft.guard(0);
-        draft.out.push(' ');
+        let mut draft = Draft::new(scratch);
+        draft.text(method.as_str());
+        draft.text(" ");
         draft.write_uri(uri);
-        draft.out.push_str(" SIP/2.0\r\n");
+        draft.text(" SIP/2.0");
+        draft.end_line();
         draft.header(via);
         draft.header(&super::header::MaxForwards(max_forwards));
         draft.header(from);
         draft.header(to);
-        draft.field(HeaderName::CallId.as_str(), call_id);
+        draft.field(HeaderName::CallId, call_id);
         draft.header(cseq);
         Self { draft }
     }
 
-    /// The same from texts that the stack has made or checked: a Request-URI, and the values of From and To.
-    pub(crate) fn of_texts(
+    /// The same from texts that have been made from their types or checked: a Request-URI, and the values of From and
+    /// To. This is how the stack writes its requests.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are what a request cannot be without"
+    )]
+    pub fn of_texts(
+        scratch: &'s mut Scratch,
         method: &Method,
         uri: &str,
         via: &Via<'_>,
         (from, to): (&str, &str),
         call_id: &str,
-        cseq: &CSeq,
+        cseq: u32,
         max_forwards: u8,
     ) -> Self {
-        let mut draft = Draft::new();
-        draft.out.push_str(method.as_str());
-        draft.out.push(' ');
-        draft.out.push_str(uri);
-        draft.guard(0);
-        draft.out.push_str(" SIP/2.0\r\n");
+        let mut draft = Draft::new(scratch);
+        draft.text(method.as_str());
+        draft.text(" ");
+        let start = draft.scratch.out.len();
+        draft.text(uri);
+        draft.guard_uri(start);
+        draft.text(" SIP/2.0");
+        draft.end_line();
         draft.header(via);
         draft.header(&super::header::MaxForwards(max_forwards));
-        draft.field(HeaderName::From.as_str(), from);
-        draft.field(HeaderName::To.as_str(), to);
-        draft.field(HeaderName::CallId.as_str(), call_id);
-        draft.header(cseq);
+        draft.field(HeaderName::From, from);
+        draft.field(HeaderName::To, to);
+        draft.field(HeaderName::CallId, call_id);
+        draft.text(HeaderName::CSeq.label());
+        draft.number(u64::from(cseq));
+        draft.text(" ");
+        draft.text(method.as_str());
+        draft.end_line();
         Self { draft }
     }
 
@@ -351,29 +448,35 @@ impl RequestBuilder {
     ///
     /// # Errors
     /// An INVITE without a usable `CSeq`.
-    pub fn ack(invite: &Message, response: &Message) -> Result<Self, ParseError> {
-        Self::companion(Method::Ack, invite, response)
+    pub fn ack(scratch: &'s mut Scratch, invite: &Message, response: &Message) -> Result<Self, ParseError> {
+        Self::companion(scratch, Method::Ack, invite, response)
     }
 
     /// The CANCEL of a request (RFC 3261 section 9.1).
     ///
     /// # Errors
     /// A request without a usable `CSeq`.
-    pub fn cancel(request: &Message) -> Result<Self, ParseError> {
-        Self::companion(Method::Cancel, request, request)
+    pub fn cancel(scratch: &'s mut Scratch, request: &Message) -> Result<Self, ParseError> {
+        Self::companion(scratch, Method::Cancel, request, request)
     }
 
-    fn companion(method: Method, request: &Message, to: &Message) -> Result<Self, ParseError> {
+    fn companion(
+        scratch: &'s mut Scratch,
+        method: Method,
+        request: &Message,
+        to: &Message,
+    ) -> Result<Self, ParseError> {
         let number = request.cseq()?.number;
-        let mut draft = Draft::new();
-        draft.out.push_str(method.as_str());
-        draft.out.push(' ');
-        draft.out.push_str(request.request_uri());
-        draft.out.push_str(" SIP/2.0\r\n");
+        let mut draft = Draft::new(scratch);
+        draft.text(method.as_str());
+        draft.text(" ");
+        draft.text(request.request_uri());
+        draft.text(" SIP/2.0");
+        draft.end_line();
         if let Some(line) = request.raw(HeaderName::Via) {
             let line = String::from_utf8_lossy(line);
             draft.field(
-                HeaderName::Via.as_str(),
+                HeaderName::Via,
                 Elements::new(&line, false).next().unwrap_or_default(),
             );
         }
@@ -393,7 +496,7 @@ impl RequestBuilder {
 #[must_use]
 pub struct ResponseBuilder<'r> {
     request: &'r Message,
-    draft: Draft,
+    draft: Draft<'r>,
     /// Where the value of the topmost `Via` stands in the draft.
     top_via: core::ops::Range<usize>,
 }
@@ -403,36 +506,34 @@ impl<'r> ResponseBuilder<'r> {
     /// order, `From`, `To` with `to_tag` where it has none, `Call-ID`, `CSeq`; in a 100, `Timestamp` too.
     ///
     /// Without `reason` the status has its usual words.
-    pub fn new(request: &'r Message, status: StatusCode, reason: Option<&str>, to_tag: Option<&str>) -> Self {
-        let mut draft = Draft::new();
-        draft.out.push_str("SIP/2.0 ");
-        push_number(&mut draft.out, u64::from(status.code()));
-        draft.out.push(' ');
-        let start = draft.out.len();
-        draft
-            .out
-            .push_str(reason.unwrap_or_else(|| status.default_reason()));
-        draft.guard(start);
-        draft.out.push_str("\r\n");
-        let mut top_via = 0..0;
-        for line in request.raw_all(HeaderName::Via) {
-            let line = String::from_utf8_lossy(line);
-            let start = draft.out.len() + "Via: ".len();
-            if top_via.is_empty() {
-                let first = Elements::new(&line, false).next().map_or(0, str::len);
-                top_via = start..start + first;
-            }
-            draft.field(HeaderName::Via.as_str(), grammar::trim(&line));
-        }
+    pub fn new(
+        scratch: &'r mut Scratch,
+        request: &'r Message,
+        status: StatusCode,
+        reason: Option<&str>,
+        to_tag: Option<&str>,
+    ) -> Self {
+        let mut draft = Draft::new(scratch);
+        draft.text("SIP/2.0 ");
+        draft.number(u64::from(status.code()));
+        draft.text(" ");
+        draft.text(reason.unwrap_or_else(|| status.default_reason()));
+        draft.end_line();
+        let top_via = draft.scratch.out.len() + HeaderName::Via.label().len();
+        draft.copy(request, HeaderName::Via);
+        let top_via = top_via..draft.scratch.ends.get(1).map_or(0, |end| end - "\r\n".len());
         draft.copy(request, HeaderName::From);
         for value in request.raw_all(HeaderName::To) {
-            let value = String::from_utf8_lossy(value);
-            let untagged = To::parse(&value).is_ok_and(|to| to.tag().is_none());
-            let value = match to_tag.filter(|tag| untagged && grammar::is_token(tag)) {
-                Some(tag) => Cow::Owned([&value, ";tag=", tag].concat()),
-                None => value,
-            };
-            draft.field(HeaderName::To.as_str(), &value);
+            draft.text(HeaderName::To.label());
+            draft.lossy(value);
+            if let Some(tag) = to_tag
+                && grammar::is_token(tag)
+                && is_untagged(value)
+            {
+                draft.text(";tag=");
+                draft.text(tag);
+            }
+            draft.end_line();
         }
         draft.copy(request, HeaderName::CallId);
         draft.copy(request, HeaderName::CSeq);
@@ -449,24 +550,24 @@ impl<'r> ResponseBuilder<'r> {
     /// Notes in the topmost `Via` where the request came from, as its sender asked (RFC 3261 section 18.2.1, RFC 3581
     /// section 4). A `Via` that cannot be read stays as it is.
     pub fn via_received(&mut self, source: SocketAddr) -> &mut Self {
-        let range = self.top_via.clone();
-        let Some(Ok(mut via)) = self
-            .draft
-            .out
-            .get(range.clone())
-            .map(|text| Via::parse(text).map(Via::into_owned))
-        else {
+        let Scratch { out, ends, .. } = &mut *self.draft.scratch;
+        let line = out.get(self.top_via.clone()).map(core::str::from_utf8);
+        let Some(Ok(line)) = line else {
+            return self;
+        };
+        let first = Elements::new(line, false).next().unwrap_or_default();
+        let Ok(mut via) = Via::parse(first) else {
             return self;
         };
         via.note_source(source);
-        let mut text = String::new();
+        let mut text = String::with_capacity(first.len() + 64);
         via.write(&mut text);
-        if let Some(tail) = self.draft.out.get(range.end..).map(String::from) {
-            self.draft.out.truncate(range.start);
-            self.draft.out.push_str(&text);
-            self.top_via.end = self.draft.out.len();
-            self.draft.out.push_str(&tail);
+        let (start, length) = (self.top_via.start, first.len());
+        out.splice(start..start + length, text.bytes());
+        for end in ends.iter_mut().skip(1) {
+            *end = *end + text.len() - length;
         }
+        self.top_via.end = self.top_via.end + text.len() - length;
         self
     }
 
@@ -479,23 +580,30 @@ impl<'r> ResponseBuilder<'r> {
     field_methods!();
 }
 
+/// Whether a To value has no tag, as far as it can be read.
+fn is_untagged(value: &[u8]) -> bool {
+    // The usual forms tell it by what stands after the URI; the grammar, all others.
+    match memrchr(b'>', value).and_then(|at| value.get(at + 1..)) {
+        Some(b"") => true,
+        Some(tail) if tail.starts_with(b";tag=") && !tail.contains(&b'"') => false,
+        Some(_) | None => To::parse(&String::from_utf8_lossy(value)).is_ok_and(|to| to.tag().is_none()),
+    }
+}
+
 /// A finished message with one more field, after all others: for a signature over the rest.
 pub fn with_header<'h>(message: &[u8], header: &impl Header<'h>) -> Bytes {
-    let mut line = Draft {
-        out: String::new(),
-        body: Bytes::new(),
-    };
-    line.header(header);
+    let mut scratch = Scratch::default();
+    Draft::new(&mut scratch).header(header);
+    let line = without_line_breaks(&scratch.out, &scratch.ends);
     // The last field's own line end stays in front of the new one.
     let at = memmem::find(message, b"\r\n\r\n").map_or(message.len(), |at| at + 2);
     let (head, tail) = message.split_at_checked(at).unwrap_or((message, &[]));
-    [head, line.out.as_bytes(), tail].concat().into()
+    [head, &line, tail].concat().into()
 }
 
 #[cfg(test)]
 mod tests {
     use alloc::format;
-    use alloc::vec::Vec;
 
     use super::*;
     use crate::wire::header::{Allow, CallId, Contact, NameAddr, Require, Route, Subject, Supported};
@@ -505,8 +613,9 @@ mod tests {
         Message::parse(Bytes::copy_from_slice(bytes), &MessageLimits::default()).unwrap()
     }
 
-    fn request() -> RequestBuilder {
+    fn request(scratch: &mut Scratch) -> RequestBuilder<'_> {
         RequestBuilder::new(
+            scratch,
             &Method::Invite,
             &Uri::parse("sip:bob@biloxi.com").unwrap(),
             &Via::parse("SIP/2.0/TCP pc33.atlanta.com;branch=z9hG4bK776asdhds").unwrap(),
@@ -528,8 +637,12 @@ mod tests {
 
     #[test]
     fn a_request_has_all_it_must_have() {
-        assert_eq!(request().finish(), format!("{INVITE}Content-Length: 0\r\n\r\n"));
-        let mut builder = request();
+        let scratch = &mut Scratch::default();
+        assert_eq!(
+            request(scratch).finish(),
+            format!("{INVITE}Content-Length: 0\r\n\r\n")
+        );
+        let mut builder = request(scratch);
         builder.list(&[Allow(Method::Invite), Allow(Method::Ack)]);
         builder.list::<Supported<'_>>(&[]);
         builder.list::<Require<'_>>(&[]);
@@ -549,7 +662,8 @@ mod tests {
     // rules: E11
     #[test]
     fn what_would_break_the_message_is_refused() {
-        let mut builder = request();
+        let scratch = &mut Scratch::default();
+        let mut builder = request(scratch);
         for (name, value) in [
             ("X-Y", "a\r\nVia: b"),
             ("X-Y", "a\nb"),
@@ -598,6 +712,7 @@ mod tests {
     // rules: E11
     #[test]
     fn values_made_by_hand_cannot_inject_a_field() {
+        let scratch = &mut Scratch::default();
         let evil = "x\r\nRoute: <sip:evil>\r\n\r\n";
         let uri = Uri::Other(crate::wire::uri::OtherUri {
             scheme: "x".into(),
@@ -610,6 +725,7 @@ mod tests {
         let mut via = Via::parse("SIP/2.0/TCP a").unwrap();
         via.transport = evil.into();
         let mut builder = RequestBuilder::new(
+            scratch,
             &Method::Other(evil.into()),
             &uri,
             &via,
@@ -621,7 +737,7 @@ mod tests {
         );
         builder
             .header(&CallId(evil.into()))
-            .raw_owned(HeaderName::Subject, evil);
+            .text(HeaderName::Subject, evil);
         builder.body(evil, Bytes::from_static(b"body"));
         let bytes = builder.finish();
         let text = core::str::from_utf8(&bytes).unwrap();
@@ -635,8 +751,9 @@ mod tests {
             "{head}"
         );
 
-        let request = message(&request().finish());
-        let response = ResponseBuilder::new(&request, StatusCode::OK, Some(evil), Some(evil)).finish();
+        let request = message(&request(scratch).finish());
+        let response =
+            ResponseBuilder::new(scratch, &request, StatusCode::OK, Some(evil), Some(evil)).finish();
         assert_eq!(
             message(&response).headers().count(),
             request.headers().count() - 1
@@ -659,8 +776,9 @@ mod tests {
     // RFC 3261 sections 8.2.6.2 and 12.1.1, RFC 3581 section 4.
     #[test]
     fn a_response_takes_from_its_request_what_it_must() {
+        let scratch = &mut Scratch::default();
         let request = message(TWO_HOPS.as_bytes());
-        let mut builder = ResponseBuilder::new(&request, StatusCode::OK, None, Some("314"));
+        let mut builder = ResponseBuilder::new(scratch, &request, StatusCode::OK, None, Some("314"));
         builder
             .record_route()
             .via_received("192.0.2.7:4444".parse().unwrap());
@@ -678,18 +796,62 @@ mod tests {
              Record-Route: <sip:p1;lr>, <sip:p0;lr>\r\n\
              Content-Length: 0\r\n\r\n"
         );
-        let trying =
-            message(&ResponseBuilder::new(&request, StatusCode::TRYING, Some("Wait"), None).finish());
+        let trying = message(
+            &ResponseBuilder::new(scratch, &request, StatusCode::TRYING, Some("Wait"), None).finish(),
+        );
         assert_eq!((trying.kind(), trying.reason()), (Kind::Response, &b"Wait"[..]));
         assert_eq!(trying.raw(HeaderName::Timestamp), Some(&b"54.2"[..]));
         assert_eq!(trying.to().unwrap().tag(), None);
     }
 
+    // rules: E11
+    #[test]
+    fn a_line_break_is_a_blank_also_after_the_topmost_via_has_grown() {
+        let scratch = &mut Scratch::default();
+        let request = message(TWO_HOPS.as_bytes());
+        let mut builder =
+            ResponseBuilder::new(scratch, &request, StatusCode::OK, Some("a\r\nb"), Some("314"));
+        builder.via_received("192.0.2.7:4444".parse().unwrap());
+        builder.text(HeaderName::Subject, "x\r\nEvil: y");
+        let bytes = builder.finish();
+        let text = core::str::from_utf8(&bytes).unwrap();
+        assert!(text.starts_with("SIP/2.0 200 a  b\r\nVia: "), "{text}");
+        assert!(
+            text.ends_with("\r\nSubject: x  Evil: y\r\nContent-Length: 0\r\n\r\n"),
+            "{text}"
+        );
+        let response = message(&bytes);
+        assert_eq!(response.via_top().unwrap().rport(), Some(Some(4444)));
+        for name in [HeaderName::From, HeaderName::CallId, HeaderName::CSeq] {
+            assert_eq!(response.raw(name), request.raw(name));
+        }
+    }
+
+    // RFC 3261 section 8.2.6.2.
+    #[test]
+    fn a_tag_is_told_by_the_end_of_the_value_or_by_its_grammar() {
+        for (value, untagged) in [
+            ("<sip:b@example.com>", true),
+            ("\"a>;tag=x\" <sip:b@example.com>", true),
+            ("<sip:b@example.com>;x=\">;tag=1\"", true),
+            ("sip:b@example.com", true),
+            ("<sip:b@example.com>;x=1", true),
+            ("<sip:b@example.com>;tag=1", false),
+            ("<sip:b@example.com>;x=1;tag=1", false),
+            ("<sip:b@example.com> ; TAG = 1", false),
+            ("sip:b@example.com;tag=1", false),
+        ] {
+            assert_eq!(is_untagged(value.as_bytes()), untagged, "{value}");
+        }
+    }
+
     #[test]
     fn a_tag_that_is_there_stays() {
+        let scratch = &mut Scratch::default();
         let tagged = TWO_HOPS.replace("t: sip:bob@biloxi.com", "To: <sip:bob@biloxi.com>;tag=own");
         let request = message(tagged.as_bytes());
-        let response = message(&ResponseBuilder::new(&request, StatusCode::OK, None, Some("314")).finish());
+        let response =
+            message(&ResponseBuilder::new(scratch, &request, StatusCode::OK, None, Some("314")).finish());
         assert_eq!(
             response.raw(HeaderName::To),
             Some(&b"<sip:bob@biloxi.com>;tag=own"[..])
@@ -698,11 +860,12 @@ mod tests {
 
     #[test]
     fn a_malformed_request_can_be_answered() {
+        let scratch = &mut Scratch::default();
         let broken = TWO_HOPS
             .replace("p.example.com;rport", "p.example.com;;rport")
             .replace("t: sip:", "t: \"sip:");
         let request = message(broken.as_bytes());
-        let mut builder = ResponseBuilder::new(&request, StatusCode::BAD_REQUEST, None, Some("314"));
+        let mut builder = ResponseBuilder::new(scratch, &request, StatusCode::BAD_REQUEST, None, Some("314"));
         builder.via_received("192.0.2.7:4444".parse().unwrap());
         let response = message(&builder.finish());
         assert!(
@@ -717,13 +880,16 @@ mod tests {
     // RFC 3261 sections 17.1.1.3 and 9.1.
     #[test]
     fn the_companions_of_an_invite() {
-        let mut invite = request();
+        let scratch = &mut Scratch::default();
+        let mut invite = request(scratch);
         invite.header(&Route(NameAddr::new(Uri::parse("sip:p1;lr").unwrap())));
         invite.header(&Route(NameAddr::new(Uri::parse("sip:p2;lr").unwrap())));
         invite.header(&Subject::new("x").unwrap());
         invite.body("text/plain", Bytes::from_static(b"x"));
         let invite = message(&invite.finish());
-        let busy = message(&ResponseBuilder::new(&invite, StatusCode::BUSY_HERE, None, Some("99")).finish());
+        let busy = message(
+            &ResponseBuilder::new(scratch, &invite, StatusCode::BUSY_HERE, None, Some("99")).finish(),
+        );
         let head = |method: &str, to: &str| {
             format!(
                 "{method} sip:bob@biloxi.com SIP/2.0\r\n\
@@ -738,20 +904,21 @@ mod tests {
             )
         };
         assert_eq!(
-            RequestBuilder::ack(&invite, &busy).unwrap().finish(),
+            RequestBuilder::ack(scratch, &invite, &busy).unwrap().finish(),
             head("ACK", ";tag=99")
         );
         assert_eq!(
-            RequestBuilder::cancel(&invite).unwrap().finish(),
+            RequestBuilder::cancel(scratch, &invite).unwrap().finish(),
             head("CANCEL", "")
         );
         let broken = message(TWO_HOPS.replace("CSeq: 7", "CSeq: x").as_bytes());
-        assert!(RequestBuilder::cancel(&broken).is_err());
+        assert!(RequestBuilder::cancel(scratch, &broken).is_err());
     }
 
     #[test]
     fn a_field_can_be_added_to_a_finished_message() {
-        let mut builder = request();
+        let scratch = &mut Scratch::default();
+        let mut builder = request(scratch);
         builder.body("text/plain", Bytes::from_static(b"a\r\n\r\nb"));
         let before = builder.finish();
         let after = with_header(&before, &Subject::new("signed").unwrap());

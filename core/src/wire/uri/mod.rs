@@ -720,19 +720,22 @@ fn push_display(out: &mut String, value: fmt::Arguments<'_>) {
 
 /// Appends a number in decimal.
 pub(crate) fn push_number(out: &mut String, value: u64) {
-    // 64 bits have at most 20 digits.
-    let mut digits = [b'0'; 20];
-    let (mut rest, mut start) = (value, digits.len());
-    for digit in digits.iter_mut().rev() {
-        *digit += u8::try_from(rest % 10).unwrap_or_default();
-        rest /= 10;
-        start -= 1;
-        if rest == 0 {
-            break;
+    let digit = |value: u64| char::from(b'0' + u8::try_from(value % 10).unwrap_or_default());
+    // Ports and lengths have up to five digits; what is above them comes first.
+    if value >= 100_000 {
+        push_number(out, value / 100_000);
+    }
+    if value >= 100 {
+        for place in [10_000, 1_000, 100] {
+            if value >= place {
+                out.push(digit(value / place));
+            }
         }
     }
-    let text = digits.get(start..).map(core::str::from_utf8);
-    out.push_str(text.and_then(Result::ok).unwrap_or_default());
+    if value >= 10 {
+        out.push(digit(value / 10));
+    }
+    out.push(digit(value));
 }
 
 macro_rules! display_as_written {
@@ -765,7 +768,7 @@ impl fmt::Debug for UriHeaders<'_> {
 mod tests {
     #[test]
     fn numbers_are_written_in_decimal() {
-        for value in [0, 7, 10, 5060, u64::MAX] {
+        for value in [0, 7, 10, 5060, 65_535, 99_999, 100_000, 1_000_203, u64::MAX] {
             let mut out = String::from("n");
             push_number(&mut out, value);
             assert_eq!(out, alloc::format!("n{value}"));
