@@ -15,12 +15,14 @@ use crate::agent::Agent;
 use crate::args::{AccountArgs, IdentityArgs, PeerArgs};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
+use crate::keep::Keep;
 use crate::output::Output;
 use crate::secrets::{endpoint_tls, password};
 
 /// A stack for an endpoint with these settings of TLS, which Ctrl-C ends.
-pub(crate) fn agent(config: Config, identity: &IdentityArgs, out: Output) -> Result<Agent, Failure> {
-    agent_under(&Interrupt::install()?, config, identity, out)
+pub(crate) fn agent(config: Config, account: &AccountArgs, out: Output) -> Result<Agent, Failure> {
+    let keep = Keep::open(&account.keep)?;
+    agent_under(&Interrupt::install()?, config, &account.identity, keep, out)
 }
 
 /// The same, where something else may end it as well.
@@ -28,6 +30,7 @@ pub(crate) fn agent_under(
     interrupt: &Interrupt,
     config: Config,
     identity: &IdentityArgs,
+    keep: Keep,
     out: Output,
 ) -> Result<Agent, Failure> {
     let tls = endpoint_tls(
@@ -36,7 +39,7 @@ pub(crate) fn agent_under(
         identity.key.as_deref(),
         identity.key_log,
     )?;
-    Agent::new(config, tls, interrupt.clone(), out)
+    Agent::new(config, tls, interrupt.clone(), keep, out)
 }
 
 /// An endpoint that can send: at its server, registered where that is wanted, or without one.

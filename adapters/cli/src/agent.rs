@@ -12,6 +12,7 @@ use sansip_mio::{DnsSettings, Driver, Settings, TlsSettings, seed, unix_time};
 use crate::explain::{explain, explain_listen};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
+use crate::keep::Keep;
 use crate::output::Output;
 use crate::report;
 
@@ -38,6 +39,7 @@ pub(crate) struct Agent {
     local: Option<IpAddr>,
     /// Operations whose failure ends the command, which says it.
     decisive: Vec<OperationId>,
+    keep: Keep,
 }
 
 impl Agent {
@@ -45,9 +47,11 @@ impl Agent {
         config: Config,
         tls: TlsSettings,
         interrupt: Interrupt,
+        keep: Keep,
         out: Output,
     ) -> Result<Self, Failure> {
         let settings = Settings {
+            tap: keep.tap(),
             tls,
             dns: DnsSettings::system(),
             ..Settings::default()
@@ -66,6 +70,7 @@ impl Agent {
             interrupt,
             local: None,
             decisive: Vec::new(),
+            keep,
         })
     }
 
@@ -198,7 +203,9 @@ impl Agent {
 
     /// Ends everything in order, and gives the outcome of the command: what is left undone is a failure of its own.
     pub(crate) fn finish<T>(self, outcome: Result<T, Failure>) -> Result<T, Failure> {
-        let Self { driver, out, .. } = self;
+        let Self {
+            driver, out, keep, ..
+        } = self;
         let mut failed = None;
         let grace = if outcome.is_ok() { GRACE } else { SHORT_GRACE };
         let ended = driver.shutdown(grace, |_, event| {
@@ -211,6 +218,7 @@ impl Agent {
             report::print(out, &event);
         });
         let outcome = outcome?;
+        keep.finish()?;
         match ended {
             Ok(true) => failed.map_or(Ok(outcome), |line| Err(Failure::new(line))),
             Ok(false) => Err(Failure::new(format!(

@@ -27,7 +27,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Watch two endpoints register, message and call each other through a server, all on loopback
-    Demo,
+    Demo(DemoArgs),
     /// Run a registrar and proxy for a laboratory (no server for the open Internet)
     Serve(ServeArgs),
     /// Register and stay registered; answer calls and messages
@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Listen(ListenArgs),
     /// Judge one SIP message, or find the messages in a byte stream
     Inspect(InspectArgs),
+    /// Draw the SIP messages in a capture (pcap or pcapng), one arrow each
+    Ladder(LadderArgs),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -85,6 +87,14 @@ pub(crate) struct IdentityArgs {
     pub(crate) key_log: bool,
 }
 
+/// What is kept of a run.
+#[derive(Args, Debug)]
+pub(crate) struct KeepArgs {
+    /// Write a capture (pcapng) of what passes; in plain over TLS, too, so keep the file to yourself
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
+}
+
 /// A SipEndpoint at a server, or a peer-to-peer endpoint.
 #[derive(Args, Debug)]
 pub(crate) struct AccountArgs {
@@ -108,6 +118,8 @@ pub(crate) struct AccountArgs {
     pub(crate) expires: Option<u64>,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
     /// Give up an attempt after so long (by default SIP's own 32 s for an answer, 180 s for a call)
     #[arg(long, value_name = "SECS")]
     pub(crate) timeout: Option<u64>,
@@ -233,6 +245,8 @@ pub(crate) struct ListenArgs {
     pub(crate) identity: IdentityArgs,
     #[command(flatten)]
     pub(crate) answering: AnswerArgs,
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
     /// Listen so long, then end as with Ctrl-C
     #[arg(long = "for", value_name = "SECS")]
     pub(crate) stay: Option<u64>,
@@ -258,9 +272,29 @@ pub(crate) struct ServeArgs {
     /// The algorithm of its challenges (both if absent, SHA-256 first)
     #[arg(long, value_name = "MD5|SHA-256", value_parser = algorithm)]
     pub(crate) algorithm: Option<Algorithm>,
+    /// Write a capture (pcapng) of what passes; in plain over TLS, too, so keep the file to yourself
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
     /// Stop after so long
     #[arg(long = "for", value_name = "SECS")]
     pub(crate) stay: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// Write a capture (pcapng) of what the server sees; in plain over TLS, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LadderArgs {
+    /// The capture
+    #[arg(value_name = "FILE")]
+    pub(crate) file: String,
+    /// One column for each host, whatever its ports
+    #[arg(long)]
+    pub(crate) hosts: bool,
 }
 
 #[derive(Args, Debug)]

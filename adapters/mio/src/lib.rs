@@ -24,6 +24,7 @@ mod net;
 mod serve;
 mod settings;
 mod socket;
+mod tap;
 mod waker;
 
 pub use adapter::Adapter;
@@ -33,4 +34,5 @@ pub use event::NetEvent;
 pub use net::{ConnectTls, LookupId, Net, SocketId};
 pub use serve::{Machine, MachineOutput, Server};
 pub use settings::{DnsSettings, Settings, SocketSettings, TlsSettings};
+pub use tap::{Tap, Tapped};
 pub use waker::{Commands, Handle, HandleError, commands};
