@@ -16,6 +16,7 @@ use crate::ids::{ConnId, ListenerId, ManagerId, QueryId};
 /// One thing the embedder has to do, or one thing it has to know. The enum is exhaustive on purpose: an adapter
 /// must handle all of them.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
 pub enum Action {
     /// Open a connection; answered by `handle_connected` or `handle_closed`.
     Connect(Connect),
@@ -53,6 +54,7 @@ pub enum Action {
 
 /// An outgoing connection to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
 pub struct Connect {
     /// The name for it in later calls.
     pub conn: ConnId,
@@ -67,6 +69,7 @@ pub struct Connect {
 
 /// The transports of the stack (UCMA knows no others).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Transport {
     /// TCP.
     Tcp,
@@ -108,6 +111,7 @@ impl fmt::Display for Transport {
 
 /// What an adapter knows of a connection that is ready for data.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Established {
     /// This end.
     pub local: SocketAddr,
@@ -119,6 +123,7 @@ pub struct Established {
 
 /// The contents of a certificate whose chain, validity and revocation the adapter has checked.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct PeerCertificate {
     /// subjectAltName entries of type dNSName, as written.
     pub dns_names: Vec<String>,
@@ -134,6 +139,7 @@ pub struct PeerCertificate {
 
 /// Why a connection is gone or could not be made, as the adapter saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum CloseReason {
     /// The peer closed it in order (end of file).
     Closed,
@@ -167,6 +173,7 @@ impl fmt::Display for CloseReason {
 
 /// A TLS failure (rule C27).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct TlsFailure {
     /// The kind, by which an application decides.
     pub kind: TlsFailureKind,
@@ -187,6 +194,7 @@ impl fmt::Display for TlsFailure {
 
 /// The kinds of TLS failure (rule C27).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum TlsFailureKind {
     /// This side must show a certificate and has none.
     LocalCertificateNotFound,
@@ -226,6 +234,7 @@ impl fmt::Display for TlsFailureKind {
 
 /// Why listening failed or ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum ListenError {
     /// Another socket has the address.
     AddressInUse,
@@ -253,6 +262,7 @@ impl fmt::Display for ListenError {
 
 /// A question for the domain name system (RFC 3263).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
 pub enum Question {
     /// The SRV records of this name (`_sips._tcp.example.com`).
     Srv(String),
@@ -262,6 +272,7 @@ pub enum Question {
 
 /// What the domain name system answered. An empty list means that the name has no such records.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Answer {
     /// To [`Question::Srv`].
     Srv {
@@ -281,6 +292,7 @@ pub enum Answer {
 
 /// One SRV record (RFC 2782).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct SrvRecord {
     /// Lower goes first.
     pub priority: u16,
@@ -295,6 +307,7 @@ pub struct SrvRecord {
 /// Why the domain name system did not answer. "No such name" is an empty [`Answer`] for SRV and [`Self::NoSuchName`]
 /// for addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum ResolveError {
     /// The name does not exist.
     NoSuchName,

@@ -7,6 +7,7 @@ use crate::wire::MessageLimits;
 
 /// The settings of a stack.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Config {
     /// Bounds on everything that the network can make the stack hold.
     pub limits: Limits,
@@ -89,6 +90,7 @@ impl Default for Config {
 
 /// Bounds (C31). Each says what happens when it is reached.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Limits {
     /// Of one message. A longer one is framing lost: the connection is closed.
     pub message: MessageLimits,

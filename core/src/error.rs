@@ -11,6 +11,7 @@ use crate::wire::HeaderName;
 
 /// Bytes that do not follow the grammar: where, and what was wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
 pub struct ParseError {
     /// The place.
     pub place: Place,
@@ -52,6 +53,7 @@ impl core::error::Error for ParseError {}
 
 /// A place in a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
 pub enum Place {
     /// The request line or status line.
     StartLine,

@@ -16,6 +16,7 @@ use crate::wire::{Message, StatusCode};
 
 /// A body and its type; the stack does not look inside.
 #[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Content {
     /// The value of Content-Type, such as `text/plain;charset=UTF-8`.
     pub content_type: String,
@@ -48,6 +49,7 @@ impl fmt::Debug for Content {
 /// Something for the application. Events of one object come in order; after its terminated event nothing but
 /// completions of its pending operations follows (rule X3).
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum Event {
     /// An operation is complete; it comes after the events that it caused (X3).
@@ -212,6 +214,7 @@ pub enum Event {
 
 /// How an operation succeeded.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
 pub enum Completion {
     /// By this final response.
     Response(Box<Message>),
@@ -231,6 +234,7 @@ impl Completion {
 
 /// Why an operation failed (X4, after the UCMA tree).
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
 pub enum OperationError {
     /// No connection to the next hop could be made, or it was lost while the request was on it.
     ConnectionFailure(ConnectionFailure),
@@ -299,6 +303,7 @@ impl core::error::Error for OperationError {}
 
 /// Why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
 pub enum ConnectionFailure {
     /// The name of the next hop did not resolve.
     Resolve {
@@ -342,6 +347,7 @@ impl fmt::Display for ConnectionFailure {
 
 /// Ends that no response and no connection caused (X4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
 pub enum OperationFailure {
     /// By the application.
     Aborted,
@@ -366,6 +372,7 @@ impl fmt::Display for OperationFailure {
 
 /// R1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
 pub enum RegistrationState {
     /// The server does not know this endpoint.
     Unregistered,
@@ -379,6 +386,7 @@ pub enum RegistrationState {
 
 /// R8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
 pub enum RegistrationReason {
     /// By command.
     None,
@@ -412,6 +420,7 @@ pub enum RegistrationReason {
 
 /// P1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
 pub enum PeerToPeerState {
     /// Can send, receives nothing.
     Disconnected,
@@ -425,6 +434,7 @@ pub enum PeerToPeerState {
 
 /// P1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
 pub enum PeerToPeerReason {
     /// The manager listens.
     Listening,
@@ -440,6 +450,7 @@ pub enum PeerToPeerReason {
 
 /// S1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
 pub enum SessionState {
     /// Made, not yet established.
     Idle,
@@ -459,6 +470,7 @@ pub enum SessionState {
 
 /// S1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
 pub enum SessionReason {
     /// By an operation that says it already.
     None,
@@ -494,6 +506,7 @@ pub enum SessionReason {
 
 /// Why a connection that was ready is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
 pub enum RemovalReason {
     /// The other side or the network.
     Remote(CloseReason),

@@ -7,6 +7,7 @@ macro_rules! ids {
         $(
             $(#[$doc])*
             #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+            #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
             $visibility struct $name(u64);
 
             impl $name {

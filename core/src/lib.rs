@@ -73,6 +73,9 @@
 
 extern crate alloc;
 
+#[cfg(feature = "record")]
+pub mod record;
+
 mod stack;
 
 mod endpoint;

@@ -78,6 +78,7 @@ impl fmt::Debug for Time {
 
 /// Wall-clock time in whole seconds since 1970-01-01T00:00:00Z, as the embedder tells it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct UnixTime(pub u64);
 
 #[cfg(test)]

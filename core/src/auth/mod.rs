@@ -58,6 +58,7 @@ impl AuthenticationProtocol {
 
 /// The protocols that an application lets an endpoint use (rule A3); all, unless it says otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct AllowedProtocols(u8);
 
 impl AllowedProtocols {
@@ -123,6 +124,7 @@ impl fmt::Debug for AllowedProtocols {
 
 /// Why a user could not be authenticated (rule A7).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
 pub struct AuthenticationFailure {
     /// The reason, by which an application decides.
     pub reason: AuthenticationFailureReason,
@@ -149,6 +151,7 @@ impl core::error::Error for AuthenticationFailure {}
 
 /// The kinds of authentication failure (rule A7, UCMA's `AuthenticationFailureReason`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
 pub enum AuthenticationFailureReason {
     /// The server did not accept an answer made with the credentials. They were tried once.
     InvalidCredentials,
@@ -179,6 +182,7 @@ impl fmt::Display for AuthenticationFailureReason {
 
 /// One protocol of those that a server offered.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
 pub struct OfferedProtocol {
     /// The scheme as it was written: `Digest`, `NTLM`, ...
     pub scheme: String,

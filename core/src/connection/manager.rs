@@ -20,6 +20,7 @@ const LEARNED: usize = 1024;
 
 /// What a connection manager is for (rule C1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum ManagerKind {
     /// For SipEndpoints: connections over TCP and TLS to a server, one for each endpoint (C5).
     Client,
@@ -42,6 +43,7 @@ impl ManagerKind {
 
 /// Whether a peer that connects to us over TLS must show a certificate, and whose (rule C18).
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum MutualTls {
     /// No certificate is asked for.
     #[default]
@@ -55,6 +57,7 @@ pub enum MutualTls {
 
 /// The settings of a connection manager.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct ManagerConfig {
     /// What it is for.
     pub kind: ManagerKind,

@@ -14,6 +14,7 @@ use crate::wire::Method;
 
 /// What both kinds of endpoint have (E6, E10, E11).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Profile {
     /// The name shown to people, in From.
     pub display_name: Option<String>,
@@ -56,6 +57,7 @@ impl Default for Profile {
 
 /// A server by name or address.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Server {
     /// A domain name or IP literal, without brackets.
     pub host: String,
@@ -65,6 +67,7 @@ pub struct Server {
 
 /// An endpoint that lives at a server (SipEndpoint).
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct SipEndpointConfig {
     /// The address of record, such as `sip:alice@example.com`.
     pub uri: String,
@@ -114,6 +117,7 @@ impl SipEndpointConfig {
 
 /// The outbound proxy of a peer-to-peer endpoint (P3).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Proxy {
     /// A domain name or IP literal, without brackets.
     pub host: String,
@@ -125,6 +129,7 @@ pub struct Proxy {
 
 /// An endpoint without a server of its own (SipPeerToPeerEndpoint).
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct PeerToPeerConfig {
     /// Its URI, without a port (P8); the listening port is added.
     pub uri: String,
@@ -159,6 +164,7 @@ impl PeerToPeerConfig {
 
 /// What a request may carry besides its method, target and body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct SendOptions {
     /// Header fields, checked before anything is sent (E11).
     pub headers: ExtraHeaders,

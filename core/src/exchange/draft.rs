@@ -104,6 +104,7 @@ pub(crate) struct Policy {
 
 /// The next hop of one message of a peer-to-peer endpoint (P9).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct NextHop {
     /// A domain name or IP literal, without brackets.
     pub host: String,

@@ -586,7 +586,10 @@ impl Exchanges {
         let Some(bytes) = low.transactions.cancel_for(*transaction) else {
             return;
         };
-        *cancel = Cancel::Sent(cx.timers.set(cx.now + cx.config.t1 * 64, TimerKey::Exchange(id)));
+        *cancel = Cancel::Sent(
+            cx.timers
+                .set(cx.now + cx.config.t1.saturating_mul(64), TimerKey::Exchange(id)),
+        );
         let request = Outgoing {
             bytes,
             branch: branch.clone(),

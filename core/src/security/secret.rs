@@ -41,6 +41,7 @@ impl fmt::Debug for Secret {
 
 /// Who a user is to a server, and how that is proved (rule A2).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct Credentials {
     /// The name of the account.
     pub user: String,

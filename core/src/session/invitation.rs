@@ -214,7 +214,7 @@ impl Invitation {
                 if offer {
                     State::Answering {
                         operation,
-                        limit: self.set(cx, cx.config.t1 * 64, Timer::Limit),
+                        limit: self.set(cx, cx.config.t1.saturating_mul(64), Timer::Limit),
                     }
                 } else {
                     out.push(Effect::SendAck);
@@ -367,7 +367,7 @@ impl Invitation {
                 stop(cx, limit);
                 let interval = cx.config.t1;
                 let again = self.set(cx, interval, Timer::Again);
-                let limit = self.set(cx, cx.config.t1 * 64, Timer::Limit);
+                let limit = self.set(cx, cx.config.t1.saturating_mul(64), Timer::Limit);
                 State::Accepting {
                     operation,
                     interval,

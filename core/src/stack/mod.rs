@@ -3,6 +3,8 @@
 mod fingerprint;
 mod parts;
 mod receive;
+#[cfg(feature = "record")]
+pub(crate) mod recorder;
 mod view;
 
 use alloc::boxed::Box;
@@ -64,7 +66,26 @@ pub struct Stack {
     passing: Option<IncomingId>,
     client_manager: ManagerId,
     server_tcp_manager: ManagerId,
+    #[cfg(feature = "record")]
+    recorder: Option<Box<recorder::Recorder>>,
 }
+
+/// Writes a call down as an [`Input`](recorder::Input) before it is made. Where nothing is recorded it is one branch, and
+/// the input is not even put together; without the feature it is nothing.
+#[cfg(feature = "record")]
+macro_rules! record {
+    ($stack:expr, $now:expr, $variant:ident $({ $($field:ident $(: $value:expr)?),* $(,)? })?) => {
+        if $stack.is_recording() {
+            let input = $crate::stack::recorder::Input::$variant $({ $($field $(: $value)?),* })?;
+            $stack.note($now, &input);
+        }
+    };
+}
+#[cfg(not(feature = "record"))]
+macro_rules! record {
+    ($($any:tt)*) => {};
+}
+use record;
 
 /// What a deadline is for; it helps people to read a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +198,8 @@ impl Stack {
             passing: None,
             client_manager,
             server_tcp_manager,
+            #[cfg(feature = "record")]
+            recorder: None,
         }
     }
 
@@ -185,6 +208,14 @@ impl Stack {
     /// A connection is ready for data: one that [`Action::Connect`] asked for, or an accepted one after its TLS
     /// handshake.
     pub fn handle_connected(&mut self, now: Time, conn: ConnId, established: Established) {
+        record!(
+            self,
+            now,
+            Connected {
+                conn,
+                established: established.clone()
+            }
+        );
         self.step(now, |p| {
             p.low.connections.handle_connected(&mut p.cx, conn, established)
         });
@@ -199,6 +230,15 @@ impl Stack {
         local: SocketAddr,
         remote: SocketAddr,
     ) -> ConnId {
+        record!(
+            self,
+            now,
+            Accepted {
+                listener,
+                local,
+                remote
+            }
+        );
         self.step(now, |p| {
             p.low
                 .connections
@@ -208,11 +248,20 @@ impl Stack {
 
     /// Bytes have arrived, above TLS where there is TLS.
     pub fn handle_bytes(&mut self, now: Time, conn: ConnId, bytes: &[u8]) {
+        record!(
+            self,
+            now,
+            Bytes {
+                conn,
+                bytes: Bytes::copy_from_slice(bytes)
+            }
+        );
         self.step(now, |p| p.low.connections.handle_bytes(&mut p.cx, conn, bytes));
     }
 
     /// The socket has taken so many bytes of [`transmit`](Self::transmit).
     pub fn handle_transmitted(&mut self, now: Time, conn: ConnId, bytes: usize) {
+        record!(self, now, Transmitted { conn, bytes });
         self.step(now, |p| {
             p.low.connections.handle_transmitted(&mut p.cx, conn, bytes);
             p.exchanges
@@ -222,6 +271,14 @@ impl Stack {
 
     /// A connection could not be made, or is gone.
     pub fn handle_closed(&mut self, now: Time, conn: ConnId, reason: CloseReason) {
+        record!(
+            self,
+            now,
+            Closed {
+                conn,
+                reason: reason.clone()
+            }
+        );
         self.step(now, |p| p.low.connections.handle_closed(&mut p.cx, conn, reason));
     }
 
@@ -232,6 +289,14 @@ impl Stack {
         listener: ListenerId,
         result: Result<SocketAddr, ListenError>,
     ) {
+        record!(
+            self,
+            now,
+            Listening {
+                listener,
+                result: result.clone()
+            }
+        );
         self.step(now, |p| {
             p.low.connections.handle_listening(&mut p.cx, listener, result)
         });
@@ -239,6 +304,14 @@ impl Stack {
 
     /// Listening has ended without a command.
     pub fn handle_listener_lost(&mut self, now: Time, listener: ListenerId, error: ListenError) {
+        record!(
+            self,
+            now,
+            ListenerLost {
+                listener,
+                error: error.clone()
+            }
+        );
         self.step(now, |p| {
             p.low.connections.handle_listener_lost(&mut p.cx, listener, error)
         });
@@ -246,6 +319,14 @@ impl Stack {
 
     /// The domain name system has answered.
     pub fn handle_resolved(&mut self, now: Time, query: QueryId, result: Result<Answer, ResolveError>) {
+        record!(
+            self,
+            now,
+            Resolved {
+                query,
+                result: result.clone()
+            }
+        );
         self.step(now, |p| {
             p.low.connections.handle_resolved(&mut p.cx, query, result)
         });
@@ -254,6 +335,9 @@ impl Stack {
     /// The time is `now`. Before the deadline of [`poll_timeout`](Self::poll_timeout) it does nothing.
     pub fn handle_timeout(&mut self, now: Time) {
         self.advance(now);
+        if self.timers.next().is_some_and(|(at, _)| at <= self.now) {
+            record!(self, now, Timeout);
+        }
         while let Some((_, key)) = self.timers.pop_due(self.now) {
             self.step(now, |p| p.fire(key));
         }
@@ -263,6 +347,8 @@ impl Stack {
 
     /// The next thing to do, in order.
     pub fn poll_action(&mut self) -> Option<Action> {
+        #[cfg(feature = "record")]
+        let passes = self.passing.is_some();
         if let Some(id) = self.passing.take() {
             self.step(self.now, |p| p.incomings.pass(&mut p.cx, &mut p.low, id));
         }
@@ -278,6 +364,10 @@ impl Stack {
         }
         if matches!(action, Some(Action::Event(_))) {
             self.relieve();
+        }
+        #[cfg(feature = "record")]
+        if passes || action.is_some() {
+            self.note_poll(action.as_ref());
         }
         action
     }
@@ -313,6 +403,13 @@ impl Stack {
     /// # Errors
     /// Settings that do not go with the kind of manager.
     pub fn add_manager(&mut self, config: ManagerConfig) -> Result<ManagerId, Misuse> {
+        record!(
+            self,
+            self.now,
+            AddManager {
+                config: config.clone()
+            }
+        );
         self.step(self.now, |p| p.low.connections.add_manager(&mut p.cx, config))
     }
 
@@ -330,6 +427,7 @@ impl Stack {
 
     /// Closes a connection now; does nothing if it is closed (C32).
     pub fn disconnect(&mut self, now: Time, conn: ConnId) {
+        record!(self, now, Disconnect { conn });
         self.step(now, |p| {
             p.low
                 .connections
@@ -342,6 +440,7 @@ impl Stack {
     /// # Errors
     /// No such connection, or one of a client manager (C11).
     pub fn set_idle(&mut self, now: Time, conn: ConnId, after: Duration) -> Result<(), Misuse> {
+        record!(self, now, SetIdle { conn, after });
         self.step(now, |p| p.low.connections.set_idle(&mut p.cx, conn, after))
     }
 
@@ -352,6 +451,13 @@ impl Stack {
     /// # Errors
     /// A malformed setting, or an endpoint with this URI and endpoint id exists (E1).
     pub fn add_sip_endpoint(&mut self, now: Time, config: SipEndpointConfig) -> Result<EndpointId, Misuse> {
+        record!(
+            self,
+            now,
+            AddSipEndpoint {
+                config: Box::new(config.clone())
+            }
+        );
         let manager = self.client_manager;
         self.step(now, |p| {
             p.endpoints
@@ -369,6 +475,13 @@ impl Stack {
         now: Time,
         config: PeerToPeerConfig,
     ) -> Result<EndpointId, Misuse> {
+        record!(
+            self,
+            now,
+            AddPeerToPeerEndpoint {
+                config: Box::new(config.clone())
+            }
+        );
         let manager = self.server_tcp_manager;
         self.step(now, |p| {
             p.endpoints
@@ -396,19 +509,22 @@ impl Stack {
 
     /// The endpoint that takes what no other is found for (M5), or none.
     pub fn set_default_endpoint(&mut self, id: Option<EndpointId>) {
+        record!(self, self.now, SetDefaultEndpoint { endpoint: id });
         self.endpoints.set_default(id);
     }
 
     /// Ends an endpoint: its sessions, its registration, its connections (E13). It never fails; the operation completes
     /// when all that is done, at once where there is no such endpoint any more.
     pub fn terminate(&mut self, now: Time, id: EndpointId) -> OperationId {
+        record!(self, now, Terminate { endpoint: id });
         self.step(now, |p| p.terminate(id))
     }
 
     /// Ends every endpoint and all listening, as the last thing that a host does with a stack.
     pub fn terminate_all(&mut self, now: Time) {
+        record!(self, now, TerminateAll);
         for id in self.endpoints.all() {
-            self.terminate(now, id);
+            self.step(now, |p| p.terminate(id));
         }
         self.step(now, |p| p.low.connections.stop_all_listening(&mut p.cx));
     }

@@ -4,8 +4,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use super::Stack;
 use super::parts::below;
+use super::{Stack, record};
 use crate::action::Transport;
 use crate::connection::{Hop, ManagerKind};
 use crate::endpoint::{PageMessage, SendOptions};
@@ -34,6 +34,14 @@ impl ManagerView<'_> {
     /// # Errors
     /// A client manager, or this manager listens on that address already.
     pub fn listen(&mut self, address: SocketAddr) -> Result<ListenerId, Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            Listen {
+                manager: self.id,
+                address
+            }
+        );
         let id = self.id;
         self.stack.step(self.stack.now, |p| {
             let first = !p.low.connections.is_listening(id);
@@ -51,6 +59,14 @@ impl ManagerView<'_> {
     /// # Errors
     /// It does not listen.
     pub fn stop_listening(&mut self, listener: ListenerId) -> Result<(), Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            StopListening {
+                manager: self.id,
+                listener
+            }
+        );
         let id = self.id;
         self.stack.step(self.stack.now, |p| {
             p.low.connections.stop_listening(&mut p.cx, listener)?;
@@ -70,6 +86,14 @@ impl ManagerView<'_> {
     /// # Errors
     /// A client manager, or a size of 0.
     pub fn set_pool_size(&mut self, size: usize) -> Result<(), Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            SetPoolSize {
+                manager: self.id,
+                size
+            }
+        );
         self.stack.connections.set_pool_size(self.id, size)
     }
 
@@ -84,6 +108,17 @@ impl ManagerView<'_> {
         transport: Transport,
         size: usize,
     ) -> Result<(), Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            SetPoolMaximum {
+                manager: self.id,
+                host: host.to_string(),
+                port,
+                transport,
+                size
+            }
+        );
         self.stack
             .connections
             .set_pool_maximum(self.id, &Hop::new(host, port, transport), size)
@@ -116,6 +151,7 @@ impl EndpointView<'_> {
     /// # Errors
     /// A peer-to-peer endpoint, or any state but Unregistered.
     pub fn register(&mut self) -> Result<OperationId, Misuse> {
+        record!(self.stack, self.stack.now, Register { endpoint: self.id });
         self.stack.endpoints.may_register(self.id)?;
         let (operation, id) = (self.start()?, self.id);
         self.stack.step(self.stack.now, |p| {
@@ -129,6 +165,7 @@ impl EndpointView<'_> {
     /// # Errors
     /// A peer-to-peer endpoint.
     pub fn unregister(&mut self) -> Result<OperationId, Misuse> {
+        record!(self.stack, self.stack.now, Unregister { endpoint: self.id });
         self.stack.endpoints.may_unregister(self.id)?;
         let (operation, id) = (self.start()?, self.id);
         self.stack.step(self.stack.now, |p| {
@@ -149,6 +186,17 @@ impl EndpointView<'_> {
         content: Option<Content>,
         options: SendOptions,
     ) -> Result<OperationId, Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            SendMessage {
+                endpoint: self.id,
+                target: target.to_string(),
+                method: method.clone(),
+                content: content.clone(),
+                options: options.clone()
+            }
+        );
         self.stack.endpoints.may_command(self.id, "send_message")?;
         let allowed = matches!(
             method,
@@ -186,6 +234,18 @@ impl EndpointView<'_> {
     /// # Errors
     /// A malformed target, or the limit of sessions is reached.
     pub fn create_session(&mut self, target: &str) -> Result<SessionId, Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            CreateSession {
+                endpoint: self.id,
+                target: target.to_string()
+            }
+        );
+        self.make_session(target)
+    }
+
+    fn make_session(&mut self, target: &str) -> Result<SessionId, Misuse> {
         self.stack.endpoints.may_command(self.id, "create_session")?;
         check_request_uri(target)?;
         if self.stack.sessions.len() >= self.stack.config.limits.sessions {
@@ -213,17 +273,27 @@ impl EndpointView<'_> {
         offer: Option<Content>,
         options: SendOptions,
     ) -> Result<(SessionId, OperationId), Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            Invite {
+                endpoint: self.id,
+                target: target.to_string(),
+                offer: offer.clone(),
+                options: options.clone()
+            }
+        );
         check_cargo(offer.as_ref(), &options.headers)?;
         if options.next_hop.is_some() {
             self.stack.endpoints.may_name_next_hop(self.id)?;
         }
         // Misuse changes nothing (X2): a session that could not be established is not made.
         may_start(self.stack)?;
-        let session = self.create_session(target)?;
+        let session = self.make_session(target)?;
         let operation = self
             .stack
             .session(self.stack.now, session)?
-            .establish(offer, options)?;
+            .call(offer, options)?;
         Ok((session, operation))
     }
 
@@ -324,6 +394,19 @@ impl SessionView<'_> {
     /// # Errors
     /// Any state but Idle; a malformed header field or content type; a next hop at a SipEndpoint (P9).
     pub fn establish(&mut self, offer: Option<Content>, options: SendOptions) -> Result<OperationId, Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            Establish {
+                session: self.id,
+                offer: offer.clone(),
+                options: options.clone()
+            }
+        );
+        self.call(offer, options)
+    }
+
+    fn call(&mut self, offer: Option<Content>, options: SendOptions) -> Result<OperationId, Misuse> {
         check_cargo(offer.as_ref(), &options.headers)?;
         self.stack
             .sessions
@@ -353,6 +436,14 @@ impl SessionView<'_> {
     /// # Errors
     /// Any state but Incoming, or it was accepted before; a malformed content type.
     pub fn accept(&mut self, content: Option<Content>) -> Result<OperationId, Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            Accept {
+                session: self.id,
+                content: content.clone()
+            }
+        );
         check_cargo(content.as_ref(), &[])?;
         self.stack
             .sessions
@@ -372,6 +463,15 @@ impl SessionView<'_> {
     /// # Errors
     /// Any state but Incoming; a status outside the range; a malformed reason.
     pub fn reject(&mut self, status: StatusCode, reason: Option<&str>) -> Result<(), Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            Reject {
+                session: self.id,
+                status,
+                reason: reason.map(ToString::to_string)
+            }
+        );
         if !(400..=699).contains(&status.code()) {
             return Err(Misuse::argument("status", "400 to 699"));
         }
@@ -386,6 +486,15 @@ impl SessionView<'_> {
     /// # Errors
     /// Any state but Incoming; a status outside the range; a malformed target, or none.
     pub fn redirect(&mut self, status: StatusCode, targets: &[&str]) -> Result<(), Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            Redirect {
+                session: self.id,
+                status,
+                targets: targets.iter().map(ToString::to_string).collect()
+            }
+        );
         if !status.is_redirection() {
             return Err(Misuse::argument("status", "300 to 399"));
         }
@@ -424,6 +533,15 @@ impl SessionView<'_> {
     /// # Errors
     /// Any state but Incoming; a status outside the range; a malformed content type.
     pub fn provisional(&mut self, status: StatusCode, content: Option<Content>) -> Result<(), Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            Provisional {
+                session: self.id,
+                status,
+                content: content.clone()
+            }
+        );
         if !(101..=199).contains(&status.code()) {
             return Err(Misuse::argument("status", "101 to 199"));
         }
@@ -447,6 +565,14 @@ impl SessionView<'_> {
     /// # Errors
     /// No offer waits for an answer; a malformed content type.
     pub fn answer(&mut self, answer: Content) -> Result<(), Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            Answer {
+                session: self.id,
+                answer: answer.clone()
+            }
+        );
         check_cargo(Some(&answer), &[])?;
         let id = self.id;
         self.stack.step(self.stack.now, |p| {
@@ -464,6 +590,16 @@ impl SessionView<'_> {
         content: Option<Content>,
         headers: ExtraHeaders,
     ) -> Result<OperationId, Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            Send {
+                session: self.id,
+                method: method.clone(),
+                content: content.clone(),
+                headers: headers.clone()
+            }
+        );
         if !matches!(
             method,
             Method::Message | Method::Info | Method::Options | Method::Notify
@@ -494,6 +630,7 @@ impl SessionView<'_> {
 
     /// Ends the session as its state asks for: CANCEL, BYE or a decline (S10). It never fails.
     pub fn terminate(&mut self) -> OperationId {
+        record!(self.stack, self.stack.now, TerminateSession { session: self.id });
         let (endpoint, id) = (self.endpoint(), self.id);
         self.stack.step(self.stack.now, |p| {
             let operation = p.cx.out.start(p.cx.ids, endpoint);
@@ -563,6 +700,17 @@ impl IncomingView<'_> {
         content: Option<Content>,
         headers: &[(String, String)],
     ) -> Result<(), Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            AnswerIncoming {
+                incoming: self.id,
+                status,
+                reason: reason.map(ToString::to_string),
+                content: content.clone(),
+                headers: headers.to_vec()
+            }
+        );
         check_cargo(content.as_ref(), headers)?;
         if let Some(reason) = reason {
             write::check_reason(reason).map_err(misuse("reason"))?;
@@ -588,6 +736,7 @@ impl IncomingView<'_> {
     /// # Errors
     /// It has been answered.
     pub fn hold(&mut self) -> Result<(), Misuse> {
+        record!(self.stack, self.stack.now, Hold { incoming: self.id });
         self.stack.incomings.hold(self.id)
     }
 }

@@ -20,6 +20,7 @@ use crate::error::{ParseError, Place};
 
 /// Bounds on one message (rule C31). A stream that exceeds one has lost its framing and is closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct MessageLimits {
     /// Bytes of the start line and all header fields, with the empty line; at most 65,535; 32 KiB. Beyond it the
     /// connection is closed.

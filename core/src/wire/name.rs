@@ -8,6 +8,7 @@ macro_rules! header_names {
         ///
         /// Names outside this list are kept by a [`Message`](super::Message) as they were written.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "record", derive(serde::Serialize))]
         #[repr(u8)]
         pub enum HeaderName {
             $(

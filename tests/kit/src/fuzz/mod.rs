@@ -14,7 +14,7 @@ mod talk;
 mod wire;
 
 pub use frontend::frontend;
-pub use stack::stack;
+pub use stack::{recording, stack};
 pub use wire::{frame, message, roundtrip, uri};
 
 /// What a run has cost so far, by an allocator that counts.

@@ -105,6 +105,18 @@ pub fn stack(bytes: &[u8]) -> usize {
     first.0 * 2
 }
 
+/// The recording of the stack in such a scenario.
+///
+/// # Panics
+/// As [`stack`].
+pub fn recording(bytes: &[u8]) -> Vec<u8> {
+    let mut run = Run::of(bytes, usize::MAX, |config, seed, now, unix| {
+        Stack::recorded(config, seed, now, unix, usize::MAX)
+    });
+    run.live();
+    run.stack.take_recording()
+}
+
 struct Run<'a> {
     script: Script<'a>,
     chunk: usize,
@@ -167,6 +179,14 @@ fn small() -> Config {
 
 impl<'a> Run<'a> {
     fn new(bytes: &'a [u8], chunk: usize) -> Self {
+        Self::of(bytes, chunk, Stack::new)
+    }
+
+    fn of(
+        bytes: &'a [u8],
+        chunk: usize,
+        stack: impl FnOnce(Config, [u8; 32], Time, UnixTime) -> Stack,
+    ) -> Self {
         let mut script = Script::new(bytes);
         let (first, second) = (script.pick(16), script.pick(16));
         let mut config = if first & 1 == 0 {
@@ -179,7 +199,7 @@ impl<'a> Run<'a> {
         let mut run = Self {
             script,
             chunk,
-            stack: Stack::new(config, [9; 32], now, UnixTime(1_700_000_000)),
+            stack: stack(config, [9; 32], now, UnixTime(1_700_000_000)),
             now,
             endpoints: Vec::new(),
             sessions: Vec::new(),

@@ -35,11 +35,22 @@ impl World {
         id
     }
 
+    /// What the stacks have recorded since the last call, oldest first.
+    pub fn take_recordings(&mut self) -> Vec<Vec<u8>> {
+        self.stacks
+            .iter_mut()
+            .map(|host| host.stack.take_recording())
+            .collect()
+    }
+
     pub(super) fn new_stack(&mut self, config: Config) -> Stack {
         let mut seed = [0; 32];
         self.entropy.fill_bytes(&mut seed);
         let unix = UnixTime(EPOCH.0 + self.now.as_micros() / 1_000_000);
-        Stack::new(config, seed, self.now, unix)
+        match self.recording {
+            Some(limit) => Stack::recorded(config, seed, self.now, unix, limit),
+            None => Stack::new(config, seed, self.now, unix),
+        }
     }
 
     /// A host with a front end that listens on ports 5060 (TCP) and 5061 (TLS). Its certificate and the domain name

@@ -147,6 +147,8 @@ pub struct World {
     /// Up to this much later than at once, evenly distributed, adapters take what their stacks want; nothing. That
     /// makes things late, never wrong (law 1).
     pub laziness: Duration,
+    /// The limit of the recordings that stacks made from now on make of their input, in bytes; `None` makes none.
+    pub recording: Option<usize>,
     seed: u64,
     now: Time,
     entropy: ChaCha12Rng,
@@ -211,6 +213,7 @@ impl World {
             network: Network::default(),
             names: Names::default(),
             laziness: Duration::ZERO,
+            recording: None,
             seed,
             now: Time::from_secs(1),
             entropy: ChaCha12Rng::seed_from_u64(seed),

@@ -1,0 +1,318 @@
+//! Everything that can be done to a stack, as data.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::action::{Answer, CloseReason, Established, ListenError, ResolveError, Transport};
+use crate::connection::ManagerConfig;
+use crate::endpoint::{PeerToPeerConfig, SendOptions, SipEndpointConfig};
+use crate::error::Misuse;
+use crate::event::{Content, ExtraHeaders};
+use crate::ids::{ConnId, EndpointId, IncomingId, ListenerId, ManagerId, QueryId, SessionId};
+use crate::stack::Stack;
+use crate::time::Time;
+use crate::wire::{Method, StatusCode};
+
+/// One call of the embedder or the application that can change a [`Stack`].
+///
+/// A call that was refused as misuse is an input, too; opening a view is none.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+#[expect(
+    missing_docs,
+    reason = "the fields are the arguments of the call that each names"
+)]
+pub enum Input {
+    /// So many calls of [`Stack::poll_action`] in a row, each of which gave an action or did something.
+    Polled { times: u32 },
+    /// [`Stack::handle_timeout`], when it was due.
+    Timeout,
+    /// [`Stack::handle_bytes`].
+    Bytes { conn: ConnId, bytes: Bytes },
+    /// [`Stack::handle_transmitted`].
+    Transmitted { conn: ConnId, bytes: usize },
+    /// [`Stack::handle_connected`].
+    Connected { conn: ConnId, established: Established },
+    /// [`Stack::handle_accepted`].
+    Accepted {
+        listener: ListenerId,
+        local: SocketAddr,
+        remote: SocketAddr,
+    },
+    /// [`Stack::handle_closed`].
+    Closed { conn: ConnId, reason: CloseReason },
+    /// [`Stack::handle_listening`].
+    Listening {
+        listener: ListenerId,
+        result: Result<SocketAddr, ListenError>,
+    },
+    /// [`Stack::handle_listener_lost`].
+    ListenerLost {
+        listener: ListenerId,
+        error: ListenError,
+    },
+    /// [`Stack::handle_resolved`].
+    Resolved {
+        query: QueryId,
+        result: Result<Answer, ResolveError>,
+    },
+    /// [`Stack::add_manager`].
+    AddManager { config: ManagerConfig },
+    /// [`Stack::disconnect`].
+    Disconnect { conn: ConnId },
+    /// [`Stack::set_idle`].
+    SetIdle { conn: ConnId, after: Duration },
+    /// [`Stack::add_sip_endpoint`]; the passwords are empty.
+    AddSipEndpoint { config: Box<SipEndpointConfig> },
+    /// [`Stack::add_peer_to_peer_endpoint`].
+    AddPeerToPeerEndpoint { config: Box<PeerToPeerConfig> },
+    /// [`Stack::set_default_endpoint`].
+    SetDefaultEndpoint { endpoint: Option<EndpointId> },
+    /// [`Stack::terminate`], and [`EndpointView::terminate`](crate::EndpointView::terminate).
+    Terminate { endpoint: EndpointId },
+    /// [`Stack::terminate_all`].
+    TerminateAll,
+    /// [`ManagerView::listen`](crate::ManagerView::listen).
+    Listen { manager: ManagerId, address: SocketAddr },
+    /// [`ManagerView::stop_listening`](crate::ManagerView::stop_listening).
+    StopListening {
+        manager: ManagerId,
+        listener: ListenerId,
+    },
+    /// [`ManagerView::set_pool_size`](crate::ManagerView::set_pool_size).
+    SetPoolSize { manager: ManagerId, size: usize },
+    /// [`ManagerView::set_pool_maximum`](crate::ManagerView::set_pool_maximum).
+    SetPoolMaximum {
+        manager: ManagerId,
+        host: String,
+        port: Option<u16>,
+        transport: Transport,
+        size: usize,
+    },
+    /// [`EndpointView::register`](crate::EndpointView::register).
+    Register { endpoint: EndpointId },
+    /// [`EndpointView::unregister`](crate::EndpointView::unregister).
+    Unregister { endpoint: EndpointId },
+    /// [`EndpointView::send_message`](crate::EndpointView::send_message).
+    SendMessage {
+        endpoint: EndpointId,
+        target: String,
+        method: Method,
+        content: Option<Content>,
+        options: SendOptions,
+    },
+    /// [`EndpointView::create_session`](crate::EndpointView::create_session).
+    CreateSession { endpoint: EndpointId, target: String },
+    /// [`EndpointView::invite`](crate::EndpointView::invite).
+    Invite {
+        endpoint: EndpointId,
+        target: String,
+        offer: Option<Content>,
+        options: SendOptions,
+    },
+    /// [`SessionView::establish`](crate::SessionView::establish).
+    Establish {
+        session: SessionId,
+        offer: Option<Content>,
+        options: SendOptions,
+    },
+    /// [`SessionView::accept`](crate::SessionView::accept).
+    Accept {
+        session: SessionId,
+        content: Option<Content>,
+    },
+    /// [`SessionView::reject`](crate::SessionView::reject).
+    Reject {
+        session: SessionId,
+        status: StatusCode,
+        reason: Option<String>,
+    },
+    /// [`SessionView::redirect`](crate::SessionView::redirect).
+    Redirect {
+        session: SessionId,
+        status: StatusCode,
+        targets: Vec<String>,
+    },
+    /// [`SessionView::provisional`](crate::SessionView::provisional).
+    Provisional {
+        session: SessionId,
+        status: StatusCode,
+        content: Option<Content>,
+    },
+    /// [`SessionView::answer`](crate::SessionView::answer).
+    Answer { session: SessionId, answer: Content },
+    /// [`SessionView::send`](crate::SessionView::send).
+    Send {
+        session: SessionId,
+        method: Method,
+        content: Option<Content>,
+        headers: ExtraHeaders,
+    },
+    /// [`SessionView::terminate`](crate::SessionView::terminate).
+    TerminateSession { session: SessionId },
+    /// [`IncomingView::answer`](crate::IncomingView::answer).
+    AnswerIncoming {
+        incoming: IncomingId,
+        status: StatusCode,
+        reason: Option<String>,
+        content: Option<Content>,
+        headers: ExtraHeaders,
+    },
+    /// [`IncomingView::hold`](crate::IncomingView::hold).
+    Hold { incoming: IncomingId },
+}
+
+impl Input {
+    /// Whether something comes out with it: a check follows.
+    pub(crate) const fn is_checked(&self) -> bool {
+        matches!(self, Self::Polled { .. } | Self::Transmitted { .. })
+    }
+}
+
+impl Stack {
+    /// Makes the call that this input is, at its time. Of [`Input::Polled`] only the time counts: the calls are the
+    /// caller's to make, who gets the actions.
+    ///
+    /// # Errors
+    /// The call is misuse here; where it was when it was recorded, that is no difference.
+    pub fn apply(&mut self, now: Time, input: Input) -> Result<(), Misuse> {
+        match input {
+            Input::Polled { .. } => self.advance(now),
+            Input::Timeout => self.handle_timeout(now),
+            Input::Bytes { conn, bytes } => self.handle_bytes(now, conn, &bytes),
+            Input::Transmitted { conn, bytes } => self.handle_transmitted(now, conn, bytes),
+            Input::Connected { conn, established } => self.handle_connected(now, conn, established),
+            Input::Accepted {
+                listener,
+                local,
+                remote,
+            } => {
+                self.handle_accepted(now, listener, local, remote);
+            }
+            Input::Closed { conn, reason } => self.handle_closed(now, conn, reason),
+            Input::Listening { listener, result } => self.handle_listening(now, listener, result),
+            Input::ListenerLost { listener, error } => self.handle_listener_lost(now, listener, error),
+            Input::Resolved { query, result } => self.handle_resolved(now, query, result),
+            Input::AddManager { config } => {
+                self.advance(now);
+                self.add_manager(config)?;
+            }
+            Input::Disconnect { conn } => self.disconnect(now, conn),
+            Input::SetIdle { conn, after } => self.set_idle(now, conn, after)?,
+            Input::AddSipEndpoint { config } => {
+                self.add_sip_endpoint(now, *config)?;
+            }
+            Input::AddPeerToPeerEndpoint { config } => {
+                self.add_peer_to_peer_endpoint(now, *config)?;
+            }
+            Input::SetDefaultEndpoint { endpoint } => {
+                self.advance(now);
+                self.set_default_endpoint(endpoint);
+            }
+            Input::Terminate { endpoint } => {
+                self.terminate(now, endpoint);
+            }
+            Input::TerminateAll => self.terminate_all(now),
+            Input::Listen { manager, address } => {
+                self.manager(now, manager)?.listen(address)?;
+            }
+            Input::StopListening { manager, listener } => {
+                self.manager(now, manager)?.stop_listening(listener)?;
+            }
+            Input::SetPoolSize { manager, size } => self.manager(now, manager)?.set_pool_size(size)?,
+            Input::SetPoolMaximum {
+                manager,
+                host,
+                port,
+                transport,
+                size,
+            } => self
+                .manager(now, manager)?
+                .set_pool_maximum(&host, port, transport, size)?,
+            Input::Register { endpoint } => {
+                self.endpoint(now, endpoint)?.register()?;
+            }
+            Input::Unregister { endpoint } => {
+                self.endpoint(now, endpoint)?.unregister()?;
+            }
+            Input::SendMessage {
+                endpoint,
+                target,
+                method,
+                content,
+                options,
+            } => drop(
+                self.endpoint(now, endpoint)?
+                    .send_message(&target, method, content, options)?,
+            ),
+            Input::CreateSession { endpoint, target } => {
+                self.endpoint(now, endpoint)?.create_session(&target)?;
+            }
+            Input::Invite {
+                endpoint,
+                target,
+                offer,
+                options,
+            } => {
+                self.endpoint(now, endpoint)?.invite(&target, offer, options)?;
+            }
+            Input::Establish {
+                session,
+                offer,
+                options,
+            } => {
+                self.session(now, session)?.establish(offer, options)?;
+            }
+            Input::Accept { session, content } => {
+                self.session(now, session)?.accept(content)?;
+            }
+            Input::Reject {
+                session,
+                status,
+                reason,
+            } => self.session(now, session)?.reject(status, reason.as_deref())?,
+            Input::Redirect {
+                session,
+                status,
+                targets,
+            } => {
+                let targets: Vec<_> = targets.iter().map(String::as_str).collect();
+                self.session(now, session)?.redirect(status, &targets)?;
+            }
+            Input::Provisional {
+                session,
+                status,
+                content,
+            } => self.session(now, session)?.provisional(status, content)?,
+            Input::Answer { session, answer } => self.session(now, session)?.answer(answer)?,
+            Input::Send {
+                session,
+                method,
+                content,
+                headers,
+            } => {
+                self.session(now, session)?.send(method, content, headers)?;
+            }
+            Input::TerminateSession { session } => {
+                self.session(now, session)?.terminate();
+            }
+            Input::AnswerIncoming {
+                incoming,
+                status,
+                reason,
+                content,
+                headers,
+            } => self
+                .incoming(now, incoming)?
+                .answer(status, reason.as_deref(), content, &headers)?,
+            Input::Hold { incoming } => self.incoming(now, incoming)?.hold()?,
+        }
+        Ok(())
+    }
+}
