@@ -7,7 +7,7 @@ use sansip::{
     Completion, Config, EndpointId, Event, ListenerId, ManagerId, Misuse, OperationError, OperationId, Stack,
     Time,
 };
-use sansip_mio::{DnsSettings, Driver, Settings, TlsSettings, seed, unix_time};
+use sansip_mio::{DnsSettings, Driver, Settings, TlsSettings};
 
 use crate::explain::{explain, explain_listen};
 use crate::failure::Failure;
@@ -50,14 +50,14 @@ impl Agent {
         keep: Keep,
         out: Output,
     ) -> Result<Self, Failure> {
-        let settings = Settings {
-            tap: keep.tap(),
+        let mut settings = Settings {
             tls,
             dns: DnsSettings::system(),
             ..Settings::default()
         };
         let failed = |error| Failure::new(format!("the system gives no sockets: {error}"));
-        let stack = Stack::new(config, seed().map_err(failed)?, Time::ZERO, unix_time());
+        keep.set(&mut settings);
+        let stack = keep.stack(config).map_err(failed)?;
         let driver = Driver::new(stack, settings).map_err(failed)?;
         let handle = driver.handle();
         interrupt.on_hit(move || {

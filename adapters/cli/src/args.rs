@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Draw the SIP messages in a capture (pcap or pcapng), one arrow each
     Ladder(LadderArgs),
+    /// Play a recording again, draw its messages, and check that the stack does the same
+    Replay(ReplayArgs),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -93,6 +95,12 @@ pub(crate) struct KeepArgs {
     /// Write a capture (pcapng) of what passes; in plain over TLS, too, so keep the file to yourself
     #[arg(long, value_name = "FILE")]
     pub(crate) pcap: Option<PathBuf>,
+    /// Record all that the stack is told, for the command replay; without passwords, but keep the file to yourself
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// End the recording before it is longer than this
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20, requires = "record")]
+    pub(crate) record_limit: usize,
 }
 
 /// A SipEndpoint at a server, or a peer-to-peer endpoint.
@@ -295,6 +303,19 @@ pub(crate) struct LadderArgs {
     /// One column for each host, whatever its ports
     #[arg(long)]
     pub(crate) hosts: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReplayArgs {
+    /// The recording
+    #[arg(value_name = "FILE")]
+    pub(crate) file: String,
+    /// File whose first line is the password of the account, which is not in the recording; - reads it from standard input
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) password_file: Option<String>,
+    /// Write a capture (pcapng) of what passed; in plain over TLS, too, so keep the file to yourself
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

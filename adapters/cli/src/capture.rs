@@ -23,7 +23,7 @@ use crate::ladder::Story;
 use crate::output::Output;
 
 pub(crate) use cut::{Cut, Cutter};
-pub(crate) use writer::Capture;
+pub(crate) use writer::{Capture, Side};
 
 /// Which packet of a capture, from 1 on, and its time since 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -20,7 +20,13 @@ use crate::output::Output;
 /// A server manager speaks one transport, and an endpoint that takes every request has to be the only one of its stack:
 /// so there is a stack for each transport.
 pub(crate) fn run(args: &ListenArgs, out: Output) -> Result<(), Failure> {
-    let keep = Keep::open(&args.keep)?;
+    let uses = |transport| args.listen.iter().any(|at| at.transport == transport);
+    if args.keep.record.is_some() && uses(Transport::Tcp) && uses(Transport::Tls) {
+        return Err(Failure::usage(
+            "a recording is of one stack, and there is one for each transport: record them apart",
+        ));
+    }
+    let mut keep = Keep::open(&args.keep)?;
     let interrupt = Interrupt::install()?;
     let mut stacks = Vec::new();
     for transport in [Transport::Tcp, Transport::Tls] {

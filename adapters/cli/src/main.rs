@@ -24,6 +24,7 @@ mod listen;
 mod message;
 mod output;
 mod register;
+mod replay;
 mod report;
 mod sdp;
 mod secrets;
@@ -66,6 +67,7 @@ fn run(cli: &Cli, out: Output) -> Result<bool, Failure> {
         Command::Call(args) => call::run(args, out),
         Command::Listen(args) => listen::run(args, out),
         Command::Ladder(args) => capture::run(args, out),
+        Command::Replay(args) => replay::run(args, out),
     }
     .map(|()| true)
 }
