@@ -34,6 +34,8 @@ pub(crate) struct Adapter {
     listeners: BTreeMap<ListenerId, Listening>,
     listener_ids: HashMap<SocketId, ListenerId>,
     queries: HashMap<LookupId, QueryId>,
+    #[cfg(feature = "record")]
+    recording: Option<sansip_net::Recording>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +61,8 @@ impl Adapter {
             listeners: BTreeMap::new(),
             listener_ids: HashMap::new(),
             queries: HashMap::new(),
+            #[cfg(feature = "record")]
+            recording: settings.recording,
         })
     }
 
@@ -129,6 +133,8 @@ impl Adapter {
                 }
             }
             if !self.take_in() {
+                #[cfg(feature = "record")]
+                self.write_recording();
                 return None;
             }
         }
@@ -148,6 +154,13 @@ impl Adapter {
         let now = self.net.now();
         for &conn in self.sockets.keys() {
             self.stack.disconnect(now, conn);
+        }
+    }
+
+    #[cfg(feature = "record")]
+    fn write_recording(&mut self) {
+        if let Some(recording) = &self.recording {
+            recording.take_from(&mut self.stack);
         }
     }
 
@@ -313,6 +326,14 @@ impl Adapter {
             }
         }
         true
+    }
+}
+
+/// What was recorded since the last wake-up, the last commands for example.
+#[cfg(feature = "record")]
+impl Drop for Adapter {
+    fn drop(&mut self) {
+        self.write_recording();
     }
 }
 

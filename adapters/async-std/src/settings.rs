@@ -35,6 +35,9 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// TLS for single managers; what is `None` there is taken from `tls`.
     pub manager_tls: BTreeMap<ManagerId, TlsSettings>,
+    /// Where what the stack records is written, for a stack that [`Stack::recorded`](sansip::Stack::recorded) made; nowhere.
+    #[cfg(feature = "record")]
+    pub recording: Option<sansip_net::Recording>,
 }
 
 impl Default for Settings {
@@ -57,6 +60,8 @@ impl Default for Settings {
                 server: None,
             },
             manager_tls: BTreeMap::new(),
+            #[cfg(feature = "record")]
+            recording: None,
         }
     }
 }

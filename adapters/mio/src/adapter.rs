@@ -64,6 +64,8 @@ pub struct Adapter {
     listeners: BTreeMap<ListenerId, Listening>,
     listener_ids: HashMap<SocketId, ListenerId>,
     queries: HashMap<LookupId, QueryId>,
+    #[cfg(feature = "record")]
+    recording: Option<sansip_net::Recording>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +92,8 @@ impl Adapter {
             listeners: BTreeMap::new(),
             listener_ids: HashMap::new(),
             queries: HashMap::new(),
+            #[cfg(feature = "record")]
+            recording: settings.recording,
         })
     }
 
@@ -164,6 +168,8 @@ impl Adapter {
                 }
             }
             if !self.take_in() {
+                #[cfg(feature = "record")]
+                self.write_recording();
                 return None;
             }
         }
@@ -178,6 +184,13 @@ impl Adapter {
         let now = self.net.now();
         for &conn in self.sockets.keys() {
             self.stack.disconnect(now, conn);
+        }
+    }
+
+    #[cfg(feature = "record")]
+    fn write_recording(&mut self) {
+        if let Some(recording) = &self.recording {
+            recording.take_from(&mut self.stack);
         }
     }
 
@@ -343,6 +356,14 @@ impl Adapter {
             }
         }
         true
+    }
+}
+
+/// What was recorded since the last wake-up, the last commands for example.
+#[cfg(feature = "record")]
+impl Drop for Adapter {
+    fn drop(&mut self) {
+        self.write_recording();
     }
 }
 

@@ -31,6 +31,9 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// TLS for single managers; what is `None` there is taken from `tls`.
     pub manager_tls: BTreeMap<ManagerId, TlsSettings>,
+    /// Where what the stack records is written, for a stack that [`Stack::recorded`](sansip::Stack::recorded) made; nowhere.
+    #[cfg(feature = "record")]
+    pub recording: Option<sansip_net::Recording>,
     /// The tokens that the sockets use at the `mio::Poll`, one each; the rest are the user's. This bounds the number
     /// of sockets. By default those below 2^31.
     pub tokens: Range<usize>,
@@ -55,6 +58,8 @@ impl Default for Settings {
                 server: None,
             },
             manager_tls: BTreeMap::new(),
+            #[cfg(feature = "record")]
+            recording: None,
             tokens: 0..1 << 31,
             tap: None,
         }

@@ -5,6 +5,7 @@
 //! | TLS over a connection that the adapter owns | [`TlsClientConfig`], [`TlsServerConfig`], [`TlsSession`] |
 //! | what the two configurations are made of | [`Identity`] (own certificate and key), [`TrustStore`] (roots, revocation) |
 //! | the domain name system | [`Resolver`], fed with [`ResolvConf`] and [`Hosts`] |
+//! | the file of a recording (feature `record`) | `Recording` |
 //!
 //! Everything is reported in the words of the core: [`sansip::TlsFailure`], [`sansip::PeerCertificate`],
 //! [`sansip::Answer`], [`sansip::ResolveError`].
@@ -26,6 +27,8 @@ mod failure;
 mod hosts;
 mod identity;
 mod message;
+#[cfg(feature = "record")]
+mod recording;
 mod resolv_conf;
 mod tls;
 mod trust;
@@ -33,6 +36,8 @@ mod trust;
 pub use dns::{Protocol, Resolver, SocketId, Transmit};
 pub use hosts::Hosts;
 pub use identity::{Identity, TlsConfigError, TlsConfigProblem};
+#[cfg(feature = "record")]
+pub use recording::Recording;
 pub use resolv_conf::ResolvConf;
 pub use tls::{TlsClientConfig, TlsClientConfigBuilder, TlsServerConfig, TlsServerConfigBuilder, TlsSession};
 pub use trust::TrustStore;
