@@ -4,6 +4,8 @@ mod cut;
 mod file;
 mod packet;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::collections::BTreeMap;

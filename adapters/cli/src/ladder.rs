@@ -190,6 +190,20 @@ impl Story {
         }
     }
 
+    /// The lines in the order of time, as words.
+    #[cfg(test)]
+    pub(crate) fn lines(mut self) -> Vec<String> {
+        self.lines.sort_by_key(|(at, _)| *at);
+        let name = |party: &usize| self.parties[*party].as_str();
+        let words = self.lines.iter().map(|(_, line)| match line {
+            Line::Message { from, to, label, .. } => {
+                format!("{} > {}: {}", name(from), name(to), label.full())
+            }
+            Line::Remark { name, words, .. } => format!("{name}: {words}"),
+        });
+        words.collect()
+    }
+
     fn party(&mut self, name: String) -> usize {
         let known = self.parties.iter().position(|party| *party == name);
         known.unwrap_or_else(|| {

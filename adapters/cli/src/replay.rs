@@ -24,13 +24,15 @@ const SELF: &str = "sansip";
 pub(crate) fn run(args: &ReplayArgs, out: Output) -> Result<(), Failure> {
     let broken = |error: ReplayError| {
         let hint = match &error {
-            ReplayError::Diverged(place) if place.without_secret.is_some() => "; give it with --password-file",
+            ReplayError::Diverged(place) if place.without_secret.is_some() => {
+                "; give it with --password-file"
+            }
             _ => "",
         };
         Failure::new(format!("{}: {error}{hint}", args.file))
     };
-    let recording = fs::read(&args.file)
-        .map_err(|error| Failure::new(format!("cannot read {}: {error}", args.file)))?;
+    let recording =
+        fs::read(&args.file).map_err(|error| Failure::new(format!("cannot read {}: {error}", args.file)))?;
     let secret = args.password_file.as_deref().map(password).transpose()?;
     let mut replay = Replay::open(recording)
         .map_err(broken)?
@@ -115,7 +117,9 @@ impl Watch {
     fn step(&mut self, step: &Step, stack: &Stack) {
         self.inputs += 1;
         self.actions += step.actions.len();
-        let at = self.offset.saturating_add(Duration::from_micros(step.now.as_micros()));
+        let at = self
+            .offset
+            .saturating_add(Duration::from_micros(step.now.as_micros()));
         self.last = at;
         match &step.input {
             Input::Bytes { conn, bytes } => self.pass(at, *conn, Side::Theirs, bytes),

@@ -11,7 +11,7 @@ use crate::capture::Stamp;
 use crate::failure::Failure;
 
 /// How much is read ahead.
-const BUFFER: usize = 1 << 20;
+const BUFFER: usize = 64 << 10;
 /// The longest block that is read; one packet is far shorter.
 const LONGEST_BLOCK: usize = 16 << 20;
 
