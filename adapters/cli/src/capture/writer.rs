@@ -69,7 +69,7 @@ struct Conn {
 enum Form {
     /// The next sequence number of each end.
     Tcp([u32; 2]),
-    Tls([Cutter; 2]),
+    Tls(Box<[Cutter; 2]>),
 }
 
 /// Who of the two did it.
@@ -242,7 +242,7 @@ impl Writer {
         tls: bool,
     ) -> io::Result<()> {
         let form = if tls {
-            Form::Tls([Cutter::new(), Cutter::new()])
+            Form::Tls(Box::new([Cutter::new(), Cutter::new()]))
         } else {
             Form::Tcp([0, 0])
         };
