@@ -70,6 +70,14 @@
 //! A stack is one owner's: every call takes `&mut self`, there are no locks and no callbacks. A host with several cores
 //! runs one stack on each and shares nothing. Commands from other threads are brought to the loop's thread by the
 //! adapter; after any call, `poll_timeout` says *now* while there is something to take.
+//!
+//! # Record and replay
+//!
+//! With the feature `record` a stack that is made by `Stack::recorded` writes down its whole input: every call that can
+//! change it, with its time, and short digests of what came of it. `record::Replay` makes the same calls on a new stack and
+//! says where that did anything else. A recording is bounded and has no password in it, but all that was said: it is a
+//! secret file. The adapters write it to a file of mode 0600. Without the feature none of this is compiled, and with it
+//! nothing else changes.
 
 extern crate alloc;
 

@@ -8,6 +8,7 @@
     reason = "in a suite, a panic is a failed test"
 )]
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -20,7 +21,11 @@ use rand_core::{RngCore, SeedableRng};
 use sansip::record::{Difference, Input, Replay, ReplayError};
 use sansip::security::digest::Algorithm;
 use sansip::security::{Credentials, Secret};
-use sansip::{Action, Config, ConnId, Content, Event, PeerToPeerConfig, Stack, Time, UnixTime};
+use sansip::wire::StatusCode;
+use sansip::{
+    Action, Config, ConnId, Content, Event, ManagerConfig, ManagerKind, PeerToPeerConfig, Stack, Time,
+    Transport, UnixTime,
+};
 use sansip_testkit::frontend::FrontEndConfig;
 use sansip_testkit::world::{World, seeds};
 use sansip_testkit::{fuzz, soak};
@@ -90,6 +95,61 @@ fn random_lives_replay_to_the_same_actions() {
         assert!(seen > 200, "SANSIP_SEED={seed}: {seen} actions");
         world.finish();
     }
+}
+
+/// The name of the call.
+fn kind(input: &Input) -> String {
+    let shown = format!("{input:?}");
+    shown.split([' ', '(']).next().unwrap().to_owned()
+}
+
+/// What the scenarios of the fuzzers leave out.
+fn managed() -> Vec<u8> {
+    let (mut stack, conn) = called_with(Config::default(), usize::MAX);
+    let (now, bob) = (stack.now(), stack.endpoints()[0]);
+    let tls = stack
+        .add_manager(ManagerConfig::new(ManagerKind::ServerTls))
+        .unwrap();
+    stack.set_default_endpoint(Some(bob));
+    stack.set_idle(now, conn, Duration::from_secs(7)).unwrap();
+    let mut view = stack.manager(now, tls).unwrap();
+    view.set_pool_size(3).unwrap();
+    view.set_pool_maximum("two.invalid", None, Transport::Tls, 2)
+        .unwrap_err();
+    stack.handle_bytes(now, conn, MESSAGE.replace('\n', "\r\n").as_bytes());
+    let received = drain_until(&mut stack, |event| match event {
+        Event::MessageReceived { incoming, .. } => Some(*incoming),
+        _ => None,
+    });
+    stack.incoming(now, received).unwrap().hold().unwrap();
+    drain(&mut stack);
+    let mut incoming = stack.incoming(now, received).unwrap();
+    incoming
+        .answer(StatusCode::ACCEPTED, Some("Kept"), None, &[])
+        .unwrap();
+    drain(&mut stack);
+    // The idle time of a moment ago is over first.
+    stack.handle_timeout(now + Duration::from_secs(8));
+    drain(&mut stack);
+    stack.disconnect(stack.now(), conn);
+    stack.terminate_all(stack.now());
+    drain(&mut stack);
+    stack.take_recording()
+}
+
+// rules: X8
+#[test]
+fn every_kind_of_input_is_replayed() {
+    let mut kinds = BTreeSet::new();
+    let scenarios = corpus().into_iter().map(|(_, bytes)| fuzz::recording(&bytes));
+    for recording in scenarios.chain([managed()]) {
+        let mut replay = Replay::open(recording).unwrap().with_secret(passwords("secret"));
+        while let Some(step) = replay.step().unwrap() {
+            kinds.insert(kind(&step.input));
+        }
+    }
+    // All there are.
+    assert_eq!(kinds.len(), 37, "{kinds:?}");
 }
 
 const PASSWORD: &str = "tr0ub4dor&3";
@@ -206,15 +266,16 @@ fn called_with(config: Config, limit: usize) -> (Stack, ConnId) {
     stack.handle_listening(now, listener, Ok(address(1, 5060)));
     let conn = stack.handle_accepted(now, listener, address(1, 5060), address(2, 40_000));
     stack.handle_bytes(now, conn, INVITE.replace('\n', "\r\n").as_bytes());
-    let session = drain(&mut stack).into_iter().find_map(|action| match action {
-        Action::Event(Event::SessionReceived { session, .. }) => Some(session),
+    let session = drain_until(&mut stack, |event| match event {
+        Event::SessionReceived { session, .. } => Some(*session),
         _ => None,
     });
+    drain(&mut stack);
     let now = now + Duration::from_millis(1_700);
     transmit(&mut stack, now, conn);
     let content = Content::new("application/sdp", "v=0\r\n");
     stack
-        .session(now, session.unwrap())
+        .session(now, session)
         .unwrap()
         .accept(Some(content))
         .unwrap();
@@ -244,8 +305,29 @@ v=0
 
 ";
 
-fn drain(stack: &mut Stack) -> Vec<Action> {
-    std::iter::from_fn(|| stack.poll_action()).collect()
+const MESSAGE: &str = "MESSAGE sip:bob@two.invalid SIP/2.0
+Via: SIP/2.0/TCP 10.0.0.2:40000;branch=z9hG4bK2
+Max-Forwards: 70
+From: <sip:eve@one.invalid>;tag=2
+To: <sip:bob@two.invalid>
+Call-ID: 2@one.invalid
+CSeq: 1 MESSAGE
+Content-Length: 0
+
+";
+
+fn drain(stack: &mut Stack) {
+    while stack.poll_action().is_some() {}
+}
+
+/// Takes actions until there is this event.
+fn drain_until<T>(stack: &mut Stack, pick: impl Fn(&Event) -> Option<T>) -> T {
+    let actions = std::iter::from_fn(|| stack.poll_action());
+    let mut events = actions.filter_map(|action| match action {
+        Action::Event(event) => pick(&event),
+        _ => None,
+    });
+    events.next().unwrap()
 }
 
 fn transmit(stack: &mut Stack, now: Time, conn: ConnId) {

@@ -214,16 +214,19 @@ impl Replay {
     }
 
     fn try_step(&mut self) -> Result<Option<Step>, ReplayError> {
-        if self.reader.at() >= self.end {
-            return Ok(None);
-        }
-        let Entry::Input {
-            now,
-            mut input,
-            check,
-        } = self.reader.next()?
-        else {
-            return Ok(None);
+        let (now, mut input, check) = loop {
+            if self.reader.at() >= self.end {
+                return Ok(None);
+            }
+            match self.reader.next()? {
+                // A mere check: what was recorded until here had been taken.
+                Entry::Input {
+                    input: Input::Polled { times: 0 },
+                    ..
+                } => {}
+                Entry::Input { now, input, check } => break (now, input, check),
+                Entry::End | Entry::Nothing { .. } => return Ok(None),
+            }
         };
         self.inputs += 1;
         self.give_secrets(&mut input);

@@ -1,10 +1,13 @@
 //! What the cases ask of an adapter: a small application around it.
 
 use std::collections::VecDeque;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use sansip::record::{Input, Replay, Step};
 use sansip::security::{Credentials, Secret};
 use sansip::wire::Message;
 use sansip::{
@@ -12,7 +15,7 @@ use sansip::{
     OperationError, OperationId, PeerToPeerConfig, RegistrationState, RemovalReason, Server, SessionReason,
     SessionState, SipEndpointConfig, Stack, Time, TlsFailureKind, Transport, UnixTime,
 };
-use sansip_net::{Hosts, ResolvConf, TlsClientConfig, TlsServerConfig};
+use sansip_net::{Hosts, Recording, ResolvConf, TlsClientConfig, TlsServerConfig};
 
 /// Only reached when something hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -131,6 +134,78 @@ pub(crate) enum Role {
     },
 }
 
+/// What the stack of an agent has recorded, and what is needed to make that stack again.
+#[derive(Clone, Debug)]
+pub(crate) struct Tape {
+    written: Arc<Mutex<Vec<u8>>>,
+    config: Config,
+    seed: [u8; 32],
+    password: Option<String>,
+}
+
+impl Tape {
+    pub(crate) fn recording(&self) -> Recording {
+        Recording::to(self.clone())
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.written.lock().unwrap().clone()
+    }
+
+    /// An empty one for the same stack.
+    pub(crate) fn blank(&self) -> Self {
+        Self {
+            written: Arc::default(),
+            ..self.clone()
+        }
+    }
+
+    /// Replays everything to the same actions (X1, X8), and gives the steps.
+    pub(crate) fn replay(&self) -> Vec<Step> {
+        let replay = Replay::open(self.bytes()).unwrap();
+        assert!(replay.is_complete());
+        let secret = |_: &str, _: &Credentials| self.password.clone().map(Secret::new);
+        let mut replay = replay.with_secret(secret);
+        let next = || replay.step().unwrap_or_else(|error| panic!("{error}"));
+        std::iter::from_fn(next).collect()
+    }
+
+    /// The stack once more, after the same inputs.
+    pub(crate) fn again(&self, steps: Vec<Step>) -> Stack {
+        let (now, unix) = Replay::open(self.bytes()).unwrap().start();
+        let mut stack = Stack::recorded(self.config.clone(), self.seed, now, unix, LIMIT);
+        for Step { now, mut input, .. } in steps {
+            if let Input::AddSipEndpoint { config } = &mut input {
+                for credentials in &mut config.credentials {
+                    credentials.password = Secret::new(self.password.clone().unwrap());
+                }
+            }
+            let times = if let Input::Polled { times } = input {
+                times
+            } else {
+                0
+            };
+            // Misuse, where it was misuse.
+            let _ = stack.apply(now, input);
+            (0..times).for_each(|_| drop(stack.poll_action()));
+        }
+        stack
+    }
+}
+
+impl Write for Tape {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.written.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Of a recording; a long message and its echo fit.
+const LIMIT: usize = 1 << 26;
+
 /// How an agent is made.
 #[derive(Clone)]
 pub(crate) struct Setup {
@@ -198,6 +273,19 @@ impl Setup {
         })
     }
 
+    pub(crate) fn tape(&self, seed: [u8; 32]) -> Tape {
+        let password = match &self.role {
+            Role::User { password, .. } => Some(password.clone()),
+            Role::Peer { .. } => None,
+        };
+        Tape {
+            written: Arc::default(),
+            config: self.config.clone(),
+            seed,
+            password,
+        }
+    }
+
     pub(crate) fn name_servers(&self) -> ResolvConf {
         ResolvConf::new(self.name_servers.clone())
     }
@@ -208,7 +296,7 @@ impl Setup {
 
     /// The stack, its endpoint, and the manager to listen with.
     pub(crate) fn stack(&self, seed: [u8; 32], unix: UnixTime) -> (Stack, EndpointId, ManagerId) {
-        let mut stack = Stack::new(self.config.clone(), seed, Time::ZERO, unix);
+        let mut stack = Stack::recorded(self.config.clone(), seed, Time::ZERO, unix, LIMIT);
         match &self.role {
             Role::Peer {
                 uri,
@@ -274,6 +362,10 @@ pub(crate) trait Agent: Sized {
     fn ended(&mut self) -> SessionReason;
     /// Whether it ended in order, in this time.
     fn shut_down(self, grace: Duration) -> bool;
+    /// What its stack records.
+    fn tape(&self) -> Tape;
+    /// Drives this stack to its end, and has what it recorded written there.
+    fn drive(stack: Stack, recording: Recording);
 
     fn heard(&mut self, expected: &Heard) {
         self.ears().wait(&format!("{expected:?}"), |heard| {
@@ -289,7 +381,10 @@ pub(crate) trait Agent: Sized {
         })
     }
 
+    /// Ends in order; and all that was done can be replayed.
     fn end(self) {
+        let tape = self.tape();
         assert!(self.shut_down(PATIENCE), "{}: no orderly end", Self::NAME);
+        tape.replay();
     }
 }

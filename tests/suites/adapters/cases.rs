@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use sansip::record::{Input, Step};
 use sansip::{
     CloseReason, ConnectionFailure, ListenError, OperationError, RegistrationState, ResolveError,
     SessionReason, Transport,
@@ -321,4 +322,46 @@ pub(crate) fn shutting_down_takes_no_longer_than_it_may<A: Agent>() {
     assert!(!alice.shut_down(Duration::from_millis(200)));
     assert!((Duration::from_millis(200)..PATIENCE).contains(&start.elapsed()));
     peer.join().unwrap();
+}
+
+/// What was done, one line for each call, and what came of it. How many polls are one input depends on when what was
+/// recorded was taken.
+fn lines(steps: &[Step]) -> Vec<String> {
+    let line = |step: &Step| match step.input {
+        Input::Polled { .. } => step
+            .actions
+            .iter()
+            .map(|action| format!("{} {action:?}", step.now))
+            .collect(),
+        _ => vec![format!("{} {:?} {:?}", step.now, step.input, step.sent)],
+    };
+    steps.iter().flat_map(line).collect()
+}
+
+/// A run that was recorded through one adapter, its inputs once more on a stack that the other one records: that recording
+/// says the same inputs, and the same came of them. That each run replays is seen in every case.
+// rules: X1, X8
+pub(crate) fn a_recorded_run_is_the_same_through_the_other_adapter<A: Agent, B: Agent>() {
+    let front = Front::start(None);
+    let at = front.address;
+    let [mut alice, mut bob] = [("alice", "ecila"), ("bob", "bob")].map(|(name, password)| {
+        let mut agent = A::start(Setup::user(name, password, at, Transport::Tcp));
+        assert_eq!(agent.register(), Ok((0, Vec::new())));
+        agent
+    });
+    converse(&mut alice, &mut bob, "sip:bob@example.com");
+    let tapes = [alice.tape(), bob.tape()];
+    alice.end();
+    bob.end();
+    front.end();
+    for tape in tapes {
+        let first = tape.replay();
+        let again = tape.blank();
+        B::drive(tape.again(first.clone()), again.recording());
+        let (first, second) = (lines(&first), lines(&again.replay()));
+        assert!(first.len() > 50, "{} lines", first.len());
+        let differs = first.iter().zip(&second).find(|(a, b)| a != b);
+        assert_eq!(differs, None, "through {} and through {}", A::NAME, B::NAME);
+        assert!(second.len() >= first.len());
+    }
 }

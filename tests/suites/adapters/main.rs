@@ -28,6 +28,16 @@ macro_rules! through_both {
     };
 }
 
+#[test]
+fn what_mio_recorded_is_the_same_through_async_std() {
+    cases::a_recorded_run_is_the_same_through_the_other_adapter::<on_mio::Mio, on_async_std::AsyncStd>();
+}
+
+#[test]
+fn what_async_std_recorded_is_the_same_through_mio() {
+    cases::a_recorded_run_is_the_same_through_the_other_adapter::<on_async_std::AsyncStd, on_mio::Mio>();
+}
+
 through_both! {
     peers_converse_over_tcp,
     peers_converse_over_tls,

@@ -10,14 +10,17 @@ use async_std::task;
 use sansip::wire::{Method, StatusCode};
 use sansip::{
     Completion, Content, Event, ListenError, ManagerId, OperationError, SendOptions, SessionReason,
-    SessionState,
+    SessionState, Stack,
 };
 use sansip_async_std::{
     Client, Driver, Endpoint, EndpointEvent, EndpointEvents, Error, Invitation, Session, SessionEvent,
     SessionEvents, Settings, TlsSettings, seed, unix_time,
 };
+use sansip_net::Recording;
 
-use crate::agent::{ANSWER, Agent, Ears, GO, Heard, OFFER, Outcome, PATIENCE, Setup, hear, outcome, text};
+use crate::agent::{
+    ANSWER, Agent, Ears, GO, Heard, OFFER, Outcome, PATIENCE, Setup, Tape, hear, outcome, text,
+};
 
 pub(crate) struct AsyncStd {
     client: Client,
@@ -25,6 +28,7 @@ pub(crate) struct AsyncStd {
     endpoint: Endpoint,
     ears: Ears,
     call: Option<(Session, SessionEvents)>,
+    tape: Tape,
 }
 
 fn settings(setup: &Setup) -> Settings {
@@ -137,8 +141,11 @@ impl Agent for AsyncStd {
     const NAME: &'static str = "async-std";
 
     fn start(setup: Setup) -> Self {
-        let (stack, endpoint, manager) = setup.stack(seed().unwrap(), unix_time());
-        let client = Driver::spawn(stack, settings(&setup)).unwrap();
+        let seed = seed().unwrap();
+        let (stack, endpoint, manager) = setup.stack(seed, unix_time());
+        let (tape, mut settings) = (setup.tape(seed), settings(&setup));
+        settings.recording = Some(tape.recording());
+        let client = Driver::spawn(stack, settings).unwrap();
         let (sender, ears) = Ears::new();
         let (endpoint, events) = wait("the handles", client.endpoint(endpoint)).unwrap();
         task::spawn(attend_endpoint(events, sender.clone(), setup.accepts));
@@ -154,6 +161,7 @@ impl Agent for AsyncStd {
             endpoint,
             ears,
             call: None,
+            tape,
         }
     }
 
@@ -235,5 +243,18 @@ impl Agent for AsyncStd {
 
     fn shut_down(self, grace: Duration) -> bool {
         wait("shut down", self.client.shutdown(grace)).unwrap()
+    }
+
+    fn tape(&self) -> Tape {
+        self.tape.clone()
+    }
+
+    fn drive(stack: Stack, recording: Recording) {
+        let settings = Settings {
+            recording: Some(recording),
+            ..Settings::default()
+        };
+        let client = Driver::spawn(stack, settings).unwrap();
+        assert!(wait("shut down", client.shutdown(PATIENCE)).unwrap());
     }
 }

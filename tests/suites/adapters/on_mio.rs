@@ -12,8 +12,9 @@ use sansip::{
     SessionId, SessionReason, SessionState, Stack, Time,
 };
 use sansip_mio::{Adapter, Driver, Handle, Settings, TlsSettings, seed, unix_time};
+use sansip_net::Recording;
 
-use crate::agent::{ANSWER, Agent, Ears, GO, Heard, OFFER, Outcome, PATIENCE, Setup, hear, text};
+use crate::agent::{ANSWER, Agent, Ears, GO, Heard, OFFER, Outcome, PATIENCE, Setup, Tape, hear, text};
 
 pub(crate) struct Mio {
     endpoint: EndpointId,
@@ -23,6 +24,7 @@ pub(crate) struct Mio {
     call: Option<SessionId>,
     grace: std::sync::mpsc::Sender<Duration>,
     thread: JoinHandle<bool>,
+    tape: Tape,
 }
 
 fn settings(setup: &Setup) -> Settings {
@@ -116,8 +118,11 @@ impl Agent for Mio {
     const NAME: &'static str = "mio";
 
     fn start(setup: Setup) -> Self {
-        let (stack, endpoint, manager) = setup.stack(seed().unwrap(), unix_time());
-        let mut driver = Driver::new(stack, settings(&setup)).unwrap();
+        let seed = seed().unwrap();
+        let (stack, endpoint, manager) = setup.stack(seed, unix_time());
+        let (tape, mut settings) = (setup.tape(seed), settings(&setup));
+        settings.recording = Some(tape.recording());
+        let mut driver = Driver::new(stack, settings).unwrap();
         let handle = driver.handle();
         let (sender, ears) = Ears::new();
         let (grace, graces) = channel();
@@ -147,6 +152,7 @@ impl Agent for Mio {
             call: None,
             grace,
             thread,
+            tape,
         }
     }
 
@@ -237,5 +243,18 @@ impl Agent for Mio {
         self.grace.send(grace).unwrap();
         self.handle.stop();
         self.thread.join().unwrap()
+    }
+
+    fn tape(&self) -> Tape {
+        self.tape.clone()
+    }
+
+    fn drive(stack: Stack, recording: Recording) {
+        let settings = Settings {
+            recording: Some(recording),
+            ..Settings::default()
+        };
+        let driver = Driver::new(stack, settings).unwrap();
+        assert!(driver.shutdown(PATIENCE, |_, _| ()).unwrap());
     }
 }

@@ -132,7 +132,7 @@ fn what_is_no_message_is_said_in_either_form() {
     let bytes = [
         (true, request("OPTIONS", "")),
         (true, junk.clone()),
-        (true, junk.clone()),
+        (true, junk),
     ];
     let (over_tls, _) = read(&capture("junk", true, ends(), &bytes));
     assert_eq!(over_tls[0], format!("{A} > {B}: OPTIONS"));
