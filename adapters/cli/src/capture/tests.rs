@@ -129,11 +129,7 @@ fn what_is_written_is_read_back_over_tcp_and_over_tls() {
 #[test]
 fn what_is_no_message_is_said_in_either_form() {
     let junk = b"SIP? no\r\n".to_vec();
-    let bytes = [
-        (true, request("OPTIONS", "")),
-        (true, junk.clone()),
-        (true, junk),
-    ];
+    let bytes = [(true, request("OPTIONS", "")), (true, junk.clone()), (true, junk)];
     let (over_tls, _) = read(&capture("junk", true, ends(), &bytes));
     assert_eq!(over_tls[0], format!("{A} > {B}: OPTIONS"));
     assert_eq!(
