@@ -75,6 +75,8 @@ struct Direction {
     reading: Reading,
     /// There was a SIP message in it.
     is_sip: bool,
+    /// When bytes were missing, and how many. It is said once it is known that the connection speaks SIP.
+    holes: Vec<(Duration, u64)>,
 }
 
 #[derive(Default)]
@@ -184,15 +186,15 @@ impl Reader {
                 return;
             }
             (Reading::Nothing, Gap::Nothing) => direction.reading = Reading::Messages(Cutter::new()),
-            (Reading::Nothing, Gap::Bytes(_) | Gap::Unknown) => {
+            (Reading::Nothing, Gap::Bytes(missing)) => {
+                direction.holes.push((stamp.at, *missing));
+                direction.reading = Reading::Seeking(Seeker::default());
+            }
+            (Reading::Nothing, Gap::Unknown) => {
                 direction.reading = Reading::Seeking(Seeker::default());
             }
             (Reading::Messages(_) | Reading::Seeking(_), Gap::Bytes(missing)) => {
-                if direction.is_sip {
-                    let words = format!("{} > {}: {missing} bytes are missing", ends.from, ends.to);
-                    let fields = fields(ends, *missing, "missing");
-                    self.story.remark(stamp.at, "missing", words, fields);
-                }
+                direction.holes.push((stamp.at, *missing));
                 direction.reading = Reading::Seeking(Seeker::default());
             }
             (Reading::Messages(_) | Reading::Seeking(_), Gap::Nothing | Gap::Unknown) => {}
@@ -285,19 +287,33 @@ impl Reader {
             .remark(at, "no_message", words, fields(ends, length as u64, why));
     }
 
+    fn missing(&mut self, ends: Ends, holes: &[(Duration, u64)]) {
+        for (at, missing) in holes {
+            let words = format!("{} > {}: {missing} bytes are missing", ends.from, ends.to);
+            let fields = fields(ends, *missing, "missing");
+            self.story.remark(*at, "missing", words, fields);
+        }
+    }
+
     /// What is left when a connection is over.
     fn end_of(&mut self, key: Ends, conn: Conn) {
         let back = Ends {
             from: key.to,
             to: key.from,
         };
-        let mut secret = None;
-        let is_sip = conn.halves.iter().any(|direction| direction.is_sip);
-        let mut other = false;
-        for (ends, mut direction) in [key, back].into_iter().zip(conn.halves) {
+        let mut halves = [key, back].into_iter().zip(conn.halves).collect::<Vec<_>>();
+        for (ends, direction) in &mut halves {
             let mut pieces = Vec::new();
             direction.half.end(&mut pieces);
-            self.pieces(ends, &mut direction, pieces);
+            self.pieces(*ends, direction, pieces);
+        }
+        let is_sip = halves.iter().any(|(_, direction)| direction.is_sip);
+        let mut secret = None;
+        let mut other = false;
+        for (ends, mut direction) in halves {
+            if is_sip {
+                self.missing(ends, &direction.holes);
+            }
             match &mut direction.reading {
                 Reading::Nothing => {}
                 Reading::Tls(count, at) => {
