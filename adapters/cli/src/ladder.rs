@@ -1,5 +1,6 @@
 //! A ladder of SIP messages: one column for each party, one arrow for each message, with its time.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sansip::wire::Message;
@@ -29,6 +30,8 @@ pub(crate) struct Ladder {
 #[derive(Default)]
 pub(crate) struct Story {
     parties: Vec<String>,
+    /// Where each stands among them; a capture may have very many.
+    numbers: BTreeMap<String, usize>,
     /// With their time since 1970.
     lines: Vec<(Duration, Line)>,
     messages: usize,
@@ -205,10 +208,10 @@ impl Story {
     }
 
     fn party(&mut self, name: String) -> usize {
-        let known = self.parties.iter().position(|party| *party == name);
-        known.unwrap_or_else(|| {
-            self.parties.push(name);
-            self.parties.len() - 1
+        let next = self.parties.len();
+        *self.numbers.entry(name).or_insert_with_key(|name| {
+            self.parties.push(name.clone());
+            next
         })
     }
 }
