@@ -15,13 +15,15 @@ use crate::agent::Agent;
 use crate::args::{AccountArgs, IdentityArgs, PeerArgs};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
+use crate::keep::Keep;
 use crate::log;
 use crate::output::Output;
 use crate::secrets::{endpoint_tls, password};
 
 /// A stack for an endpoint with these settings of TLS, which Ctrl-C ends.
-pub(crate) fn agent(config: Config, identity: &IdentityArgs, out: Output) -> Result<Agent, Failure> {
-    agent_under(&Interrupt::install()?, config, identity, out)
+pub(crate) fn agent(config: Config, account: &AccountArgs, out: Output) -> Result<Agent, Failure> {
+    let keep = Keep::open(&account.keep)?;
+    agent_under(&Interrupt::install()?, config, &account.identity, keep, out)
 }
 
 /// The same, where something else may end it as well.
@@ -29,6 +31,7 @@ pub(crate) fn agent_under(
     interrupt: &Interrupt,
     config: Config,
     identity: &IdentityArgs,
+    keep: Keep,
     out: Output,
 ) -> Result<Agent, Failure> {
     let tls = endpoint_tls(
@@ -40,7 +43,7 @@ pub(crate) fn agent_under(
     if let Some(filter) = &identity.log {
         log::install(filter);
     }
-    Agent::new(config, tls, interrupt.clone(), out, identity.counters)
+    Agent::new(config, tls, interrupt.clone(), keep, out, identity.counters)
 }
 
 /// An endpoint that can send: at its server, registered where that is wanted, or without one.

@@ -7,11 +7,12 @@ use sansip::{
     Completion, Config, EndpointId, Event, ListenerId, ManagerId, Misuse, OperationError, OperationId, Stack,
     Time,
 };
-use sansip_mio::{DnsSettings, Driver, Settings, TlsSettings, seed, unix_time};
+use sansip_mio::{DnsSettings, Driver, Settings, TlsSettings};
 
 use crate::explain::{explain, explain_listen};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
+use crate::keep::Keep;
 use crate::output::Output;
 use crate::report;
 
@@ -40,6 +41,7 @@ pub(crate) struct Agent {
     decisive: Vec<OperationId>,
     /// Whether the counters are printed at the end.
     counters: bool,
+    keep: Keep,
 }
 
 impl Agent {
@@ -47,16 +49,18 @@ impl Agent {
         config: Config,
         tls: TlsSettings,
         interrupt: Interrupt,
+        keep: Keep,
         out: Output,
         counters: bool,
     ) -> Result<Self, Failure> {
-        let settings = Settings {
+        let mut settings = Settings {
             tls,
             dns: DnsSettings::system(),
             ..Settings::default()
         };
         let failed = |error| Failure::new(format!("the system gives no sockets: {error}"));
-        let stack = Stack::new(config, seed().map_err(failed)?, Time::ZERO, unix_time());
+        keep.set(&mut settings);
+        let stack = keep.stack(config).map_err(failed)?;
         let driver = Driver::new(stack, settings).map_err(failed)?;
         let handle = driver.handle();
         interrupt.on_hit(move || {
@@ -70,6 +74,7 @@ impl Agent {
             local: None,
             decisive: Vec::new(),
             counters,
+            keep,
         })
     }
 
@@ -205,6 +210,7 @@ impl Agent {
         let Self {
             mut driver,
             out,
+            keep,
             counters: wanted,
             ..
         } = self;
@@ -226,6 +232,7 @@ impl Agent {
             report::counters(out, &counters);
         }
         let outcome = outcome?;
+        keep.finish()?;
         match ended {
             Ok(true) => failed.map_or(Ok(outcome), |line| Err(Failure::new(line))),
             Ok(false) => Err(Failure::new(format!(

@@ -28,7 +28,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Watch two endpoints register, message and call each other through a server, all on loopback
-    Demo,
+    Demo(DemoArgs),
     /// Run a registrar and proxy for a laboratory (no server for the open Internet)
     Serve(ServeArgs),
     /// Register and stay registered; answer calls and messages
@@ -43,6 +43,10 @@ pub(crate) enum Command {
     Listen(ListenArgs),
     /// Judge one SIP message, or find the messages in a byte stream
     Inspect(InspectArgs),
+    /// Draw the SIP messages in a capture (pcap or pcapng), one arrow each
+    Ladder(LadderArgs),
+    /// Play a recording again, draw its messages, and check that the stack does the same
+    Replay(ReplayArgs),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -92,6 +96,20 @@ pub(crate) struct IdentityArgs {
     pub(crate) log: Option<Targets>,
 }
 
+/// What is kept of a run.
+#[derive(Args, Debug)]
+pub(crate) struct KeepArgs {
+    /// Write a capture (pcapng) of what passes; in plain over TLS, too, so keep the file to yourself
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
+    /// Record all that the stack is told, for the command replay; without passwords, but keep the file to yourself
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// End the recording before it is longer than this
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20, requires = "record")]
+    pub(crate) record_limit: usize,
+}
+
 /// A SipEndpoint at a server, or a peer-to-peer endpoint.
 #[derive(Args, Debug)]
 pub(crate) struct AccountArgs {
@@ -115,6 +133,8 @@ pub(crate) struct AccountArgs {
     pub(crate) expires: Option<u64>,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
     /// Give up an attempt after so long (by default SIP's own 32 s for an answer, 180 s for a call)
     #[arg(long, value_name = "SECS")]
     pub(crate) timeout: Option<u64>,
@@ -240,6 +260,8 @@ pub(crate) struct ListenArgs {
     pub(crate) identity: IdentityArgs,
     #[command(flatten)]
     pub(crate) answering: AnswerArgs,
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
     /// Listen so long, then end as with Ctrl-C
     #[arg(long = "for", value_name = "SECS")]
     pub(crate) stay: Option<u64>,
@@ -265,9 +287,42 @@ pub(crate) struct ServeArgs {
     /// The algorithm of its challenges (both if absent, SHA-256 first)
     #[arg(long, value_name = "MD5|SHA-256", value_parser = algorithm)]
     pub(crate) algorithm: Option<Algorithm>,
+    /// Write a capture (pcapng) of what passes; in plain over TLS, too, so keep the file to yourself
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
     /// Stop after so long
     #[arg(long = "for", value_name = "SECS")]
     pub(crate) stay: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// Write a capture (pcapng) of what the server sees; in plain over TLS, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LadderArgs {
+    /// The capture
+    #[arg(value_name = "FILE")]
+    pub(crate) file: String,
+    /// One column for each host, whatever its ports
+    #[arg(long)]
+    pub(crate) hosts: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReplayArgs {
+    /// The recording
+    #[arg(value_name = "FILE")]
+    pub(crate) file: String,
+    /// File whose first line is the password of the account, which is not in the recording; - reads it from standard input
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) password_file: Option<String>,
+    /// Write a capture (pcapng) of what passed; in plain over TLS, too, so keep the file to yourself
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

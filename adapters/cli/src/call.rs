@@ -29,7 +29,7 @@ pub(crate) fn run(args: &CallArgs, out: Output) -> Result<(), Failure> {
     if let Some(timeout) = args.account.timeout {
         config.max_connect_duration = Duration::from_secs(timeout);
     }
-    let mut agent = account::agent(config, &args.account.identity, out)?;
+    let mut agent = account::agent(config, &args.account, out)?;
     let outcome = place(&mut agent, args, own);
     agent.finish(outcome)
 }

@@ -3,11 +3,14 @@
 mod certificate;
 mod party;
 mod server;
+mod watch;
 
 use sansip::wire::{Method, StatusCode};
 use sansip::{Completion, Content, Event, OperationId, SessionId, SessionState, Transport};
 use sansip_testkit::frontend::{FrontEndEvent, Unbound};
 
+use crate::args::DemoArgs;
+use crate::capture::Capture;
 use crate::demo::certificate::Certificates;
 use crate::demo::party::Party;
 use crate::demo::server::Server;
@@ -21,10 +24,11 @@ use crate::sdp;
 const DOMAIN: &str = "example.com";
 
 /// Runs everything; succeeds only if every step happened.
-pub(crate) fn run(out: Output) -> Result<(), Failure> {
+pub(crate) fn run(args: &DemoArgs, out: Output) -> Result<(), Failure> {
     let interrupt = Interrupt::install()?;
     let certificates = Certificates::make()?;
-    let server = Server::start(out, &certificates)?;
+    let capture = args.pcap.as_deref().map(Capture::create).transpose()?;
+    let server = Server::start(out, &certificates, capture.as_ref())?;
     out.heading(format!(
         "A server at {} (TLS) and {} (TCP), alice and bob:\n\
         three threads that share nothing but the loopback interface.",
@@ -40,6 +44,7 @@ pub(crate) fn run(out: Output) -> Result<(), Failure> {
     let ended = server.end();
     outcome?;
     ended?;
+    capture.map_or(Ok(()), |capture| capture.finish())?;
     out.event("done", "Every step happened.", Vec::new());
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use mio::{Events, Poll, Token, Waker};
 use sansip::{ListenError, Transport};
-use sansip_mio::{Net, NetEvent, Settings, SocketId};
+use sansip_mio::{Net, NetEvent, Settings, SocketId, Tap};
 use sansip_net::TlsServerConfig;
 use sansip_testkit::frontend::{Conn, FrontEnd, FrontEndEvent, Output};
 
@@ -71,10 +71,15 @@ struct Peer {
 }
 
 impl Host {
-    pub(crate) fn new(server: FrontEnd) -> io::Result<Self> {
+    /// `tap` sees what passes on its connections.
+    pub(crate) fn new(server: FrontEnd, tap: Option<Tap>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let net = Net::new(poll.registry(), &Settings::default())?;
+        let settings = Settings {
+            tap,
+            ..Settings::default()
+        };
+        let net = Net::new(poll.registry(), &settings)?;
         Ok(Self {
             poll,
             events: Events::with_capacity(1024),

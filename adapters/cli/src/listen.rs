@@ -12,6 +12,7 @@ use crate::answerer::Answerer;
 use crate::args::ListenArgs;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
+use crate::keep::Keep;
 use crate::output::Output;
 
 /// Answers whoever calls, until the end.
@@ -19,6 +20,13 @@ use crate::output::Output;
 /// A server manager speaks one transport, and an endpoint that takes every request has to be the only one of its stack:
 /// so there is a stack for each transport.
 pub(crate) fn run(args: &ListenArgs, out: Output) -> Result<(), Failure> {
+    let uses = |transport| args.listen.iter().any(|at| at.transport == transport);
+    if args.keep.record.is_some() && uses(Transport::Tcp) && uses(Transport::Tls) {
+        return Err(Failure::usage(
+            "a recording is of one stack, and there is one for each transport: record them apart",
+        ));
+    }
+    let mut keep = Keep::open(&args.keep)?;
     let interrupt = Interrupt::install()?;
     let mut stacks = Vec::new();
     for transport in [Transport::Tcp, Transport::Tls] {
@@ -31,7 +39,7 @@ pub(crate) fn run(args: &ListenArgs, out: Output) -> Result<(), Failure> {
         if addresses.is_empty() {
             continue;
         }
-        match start(args, transport, &addresses, &interrupt, out) {
+        match start(args, transport, &addresses, &interrupt, keep.share(), out) {
             Ok(stack) => stacks.push(stack),
             Err(failure) => {
                 for (agent, _) in stacks {
@@ -58,6 +66,7 @@ fn start(
     transport: Transport,
     addresses: &[ListenAt],
     interrupt: &Interrupt,
+    keep: Keep,
     out: Output,
 ) -> Result<(Agent, Answerer), Failure> {
     let answerer = Answerer::new(&args.answering, StatusCode::OK)?;
@@ -66,7 +75,7 @@ fn start(
         strict_dispatch: false,
         ..Config::default()
     };
-    let mut agent = account::agent_under(interrupt, config, &args.identity, out)?;
+    let mut agent = account::agent_under(interrupt, config, &args.identity, keep, out)?;
     match account::listening_endpoint(&mut agent, &args.user, &args.identity, transport, addresses) {
         Ok(_) => Ok((agent, answerer)),
         Err(failure) => agent.finish(Err(failure)),

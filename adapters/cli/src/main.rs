@@ -11,18 +11,21 @@ mod agent;
 mod answerer;
 mod args;
 mod call;
+mod capture;
 mod demo;
 mod explain;
 mod failure;
 mod host;
 mod inspect;
 mod interrupt;
+mod keep;
 mod ladder;
 mod listen;
 mod log;
 mod message;
 mod output;
 mod register;
+mod replay;
 mod report;
 mod sdp;
 mod secrets;
@@ -57,13 +60,15 @@ fn main() -> ExitCode {
 fn run(cli: &Cli, out: Output) -> Result<bool, Failure> {
     match &cli.command {
         Command::Inspect(args) => return inspect::run(args, cli.json),
-        Command::Demo => demo::run(out),
+        Command::Demo(args) => demo::run(args, out),
         Command::Serve(args) => serve::run(args, out),
         Command::Register(args) => register::run(args, out),
         Command::Message(args) => message::message(args, out),
         Command::Options(args) => message::options(args, out),
         Command::Call(args) => call::run(args, out),
         Command::Listen(args) => listen::run(args, out),
+        Command::Ladder(args) => capture::run(args, out),
+        Command::Replay(args) => replay::run(args, out),
     }
     .map(|()| true)
 }

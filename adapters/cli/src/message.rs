@@ -50,7 +50,7 @@ struct Request<'a> {
 
 impl Request<'_> {
     fn run(self, out: Output) -> Result<(), Failure> {
-        let mut agent = account::agent(Config::default(), &self.account.identity, out)?;
+        let mut agent = account::agent(Config::default(), self.account, out)?;
         let outcome = self.send(&mut agent);
         agent.finish(outcome)
     }

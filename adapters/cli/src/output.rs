@@ -30,7 +30,12 @@ impl Output {
 
     /// One event: its words where people read, its name and fields where programs do.
     pub(crate) fn event(self, name: &str, words: impl Display, fields: Fields) {
-        let time = self.time();
+        self.event_at(self.time(), name, words, fields);
+    }
+
+    /// An event of another time, in seconds.
+    pub(crate) fn event_at(self, time: f64, name: &str, words: impl Display, fields: Fields) {
+        let time = to_millis(time);
         if self.json {
             let mut all = vec![("time", Value::from(time)), ("event", Value::from(name))];
             all.extend(fields);
@@ -40,10 +45,10 @@ impl Output {
         }
     }
 
-    /// A line of a drawing, for people only.
-    pub(crate) fn drawing(self, words: impl Display) {
+    /// A line of a drawing, for people only, at a time in seconds.
+    pub(crate) fn drawing(self, time: f64, words: impl Display) {
         if !self.json {
-            print_line(&format!("{:8.3}  {words}", self.time()));
+            print_line(&format!("{time:8.3}  {words}"));
         }
     }
 
@@ -54,10 +59,14 @@ impl Output {
         }
     }
 
-    /// Seconds since the command began, to the millisecond.
-    fn time(self) -> f64 {
-        (self.start.elapsed().as_secs_f64() * 1000.0).round() / 1000.0
+    /// Seconds since the command began.
+    pub(crate) fn time(self) -> f64 {
+        self.start.elapsed().as_secs_f64()
     }
+}
+
+fn to_millis(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
 }
 
 /// A JSON object with its fields in this order.

@@ -13,7 +13,7 @@ use crate::output::Output;
 /// Registers, answers until the end, and unregisters.
 pub(crate) fn run(args: &RegisterArgs, out: Output) -> Result<(), Failure> {
     let mut answerer = Answerer::new(&args.answering, StatusCode::TEMPORARILY_UNAVAILABLE)?;
-    let mut agent = account::agent(Config::default(), &args.account.identity, out)?;
+    let mut agent = account::agent(Config::default(), &args.account, out)?;
     let outcome = stay(&mut agent, args, &mut answerer);
     agent.finish(outcome)
 }

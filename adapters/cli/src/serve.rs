@@ -8,6 +8,7 @@ use sansip_testkit::frontend::{FrontEnd, FrontEndConfig, FrontEndEvent, User};
 use serde_json::json;
 
 use crate::args::ServeArgs;
+use crate::capture::Capture;
 use crate::explain::explain_listen;
 use crate::failure::Failure;
 use crate::host::{Host, Seen};
@@ -24,7 +25,9 @@ pub(crate) fn run(args: &ServeArgs, out: Output) -> Result<(), Failure> {
         .transpose()
         .map_err(wrong)?;
     let failed = |error| Failure::new(format!("the system gives no sockets: {error}"));
-    let mut host = Host::new(FrontEnd::new(config, random().map_err(failed)?)).map_err(failed)?;
+    let capture = args.pcap.as_deref().map(Capture::create).transpose()?;
+    let front_end = FrontEnd::new(config, random().map_err(failed)?);
+    let mut host = Host::new(front_end, capture.as_ref().map(Capture::tap)).map_err(failed)?;
     let stop = host.stop_handle();
     Interrupt::install()?.on_hit(move || stop.stop());
     for at in &args.listen {
@@ -49,7 +52,8 @@ pub(crate) fn run(args: &ServeArgs, out: Output) -> Result<(), Failure> {
             out.event(name(&event), &event, vec![("text", json!(event.to_string()))]);
         }
     })
-    .map_err(|error| Failure::new(format!("the system cannot wait for sockets: {error}")))
+    .map_err(|error| Failure::new(format!("the system cannot wait for sockets: {error}")))?;
+    capture.map_or(Ok(()), |capture| capture.finish())
 }
 
 fn config(args: &ServeArgs) -> Result<FrontEndConfig, Failure> {

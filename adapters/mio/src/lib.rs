@@ -31,6 +31,7 @@ mod net;
 mod serve;
 mod settings;
 mod socket;
+mod tap;
 mod waker;
 
 pub use adapter::Adapter;
@@ -40,4 +41,5 @@ pub use event::NetEvent;
 pub use net::{ConnectTls, LookupId, Net, SocketId};
 pub use serve::{Machine, MachineOutput, Server};
 pub use settings::{DnsSettings, Settings, SocketSettings, TlsSettings};
+pub use tap::{Tap, Tapped};
 pub use waker::{Commands, Handle, HandleError, commands};

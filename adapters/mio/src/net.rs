@@ -22,6 +22,7 @@ use crate::event::NetEvent;
 use crate::listen::{Accepted, Listener, listen_error};
 use crate::settings::{Settings, SocketSettings};
 use crate::socket::{Connection, Scratch, Step, close_reason};
+use crate::tap::{Tap, Tapped};
 
 /// How many pieces of work [`Net::poll`] does after one wake-up before it wants mio to be asked again.
 const WORK_PER_WAKE: usize = 256;
@@ -157,6 +158,7 @@ pub struct Net {
     close_timeout: Duration,
     accept_pause: Duration,
     backlog: u16,
+    tap: Option<Tap>,
     clock: Clock,
     slots: Vec<Option<Slot>>,
     free: Vec<usize>,
@@ -184,6 +186,7 @@ impl Net {
             close_timeout: settings.close_timeout,
             accept_pause: settings.accept_pause,
             backlog: settings.backlog,
+            tap: settings.tap.clone(),
             clock: Clock::start(),
             slots: Vec::new(),
             free: Vec::new(),
@@ -279,6 +282,16 @@ impl Net {
             return 0;
         };
         let taken = connection.write(slices);
+        if let Some(tap) = &self.tap {
+            let mut left = taken;
+            for slice in slices {
+                let bytes = slice.get(..left).unwrap_or(slice);
+                left -= bytes.len();
+                if !bytes.is_empty() {
+                    tap.see(&Tapped::Sent { socket, bytes });
+                }
+            }
+        }
         self.enqueue(socket);
         taken
     }
@@ -310,7 +323,9 @@ impl Net {
         let Some(connection) = self.connection(socket) else {
             return;
         };
-        if connection.close() {
+        let lingers = connection.close();
+        self.tap_closed(socket, true);
+        if lingers {
             self.set_deadline(socket, Some(self.clock.now() + self.close_timeout));
             self.enqueue(socket);
         } else {
@@ -496,12 +511,26 @@ impl Net {
             Step::Nothing => None,
             Step::Connected(established) => {
                 self.set_deadline(socket, None);
+                self.tap_ready(socket, established.local, established.remote);
                 Some(Found::Event(NetEvent::Connected { socket, established }))
             }
-            Step::Received(length) => Some(Found::Wire(socket, length)),
-            Step::Decrypted => Some(Found::Plain(socket)),
+            Step::Received(length) => {
+                let bytes = self.scratch.wire.get(..length).unwrap_or_default();
+                if let Some(tap) = &self.tap {
+                    tap.see(&Tapped::Received { socket, bytes });
+                }
+                Some(Found::Wire(socket, length))
+            }
+            Step::Decrypted => {
+                let bytes = &self.scratch.plain;
+                if let Some(tap) = &self.tap {
+                    tap.see(&Tapped::Received { socket, bytes });
+                }
+                Some(Found::Plain(socket))
+            }
             Step::Writable => Some(Found::Event(NetEvent::Writable { socket })),
             Step::Closed(reason) => {
+                self.tap_closed(socket, false);
                 if matches!(reason, CloseReason::Tls(_)) {
                     if let Some(connection) = self.connection(socket) {
                         connection.linger();
@@ -565,6 +594,8 @@ impl Net {
         let socket = self.insert(Kind::Connection(connection)).ok()?;
         if is_handshaking {
             self.set_deadline(socket, Some(self.clock.now() + self.handshake_timeout));
+        } else {
+            self.tap_ready(socket, local, remote);
         }
         Some(NetEvent::Accepted {
             listener,
@@ -572,6 +603,27 @@ impl Net {
             local,
             remote,
         })
+    }
+
+    // --- the tap
+
+    fn tap_ready(&mut self, socket: SocketId, local: SocketAddr, remote: SocketAddr) {
+        let Some(tap) = self.tap.clone() else { return };
+        if let Some(connection) = self.connection(socket) {
+            tap.see(&Tapped::Ready {
+                socket,
+                local,
+                remote,
+                outgoing: connection.is_outgoing(),
+                tls: connection.is_secured(),
+            });
+        }
+    }
+
+    fn tap_closed(&self, socket: SocketId, ours: bool) {
+        if let Some(tap) = &self.tap {
+            tap.see(&Tapped::Closed { socket, ours });
+        }
     }
 
     // --- the resolver's sockets

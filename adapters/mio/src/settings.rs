@@ -8,6 +8,8 @@ use sansip::ManagerId;
 use sansip_net::{Hosts, ResolvConf, TlsClientConfig, TlsServerConfig, TrustStore};
 use socket2::SockRef;
 
+use crate::tap::Tap;
+
 /// The settings of a [`Driver`](crate::Driver), an [`Adapter`](crate::Adapter) or a [`Net`](crate::Net).
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -35,6 +37,8 @@ pub struct Settings {
     /// The tokens that the sockets use at the `mio::Poll`, one each; the rest are the user's. This bounds the number
     /// of sockets. By default those below 2^31.
     pub tokens: Range<usize>,
+    /// Sees what passes on every connection; none.
+    pub tap: Option<Tap>,
 }
 
 impl Default for Settings {
@@ -57,6 +61,7 @@ impl Default for Settings {
             #[cfg(feature = "record")]
             recording: None,
             tokens: 0..1 << 31,
+            tap: None,
         }
     }
 }

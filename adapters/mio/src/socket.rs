@@ -81,6 +81,8 @@ pub(crate) struct Connection {
     stream: TcpStream,
     remote: SocketAddr,
     tls: Option<Box<TlsSession>>,
+    /// We made it, and did not accept it.
+    outgoing: bool,
     state: State,
     readable: bool,
     writable: bool,
@@ -131,6 +133,7 @@ impl Connection {
             stream,
             remote,
             tls,
+            outgoing: matches!(state, State::Connecting),
             state,
             readable: false,
             writable: false,
@@ -152,6 +155,14 @@ impl Connection {
 
     pub(crate) fn local(&self) -> io::Result<SocketAddr> {
         self.stream.local_addr()
+    }
+
+    pub(crate) const fn is_outgoing(&self) -> bool {
+        self.outgoing
+    }
+
+    pub(crate) const fn is_secured(&self) -> bool {
+        self.tls.is_some()
     }
 
     pub(crate) const fn is_handshaking(&self) -> bool {

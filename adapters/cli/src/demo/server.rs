@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use sansip::Transport;
@@ -14,10 +14,11 @@ use super::DOMAIN;
 use super::certificate::Certificates;
 use super::party::PATIENCE;
 use crate::address::ListenAt;
+use crate::capture::Capture;
+use crate::demo::watch::Watch;
 use crate::explain::explain_listen;
 use crate::failure::Failure;
 use crate::host::{Host, Seen, Stop};
-use crate::ladder::Ladder;
 use crate::output::Output;
 use crate::serve::random;
 
@@ -25,7 +26,7 @@ pub(crate) struct Server {
     pub(crate) tls: SocketAddr,
     pub(crate) tcp: SocketAddr,
     users: Vec<User>,
-    ladder: Arc<Mutex<Ladder>>,
+    watch: Arc<Mutex<Watch>>,
     events: Receiver<FrontEndEvent>,
     stop: Stop,
     thread: JoinHandle<io::Result<()>>,
@@ -33,7 +34,11 @@ pub(crate) struct Server {
 
 impl Server {
     /// A front end with accounts for alice and bob, whose passwords are made for this run.
-    pub(crate) fn start(out: Output, certificates: &Certificates) -> Result<Self, Failure> {
+    pub(crate) fn start(
+        out: Output,
+        certificates: &Certificates,
+        capture: Option<&Capture>,
+    ) -> Result<Self, Failure> {
         let failed = |error| Failure::new(format!("the system gives no sockets: {error}"));
         let mut config = FrontEndConfig::new(DOMAIN);
         for name in ["alice", "bob"] {
@@ -44,7 +49,8 @@ impl Server {
             });
         }
         let users = config.users.clone();
-        let mut host = Host::new(FrontEnd::new(config, random().map_err(failed)?)).map_err(failed)?;
+        let front_end = FrontEnd::new(config, random().map_err(failed)?);
+        let mut host = Host::new(front_end, capture.map(Capture::tap)).map_err(failed)?;
         let show = certificates.server()?;
         let mut listen = |transport| {
             let at = ListenAt {
@@ -56,15 +62,15 @@ impl Server {
         };
         let (tls, tcp) = (listen(Transport::Tls)?, listen(Transport::Tcp)?);
         let stop = host.stop_handle();
-        let ladder = Arc::new(Mutex::new(Ladder::new(out, ["alice", "server", "bob"])));
         let (sender, events) = channel();
-        let drawn = Arc::clone(&ladder);
-        let thread = thread::spawn(move || host.run(None, |seen| watch(&drawn, &sender, seen)));
+        let watch = Arc::new(Mutex::new(Watch::new(out)));
+        let watching = Arc::clone(&watch);
+        let thread = thread::spawn(move || host.run(None, |seen| see(&watching, &sender, seen)));
         Ok(Self {
             tls,
             tcp,
             users,
-            ladder,
+            watch,
             events,
             stop,
             thread,
@@ -77,7 +83,7 @@ impl Server {
     }
 
     pub(crate) fn draw_head(&self) {
-        self.ladder.lock().unwrap_or_else(PoisonError::into_inner).head();
+        lock(&self.watch).draw_head();
     }
 
     /// Waits until the front end says this; what it said before is forgotten.
@@ -104,11 +110,14 @@ impl Server {
     }
 }
 
-fn watch(ladder: &Mutex<Ladder>, sender: &Sender<FrontEndEvent>, seen: Seen<'_>) {
-    let mut ladder = ladder.lock().unwrap_or_else(PoisonError::into_inner);
+fn lock(watch: &Mutex<Watch>) -> MutexGuard<'_, Watch> {
+    watch.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn see(watch: &Mutex<Watch>, sender: &Sender<FrontEndEvent>, seen: Seen<'_>) {
     match seen {
-        Seen::In(conn, bytes) => ladder.pass(conn, bytes, true),
-        Seen::Out(conn, bytes) => ladder.pass(conn, bytes, false),
+        Seen::In(conn, bytes) => lock(watch).pass(conn, bytes, true),
+        Seen::Out(conn, bytes) => lock(watch).pass(conn, bytes, false),
         Seen::Log(event) => {
             // Nobody listens any more once the script is over.
             let _ = sender.send(event);

@@ -1,6 +1,8 @@
 //! Running the binary.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -10,6 +12,9 @@ use serde_json::Value;
 
 /// Only reached when something hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) const ALICE: [&str; 2] = ["--user", "sip:alice@example.com"];
+pub(crate) const BOB: [&str; 2] = ["--user", "sip:bob@example.com"];
 
 /// What came of a run.
 pub(crate) struct Outcome {
@@ -167,4 +172,45 @@ fn read(stdout: ChildStdout) -> Receiver<Value> {
         }
     });
     receiver
+}
+
+/// A folder of one test.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+pub(crate) fn file(folder: &str, name: &str, text: &str) -> String {
+    let path = self::folder(folder).join(name);
+    fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// A certificate that is its own root, for this name, and its key: two files.
+pub(crate) fn identity(folder: &str, name: &str) -> (String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap().pem();
+    let write = |what: &str, text: &str| file(folder, &format!("{name}.{what}"), text);
+    (write("pem", &certificate), write("key", &key.serialize_pem()))
+}
+
+pub(crate) fn over_tcp<'a>(
+    command: &'a str,
+    user: &[&'a str; 2],
+    server: &'a str,
+    rest: &[&'a str],
+) -> Vec<&'a str> {
+    let mut args = vec![command, "--transport", "tcp", "--server", server];
+    args.extend(user);
+    args.extend(rest);
+    args
+}
+
+/// A path in the folder of one test at which there is nothing.
+pub(crate) fn absent(folder: &str, name: &str) -> String {
+    let path = self::folder(folder).join(name);
+    let _ = fs::remove_file(&path);
+    path.to_str().unwrap().to_owned()
 }

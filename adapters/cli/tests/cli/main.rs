@@ -8,5 +8,6 @@
 
 mod common;
 mod inspect;
+mod keep;
 mod network;
 mod usage;

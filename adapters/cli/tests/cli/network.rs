@@ -1,39 +1,16 @@
 //! Commands that talk to each other over the loopback interface, and what they say when they cannot.
-use std::fs;
+
 use std::net::TcpListener;
-use std::path::PathBuf;
+
 use std::time::{Duration, Instant};
 
-use crate::common::{Outcome, Running, sansip, sansip_with};
+use crate::common::{ALICE, BOB, Outcome, Running, file, identity, over_tcp, sansip, sansip_with};
 use serde_json::Value;
-
-const ALICE: [&str; 2] = ["--user", "sip:alice@example.com"];
-const BOB: [&str; 2] = ["--user", "sip:bob@example.com"];
-
-/// A folder of one test.
-fn folder(name: &str) -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
-fn file(folder: &str, name: &str, text: &str) -> String {
-    let path = self::folder(folder).join(name);
-    fs::write(&path, text).unwrap();
-    path.to_str().unwrap().to_owned()
-}
 
 fn has(events: &[Value], name: &str, field: &str, value: &str) -> bool {
     events
         .iter()
         .any(|event| event["event"] == name && event[field] == value)
-}
-
-fn over_tcp<'a>(command: &'a str, user: &[&'a str; 2], server: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
-    let mut args = vec![command, "--transport", "tcp", "--server", server];
-    args.extend(user);
-    args.extend(rest);
-    args
 }
 
 #[test]
@@ -203,13 +180,7 @@ fn peers_talk_without_a_server() {
 // rules: C27
 #[test]
 fn tls_works_with_the_right_certificate_and_says_what_is_wrong_with_others() {
-    let identity = |name: &str| {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
-        let certificate = params.self_signed(&key).unwrap().pem();
-        let write = |what: &str, text: &str| file("tls", &format!("{name}.{what}"), text);
-        (write("pem", &certificate), write("key", &key.serialize_pem()))
-    };
+    let identity = |name| identity("tls", name);
     let (good, good_key) = identity("127.0.0.1");
     let (other, other_key) = identity("other.example.com");
     let serve = |certificate: &str, key: &str| {

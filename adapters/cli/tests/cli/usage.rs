@@ -6,7 +6,7 @@ fn help_names_every_command_and_the_exit_codes() {
     let outcome = sansip(&["--help"]);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
     for command in [
-        "demo", "serve", "register", "message", "options", "call", "listen", "inspect",
+        "demo", "serve", "register", "message", "options", "call", "listen", "inspect", "ladder", "replay",
     ] {
         assert!(outcome.stdout.contains(&format!("\n  {command} ")), "{command}");
         let help = sansip(&[command, "--help"]);
@@ -20,7 +20,7 @@ fn help_names_every_command_and_the_exit_codes() {
 #[test]
 fn wrong_usage_exits_with_2() {
     let user = ["--user", "sip:a@example.com"];
-    let cases: [&[&str]; 16] = [
+    let cases: [&[&str]; 20] = [
         &[],
         &["dance"],
         &["inspect"],
@@ -45,6 +45,19 @@ fn wrong_usage_exits_with_2() {
         &["message", user[0], user[1], "not a uri", "text"],
         &["listen", "--listen", "udp:127.0.0.1:5060"],
         &["serve", "--listen", "tcp:127.0.0.1:0", "--algorithm", "ROT13"],
+        &["ladder"],
+        &["replay"],
+        &["register", user[0], user[1], "--record-limit", "1000"],
+        // A recording is of one stack.
+        &[
+            "listen",
+            "--listen",
+            "tcp:127.0.0.1:0",
+            "--listen",
+            "tls:127.0.0.1:0",
+            "--record",
+            "x",
+        ],
     ];
     for args in cases {
         let outcome = sansip(args);
