@@ -43,7 +43,7 @@
 //! - **Authorization**, Proxy-Authorization: qop, cnonce and nc, since the challenge has qop (RFC 7616 section 3.4), and
 //!   its algorithm. An ACK repeats that of its INVITE (section 22.1), also the ACK of a 2xx; a CANCEL has none.
 //! - **Fields that we add**: Allow and Supported in INVITE and in its 2xx (sections 13.2.1 and 13.3.1.4), and in its 1xx
-//!   as far as they make a dialog (RFC 3311 section 5.1: the peer may send UPDATE in it); those of R12 in REGISTER;
+//!   as far as they make a dialog (RFC 3311: the peer may send UPDATE in it); those of R12 in REGISTER;
 //!   Expires in REGISTER (section 10.2.1.1).
 //!
 //! The stack's own choice, where the RFC leaves it one:
@@ -1487,7 +1487,7 @@ fn challenge(nonce: &str) -> String {
     )
 }
 
-/// The Authorization that answers it, for Bob's password of the RFC's section 1.
+/// The Authorization that answers it, for a password of the test's own: the RFC tells none.
 fn authorization(text: &str, nonce: &str, count: u32) -> String {
     let user = ("bob", "atlanta.example.com", "zanzibar");
     let digest = digest(text, user, ("REGISTER", "sips:biloxi.example.com"), nonce, count);
