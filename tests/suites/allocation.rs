@@ -1,4 +1,4 @@
-//! What parsing and writing allocate, by an allocator that counts. Alone in its binary: nothing else may allocate meanwhile.
+//! What parsing and writing allocate, by an allocator that counts. Alone in its binary: no other test may allocate meanwhile.
 
 use std::alloc::System;
 
@@ -28,15 +28,24 @@ const INVITE: &[u8] = b"INVITE sip:bob@biloxi.example.com SIP/2.0\r\n\
     Content-Type: application/sdp\r\n\
     Content-Length: 4\r\n\r\nv=0\n";
 
-/// Allocations and reallocations in `work`.
-fn allocations<T>(work: impl FnOnce() -> T) -> (usize, T) {
-    let region = Region::new(ALLOCATOR);
-    let result = work();
-    let change = region.change();
-    (change.allocations + change.reallocations, result)
+/// Allocations and reallocations in `work`, the fewest of some runs: the thread of the test harness, which waits for this
+/// one, may allocate meanwhile.
+fn allocations<T>(mut work: impl FnMut() -> T) -> (usize, T) {
+    let mut measure = || {
+        let region = Region::new(ALLOCATOR);
+        let result = work();
+        let change = region.change();
+        (change.allocations + change.reallocations, result)
+    };
+    let (mut fewest, mut result) = measure();
+    for _ in 0..4 {
+        let (count, again) = measure();
+        (fewest, result) = (fewest.min(count), again);
+    }
+    (fewest, result)
 }
 
-/// One test, so that no other thread allocates meanwhile.
+/// One test, so that no other one allocates meanwhile.
 #[test]
 fn a_usual_message_is_one_buffer() {
     parsing_allocates_nothing_beyond_the_buffer();
@@ -48,7 +57,10 @@ fn parsing_allocates_nothing_beyond_the_buffer() {
     let (buffered, bytes) = allocations(|| Bytes::copy_from_slice(INVITE));
     assert_eq!(buffered, 1, "the allocator counts");
 
-    let (parsed, message) = allocations(|| Message::parse(bytes, &limits).expect("the message is good"));
+    // A buffer that has been shared once is shared for nothing.
+    let _shared = bytes.clone();
+    let (parsed, message) =
+        allocations(|| Message::parse(bytes.clone(), &limits).expect("the message is good"));
     assert_eq!(parsed, 0, "parsing");
 
     let (typed, ()) = allocations(|| {

@@ -126,10 +126,12 @@ struct StackHost {
 impl StackHost {
     fn receive(&mut self, now: Time, conn: ConnId, bytes: &[u8]) {
         // What comes after the stack has closed is nobody's.
-        if self.stack.connection(conn).is_some_and(|known| known.ready) {
+        let open = self.stack.connection(conn).is_some_and(|known| known.ready);
+        if open {
             self.observer.received.pass(conn, bytes);
         }
         self.stack.handle_bytes(now, conn, bytes);
+        self.observer.closed_within |= open && self.stack.connection(conn).is_none();
     }
 }
 
