@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 use super::header::{CSeq, CallId, From, Header, ListHeader, To, Via};
 use super::method::is_token_byte;
-use super::{HeaderName, Method, StatusCode, frame};
+use super::{HeaderName, Method, StatusCode, frame, scan};
 use crate::error::{ParseError, Place};
 
 /// Bounds on one message (rule C31). A stream that exceeds one has lost its framing and is closed.
@@ -102,6 +102,9 @@ enum Start {
     },
 }
 
+/// The header fields of a message in order.
+type Index = SmallVec<[Entry; 32]>;
+
 /// A request or response. Cloning it counts references; parsing a usual one allocates nothing.
 #[derive(Clone)]
 pub struct Message {
@@ -112,7 +115,7 @@ pub struct Message {
     /// Where the body begins in `bytes`.
     body: u32,
     start: Start,
-    index: SmallVec<[Entry; 32]>,
+    index: Index,
     defect: Option<Box<ParseError>>,
 }
 
@@ -182,36 +185,27 @@ impl Message {
     }
 
     /// Reads the header section; whatever follows it counts as the body.
+    #[inline]
     fn read_head(mut bytes: Bytes, limits: &MessageLimits) -> Result<Self, ParseError> {
         while bytes.starts_with(b"\r\n") {
             bytes.advance(2);
         }
-        let shape = Shape::of(&bytes);
-        let Some((head, _)) = shape.end.and_then(|end| bytes.split_at_checked(end)) else {
-            return Err(ParseError::start_line("no empty line ends the header fields"));
+        let mut index = Index::new();
+        let (head, unfolded) = match Head::read(&bytes, limits, &mut index) {
+            Ok(head) => (head, None),
+            Err(Unread::Bad(error)) => return Err(error),
+            Err(Unread::Folded) => {
+                let (head, unfolded) = Head::read_folded(&bytes, limits, &mut index)?;
+                (head, Some(unfolded))
+            }
         };
-        if head.len() > limits.header_bytes() {
-            return Err(ParseError::start_line(
-                "the header fields are longer than the limit",
-            ));
-        }
-        let unfolded = shape.folded.then(|| Bytes::from(unfold(head)));
-        let (start, index, mut defect) = match &unfolded {
-            Some(unfolded) => index(unfolded, &Shape::of(unfolded), limits),
-            None => index(head, &shape, limits),
-        }?;
-        // A start line cannot be continued; unfolding has joined it with its continuation.
-        if shape.folded && start_line_is_continued(head) {
-            defect = Some(ParseError::start_line("continued on a second line"));
-        }
-        let body = u32::try_from(head.len()).unwrap_or(u32::MAX);
         Ok(Self {
             bytes,
             unfolded,
-            body,
-            start,
+            body: u32::try_from(head.end).unwrap_or(u32::MAX),
+            start: head.start,
             index,
-            defect: defect.map(Box::new),
+            defect: head.defect.map(Box::new),
         })
     }
 
@@ -481,48 +475,155 @@ fn continuations(head: &[u8]) -> impl Iterator<Item = usize> + '_ {
     })
 }
 
-/// What one look at all line ends tells of a header section.
-#[derive(Default)]
-struct Shape {
-    /// Where the header section ends, behind the empty line.
-    end: Option<usize>,
-    /// Whether a line of the header section is continued on the next one.
-    folded: bool,
-    /// Whether there is a CR or LF that is no part of a line end.
-    stray: bool,
-    /// The start line and the header fields, as far as they begin within 64 KiB.
-    lines: SmallVec<[Span; 32]>,
+/// The end of the line that goes on at `from`, and whether a CR or LF that is no part of a line end stands before it.
+#[inline]
+fn line_end(text: &[u8], from: usize) -> Option<(usize, bool)> {
+    let (mut at, mut stray) = (from, false);
+    loop {
+        at += scan::control(text.get(at..)?)?;
+        match text.get(at..)? {
+            [b'\r', b'\n', ..] => return Some((at, stray)),
+            [b'\r' | b'\n', ..] => stray = true,
+            _ => {}
+        }
+        at += 1;
+    }
 }
 
-impl Shape {
-    fn of(bytes: &[u8]) -> Self {
-        let mut shape = Self::default();
-        let mut start = 0;
-        for line_feed in memchr_iter(b'\n', bytes) {
-            match bytes.get(start..line_feed) {
-                // No line end stands before the start line, so this is the line after the last field.
-                Some([b'\r']) if start > 0 => {
-                    let head = bytes.get(..=line_feed).unwrap_or_default();
-                    shape.stray |= memchr_iter(b'\r', head).count() > shape.lines.len() + 1;
-                    shape.end = Some(line_feed + 1);
-                    break;
-                }
-                Some([.., b'\r']) => {
-                    shape.lines.push(Span::new(start, line_feed - 1));
-                    start = line_feed + 1;
-                    if start > usize::from(u16::MAX) {
-                        // Beyond any limit: where it ends no longer matters.
-                        shape.end = memmem::find(bytes, b"\r\n\r\n").map(|end| end + 4);
-                        break;
-                    }
-                    shape.folded |= bytes.get(start).copied().is_some_and(is_white);
-                }
-                // A lone LF is part of its line.
-                _ => shape.stray = true,
-            }
-        }
-        shape
+/// Where the header section ends, behind the empty line.
+fn head_end(text: &[u8], limits: &MessageLimits) -> Result<usize, ParseError> {
+    match memmem::find(text, b"\r\n\r\n") {
+        Some(end) => within(end + 4, limits),
+        None => Err(UNENDED),
     }
+}
+
+const UNENDED: ParseError = ParseError::start_line("no empty line ends the header fields");
+
+fn within(end: usize, limits: &MessageLimits) -> Result<usize, ParseError> {
+    if end > limits.header_bytes() {
+        return Err(ParseError::start_line(
+            "the header fields are longer than the limit",
+        ));
+    }
+    Ok(end)
+}
+
+/// What a header section is, its fields aside.
+struct Head {
+    start: Start,
+    /// Where it ends, behind the empty line.
+    end: usize,
+    defect: Option<ParseError>,
+}
+
+/// Why a header section has not been read.
+enum Unread {
+    /// A line of it is continued on the next one.
+    Folded,
+    Bad(ParseError),
+}
+
+impl Head {
+    /// Reads a header section that is at the beginning of `text`, in one pass.
+    fn read(text: &[u8], limits: &MessageLimits, index: &mut Index) -> Result<Self, Unread> {
+        let (end, stray) = line_end(text, 0).ok_or(Unread::Bad(UNENDED))?;
+        let mut at = end + 2;
+        if text.get(at).copied().is_some_and(is_white) {
+            return Err(Unread::Folded);
+        }
+        let line = text.get(..end).unwrap_or_default();
+        let (start, mut defect) = match start_line(line, stray) {
+            Ok(read) => read,
+            // Whether the line is that of a message at all is the second question.
+            Err(error) => return Err(Unread::Bad(head_end(text, limits).err().unwrap_or(error))),
+        };
+        loop {
+            let rest = text.get(at..).unwrap_or_default();
+            let end = match rest {
+                [b'\r', b'\n', ..] => Some(at + 2),
+                [b' ' | b'\t', ..] => return Err(Unread::Folded),
+                _ if at > limits.header_bytes() => Some(head_end(text, limits).map_err(Unread::Bad)?),
+                _ if index.len() >= limits.headers => {
+                    defect =
+                        defect.or_else(|| Some(ParseError::start_line("more header fields than the limit")));
+                    Some(head_end(text, limits).map_err(Unread::Bad)?)
+                }
+                _ => None,
+            };
+            if let Some(end) = end {
+                let end = within(end, limits).map_err(Unread::Bad)?;
+                return Ok(Self { start, end, defect });
+            }
+            let (entry, next) = next_field(text, at, rest).ok_or(Unread::Bad(UNENDED))?;
+            match entry {
+                Ok(entry) => index.push(entry),
+                Err(error) => defect = defect.or(Some(error)),
+            }
+            at = next;
+        }
+    }
+
+    /// The same for one with folded lines, and the text with every field on one line that it has become.
+    #[cold]
+    fn read_folded(
+        text: &[u8],
+        limits: &MessageLimits,
+        index: &mut Index,
+    ) -> Result<(Self, Bytes), ParseError> {
+        let end = head_end(text, limits)?;
+        let folded = text.get(..end).unwrap_or_default();
+        let unfolded = Bytes::from(unfold(folded));
+        index.clear();
+        match Self::read(&unfolded, limits, index) {
+            Ok(mut head) => {
+                head.end = end;
+                // A start line cannot be continued; unfolding has joined it with its continuation.
+                if start_line_is_continued(folded) {
+                    head.defect = Some(ParseError::start_line("continued on a second line"));
+                }
+                Ok((head, unfolded))
+            }
+            Err(Unread::Bad(error)) => Err(error),
+            // Nothing is left to be joined.
+            Err(Unread::Folded) => Err(UNENDED),
+        }
+    }
+}
+
+/// The longest prefix of a line in which a known name and its colon are looked for.
+const NAME_WINDOW: usize = 32;
+
+/// The field whose line begins at `at`, where `rest` does, and where the next line begins; `None` where the line does
+/// not end.
+#[inline]
+fn next_field(text: &[u8], at: usize, rest: &[u8]) -> Option<(Result<Entry, ParseError>, usize)> {
+    // A name that is known, with the colon at once behind it, is all that most lines are: such a name needs no look
+    // at its letters.
+    let window = rest.get(..NAME_WINDOW).unwrap_or(rest);
+    let named = scan::near(b':', window).and_then(|colon| {
+        let known = HeaderName::from_bytes(window.get(..colon)?)?;
+        Some((known, at + colon))
+    });
+    let Some((known, colon)) = named else {
+        let (end, _) = line_end(text, at)?;
+        return Some((field(at, text.get(at..end)?), end + 2));
+    };
+    let mut start = colon + 1;
+    while text.get(start).copied().is_some_and(is_white) {
+        start += 1;
+    }
+    let (end, stray) = line_end(text, start)?;
+    if stray {
+        return Some((field(at, text.get(at..end)?), end + 2));
+    }
+    let value = trim_end(text.get(start..end)?);
+    let entry = Entry {
+        known: Some(known),
+        name: Span::new(at, colon),
+        value: Span::new(start, start + value.len()),
+    };
+    Some((Ok(entry), end + 2))
 }
 
 fn start_line_is_continued(head: &[u8]) -> bool {
@@ -569,32 +670,8 @@ fn trim_end(mut text: &[u8]) -> &[u8] {
     text
 }
 
-type Index = (Start, SmallVec<[Entry; 32]>, Option<ParseError>);
-
-/// Reads an unfolded header section.
-fn index(head: &[u8], shape: &Shape, limits: &MessageLimits) -> Result<Index, ParseError> {
-    let mut lines = shape
-        .lines
-        .iter()
-        .map(|line| (usize::from(line.start), line.of(head)));
-    let (at, line) = lines.next().unwrap_or_default();
-    let (start, mut defect) = start_line(at, line)?;
-    let mut entries = SmallVec::new();
-    for (at, line) in lines {
-        if entries.len() >= limits.headers {
-            defect = defect.or_else(|| Some(ParseError::start_line("more header fields than the limit")));
-            break;
-        }
-        match field(at, line, shape.stray) {
-            Ok(entry) => entries.push(entry),
-            Err(error) => defect = defect.or(Some(error)),
-        }
-    }
-    Ok((start, entries, defect))
-}
-
 /// One header field (RFC 3261 section 25.1: `token HCOLON value`).
-fn field(at: usize, line: &[u8], stray: bool) -> Result<Entry, ParseError> {
+fn field(at: usize, line: &[u8]) -> Result<Entry, ParseError> {
     let token = line
         .iter()
         .position(|byte| !is_token_byte(*byte))
@@ -603,7 +680,7 @@ fn field(at: usize, line: &[u8], stray: bool) -> Result<Entry, ParseError> {
     let value = trim_start(value);
     let (name, value, fault) = match value {
         [b':', ..] if name.is_empty() => (name, value, Some("not a header field name")),
-        [b':', ..] if stray && memchr2(b'\r', b'\n', line).is_some() => {
+        [b':', ..] if memchr2(b'\r', b'\n', line).is_some() => {
             (name, value, Some("a line end that is not CRLF"))
         }
         [b':', ..] => (name, value, None),
@@ -639,12 +716,18 @@ fn excerpt(line: &[u8]) -> Box<str> {
         .into()
 }
 
-fn start_line(at: usize, line: &[u8]) -> Result<(Start, Option<ParseError>), ParseError> {
+/// Reads a start line; `stray` where a CR or LF stands in it.
+#[inline]
+fn start_line(line: &[u8], stray: bool) -> Result<(Start, Option<ParseError>), ParseError> {
     let (start, defect) = match line.split_at_checked(4) {
-        Some((prefix, _)) if prefix.eq_ignore_ascii_case(b"SIP/") => status_line(at, line)?,
-        _ => request_line(at, line)?,
+        Some((prefix, _)) if prefix.eq_ignore_ascii_case(b"SIP/") => status_line(line)?,
+        _ => match good_request_line(line) {
+            // Its characters need no further look.
+            Some(start) => return Ok((start, None)),
+            None => request_line(line)?,
+        },
     };
-    let text_defect = if memchr2(b'\r', b'\n', line).is_some() {
+    let text_defect = if stray {
         Some("a line end that is not CRLF")
     } else if core::str::from_utf8(line).is_err() {
         Some("not UTF-8")
@@ -654,8 +737,25 @@ fn start_line(at: usize, line: &[u8]) -> Result<(Start, Option<ParseError>), Par
     Ok((start, defect.or_else(|| text_defect.map(ParseError::start_line))))
 }
 
+/// A request line as nearly all are, with nothing to find fault with.
+#[inline]
+fn good_request_line(line: &[u8]) -> Option<Start> {
+    const VERSION: &[u8] = b"SIP/2.0";
+    let parts = line.strip_suffix(VERSION)?.strip_suffix(b" ")?;
+    let space = scan::near(b' ', parts)?;
+    let (method, uri) = (parts.get(..space)?, parts.get(space + 1..)?);
+    if uri.is_empty() || !scan::is_visible(uri) {
+        return None;
+    }
+    Some(Start::Request {
+        method: Method::parse(method)?,
+        uri: Span::new(space + 1, parts.len()),
+        version: Span::new(parts.len() + 1, line.len()),
+    })
+}
+
 /// `Method SP Request-URI SP SIP-Version` (RFC 3261 section 7.1), with other spaces a defect.
-fn request_line(at: usize, line: &[u8]) -> Result<(Start, Option<ParseError>), ParseError> {
+fn request_line(line: &[u8]) -> Result<(Start, Option<ParseError>), ParseError> {
     let Some((method, rest)) = memchr(b' ', line).and_then(|end| line.split_at_checked(end)) else {
         return Err(ParseError::start_line("neither a request nor a response"));
     };
@@ -664,7 +764,7 @@ fn request_line(at: usize, line: &[u8]) -> Result<(Start, Option<ParseError>), P
     };
     let strict = rest.get(1..).unwrap_or_default();
     let rest = trim_start(rest);
-    let uri_at = at + line.len() - rest.len();
+    let uri_at = line.len() - rest.len();
     let rest = trim_end(rest);
     let last = rest
         .iter()
@@ -702,7 +802,7 @@ fn request_line(at: usize, line: &[u8]) -> Result<(Start, Option<ParseError>), P
 }
 
 /// `SIP-Version SP Status-Code SP Reason-Phrase` (RFC 3261 section 7.2).
-fn status_line(at: usize, line: &[u8]) -> Result<(Start, Option<ParseError>), ParseError> {
+fn status_line(line: &[u8]) -> Result<(Start, Option<ParseError>), ParseError> {
     let version_end = memchr(b' ', line).unwrap_or(line.len());
     let version = line.get(..version_end).unwrap_or_default();
     let rest = line.get(version_end + 1..).unwrap_or_default();
@@ -726,13 +826,13 @@ fn status_line(at: usize, line: &[u8]) -> Result<(Start, Option<ParseError>), Pa
     } else {
         None
     };
-    let reason_at = (at + version_end + 1 + code_end + 1).min(at + line.len());
-    let reason = Span::new(reason_at, at + line.len());
+    let reason_at = (version_end + 1 + code_end + 1).min(line.len());
+    let reason = Span::new(reason_at, line.len());
     Ok((
         Start::Response {
             status,
             reason,
-            version: Span::new(at, at + version_end),
+            version: Span::new(0, version_end),
         },
         defect,
     ))
@@ -740,6 +840,9 @@ fn status_line(at: usize, line: &[u8]) -> Result<(Start, Option<ParseError>), Pa
 
 /// `"SIP" "/" 1*DIGIT "." 1*DIGIT`, in any case.
 fn is_version(text: &[u8]) -> bool {
+    if text == b"SIP/2.0" {
+        return true;
+    }
     let Some((name, number)) = text.split_at_checked(4) else {
         return false;
     };

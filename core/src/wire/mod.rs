@@ -13,6 +13,7 @@ mod message;
 mod method;
 mod name;
 mod rebuild;
+mod scan;
 mod status;
 pub mod uri;
 pub mod write;

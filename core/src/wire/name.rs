@@ -120,22 +120,23 @@ header_names! {
 
 impl HeaderName {
     /// The name written as `bytes`, long or compact, in any case.
+    #[inline]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (first, rest) = bytes.split_first()?;
-        if rest.is_empty() {
-            return Self::from_compact(*first);
+        let key = match bytes {
+            [] => return None,
+            [letter] => return Self::from_compact(*letter),
+            _ => key(bytes),
+        };
+        let mut slot = slot(key);
+        while let Some(name) = BY_KEY.get(usize::from(slot)).copied().flatten() {
+            let text = name.as_str().as_bytes();
+            // Most write it as its specification does, which is the cheaper question.
+            if text == bytes || text.eq_ignore_ascii_case(bytes) {
+                return Some(name);
+            }
+            slot = slot.wrapping_add(1);
         }
-        let letter = usize::from(first.to_ascii_lowercase().checked_sub(b'a')?);
-        let (start, end) = (BY_LETTER.get(letter)?, BY_LETTER.get(letter + 1)?);
-        let candidates = Self::ALL.get(usize::from(*start)..usize::from(*end))?;
-        candidates
-            .iter()
-            .find(|name| {
-                let text = name.as_str().as_bytes();
-                // Most write it as its specification does, which is the cheaper question.
-                text.len() == bytes.len() && (text == bytes || text.eq_ignore_ascii_case(bytes))
-            })
-            .copied()
+        None
     }
 
     /// Whether a message may have this field only once, with one value (RFC 3261 section 7.3.1: a field may repeat
@@ -222,28 +223,47 @@ impl fmt::Display for HeaderName {
     }
 }
 
-/// Where the names that begin with each letter start in [`HeaderName::ALL`], and where the last ones end.
-static BY_LETTER: [u8; 27] = by_letter();
+/// What tells names apart at a glance: length, first, middle and last letter, in any case. No two names share it.
+#[inline]
+const fn key(name: &[u8]) -> u32 {
+    let (Some((first, _)), Some((last, _)), Some((_, [middle, ..]))) =
+        (name.split_first(), name.split_last(), name.split_at_checked(name.len() / 2))
+    else {
+        return 0;
+    };
+    u32::from_le_bytes([*first | 0x20, *middle | 0x20, *last | 0x20, name.len() as u8])
+}
+
+/// The place in [`BY_KEY`] where the search for a name begins.
+#[inline]
+const fn slot(key: u32) -> u8 {
+    // The factor is a chance find that sends all names but one to slots of their own.
+    let [.., slot] = key.wrapping_mul(0x68e8_fc53).to_le_bytes();
+    slot
+}
+
+/// Every name in the slot of its key, or in the next free one.
+static BY_KEY: [Option<HeaderName>; 256] = by_key();
 
 #[expect(
     clippy::indexing_slicing,
     reason = "both indices are below the lengths that the loops are bounded by, and this runs when it is compiled"
 )]
-const fn by_letter() -> [u8; 27] {
+const fn by_key() -> [Option<HeaderName>; 256] {
     let names = HeaderName::ALL;
-    assert!(names.len() < u8::MAX as usize);
-    let mut starts = [0; 27];
-    let mut letter = 0;
+    let mut slots = [None; 256];
+    // A search must come upon a free slot.
+    assert!(names.len() < slots.len());
     let mut at = 0;
-    while letter < starts.len() {
-        while at < names.len() && names[at].as_str().as_bytes()[0].to_ascii_lowercase() < b'a' + letter as u8
-        {
-            at += 1;
+    while at < names.len() {
+        let mut slot = slot(key(names[at].as_str().as_bytes()));
+        while slots[slot as usize].is_some() {
+            slot = slot.wrapping_add(1);
         }
-        starts[letter] = at as u8;
-        letter += 1;
+        slots[slot as usize] = Some(names[at]);
+        at += 1;
     }
-    starts
+    slots
 }
 
 #[cfg(test)]
