@@ -4,6 +4,7 @@
 //! the header fields; what else is wrong is kept as the message's [`defect`](Message::defect), so that a request can
 //! still be answered. Header values are typed on demand.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,8 +14,8 @@ use bytes::{Buf, Bytes};
 use memchr::{memchr, memchr_iter, memchr2, memmem};
 use smallvec::SmallVec;
 
-use super::header::{CSeq, CallId, From, Header, ListHeader, To, Via};
-use super::method::is_token_byte;
+use super::class::Class;
+use super::header::{CSeq, CallId, Elements, From, Header, ListHeader, To, Via};
 use super::{HeaderName, Method, StatusCode, frame, scan};
 use crate::error::{ParseError, Place};
 
@@ -81,11 +82,28 @@ impl Span {
     }
 }
 
+/// One header field: eight bytes.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    known: Option<HeaderName>,
-    name: Span,
+    /// Where the line begins, with the name; that is a token, so that it need not be said where it ends.
+    line: u16,
     value: Span,
+    known: Option<HeaderName>,
+}
+
+impl Entry {
+    /// Places beyond 64 KiB are of a message that is refused.
+    #[inline]
+    const fn new(known: Option<HeaderName>, line: usize, start: usize, end: usize) -> Self {
+        Self {
+            line: line as u16,
+            value: Span {
+                start: start as u16,
+                end: end as u16,
+            },
+            known,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -150,10 +168,22 @@ impl Message {
     /// The start line is neither that of a request nor that of a response, the empty line after the header fields is
     /// missing, a limit is exceeded, or Content-Length is repeated, is no number, or says more than there is.
     pub fn parse(bytes: Bytes, limits: &MessageLimits) -> Result<Self, ParseError> {
-        let mut message = Self::read_head(bytes, limits)?;
-        let head = message.body_start();
-        let available = message.bytes.len() - head;
-        let length = match message.content_length()? {
+        // A message is large: it is read where it is returned.
+        let mut read = Self::read_head(bytes, limits);
+        if let Ok(message) = &mut read
+            && let Err(error) = message.cut_body(limits)
+        {
+            read = Err(error);
+        }
+        read
+    }
+
+    /// Leaves out what follows the body.
+    #[inline]
+    fn cut_body(&mut self, limits: &MessageLimits) -> Result<(), ParseError> {
+        let head = self.body_start();
+        let available = self.bytes.len() - head;
+        let length = match self.content_length()? {
             Some(length) => usize::try_from(length).unwrap_or(usize::MAX),
             None => available,
         };
@@ -169,8 +199,8 @@ impl Message {
                 what: "shorter than Content-Length says",
             });
         }
-        message.bytes.truncate(head + length);
-        Ok(message)
+        self.bytes.truncate(head + length);
+        Ok(())
     }
 
     /// Reads the start line and header fields alone and leaves the body empty: for answering a request whose
@@ -215,6 +245,11 @@ impl Message {
 
     fn text(&self, span: Span) -> &[u8] {
         span.of(self.head())
+    }
+
+    fn name(&self, entry: &Entry) -> &[u8] {
+        let line = self.head().get(usize::from(entry.line)..).unwrap_or_default();
+        line.get(..Class::TOKEN.run(line)).unwrap_or_default()
     }
 
     /// The value of the one Content-Length; `None` without one.
@@ -298,7 +333,7 @@ impl Message {
     pub fn headers(&self) -> impl Iterator<Item = (Option<HeaderName>, &[u8], &[u8])> {
         self.index
             .iter()
-            .map(|entry| (entry.known, self.text(entry.name), self.text(entry.value)))
+            .map(|entry| (entry.known, self.name(entry), self.text(entry.value)))
     }
 
     /// The value of the first field of this name.
@@ -322,7 +357,7 @@ impl Message {
             .iter()
             .filter(move |entry| match known {
                 Some(_) => entry.known == known,
-                None => self.text(entry.name).eq_ignore_ascii_case(name.as_bytes()),
+                None => self.name(entry).eq_ignore_ascii_case(name.as_bytes()),
             })
             .map(|entry| self.text(entry.value))
     }
@@ -392,14 +427,18 @@ impl Message {
     ///
     /// Each element that does not follow its grammar is an error in its place.
     pub fn list<'a, H: ListHeader<'a> + 'a>(&'a self) -> impl Iterator<Item = Result<H, ParseError>> + 'a {
-        self.raw_all(H::NAME).flat_map(|value| {
-            let (text, error) = match text_of(H::NAME, value) {
-                Ok(text) => (Some(text), None),
-                Err(error) => (None, Some(Err(error))),
-            };
-            error
-                .into_iter()
-                .chain(text.into_iter().flat_map(H::elements).map(parse_element))
+        let mut lines = self.raw_all(H::NAME);
+        let mut line: Option<Elements<'a>> = None;
+        core::iter::from_fn(move || {
+            loop {
+                if let Some(element) = line.as_mut().and_then(Iterator::next) {
+                    return Some(parse_element(element));
+                }
+                match text_of(H::NAME, lines.next()?) {
+                    Ok(text) => line = Some(H::elements(text)),
+                    Err(error) => return Some(Err(error)),
+                }
+            }
         })
     }
 
@@ -434,11 +473,12 @@ impl Message {
     /// # Errors
     /// It is missing, repeated, or does not follow its grammar.
     pub fn call_id(&self) -> Result<&str, ParseError> {
-        self.required::<CallId<'_>>()?;
-        text_of(
-            HeaderName::CallId,
-            self.raw(HeaderName::CallId).unwrap_or_default(),
-        )
+        let CallId(text) = self.required()?;
+        match text {
+            Cow::Borrowed(text) => Ok(text),
+            // Only what an application makes itself is owned.
+            Cow::Owned(_) => Err(ParseError::header(HeaderName::CallId, "missing")),
+        }
     }
 
     /// The CSeq field.
@@ -555,7 +595,7 @@ impl Head {
                 let end = within(end, limits).map_err(Unread::Bad)?;
                 return Ok(Self { start, end, defect });
             }
-            let (entry, next) = next_field(text, at, rest).ok_or(Unread::Bad(UNENDED))?;
+            let (entry, next) = next_field(at, rest).ok_or(Unread::Bad(UNENDED))?;
             match entry {
                 Ok(entry) => index.push(entry),
                 Err(error) => defect = defect.or(Some(error)),
@@ -591,39 +631,27 @@ impl Head {
     }
 }
 
-/// The longest prefix of a line in which a known name and its colon are looked for.
-const NAME_WINDOW: usize = 32;
-
-/// The field whose line begins at `at`, where `rest` does, and where the next line begins; `None` where the line does
-/// not end.
-#[inline]
-fn next_field(text: &[u8], at: usize, rest: &[u8]) -> Option<(Result<Entry, ParseError>, usize)> {
-    // A name that is known, with the colon at once behind it, is all that most lines are: such a name needs no look
-    // at its letters.
-    let window = rest.get(..NAME_WINDOW).unwrap_or(rest);
-    let named = scan::near(b':', window).and_then(|colon| {
-        let known = HeaderName::from_bytes(window.get(..colon)?)?;
-        Some((known, at + colon))
-    });
-    let Some((known, colon)) = named else {
-        let (end, _) = line_end(text, at)?;
-        return Some((field(at, text.get(at..end)?), end + 2));
+/// The field whose line begins at `at`, as `rest` does, and where the next line begins; `None` where the line does not
+/// end.
+#[inline(always)]
+fn next_field(at: usize, rest: &[u8]) -> Option<(Result<Entry, ParseError>, usize)> {
+    let Some((known, colon)) = HeaderName::at_start(rest) else {
+        let (end, _) = line_end(rest, 0)?;
+        return Some((field(at, rest.get(..end)?), at + end + 2));
     };
+    // A known name needs no look at its letters.
     let mut start = colon + 1;
-    while text.get(start).copied().is_some_and(is_white) {
+    while rest.get(start).copied().is_some_and(is_white) {
         start += 1;
     }
-    let (end, stray) = line_end(text, start)?;
+    let (end, stray) = line_end(rest, start)?;
+    let next = at + end + 2;
     if stray {
-        return Some((field(at, text.get(at..end)?), end + 2));
+        return Some((field(at, rest.get(..end)?), next));
     }
-    let value = trim_end(text.get(start..end)?);
-    let entry = Entry {
-        known: Some(known),
-        name: Span::new(at, colon),
-        value: Span::new(start, start + value.len()),
-    };
-    Some((Ok(entry), end + 2))
+    let value = trim_end(rest.get(start..end)?);
+    let entry = Entry::new(Some(known), at, at + start, at + start + value.len());
+    Some((Ok(entry), next))
 }
 
 fn start_line_is_continued(head: &[u8]) -> bool {
@@ -672,11 +700,7 @@ fn trim_end(mut text: &[u8]) -> &[u8] {
 
 /// One header field (RFC 3261 section 25.1: `token HCOLON value`).
 fn field(at: usize, line: &[u8]) -> Result<Entry, ParseError> {
-    let token = line
-        .iter()
-        .position(|byte| !is_token_byte(*byte))
-        .unwrap_or(line.len());
-    let (name, value) = line.split_at_checked(token).unwrap_or_default();
+    let (name, value) = line.split_at_checked(Class::TOKEN.run(line)).unwrap_or_default();
     let value = trim_start(value);
     let (name, value, fault) = match value {
         [b':', ..] if name.is_empty() => (name, value, Some("not a header field name")),
@@ -698,11 +722,7 @@ fn field(at: usize, line: &[u8]) -> Result<Entry, ParseError> {
     let value = trim_start(after_colon);
     let value_at = at + line.len() - value.len();
     let value = trim_end(value);
-    Ok(Entry {
-        known,
-        name: Span::new(at, at + name.len()),
-        value: Span::new(value_at, value_at + value.len()),
-    })
+    Ok(Entry::new(known, at, value_at, value_at + value.len()))
 }
 
 /// What an error shows of a line that is no header field.
@@ -1118,6 +1138,84 @@ mod tests {
             latin.via_top().err(),
             Some(ParseError::header(HeaderName::Via, "not UTF-8"))
         );
+    }
+
+    /// A name and a value.
+    type Field = (Vec<u8>, Vec<u8>);
+
+    /// The fields of a header section read in the plainest way, and whether every line is one; `None` where it has no
+    /// end.
+    fn plain_fields(message: &[u8]) -> Option<(Vec<Field>, bool)> {
+        let end = message.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let (mut lines, mut line): (Vec<Vec<u8>>, Vec<u8>) = (vec![], vec![]);
+        for byte in &message[..end + 2] {
+            line.push(*byte);
+            if let Some(whole) = line.strip_suffix(b"\r\n") {
+                match lines.last_mut() {
+                    Some(last) if whole.first().copied().is_some_and(is_white) => {
+                        *last = [trim_end(last), b" ", trim_start(whole)].concat();
+                    }
+                    _ => lines.push(whole.to_vec()),
+                }
+                line.clear();
+            }
+        }
+        let token = |name: &[u8]| {
+            let is_one = |byte: &u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(byte);
+            !name.is_empty() && name.iter().all(is_one)
+        };
+        let (mut fields, mut good) = (vec![], true);
+        for line in &lines[1..] {
+            let parts: Vec<&[u8]> = line.splitn(2, |byte| *byte == b':').collect();
+            match parts[..] {
+                [name, value] if token(trim_end(name)) && !line.iter().any(|byte| b"\r\n".contains(byte)) => {
+                    fields.push((trim_end(name).to_vec(), trim_start(trim_end(value)).to_vec()));
+                }
+                _ => good = false,
+            }
+        }
+        Some((fields, good))
+    }
+
+    fn header_piece() -> impl Strategy<Value = Vec<u8>> {
+        let name = (0..HeaderName::ALL.len()).prop_map(|at| HeaderName::ALL[at].as_str());
+        prop_oneof![
+            6 => (name.clone(), "(: ?|\r\n|[ -~]{0,2}:|\0:)", "[ -~\t]{0,30}", "(\r\n){0,1}[ \t]?")
+                .prop_map(|(name, colon, value, end)| [name, &colon, &value, &end].concat().into_bytes()),
+            1 => name.prop_map(|name| format!("{}: x\r\n", name.to_lowercase()).into_bytes()),
+            1 => "[vlftZ-] ?: ?x\r\n".prop_map(String::into_bytes),
+            1 => "[\r\n: \tx]{0,6}".prop_map(String::into_bytes),
+            1 => proptest::collection::vec(any::<u8>(), 0..20),
+            1 => Just(b"\r\n\r\n".to_vec()),
+        ]
+    }
+
+    proptest! {
+        // rules: M6
+        #[test]
+        fn a_header_section_is_what_the_plainest_reading_makes_of_it(
+            pieces in proptest::collection::vec(header_piece(), 0..12),
+            ended in any::<bool>(),
+        ) {
+            let end: &[u8] = if ended { b"\r\n\r\n" } else { b"" };
+            let text = [LINE.as_bytes(), b"\r\n", &pieces.concat(), end].concat();
+            let read = Message::parse_head(Bytes::from(text.clone()), &MessageLimits::default());
+            let Some((fields, good)) = plain_fields(&text) else {
+                prop_assert_eq!(read.unwrap_err(), UNENDED);
+                return Ok(());
+            };
+            let message = read.unwrap();
+            let found: Vec<Field> = message
+                .headers()
+                .map(|(_, name, value)| (name.to_vec(), value.to_vec()))
+                .collect();
+            prop_assert_eq!(found, fields);
+            for (known, name, _) in message.headers() {
+                prop_assert_eq!(known, HeaderName::from_bytes(name));
+            }
+            let line_is_good = message.version() == "SIP/2.0" && !start_line_is_continued(&text);
+            prop_assert_eq!(message.defect().is_none(), good && line_is_good);
+        }
     }
 
     proptest! {

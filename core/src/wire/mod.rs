@@ -6,6 +6,7 @@
 //! without knowing any state.
 
 pub mod check;
+mod class;
 pub mod frame;
 mod grammar;
 pub mod header;

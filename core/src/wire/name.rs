@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use super::scan;
+
 macro_rules! header_names {
     ($($variant:ident $text:literal $(/ $compact:literal)? : $source:literal,)*) => {
         /// A header field name that the stack knows, in any case and in its long or compact form.
@@ -120,23 +122,37 @@ header_names! {
 
 impl HeaderName {
     /// The name written as `bytes`, long or compact, in any case.
-    #[inline]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let key = match bytes {
-            [] => return None,
-            [letter] => return Self::from_compact(*letter),
-            _ => key(bytes),
-        };
-        let mut slot = slot(key);
-        while let Some(name) = BY_KEY.get(usize::from(slot)).copied().flatten() {
-            let text = name.as_str().as_bytes();
-            // Most write it as its specification does, which is the cheaper question.
-            if text == bytes || text.eq_ignore_ascii_case(bytes) {
-                return Some(name);
-            }
-            slot = slot.wrapping_add(1);
+        let (first, rest) = bytes.split_first()?;
+        if rest.is_empty() {
+            return Self::from_compact(*first);
         }
-        None
+        let letter = usize::from(first.to_ascii_lowercase().checked_sub(b'a')?);
+        let (start, end) = (BY_LETTER.get(letter)?, BY_LETTER.get(letter + 1)?);
+        let candidates = Self::ALL.get(usize::from(*start)..usize::from(*end))?;
+        candidates
+            .iter()
+            .find(|name| {
+                let text = name.as_str().as_bytes();
+                // Most write it as its specification does, which is the cheaper question.
+                text.len() == bytes.len() && (text == bytes || text.eq_ignore_ascii_case(bytes))
+            })
+            .copied()
+    }
+
+    /// The name that a line of a message begins with, and its length: where it is written as its specification has it,
+    /// with the colon right behind it, as nearly all are, and is no longer than [`Spelling`] holds.
+    #[inline]
+    pub(super) fn at_start(line: &[u8]) -> Option<(Self, usize)> {
+        let (first, rest) = line.split_first_chunk()?;
+        let (second, _) = rest.split_first_chunk()?;
+        let words = [u64::from_le_bytes(*first), u64::from_le_bytes(*second)];
+        let (words, length) = scan::until(b':', words)?;
+        let spelling = Spelling::new(words, length);
+        match SPELLINGS.get(spelling.slot()) {
+            Some(Some((known, name))) if *known == spelling => Some((*name, length)),
+            _ => None,
+        }
     }
 
     /// Whether a message may have this field only once, with one value (RFC 3261 section 7.3.1: a field may repeat
@@ -223,44 +239,86 @@ impl fmt::Display for HeaderName {
     }
 }
 
-/// What tells names apart at a glance: length, first, middle and last letter, in any case. No two names share it.
-#[inline]
-const fn key(name: &[u8]) -> u32 {
-    let (Some((first, _)), Some((last, _)), Some((_, [middle, ..]))) =
-        (name.split_first(), name.split_last(), name.split_at_checked(name.len() / 2))
-    else {
-        return 0;
-    };
-    u32::from_le_bytes([*first | 0x20, *middle | 0x20, *last | 0x20, name.len() as u8])
-}
-
-/// The place in [`BY_KEY`] where the search for a name begins.
-#[inline]
-const fn slot(key: u32) -> u8 {
-    // The factor is a chance find that sends all names but one to slots of their own.
-    let [.., slot] = key.wrapping_mul(0x68e8_fc53).to_le_bytes();
-    slot
-}
-
-/// Every name in the slot of its key, or in the next free one.
-static BY_KEY: [Option<HeaderName>; 256] = by_key();
+/// Where the names that begin with each letter start in [`HeaderName::ALL`], and where the last ones end.
+static BY_LETTER: [u8; 27] = by_letter();
 
 #[expect(
     clippy::indexing_slicing,
     reason = "both indices are below the lengths that the loops are bounded by, and this runs when it is compiled"
 )]
-const fn by_key() -> [Option<HeaderName>; 256] {
+const fn by_letter() -> [u8; 27] {
     let names = HeaderName::ALL;
-    let mut slots = [None; 256];
-    // A search must come upon a free slot.
-    assert!(names.len() < slots.len());
+    assert!(names.len() < u8::MAX as usize);
+    let mut starts = [0; 27];
+    let mut letter = 0;
     let mut at = 0;
-    while at < names.len() {
-        let mut slot = slot(key(names[at].as_str().as_bytes()));
-        while slots[slot as usize].is_some() {
-            slot = slot.wrapping_add(1);
+    while letter < starts.len() {
+        while at < names.len() && names[at].as_str().as_bytes()[0].to_ascii_lowercase() < b'a' + letter as u8
+        {
+            at += 1;
         }
-        slots[slot as usize] = Some(names[at]);
+        starts[letter] = at as u8;
+        letter += 1;
+    }
+    starts
+}
+
+/// A name of up to 15 bytes, as two words: zeros stand behind it, and its length in the last byte.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Spelling {
+    low: u64,
+    high: u64,
+}
+
+impl Spelling {
+    const LONGEST: usize = 15;
+
+    #[inline]
+    const fn new([low, high]: [u64; 2], length: usize) -> Self {
+        Self {
+            low,
+            high: high | (length as u64) << 56,
+        }
+    }
+
+    const fn of(name: &[u8]) -> Self {
+        let (mut low, mut high) = (0, 0);
+        let mut rest = name;
+        while let [start @ .., letter] = rest {
+            high = high << 8 | low >> 56;
+            low = low << 8 | *letter as u64;
+            rest = start;
+        }
+        Self::new([low, high], name.len())
+    }
+
+    /// Its place in [`SPELLINGS`].
+    #[inline]
+    const fn slot(self) -> usize {
+        // The factor was found by trying: it sends every name to a place of its own.
+        let sum = self.low.wrapping_add(self.high << 1);
+        (sum.wrapping_mul(0xd79b_ec1d_65ab_7d83) >> 56) as usize
+    }
+}
+
+/// The names that are short enough, by the slots of their spellings. A name whose slot is taken is found by
+/// [`HeaderName::from_bytes`] alone.
+static SPELLINGS: [Option<(Spelling, HeaderName)>; 256] = spellings();
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a slot is a byte, the other index is below the length, and this runs when it is compiled"
+)]
+const fn spellings() -> [Option<(Spelling, HeaderName)>; 256] {
+    let mut slots = [None; 256];
+    let mut at = 0;
+    while at < HeaderName::ALL.len() {
+        let name = HeaderName::ALL[at];
+        let text = name.as_str().as_bytes();
+        let spelling = Spelling::of(text);
+        if text.len() <= Spelling::LONGEST && slots[spelling.slot()].is_none() {
+            slots[spelling.slot()] = Some((spelling, name));
+        }
         at += 1;
     }
     slots
@@ -308,6 +366,32 @@ mod tests {
         ] {
             assert_eq!(HeaderName::from_bytes(unknown), None);
         }
+    }
+
+    #[test]
+    fn a_name_is_known_at_the_start_of_its_line() {
+        for name in HeaderName::ALL {
+            let line = alloc::format!("{name}: value of it\r\n");
+            let expected = (name.as_str().len() <= Spelling::LONGEST).then_some((*name, name.as_str().len()));
+            assert_eq!(HeaderName::at_start(line.as_bytes()), expected);
+            // Other forms are left to the search by name.
+            for other in [
+                alloc::format!("{}: value of it", name.as_str().to_ascii_lowercase()),
+                alloc::format!("{name} : value of it"),
+                alloc::format!("{name} and no colon"),
+                alloc::format!("{name}:"),
+                alloc::format!("{name}x: value of it"),
+                alloc::format!("{name}\0: value of it"),
+                alloc::format!("x{name}: value of it"),
+            ] {
+                let is_name = other.starts_with(line.split(' ').next().unwrap()) && other.len() >= 16;
+                assert!(
+                    is_name || HeaderName::at_start(other.as_bytes()).is_none(),
+                    "{other}"
+                );
+            }
+        }
+        assert_eq!(HeaderName::at_start(b": what has no name at all"), None);
     }
 
     #[test]

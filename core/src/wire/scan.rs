@@ -36,6 +36,26 @@ fn position(text: &[u8], marks: impl Fn(u64) -> u64, is_one: impl Fn(u8) -> bool
     rest.iter().position(|byte| is_one(*byte)).map(|more| at + more)
 }
 
+/// What stands before `byte` in two words, the rest of them zero, and its length.
+#[inline(always)]
+pub(super) const fn until(byte: u8, words: [u64; 2]) -> Option<([u64; 2], usize)> {
+    let pattern = ONES * byte as u64;
+    let [low, high] = words;
+    let (in_low, in_high) = (zeros(low ^ pattern), zeros(high ^ pattern));
+    if in_low != 0 {
+        Some(([low & before(in_low), 0], first(in_low)))
+    } else if in_high != 0 {
+        Some(([low, high & before(in_high)], 8 + first(in_high)))
+    } else {
+        None
+    }
+}
+
+/// All bits of the bytes before the first that is marked; there is one.
+const fn before(mask: u64) -> u64 {
+    (mask ^ (mask - 1)) >> 8
+}
+
 /// Where `byte` is first. For what is near: a long way is `memchr`'s.
 #[inline(always)]
 pub(super) fn near(byte: u8, text: &[u8]) -> Option<usize> {
@@ -84,6 +104,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_stands_before_a_byte_is_kept(bytes in proptest::array::uniform16(0x38u8..0x3c)) {
+            let (low, high) = bytes.split_at(8);
+            let words = [low, high].map(|half| u64::from_le_bytes(half.try_into().unwrap()));
+            let expected = bytes.iter().position(|byte| *byte == b':').map(|end| {
+                let mut kept = [0; 16];
+                kept[..end].copy_from_slice(&bytes[..end]);
+                (kept, end)
+            });
+            let found = until(b':', words).map(|([low, high], end)| {
+                let kept = [low.to_le_bytes(), high.to_le_bytes()].concat();
+                (<[u8; 16]>::try_from(kept).unwrap(), end)
+            });
+            prop_assert_eq!(found, expected);
+        }
+
         #[test]
         fn words_tell_the_same_as_bytes(text in text(), byte in prop_oneof![Just(b':'), any::<u8>()]) {
             prop_assert_eq!(near(byte, &text), text.iter().position(|other| *other == byte));
