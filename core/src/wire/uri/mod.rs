@@ -371,7 +371,7 @@ fn same_name(a: &str, b: &str) -> bool {
 
 /// Whether letters are those of a scheme, in any case.
 #[inline]
-const fn is_scheme(letters: [u8; 3], scheme: [u8; 3]) -> bool {
+fn is_scheme(letters: [u8; 3], scheme: [u8; 3]) -> bool {
     letters.eq_ignore_ascii_case(&scheme)
 }
 
