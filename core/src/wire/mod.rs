@@ -15,6 +15,7 @@ mod method;
 mod name;
 mod rebuild;
 mod scan;
+mod start_line;
 mod status;
 pub mod uri;
 pub mod write;
