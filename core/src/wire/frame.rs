@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr;
 
-use super::method::is_token_byte;
+use super::class::Class;
 use super::{HeaderName, MessageLimits, StatusCode};
 
 /// One thing found in a stream. Offsets count the bytes of the stream from 0.
@@ -347,7 +347,7 @@ impl Head {
                     self.begun = true;
                     return Ok(());
                 }
-                _ if is_token_byte(byte) => {}
+                _ if Class::TOKEN.has(byte) => {}
                 _ => return Err((FrameErrorKind::NotSip, 0)),
             }
         }

@@ -4,6 +4,7 @@
 //! the header fields; what else is wrong is kept as the message's [`defect`](Message::defect), so that a request can
 //! still be answered. Header values are typed on demand.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,9 +14,10 @@ use bytes::{Buf, Bytes};
 use memchr::{memchr, memchr_iter, memchr2, memmem};
 use smallvec::SmallVec;
 
-use super::header::{CSeq, CallId, From, Header, ListHeader, To, Via};
-use super::method::is_token_byte;
-use super::{HeaderName, Method, StatusCode, frame};
+use super::class::Class;
+use super::header::{CSeq, CallId, Elements, From, Header, ListHeader, To, Via};
+use super::start_line::start_line;
+use super::{HeaderName, Method, StatusCode, frame, scan};
 use crate::error::{ParseError, Place};
 
 /// Bounds on one message (rule C31). A stream that exceeds one has lost its framing and is closed.
@@ -69,13 +71,13 @@ pub enum Kind {
 
 /// A place in the header section; a header section never exceeds 64 KiB.
 #[derive(Clone, Copy, Debug, Default)]
-struct Span {
+pub(super) struct Span {
     start: u16,
     end: u16,
 }
 
 impl Span {
-    fn new(start: usize, end: usize) -> Self {
+    pub(super) fn new(start: usize, end: usize) -> Self {
         let clamp = |at: usize| u16::try_from(at).unwrap_or(u16::MAX);
         Self {
             start: clamp(start),
@@ -89,15 +91,32 @@ impl Span {
     }
 }
 
+/// One header field: eight bytes.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    known: Option<HeaderName>,
-    name: Span,
+    /// Where the line begins, with the name; that is a token, so that it need not be said where it ends.
+    line: u16,
     value: Span,
+    known: Option<HeaderName>,
+}
+
+impl Entry {
+    /// Places beyond 64 KiB are of a message that is refused.
+    #[inline]
+    const fn new(known: Option<HeaderName>, line: usize, start: usize, end: usize) -> Self {
+        Self {
+            line: line as u16,
+            value: Span {
+                start: start as u16,
+                end: end as u16,
+            },
+            known,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
-enum Start {
+pub(super) enum Start {
     Request {
         method: Method,
         uri: Span,
@@ -110,6 +129,9 @@ enum Start {
     },
 }
 
+/// The header fields of a message in order.
+type Index = SmallVec<[Entry; 32]>;
+
 /// A request or response. Cloning it counts references; parsing a usual one allocates nothing.
 #[derive(Clone)]
 pub struct Message {
@@ -120,7 +142,7 @@ pub struct Message {
     /// Where the body begins in `bytes`.
     body: u32,
     start: Start,
-    index: SmallVec<[Entry; 32]>,
+    index: Index,
     defect: Option<Box<ParseError>>,
 }
 
@@ -155,10 +177,22 @@ impl Message {
     /// The start line is neither that of a request nor that of a response, the empty line after the header fields is
     /// missing, a limit is exceeded, or Content-Length is repeated, is no number, or says more than there is.
     pub fn parse(bytes: Bytes, limits: &MessageLimits) -> Result<Self, ParseError> {
-        let mut message = Self::read_head(bytes, limits)?;
-        let head = message.body_start();
-        let available = message.bytes.len() - head;
-        let length = match message.content_length()? {
+        // A message is large: it is read where it is returned.
+        let mut read = Self::read_head(bytes, limits);
+        if let Ok(message) = &mut read
+            && let Err(error) = message.cut_body(limits)
+        {
+            read = Err(error);
+        }
+        read
+    }
+
+    /// Leaves out what follows the body.
+    #[inline]
+    fn cut_body(&mut self, limits: &MessageLimits) -> Result<(), ParseError> {
+        let head = self.body_start();
+        let available = self.bytes.len() - head;
+        let length = match self.content_length()? {
             Some(length) => usize::try_from(length).unwrap_or(usize::MAX),
             None => available,
         };
@@ -174,8 +208,8 @@ impl Message {
                 what: "shorter than Content-Length says",
             });
         }
-        message.bytes.truncate(head + length);
-        Ok(message)
+        self.bytes.truncate(head + length);
+        Ok(())
     }
 
     /// Reads the start line and header fields alone and leaves the body empty: for answering a request whose
@@ -190,34 +224,27 @@ impl Message {
     }
 
     /// Reads the header section; whatever follows it counts as the body.
+    #[inline]
     fn read_head(mut bytes: Bytes, limits: &MessageLimits) -> Result<Self, ParseError> {
         while bytes.starts_with(b"\r\n") {
             bytes.advance(2);
         }
-        let shape = Shape::of(&bytes);
-        let Some((head, _)) = shape.end.and_then(|end| bytes.split_at_checked(end)) else {
-            return Err(ParseError::start_line("no empty line ends the header fields"));
+        let mut index = Index::new();
+        let (head, unfolded) = match Head::read(&bytes, limits, &mut index) {
+            Ok(head) => (head, None),
+            Err(Unread::Bad(error)) => return Err(error),
+            Err(Unread::Folded) => {
+                let (head, unfolded) = Head::read_folded(&bytes, limits, &mut index)?;
+                (head, Some(unfolded))
+            }
         };
-        if head.len() > limits.header_bytes() {
-            return Err(ParseError::start_line(HEADERS_TOO_LONG));
-        }
-        let unfolded = shape.folded.then(|| Bytes::from(unfold(head)));
-        let (start, index, mut defect) = match &unfolded {
-            Some(unfolded) => index(unfolded, &Shape::of(unfolded), limits),
-            None => index(head, &shape, limits),
-        }?;
-        // A start line cannot be continued; unfolding has joined it with its continuation.
-        if shape.folded && start_line_is_continued(head) {
-            defect = Some(ParseError::start_line("continued on a second line"));
-        }
-        let body = u32::try_from(head.len()).unwrap_or(u32::MAX);
         Ok(Self {
             bytes,
             unfolded,
-            body,
-            start,
+            body: u32::try_from(head.end).unwrap_or(u32::MAX),
+            start: head.start,
             index,
-            defect: defect.map(Box::new),
+            defect: head.defect.map(Box::new),
         })
     }
 
@@ -227,6 +254,11 @@ impl Message {
 
     fn text(&self, span: Span) -> &[u8] {
         span.of(self.head())
+    }
+
+    fn name(&self, entry: &Entry) -> &[u8] {
+        let line = self.head().get(usize::from(entry.line)..).unwrap_or_default();
+        line.get(..Class::TOKEN.run(line)).unwrap_or_default()
     }
 
     /// The value of the one Content-Length; `None` without one.
@@ -310,7 +342,7 @@ impl Message {
     pub fn headers(&self) -> impl Iterator<Item = (Option<HeaderName>, &[u8], &[u8])> {
         self.index
             .iter()
-            .map(|entry| (entry.known, self.text(entry.name), self.text(entry.value)))
+            .map(|entry| (entry.known, self.name(entry), self.text(entry.value)))
     }
 
     /// The value of the first field of this name.
@@ -334,7 +366,7 @@ impl Message {
             .iter()
             .filter(move |entry| match known {
                 Some(_) => entry.known == known,
-                None => self.text(entry.name).eq_ignore_ascii_case(name.as_bytes()),
+                None => self.name(entry).eq_ignore_ascii_case(name.as_bytes()),
             })
             .map(|entry| self.text(entry.value))
     }
@@ -404,14 +436,18 @@ impl Message {
     ///
     /// Each element that does not follow its grammar is an error in its place.
     pub fn list<'a, H: ListHeader<'a> + 'a>(&'a self) -> impl Iterator<Item = Result<H, ParseError>> + 'a {
-        self.raw_all(H::NAME).flat_map(|value| {
-            let (text, error) = match text_of(H::NAME, value) {
-                Ok(text) => (Some(text), None),
-                Err(error) => (None, Some(Err(error))),
-            };
-            error
-                .into_iter()
-                .chain(text.into_iter().flat_map(H::elements).map(parse_element))
+        let mut lines = self.raw_all(H::NAME);
+        let mut line: Option<Elements<'a>> = None;
+        core::iter::from_fn(move || {
+            loop {
+                if let Some(element) = line.as_mut().and_then(Iterator::next) {
+                    return Some(parse_element(element));
+                }
+                match text_of(H::NAME, lines.next()?) {
+                    Ok(text) => line = Some(H::elements(text)),
+                    Err(error) => return Some(Err(error)),
+                }
+            }
         })
     }
 
@@ -446,11 +482,12 @@ impl Message {
     /// # Errors
     /// It is missing, repeated, or does not follow its grammar.
     pub fn call_id(&self) -> Result<&str, ParseError> {
-        self.required::<CallId<'_>>()?;
-        text_of(
-            HeaderName::CallId,
-            self.raw(HeaderName::CallId).unwrap_or_default(),
-        )
+        let CallId(text) = self.required()?;
+        match text {
+            Cow::Borrowed(text) => Ok(text),
+            // Only what an application makes itself is owned.
+            Cow::Owned(_) => Err(ParseError::header(HeaderName::CallId, "missing")),
+        }
     }
 
     /// The CSeq field.
@@ -475,7 +512,7 @@ fn parse_element<'a, H: Header<'a>>(text: &'a str) -> Result<H, ParseError> {
     H::parse(text).map_err(|error| ParseError::header(H::NAME, error.what))
 }
 
-const fn is_white(byte: u8) -> bool {
+pub(super) const fn is_white(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
@@ -487,48 +524,140 @@ fn continuations(head: &[u8]) -> impl Iterator<Item = usize> + '_ {
     })
 }
 
-/// What one look at all line ends tells of a header section.
-#[derive(Default)]
-struct Shape {
-    /// Where the header section ends, behind the empty line.
-    end: Option<usize>,
-    /// Whether a line of the header section is continued on the next one.
-    folded: bool,
-    /// Whether there is a CR or LF that is no part of a line end.
-    stray: bool,
-    /// The start line and the header fields, as far as they begin within 64 KiB.
-    lines: SmallVec<[Span; 32]>,
+/// The end of the line that goes on at `from`, and whether a CR or LF that is no part of a line end stands before it.
+#[inline]
+fn line_end(text: &[u8], from: usize) -> Option<(usize, bool)> {
+    let (mut at, mut stray) = (from, false);
+    loop {
+        at += scan::control(text.get(at..)?)?;
+        match text.get(at..)? {
+            [b'\r', b'\n', ..] => return Some((at, stray)),
+            [b'\r' | b'\n', ..] => stray = true,
+            _ => {}
+        }
+        at += 1;
+    }
 }
 
-impl Shape {
-    fn of(bytes: &[u8]) -> Self {
-        let mut shape = Self::default();
-        let mut start = 0;
-        for line_feed in memchr_iter(b'\n', bytes) {
-            match bytes.get(start..line_feed) {
-                // No line end stands before the start line, so this is the line after the last field.
-                Some([b'\r']) if start > 0 => {
-                    let head = bytes.get(..=line_feed).unwrap_or_default();
-                    shape.stray |= memchr_iter(b'\r', head).count() > shape.lines.len() + 1;
-                    shape.end = Some(line_feed + 1);
-                    break;
-                }
-                Some([.., b'\r']) => {
-                    shape.lines.push(Span::new(start, line_feed - 1));
-                    start = line_feed + 1;
-                    if start > usize::from(u16::MAX) {
-                        // Beyond any limit: where it ends no longer matters.
-                        shape.end = memmem::find(bytes, b"\r\n\r\n").map(|end| end + 4);
-                        break;
-                    }
-                    shape.folded |= bytes.get(start).copied().is_some_and(is_white);
-                }
-                // A lone LF is part of its line.
-                _ => shape.stray = true,
-            }
-        }
-        shape
+/// Where the header section ends, behind the empty line.
+fn head_end(text: &[u8], limits: &MessageLimits) -> Result<usize, ParseError> {
+    match memmem::find(text, b"\r\n\r\n") {
+        Some(end) => within(end + 4, limits),
+        None => Err(UNENDED),
     }
+}
+
+const UNENDED: ParseError = ParseError::start_line("no empty line ends the header fields");
+
+fn within(end: usize, limits: &MessageLimits) -> Result<usize, ParseError> {
+    if end > limits.header_bytes() {
+        return Err(ParseError::start_line(HEADERS_TOO_LONG));
+    }
+    Ok(end)
+}
+
+/// What a header section is, its fields aside.
+struct Head {
+    start: Start,
+    /// Where it ends, behind the empty line.
+    end: usize,
+    defect: Option<ParseError>,
+}
+
+/// Why a header section has not been read.
+enum Unread {
+    /// A line of it is continued on the next one.
+    Folded,
+    Bad(ParseError),
+}
+
+impl Head {
+    /// Reads a header section that is at the beginning of `text`, in one pass.
+    fn read(text: &[u8], limits: &MessageLimits, index: &mut Index) -> Result<Self, Unread> {
+        let (end, stray) = line_end(text, 0).ok_or(Unread::Bad(UNENDED))?;
+        let mut at = end + 2;
+        if text.get(at).copied().is_some_and(is_white) {
+            return Err(Unread::Folded);
+        }
+        let line = text.get(..end).unwrap_or_default();
+        let (start, mut defect) = match start_line(line, stray) {
+            Ok(read) => read,
+            // Whether the line is that of a message at all is the second question.
+            Err(error) => return Err(Unread::Bad(head_end(text, limits).err().unwrap_or(error))),
+        };
+        loop {
+            let rest = text.get(at..).unwrap_or_default();
+            let end = match rest {
+                [b'\r', b'\n', ..] => Some(at + 2),
+                [b' ' | b'\t', ..] => return Err(Unread::Folded),
+                _ if at > limits.header_bytes() => Some(head_end(text, limits).map_err(Unread::Bad)?),
+                _ if index.len() >= limits.headers => {
+                    defect = defect.or_else(|| Some(ParseError::start_line(TOO_MANY_FIELDS)));
+                    Some(head_end(text, limits).map_err(Unread::Bad)?)
+                }
+                _ => None,
+            };
+            if let Some(end) = end {
+                let end = within(end, limits).map_err(Unread::Bad)?;
+                return Ok(Self { start, end, defect });
+            }
+            let (entry, next) = next_field(at, rest).ok_or(Unread::Bad(UNENDED))?;
+            match entry {
+                Ok(entry) => index.push(entry),
+                Err(error) => defect = defect.or(Some(error)),
+            }
+            at = next;
+        }
+    }
+
+    /// The same for one with folded lines, and the text with every field on one line that it has become.
+    #[cold]
+    fn read_folded(
+        text: &[u8],
+        limits: &MessageLimits,
+        index: &mut Index,
+    ) -> Result<(Self, Bytes), ParseError> {
+        let end = head_end(text, limits)?;
+        let folded = text.get(..end).unwrap_or_default();
+        let unfolded = Bytes::from(unfold(folded));
+        index.clear();
+        match Self::read(&unfolded, limits, index) {
+            Ok(mut head) => {
+                head.end = end;
+                // A start line cannot be continued; unfolding has joined it with its continuation.
+                if start_line_is_continued(folded) {
+                    head.defect = Some(ParseError::start_line("continued on a second line"));
+                }
+                Ok((head, unfolded))
+            }
+            Err(Unread::Bad(error)) => Err(error),
+            // Nothing is left to be joined.
+            Err(Unread::Folded) => Err(UNENDED),
+        }
+    }
+}
+
+/// The field whose line begins at `at`, as `rest` does, and where the next line begins; `None` where the line does not
+/// end.
+#[inline(always)]
+fn next_field(at: usize, rest: &[u8]) -> Option<(Result<Entry, ParseError>, usize)> {
+    let Some((known, colon)) = HeaderName::at_start(rest) else {
+        let (end, _) = line_end(rest, 0)?;
+        return Some((field(at, rest.get(..end)?), at + end + 2));
+    };
+    // A known name needs no look at its letters.
+    let mut start = colon + 1;
+    while rest.get(start).copied().is_some_and(is_white) {
+        start += 1;
+    }
+    let (end, stray) = line_end(rest, start)?;
+    let next = at + end + 2;
+    if stray {
+        return Some((field(at, rest.get(..end)?), next));
+    }
+    let value = trim_end(rest.get(start..end)?);
+    let entry = Entry::new(Some(known), at, at + start, at + start + value.len());
+    Some((Ok(entry), next))
 }
 
 fn start_line_is_continued(head: &[u8]) -> bool {
@@ -557,7 +686,7 @@ fn unfold(head: &[u8]) -> Vec<u8> {
     out
 }
 
-fn trim_start(mut text: &[u8]) -> &[u8] {
+pub(super) fn trim_start(mut text: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = text
         && is_white(*first)
     {
@@ -566,7 +695,7 @@ fn trim_start(mut text: &[u8]) -> &[u8] {
     text
 }
 
-fn trim_end(mut text: &[u8]) -> &[u8] {
+pub(super) fn trim_end(mut text: &[u8]) -> &[u8] {
     while let [rest @ .., last] = text
         && is_white(*last)
     {
@@ -575,41 +704,13 @@ fn trim_end(mut text: &[u8]) -> &[u8] {
     text
 }
 
-type Index = (Start, SmallVec<[Entry; 32]>, Option<ParseError>);
-
-/// Reads an unfolded header section.
-fn index(head: &[u8], shape: &Shape, limits: &MessageLimits) -> Result<Index, ParseError> {
-    let mut lines = shape
-        .lines
-        .iter()
-        .map(|line| (usize::from(line.start), line.of(head)));
-    let (at, line) = lines.next().unwrap_or_default();
-    let (start, mut defect) = start_line(at, line)?;
-    let mut entries = SmallVec::new();
-    for (at, line) in lines {
-        if entries.len() >= limits.headers {
-            defect = defect.or_else(|| Some(ParseError::start_line(TOO_MANY_FIELDS)));
-            break;
-        }
-        match field(at, line, shape.stray) {
-            Ok(entry) => entries.push(entry),
-            Err(error) => defect = defect.or(Some(error)),
-        }
-    }
-    Ok((start, entries, defect))
-}
-
 /// One header field (RFC 3261 section 25.1: `token HCOLON value`).
-fn field(at: usize, line: &[u8], stray: bool) -> Result<Entry, ParseError> {
-    let token = line
-        .iter()
-        .position(|byte| !is_token_byte(*byte))
-        .unwrap_or(line.len());
-    let (name, value) = line.split_at_checked(token).unwrap_or_default();
+fn field(at: usize, line: &[u8]) -> Result<Entry, ParseError> {
+    let (name, value) = line.split_at_checked(Class::TOKEN.run(line)).unwrap_or_default();
     let value = trim_start(value);
     let (name, value, fault) = match value {
         [b':', ..] if name.is_empty() => (name, value, Some("not a header field name")),
-        [b':', ..] if stray && memchr2(b'\r', b'\n', line).is_some() => {
+        [b':', ..] if memchr2(b'\r', b'\n', line).is_some() => {
             (name, value, Some("a line end that is not CRLF"))
         }
         [b':', ..] => (name, value, None),
@@ -627,11 +728,7 @@ fn field(at: usize, line: &[u8], stray: bool) -> Result<Entry, ParseError> {
     let value = trim_start(after_colon);
     let value_at = at + line.len() - value.len();
     let value = trim_end(value);
-    Ok(Entry {
-        known,
-        name: Span::new(at, at + name.len()),
-        value: Span::new(value_at, value_at + value.len()),
-    })
+    Ok(Entry::new(known, at, value_at, value_at + value.len()))
 }
 
 /// What an error shows of a line that is no header field.
@@ -643,120 +740,6 @@ fn excerpt(line: &[u8]) -> Box<str> {
         .map(|c| if c.is_control() { '?' } else { c })
         .collect::<String>()
         .into()
-}
-
-fn start_line(at: usize, line: &[u8]) -> Result<(Start, Option<ParseError>), ParseError> {
-    let (start, defect) = match line.split_at_checked(4) {
-        Some((prefix, _)) if prefix.eq_ignore_ascii_case(b"SIP/") => status_line(at, line)?,
-        _ => request_line(at, line)?,
-    };
-    let text_defect = if memchr2(b'\r', b'\n', line).is_some() {
-        Some("a line end that is not CRLF")
-    } else if core::str::from_utf8(line).is_err() {
-        Some("not UTF-8")
-    } else {
-        None
-    };
-    Ok((start, defect.or_else(|| text_defect.map(ParseError::start_line))))
-}
-
-/// `Method SP Request-URI SP SIP-Version` (RFC 3261 section 7.1), with other spaces a defect.
-fn request_line(at: usize, line: &[u8]) -> Result<(Start, Option<ParseError>), ParseError> {
-    let Some((method, rest)) = memchr(b' ', line).and_then(|end| line.split_at_checked(end)) else {
-        return Err(ParseError::start_line("neither a request nor a response"));
-    };
-    let Some(method) = Method::parse(method) else {
-        return Err(ParseError::start_line("the method is not a token"));
-    };
-    let strict = rest.get(1..).unwrap_or_default();
-    let rest = trim_start(rest);
-    let uri_at = at + line.len() - rest.len();
-    let rest = trim_end(rest);
-    let last = rest
-        .iter()
-        .rposition(|byte| is_white(*byte))
-        .map_or(0, |space| space + 1);
-    let version = rest.get(last..).filter(|version| last > 0 && is_version(version));
-    let uri = version.map_or(rest, |_| trim_end(rest.get(..last).unwrap_or_default()));
-    let version_span = version.map_or_else(Span::default, |version| {
-        Span::new(uri_at + last, uri_at + last + version.len())
-    });
-    let after_uri = strict
-        .strip_prefix(uri)
-        .and_then(|after| after.strip_prefix(b" "));
-    let defect = if version.is_none() {
-        Some(ParseError::start_line("no SIP version"))
-    } else if after_uri != version {
-        Some(ParseError::start_line("its parts are not separated by one space"))
-    } else if uri.iter().copied().any(is_white) {
-        Some(ParseError {
-            place: Place::Uri,
-            what: "white space in the Request-URI",
-        })
-    } else {
-        None
-    };
-    let uri = Span::new(uri_at, uri_at + uri.len());
-    Ok((
-        Start::Request {
-            method,
-            uri,
-            version: version_span,
-        },
-        defect,
-    ))
-}
-
-/// `SIP-Version SP Status-Code SP Reason-Phrase` (RFC 3261 section 7.2).
-fn status_line(at: usize, line: &[u8]) -> Result<(Start, Option<ParseError>), ParseError> {
-    let version_end = memchr(b' ', line).unwrap_or(line.len());
-    let version = line.get(..version_end).unwrap_or_default();
-    let rest = line.get(version_end + 1..).unwrap_or_default();
-    let code_end = memchr(b' ', rest).unwrap_or(rest.len());
-    let status = match rest.get(..code_end) {
-        Some(digits @ [_, _, _]) if digits.iter().all(u8::is_ascii_digit) => {
-            let code = digits
-                .iter()
-                .fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
-            StatusCode::new(code)
-        }
-        _ => None,
-    };
-    let Some(status) = status else {
-        return Err(ParseError::start_line("the status code is not one of 100 to 699"));
-    };
-    let defect = if !is_version(version) {
-        Some(ParseError::start_line("no SIP version"))
-    } else if code_end == rest.len() {
-        Some(ParseError::start_line("no space after the status code"))
-    } else {
-        None
-    };
-    let reason_at = (at + version_end + 1 + code_end + 1).min(at + line.len());
-    let reason = Span::new(reason_at, at + line.len());
-    Ok((
-        Start::Response {
-            status,
-            reason,
-            version: Span::new(at, at + version_end),
-        },
-        defect,
-    ))
-}
-
-/// `"SIP" "/" 1*DIGIT "." 1*DIGIT`, in any case.
-fn is_version(text: &[u8]) -> bool {
-    let Some((name, number)) = text.split_at_checked(4) else {
-        return false;
-    };
-    let mut parts = number.split(|byte| *byte == b'.');
-    let digits = |part: Option<&[u8]>| {
-        part.is_some_and(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit))
-    };
-    name.eq_ignore_ascii_case(b"SIP/")
-        && digits(parts.next())
-        && digits(parts.next())
-        && parts.next().is_none()
 }
 
 #[cfg(test)]
@@ -1021,6 +1004,84 @@ mod tests {
             latin.via_top().err(),
             Some(ParseError::header(HeaderName::Via, "not UTF-8"))
         );
+    }
+
+    /// A name and a value.
+    type Field = (Vec<u8>, Vec<u8>);
+
+    /// The fields of a header section read in the plainest way, and whether every line is one; `None` where it has no
+    /// end.
+    fn plain_fields(message: &[u8]) -> Option<(Vec<Field>, bool)> {
+        let end = message.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let (mut lines, mut line): (Vec<Vec<u8>>, Vec<u8>) = (vec![], vec![]);
+        for byte in &message[..end + 2] {
+            line.push(*byte);
+            if let Some(whole) = line.strip_suffix(b"\r\n") {
+                match lines.last_mut() {
+                    Some(last) if whole.first().copied().is_some_and(is_white) => {
+                        *last = [trim_end(last), b" ", trim_start(whole)].concat();
+                    }
+                    _ => lines.push(whole.to_vec()),
+                }
+                line.clear();
+            }
+        }
+        let token = |name: &[u8]| {
+            let is_one = |byte: &u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(byte);
+            !name.is_empty() && name.iter().all(is_one)
+        };
+        let (mut fields, mut good) = (vec![], true);
+        for line in &lines[1..] {
+            let parts: Vec<&[u8]> = line.splitn(2, |byte| *byte == b':').collect();
+            match parts[..] {
+                [name, value] if token(trim_end(name)) && !line.iter().any(|byte| b"\r\n".contains(byte)) => {
+                    fields.push((trim_end(name).to_vec(), trim_start(trim_end(value)).to_vec()));
+                }
+                _ => good = false,
+            }
+        }
+        Some((fields, good))
+    }
+
+    fn header_piece() -> impl Strategy<Value = Vec<u8>> {
+        let name = (0..HeaderName::ALL.len()).prop_map(|at| HeaderName::ALL[at].as_str());
+        prop_oneof![
+            6 => (name.clone(), "(: ?|\r\n|[ -~]{0,2}:|\0:)", "[ -~\t]{0,30}", "(\r\n){0,1}[ \t]?")
+                .prop_map(|(name, colon, value, end)| [name, &colon, &value, &end].concat().into_bytes()),
+            1 => name.prop_map(|name| format!("{}: x\r\n", name.to_lowercase()).into_bytes()),
+            1 => "[vlftZ-] ?: ?x\r\n".prop_map(String::into_bytes),
+            1 => "[\r\n: \tx]{0,6}".prop_map(String::into_bytes),
+            1 => proptest::collection::vec(any::<u8>(), 0..20),
+            1 => Just(b"\r\n\r\n".to_vec()),
+        ]
+    }
+
+    proptest! {
+        // rules: M6
+        #[test]
+        fn a_header_section_is_what_the_plainest_reading_makes_of_it(
+            pieces in proptest::collection::vec(header_piece(), 0..12),
+            ended in any::<bool>(),
+        ) {
+            let end: &[u8] = if ended { b"\r\n\r\n" } else { b"" };
+            let text = [LINE.as_bytes(), b"\r\n", &pieces.concat(), end].concat();
+            let read = Message::parse_head(Bytes::from(text.clone()), &MessageLimits::default());
+            let Some((fields, good)) = plain_fields(&text) else {
+                prop_assert_eq!(read.unwrap_err(), UNENDED);
+                return Ok(());
+            };
+            let message = read.unwrap();
+            let found: Vec<Field> = message
+                .headers()
+                .map(|(_, name, value)| (name.to_vec(), value.to_vec()))
+                .collect();
+            prop_assert_eq!(found, fields);
+            for (known, name, _) in message.headers() {
+                prop_assert_eq!(known, HeaderName::from_bytes(name));
+            }
+            let line_is_good = message.version() == "SIP/2.0" && !start_line_is_continued(&text);
+            prop_assert_eq!(message.defect().is_none(), good && line_is_good);
+        }
     }
 
     proptest! {

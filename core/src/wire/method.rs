@@ -3,6 +3,8 @@
 use alloc::boxed::Box;
 use core::fmt;
 
+use super::class::Class;
+
 macro_rules! methods {
     ($($variant:ident $text:literal : $source:literal,)*) => {
         /// A request method. Method names are case-sensitive (RFC 3261 section 7.1).
@@ -22,7 +24,7 @@ macro_rules! methods {
                 Some(match bytes {
                     $(_ if bytes == $text.as_bytes() => Self::$variant,)*
                     _ => {
-                        if bytes.is_empty() || !bytes.iter().copied().all(is_token_byte) {
+                        if bytes.is_empty() || Class::TOKEN.run(bytes) < bytes.len() {
                             return None;
                         }
                         Self::Other(core::str::from_utf8(bytes).ok()?.into())
@@ -90,31 +92,6 @@ impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
-}
-
-/// Whether a byte may stand in a token (RFC 3261 section 25.1).
-pub(super) fn is_token_byte(byte: u8) -> bool {
-    TOKEN.get(usize::from(byte)).copied().unwrap_or_default()
-}
-
-static TOKEN: [bool; 256] = token_bytes();
-
-#[expect(
-    clippy::indexing_slicing,
-    reason = "the index is a byte, and this runs when it is compiled"
-)]
-const fn token_bytes() -> [bool; 256] {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        let is_mark = matches!(
-            byte,
-            b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
-        );
-        table[byte as usize] = is_mark || byte.is_ascii_alphanumeric();
-        byte += 1;
-    }
-    table
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! without knowing any state.
 
 pub mod check;
+mod class;
 pub mod frame;
 mod grammar;
 pub mod header;
@@ -13,6 +14,8 @@ mod message;
 mod method;
 mod name;
 mod rebuild;
+mod scan;
+mod start_line;
 mod status;
 pub mod uri;
 pub mod write;

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use super::scan;
+
 macro_rules! header_names {
     ($($variant:ident $text:literal $(/ $compact:literal)? : $source:literal,)*) => {
         /// A header field name that the stack knows, in any case and in its long or compact form.
@@ -147,6 +149,21 @@ impl HeaderName {
             .copied()
     }
 
+    /// The name that a line of a message begins with, and its length: where it is written as its specification has it,
+    /// with the colon right behind it, as nearly all are, and is no longer than [`Spelling`] holds.
+    #[inline]
+    pub(super) fn at_start(line: &[u8]) -> Option<(Self, usize)> {
+        let (first, rest) = line.split_first_chunk()?;
+        let (second, _) = rest.split_first_chunk()?;
+        let words = [u64::from_le_bytes(*first), u64::from_le_bytes(*second)];
+        let (words, length) = scan::until(b':', words)?;
+        let spelling = Spelling::new(words, length);
+        match SPELLINGS.get(spelling.slot()) {
+            Some(Some((known, name))) if *known == spelling => Some((*name, length)),
+            _ => None,
+        }
+    }
+
     /// Whether a message may have this field only once, with one value (RFC 3261 section 7.3.1: a field may repeat
     /// only where its grammar is a comma-separated list, or where it carries credentials or challenges).
     pub const fn is_single(self) -> bool {
@@ -255,6 +272,67 @@ const fn by_letter() -> [u8; 27] {
     starts
 }
 
+/// A name of up to 15 bytes, as two words: zeros stand behind it, and its length in the last byte.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Spelling {
+    low: u64,
+    high: u64,
+}
+
+impl Spelling {
+    const LONGEST: usize = 15;
+
+    #[inline]
+    const fn new([low, high]: [u64; 2], length: usize) -> Self {
+        Self {
+            low,
+            high: high | (length as u64) << 56,
+        }
+    }
+
+    const fn of(name: &[u8]) -> Self {
+        let (mut low, mut high) = (0, 0);
+        let mut rest = name;
+        while let [start @ .., letter] = rest {
+            high = high << 8 | low >> 56;
+            low = low << 8 | *letter as u64;
+            rest = start;
+        }
+        Self::new([low, high], name.len())
+    }
+
+    /// Its place in [`SPELLINGS`].
+    #[inline]
+    const fn slot(self) -> usize {
+        // The factor was found by trying: it sends every name to a place of its own.
+        let sum = self.low.wrapping_add(self.high << 1);
+        (sum.wrapping_mul(0xd79b_ec1d_65ab_7d83) >> 56) as usize
+    }
+}
+
+/// The names that are short enough, by the slots of their spellings. A name whose slot is taken is found by
+/// [`HeaderName::from_bytes`] alone.
+static SPELLINGS: [Option<(Spelling, HeaderName)>; 256] = spellings();
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a slot is a byte, the other index is below the length, and this runs when it is compiled"
+)]
+const fn spellings() -> [Option<(Spelling, HeaderName)>; 256] {
+    let mut slots = [None; 256];
+    let mut at = 0;
+    while at < HeaderName::ALL.len() {
+        let name = HeaderName::ALL[at];
+        let text = name.as_str().as_bytes();
+        let spelling = Spelling::of(text);
+        if text.len() <= Spelling::LONGEST && slots[spelling.slot()].is_none() {
+            slots[spelling.slot()] = Some((spelling, name));
+        }
+        at += 1;
+    }
+    slots
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -297,6 +375,32 @@ mod tests {
         ] {
             assert_eq!(HeaderName::from_bytes(unknown), None);
         }
+    }
+
+    #[test]
+    fn a_name_is_known_at_the_start_of_its_line() {
+        for name in HeaderName::ALL {
+            let line = alloc::format!("{name}: value of it\r\n");
+            let expected = (name.as_str().len() <= Spelling::LONGEST).then_some((*name, name.as_str().len()));
+            assert_eq!(HeaderName::at_start(line.as_bytes()), expected);
+            // Other forms are left to the search by name.
+            for other in [
+                alloc::format!("{}: value of it", name.as_str().to_ascii_lowercase()),
+                alloc::format!("{name} : value of it"),
+                alloc::format!("{name} and no colon"),
+                alloc::format!("{name}:"),
+                alloc::format!("{name}x: value of it"),
+                alloc::format!("{name}\0: value of it"),
+                alloc::format!("x{name}: value of it"),
+            ] {
+                let is_name = other.starts_with(line.split(' ').next().unwrap()) && other.len() >= 16;
+                assert!(
+                    is_name || HeaderName::at_start(other.as_bytes()).is_none(),
+                    "{other}"
+                );
+            }
+        }
+        assert_eq!(HeaderName::at_start(b": what has no name at all"), None);
     }
 
     #[test]

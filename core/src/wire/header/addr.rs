@@ -7,7 +7,7 @@ use core::ops::{Deref, DerefMut};
 use super::{Header, ListHeader, Params};
 use crate::error::ParseError;
 use crate::wire::HeaderName;
-use crate::wire::grammar::{self, Parsed, bad};
+use crate::wire::grammar::{self, Parsed, bad, reason};
 use crate::wire::uri::Uri;
 
 /// An address with its parameters (`( name-addr / addr-spec ) *( SEMI generic-param )`, RFC 3261 section 20.10).
@@ -47,19 +47,20 @@ impl<'a> NameAddr<'a> {
         self
     }
 
-    fn parser(input: &'a str) -> Parsed<'a, Self> {
-        let (input, _) = grammar::blanks(input)?;
-        let (input, (display, uri)) = address(input)?;
-        let uri = match Uri::read(uri) {
-            Ok(uri) => uri,
-            Err(what) => return bad(what),
-        };
-        let (input, params) = grammar::params(input)?;
-        Ok((input, Self { display, uri, params }))
+    /// Reads an address; `see` is shown each parameter of the field value.
+    #[inline]
+    fn read_seen(value: &'a str, see: impl FnMut(&'a str, Option<&'a str>)) -> Result<Self, &'static str> {
+        let (input, (display, uri)) = reason(address(grammar::trim(value)))?;
+        let uri = Uri::read(uri)?;
+        let (input, params) = reason(grammar::params_seen(input, see))?;
+        if !input.is_empty() {
+            return Err("unexpected text after the value");
+        }
+        Ok(Self { display, uri, params })
     }
 
     fn read(value: &'a str) -> Result<Self, &'static str> {
-        grammar::whole(Self::parser, value)
+        Self::read_seen(value, |_, _| ())
     }
 
     /// The same for routes, which must have the angle brackets. Where a peer forgets them, all it wrote is the URI: no
@@ -96,16 +97,17 @@ impl<'a> NameAddr<'a> {
 }
 
 /// A display name and the text of a URI.
+#[inline]
 fn address(input: &str) -> Parsed<'_, (Option<Cow<'_, str>>, &str)> {
+    if input.starts_with('<') {
+        let (rest, uri) = grammar::bracketed(input)?;
+        return Ok((rest, (None, uri)));
+    }
     if input.starts_with('"') {
         let (rest, display) = grammar::quoted(input)?;
         let (rest, _) = grammar::blanks(rest)?;
         let (rest, uri) = grammar::bracketed(rest)?;
         return Ok((rest, (Some(display), uri)));
-    }
-    if input.starts_with('<') {
-        let (rest, uri) = grammar::bracketed(input)?;
-        return Ok((rest, (None, uri)));
     }
     if let Ok((rest, display)) = grammar::tokens(input)
         && rest.starts_with('<')
@@ -121,14 +123,6 @@ fn address(input: &str) -> Parsed<'_, (Option<Cow<'_, str>>, &str)> {
         Some((uri, rest)) => Ok((rest, (None, uri))),
         None => bad("address expected"),
     }
-}
-
-/// The value of a `tag`, which must be a token where there is one.
-fn check_tag(address: &NameAddr<'_>) -> Result<(), &'static str> {
-    if address.params.contains("tag") && !address.params.token("tag").is_some_and(grammar::is_token) {
-        return Err("bad tag");
-    }
-    Ok(())
 }
 
 macro_rules! address_fields {
@@ -182,10 +176,15 @@ macro_rules! address_fields {
     };
 }
 
+/// The same where the value of a `tag` must be a token.
 fn read_tagged(value: &str) -> Result<NameAddr<'_>, &'static str> {
-    let address = NameAddr::read(value)?;
-    check_tag(&address)?;
-    Ok(address)
+    let mut good = true;
+    let address = NameAddr::read_seen(value, |name, value| {
+        if name.len() == 3 && name.eq_ignore_ascii_case("tag") {
+            good = value.is_some_and(grammar::is_token);
+        }
+    })?;
+    if good { Ok(address) } else { Err("bad tag") }
 }
 
 address_fields! {

@@ -114,7 +114,7 @@ impl<'a> AuthParams<'a> {
             let mut rest = input;
             loop {
                 let (next, name) = expect("parameter expected", grammar::token).parse(rest)?;
-                let (next, _) = expect("= expected", separator('=')).parse(next)?;
+                let (next, _) = expect("= expected", separator(b'=')).parse(next)?;
                 let (next, (value, quoted)) = value(raw, next)?;
                 let seen: &[AuthParam<'_>] = &params;
                 if seen.iter().any(|param| param.name.eq_ignore_ascii_case(name)) {
@@ -128,7 +128,7 @@ impl<'a> AuthParams<'a> {
                     value: Cow::Borrowed(value),
                     quoted,
                 });
-                match separator(',').parse(next) {
+                match separator(b',').parse(next) {
                     Ok((next, _)) => rest = next,
                     Err(_) => return Ok((next, Self(params))),
                 }

@@ -37,7 +37,7 @@ impl<'a> MediaType<'a> {
 
     fn parser(input: &'a str) -> Parsed<'a, Self> {
         let (input, type_) = expect("media type expected", grammar::token).parse(input)?;
-        let (input, _) = expect("slash expected", separator('/')).parse(input)?;
+        let (input, _) = expect("slash expected", separator(b'/')).parse(input)?;
         let (input, subtype) = expect("media subtype expected", grammar::token).parse(input)?;
         let (input, params) = grammar::params(input)?;
         Ok((

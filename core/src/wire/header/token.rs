@@ -5,17 +5,21 @@ use alloc::string::String;
 
 use super::{Elements, Header, ListHeader};
 use crate::error::ParseError;
+use crate::wire::class::Class;
 use crate::wire::grammar::{self, trim};
 use crate::wire::{HeaderName, Method};
 
 /// `callid`: one word, or two with "@" between them.
 fn call_id(value: &str) -> Result<&str, &'static str> {
-    let is_word = |text: &str| !text.is_empty() && text.chars().all(grammar::is_word_char);
     let value = trim(value);
-    let good = match value.split_once('@') {
-        Some((left, right)) => is_word(left) && is_word(right),
-        None => is_word(value),
-    };
+    let bytes = value.as_bytes();
+    let left = Class::WORD.run(bytes);
+    let good = left > 0
+        && match bytes.get(left..) {
+            Some([]) => true,
+            Some([b'@', right @ ..]) => !right.is_empty() && Class::WORD.run(right) == right.len(),
+            _ => false,
+        };
     if good { Ok(value) } else { Err("bad call id") }
 }
 

@@ -103,19 +103,15 @@ impl<'a> Via<'a> {
         }
     }
 
-    fn parser(input: &'a str) -> Parsed<'a, Self> {
-        let (input, _) = grammar::blanks(input)?;
-        let (input, _) = expect(
-            "SIP/2.0 expected",
-            (tag_no_case("SIP"), separator('/'), tag_no_case("2.0")),
-        )
-        .parse(input)?;
-        let (input, _) = expect("slash expected", separator('/')).parse(input)?;
+    /// Reads a value; `see` is shown each parameter.
+    #[inline]
+    fn parser(input: &'a str, see: impl FnMut(&'a str, Option<&'a str>)) -> Parsed<'a, Self> {
+        let (input, ()) = protocol(input)?;
         let (input, transport) = expect("transport expected", grammar::token).parse(input)?;
         let (input, _) = grammar::blanks1(input)?;
         let (input, host) = grammar::host_or_bare_ipv6(input)?;
         let (input, port) = grammar::port(input)?;
-        let (input, params) = grammar::params(input)?;
+        let (input, params) = grammar::params_seen(input, see)?;
         Ok((
             input,
             Self {
@@ -127,21 +123,15 @@ impl<'a> Via<'a> {
         ))
     }
 
+    #[inline]
     fn read(value: &'a str) -> Result<Self, &'static str> {
-        let via = grammar::whole(Self::parser, value)?;
-        if via.params.contains("branch") && !via.branch().is_some_and(grammar::is_token) {
-            return Err("bad branch");
+        let mut fault = None;
+        let mut see = |name, value| fault = fault.or_else(|| param_fault(name, value));
+        let via = grammar::whole(|input| Self::parser(input, &mut see), value)?;
+        match fault {
+            Some(what) => Err(what),
+            None => Ok(via),
         }
-        if via.rport() == Some(None) && via.params.value("rport").is_some() {
-            return Err("bad rport");
-        }
-        if via.params.contains("maddr") && via.maddr().is_none() {
-            return Err("bad maddr");
-        }
-        if via.params.contains("ttl") && via.ttl().is_none() {
-            return Err("bad ttl");
-        }
-        Ok(via)
     }
 
     /// A copy that borrows nothing.
@@ -153,6 +143,45 @@ impl<'a> Via<'a> {
             params: self.params.into_owned(),
         }
     }
+}
+
+/// `SIP/2.0/`, with blanks around every part.
+#[inline]
+fn protocol(input: &str) -> Parsed<'_, ()> {
+    match input.strip_prefix("SIP/2.0/") {
+        Some(rest) => grammar::blanks(rest).map(|(rest, _)| (rest, ())),
+        None => spaced_protocol(input),
+    }
+}
+
+fn spaced_protocol(input: &str) -> Parsed<'_, ()> {
+    let (input, _) = expect(
+        "SIP/2.0 expected",
+        (tag_no_case("SIP"), separator(b'/'), tag_no_case("2.0")),
+    )
+    .parse(input)?;
+    expect("slash expected", separator(b'/')).parse(input)
+}
+
+/// What is wrong with a parameter that has a grammar of its own.
+#[inline]
+fn param_fault(name: &str, value: Option<&str>) -> Option<&'static str> {
+    let is = |other: &str| name == other || name.eq_ignore_ascii_case(other);
+    let token = || value.filter(|text| !text.starts_with('"'));
+    let (good, what) = match name.len() {
+        6 if is("branch") => (token().is_some_and(grammar::is_token), "bad branch"),
+        5 if is("rport") => (
+            value.is_none() || token().is_some_and(|text| text.parse::<u16>().is_ok()),
+            "bad rport",
+        ),
+        5 if is("maddr") => (
+            token().is_some_and(|text| grammar::whole(grammar::host_or_bare_ipv6, text).is_ok()),
+            "bad maddr",
+        ),
+        3 if is("ttl") => (token().is_some_and(|text| text.parse::<u8>().is_ok()), "bad ttl"),
+        _ => return None,
+    };
+    (!good).then_some(what)
 }
 
 impl<'a> Header<'a> for Via<'a> {

@@ -40,52 +40,33 @@ pub(super) fn escape(text: &str, allowed: fn(char) -> bool) -> String {
     out
 }
 
-/// Whether a text is of characters that are allowed, and of well-formed escapes.
-pub(super) fn is_escaped_text(text: &str, allowed: impl Fn(char) -> bool) -> bool {
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        // Only ASCII is ever allowed, and no part of another character looks like it.
-        let good = match byte {
-            b'%' => {
-                bytes.next().is_some_and(|digit| digit.is_ascii_hexdigit())
-                    && bytes.next().is_some_and(|digit| digit.is_ascii_hexdigit())
-            }
-            _ => byte.is_ascii() && allowed(char::from(byte)),
-        };
-        if !good {
-            return false;
-        }
-    }
-    true
-}
-
 /// `unreserved`
 const fn is_unreserved(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '!' | '~' | '*' | '\'' | '(' | ')')
 }
 
 /// `user`, escapes aside
-pub(super) const fn is_user_char(c: char) -> bool {
+pub(in crate::wire) const fn is_user_char(c: char) -> bool {
     is_unreserved(c) || matches!(c, '&' | '=' | '+' | '$' | ',' | ';' | '?' | '/')
 }
 
 /// `password`, escapes aside
-pub(super) const fn is_password_char(c: char) -> bool {
+pub(in crate::wire) const fn is_password_char(c: char) -> bool {
     is_unreserved(c) || matches!(c, '&' | '=' | '+' | '$' | ',')
 }
 
 /// `paramchar`, escapes aside
-pub(super) const fn is_param_char(c: char) -> bool {
+pub(in crate::wire) const fn is_param_char(c: char) -> bool {
     is_unreserved(c) || matches!(c, '[' | ']' | '/' | ':' | '&' | '+' | '$')
 }
 
 /// Characters of `hname` and `hvalue`, escapes aside
-pub(super) const fn is_header_char(c: char) -> bool {
+pub(in crate::wire) const fn is_header_char(c: char) -> bool {
     is_unreserved(c) || matches!(c, '[' | ']' | '/' | '?' | ':' | '+' | '$')
 }
 
 /// `uric`, escapes aside; brackets for the IPv6 hosts of RFC 2732
-pub(super) const fn is_uric(c: char) -> bool {
+pub(in crate::wire) const fn is_uric(c: char) -> bool {
     is_unreserved(c)
         || matches!(
             c,

@@ -4,7 +4,7 @@
 //! whether two URIs mean the same is [`equal`].
 
 mod compare;
-mod escape;
+pub(super) mod escape;
 
 pub use compare::{UserCase, canonical_key, equal};
 pub use escape::{unescape, unescape_str};
@@ -15,15 +15,12 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use memchr::memchr;
-use smallvec::SmallVec;
 
 use crate::error::{ParseError, Place};
-use crate::wire::grammar::{self, MAX_PARAMS};
+use crate::wire::class::Class;
+use crate::wire::grammar::{self, MAX_PARAMS, Names, Unwanted};
 
-use escape::{
-    escape, is_escaped_text, is_header_char, is_param_char, is_password_char, is_uric, is_user_char,
-    is_visual_separator, same_text,
-};
+use escape::{escape, is_header_char, is_param_char, is_user_char, is_visual_separator, same_text};
 
 /// A URI.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -113,16 +110,29 @@ impl<'a> Uri<'a> {
         })
     }
 
+    #[inline]
     pub(crate) fn read(text: &'a str) -> Result<Self, &'static str> {
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err("character in a URI that must be escaped");
-        }
+        let read = match text.as_bytes() {
+            [s, i, p, b':', ..] if is_scheme([*s, *i, *p], *b"sip") => {
+                SipUri::read(false, text.get(4..).unwrap_or_default()).map(Self::Sip)
+            }
+            _ => Self::read_other(text),
+        };
+        // Nothing that is taken has such a character. Where there is one, that says more than what it was found by.
+        read.map_err(|what| {
+            if text.bytes().all(|byte| byte.is_ascii_graphic()) {
+                what
+            } else {
+                "character in a URI that must be escaped"
+            }
+        })
+    }
+
+    fn read_other(text: &'a str) -> Result<Self, &'static str> {
         let Some((scheme, rest)) = split_at_byte(text, b':') else {
             return Err("URI without a scheme");
         };
-        if scheme.eq_ignore_ascii_case("sip") {
-            SipUri::read(false, rest).map(Self::Sip)
-        } else if scheme.eq_ignore_ascii_case("sips") {
+        if scheme.eq_ignore_ascii_case("sips") {
             SipUri::read(true, rest).map(Self::Sip)
         } else if scheme.eq_ignore_ascii_case("tel") {
             TelUri::read(rest).map(Self::Tel)
@@ -212,41 +222,37 @@ impl<'a> SipUri<'a> {
         }
     }
 
+    #[inline]
     fn read(secure: bool, text: &'a str) -> Result<Self, &'static str> {
-        // None of what follows the user information can hold an "@", and nothing in it can hold one unescaped.
-        let (userinfo, rest) = match split_at_byte(text, b'@') {
-            Some((userinfo, rest)) => (Some(userinfo), rest),
-            None => (None, text),
-        };
-        let (user, password) = match userinfo.map(|info| (info, split_at_byte(info, b':'))) {
-            None => (None, None),
-            Some((_, Some((user, password)))) => (Some(user), Some(password)),
-            Some((user, None)) => (Some(user), None),
-        };
-        if user.is_some_and(|user| user.is_empty() || !is_escaped_text(user, is_user_char)) {
-            return Err("bad user part");
-        }
-        if password.is_some_and(|password| !is_escaped_text(password, is_password_char)) {
-            return Err("bad password");
-        }
-        let (hostport, headers) = match split_at_byte(rest, b'?') {
-            Some((hostport, headers)) => (hostport, Some(headers)),
-            None => (rest, None),
-        };
-        let (hostport, params) =
-            match memchr(b';', hostport.as_bytes()).and_then(|at| hostport.split_at_checked(at)) {
-                Some((hostport, params)) => (hostport, params),
-                None => (hostport, ""),
+        let (user, password, rest) = userinfo(text);
+        let read = grammar::reason(grammar::host(rest)).and_then(|(rest, host)| {
+            let (rest, port) = match grammar::after(b':', rest) {
+                Some(digits) => {
+                    let (rest, port) = grammar::reason(grammar::port_number(digits))?;
+                    (rest, Some(port))
+                }
+                None => (rest, None),
             };
-        let (host, port) = grammar::whole(host_port, hostport)?;
-        Ok(Self {
-            secure,
-            user: user.map(Cow::Borrowed),
-            password: password.map(Cow::Borrowed),
-            host,
-            port,
-            params: UriParams::read(params)?,
-            headers: headers.map(UriHeaders::read).transpose()?.unwrap_or_default(),
+            let (params, rest) = UriParams::read(rest)?;
+            let headers = match grammar::after(b'?', rest) {
+                Some(headers) => UriHeaders::read(headers)?,
+                None if rest.is_empty() => UriHeaders::default(),
+                None => return Err("unexpected text after the value"),
+            };
+            Ok(Self {
+                secure,
+                user: user.map(Cow::Borrowed),
+                password: password.map(Cow::Borrowed),
+                host,
+                port,
+                params,
+                headers,
+            })
+        });
+        // Nothing behind the user information can hold an "@": it is where that could not be read.
+        read.map_err(|what| {
+            let user_is_unread = user.is_none() && rest.contains('@');
+            if user_is_unread { "bad user part" } else { what }
         })
     }
 
@@ -371,10 +377,39 @@ impl<'a> SipUri<'a> {
     }
 }
 
-fn host_port(input: &str) -> grammar::Parsed<'_, (Host<'_>, Option<u16>)> {
-    let (rest, host) = grammar::host(input)?;
-    let (rest, port) = grammar::port(rest)?;
-    Ok((rest, (host, port)))
+/// Whether two escaped names of parameters are the same.
+fn same_name(a: &str, b: &str) -> bool {
+    same_text(a, b, UserCase::Insensitive)
+}
+
+/// Whether letters are those of a scheme, in any case.
+#[inline]
+fn is_scheme(letters: [u8; 3], scheme: [u8; 3]) -> bool {
+    letters.eq_ignore_ascii_case(&scheme)
+}
+
+/// User and password before an "@", and what is behind it; all of `text` where they are not, or are malformed.
+#[inline]
+fn userinfo(text: &str) -> (Option<&str>, Option<&str>, &str) {
+    let bytes = text.as_bytes();
+    let (user, _) = Class::USER.escaped_run(bytes);
+    let password = match bytes.get(user) {
+        Some(b':') => {
+            let start = user + 1;
+            let (length, _) = Class::PASSWORD.escaped_run(bytes.get(start..).unwrap_or_default());
+            Some((start, start + length))
+        }
+        _ => None,
+    };
+    let end = password.map_or(user, |(_, end)| end);
+    if user == 0 || bytes.get(end) != Some(&b'@') {
+        return (None, None, text);
+    }
+    (
+        text.get(..user),
+        password.and_then(|(start, end)| text.get(start..end)),
+        text.get(end + 1..).unwrap_or_default(),
+    )
 }
 
 impl<'a> TelUri<'a> {
@@ -383,7 +418,9 @@ impl<'a> TelUri<'a> {
             Some(parts) => parts,
             None => (text, ""),
         };
-        let params = UriParams::read(params)?;
+        let (params, "") = UriParams::read(params)? else {
+            return Err("bad value of a URI parameter");
+        };
         let good = match number.strip_prefix('+') {
             Some(digits) => {
                 digits
@@ -428,7 +465,7 @@ impl<'a> OtherUri<'a> {
         if !good {
             return Err("bad URI scheme");
         }
-        if rest.is_empty() || !is_escaped_text(rest, is_uric) {
+        if rest.is_empty() || !is_all(Class::URIC, rest) {
             return Err("bad URI");
         }
         Ok(Self {
@@ -511,34 +548,40 @@ impl From<SocketAddr> for Host<'_> {
 }
 
 impl<'a> UriParams<'a> {
-    fn read(text: &'a str) -> Result<Self, &'static str> {
-        let params = Self {
-            text: Cow::Borrowed(text),
-        };
-        let mut names: SmallVec<[&str; 8]> = SmallVec::new();
-        for part in text.split(';').skip(1) {
-            let (name, value) = match split_at_byte(part, b'=') {
-                Some((name, value)) => (name, Some(value)),
-                None => (part, None),
-            };
-            if name.is_empty() || !is_escaped_text(name, is_param_char) {
+    /// Reads the parameters that `text` begins with, and gives what is behind them.
+    #[inline]
+    fn read(text: &'a str) -> Result<(Self, &'a str), &'static str> {
+        let mut names = Names::default();
+        let mut rest = text;
+        while let Some(part) = grammar::after(b';', rest) {
+            let (length, escapes) = Class::PARAM.escaped_run(part.as_bytes());
+            let Some((name, after_name)) = part.split_at_checked(length).filter(|_| length > 0) else {
                 return Err("bad name of a URI parameter");
+            };
+            let after_value = match grammar::after(b'=', after_name) {
+                Some(value) => {
+                    let (length, _) = Class::PARAM.escaped_run(value.as_bytes());
+                    if length == 0 {
+                        return Err("bad value of a URI parameter");
+                    }
+                    value.get(length..).unwrap_or_default()
+                }
+                None => after_name,
+            };
+            match names.add(name, escapes, same_name) {
+                Ok(()) => {}
+                Err(Unwanted::Repeated) => return Err("URI parameter given twice"),
+                Err(Unwanted::TooMany) => return Err("too many URI parameters"),
             }
-            if value.is_some_and(|value| value.is_empty() || !is_escaped_text(value, is_param_char)) {
-                return Err("bad value of a URI parameter");
-            }
-            if names.len() == MAX_PARAMS {
-                return Err("too many URI parameters");
-            }
-            if names
-                .iter()
-                .any(|earlier| same_text(earlier, name, UserCase::Insensitive))
-            {
-                return Err("URI parameter given twice");
-            }
-            names.push(name);
+            rest = after_value;
         }
-        Ok(params)
+        let read = text.get(..text.len() - rest.len()).unwrap_or_default();
+        Ok((
+            Self {
+                text: Cow::Borrowed(read),
+            },
+            rest,
+        ))
     }
 
     /// Whether there are none.
@@ -657,10 +700,7 @@ impl<'a> UriHeaders<'a> {
             if count >= MAX_PARAMS {
                 return Err("too many URI headers");
             }
-            if name.is_empty()
-                || !is_escaped_text(name, is_header_char)
-                || !is_escaped_text(value, is_header_char)
-            {
+            if name.is_empty() || !is_all(Class::HEADER, name) || !is_all(Class::HEADER, value) {
                 return Err("bad URI header");
             }
         }
@@ -697,6 +737,11 @@ impl<'a> UriHeaders<'a> {
         text.push('=');
         text.push_str(&escape(value, is_header_char));
     }
+}
+
+/// Whether a text is of characters of a class and of well-formed escapes.
+fn is_all(class: Class, text: &str) -> bool {
+    class.escaped_run(text.as_bytes()).0 == text.len()
 }
 
 /// What stands before the first `separator`, an ASCII character, and what stands behind it.
