@@ -604,7 +604,8 @@ impl Head {
             let (entry, next) = next_field(at, rest).ok_or(Unread::Bad(UNENDED))?;
             match entry {
                 Ok(entry) => index.push(entry),
-                Err(error) => defect = defect.or(Some(error)),
+                // Only the first is told: what many of them make of a message costs no more.
+                Err(fault) => defect = defect.or_else(|| Some(fault.error())),
             }
             at = next;
         }
@@ -640,7 +641,7 @@ impl Head {
 /// The field whose line begins at `at`, as `rest` does, and where the next line begins; `None` where the line does not
 /// end.
 #[inline(always)]
-fn next_field(at: usize, rest: &[u8]) -> Option<(Result<Entry, ParseError>, usize)> {
+fn next_field(at: usize, rest: &[u8]) -> Option<(Result<Entry, Fault<'_>>, usize)> {
     let Some((known, colon)) = HeaderName::at_start(rest) else {
         let (end, _) = line_end(rest, 0)?;
         return Some((field(at, rest.get(..end)?), at + end + 2));
@@ -704,8 +705,24 @@ pub(super) fn trim_end(mut text: &[u8]) -> &[u8] {
     text
 }
 
+/// What is wrong with a line.
+struct Fault<'a> {
+    /// What stands for the name of the field.
+    name: &'a [u8],
+    known: Option<HeaderName>,
+    what: &'static str,
+}
+
+impl Fault<'_> {
+    fn error(self) -> ParseError {
+        let Self { name, known, what } = self;
+        let place = known.map_or_else(|| Place::UnknownHeader(excerpt(name)), Place::Header);
+        ParseError { place, what }
+    }
+}
+
 /// One header field (RFC 3261 section 25.1: `token HCOLON value`).
-fn field(at: usize, line: &[u8]) -> Result<Entry, ParseError> {
+fn field(at: usize, line: &[u8]) -> Result<Entry, Fault<'_>> {
     let (name, value) = line.split_at_checked(Class::TOKEN.run(line)).unwrap_or_default();
     let value = trim_start(value);
     let (name, value, fault) = match value {
@@ -721,8 +738,7 @@ fn field(at: usize, line: &[u8]) -> Result<Entry, ParseError> {
     };
     let known = HeaderName::from_bytes(name);
     if let Some(what) = fault {
-        let place = known.map_or_else(|| Place::UnknownHeader(excerpt(name)), Place::Header);
-        return Err(ParseError { place, what });
+        return Err(Fault { name, known, what });
     }
     let after_colon = value.get(1..).unwrap_or_default();
     let value = trim_start(after_colon);

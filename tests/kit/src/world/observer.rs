@@ -68,7 +68,7 @@ fn first(bytes: &[u8]) -> Result<(String, usize), usize> {
         let is_length = name.eq_ignore_ascii_case("Content-Length") || name.eq_ignore_ascii_case("l");
         is_length.then(|| value.trim().parse().unwrap_or(0_usize))
     });
-    let whole = start + end + 4 + body.unwrap_or_default();
+    let whole = (start + end + 4).saturating_add(body.unwrap_or_default());
     if bytes.len() < whole {
         return Err(whole);
     }
