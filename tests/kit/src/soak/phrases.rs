@@ -90,6 +90,8 @@ const PHRASES: &[&str] = &[
     "message 8, wait 7, window 3, slow 5 0 1, message 8, message 8, message 8, wait 4, end 8, wait 5, misbehave 0 0/1, wait 11, window, mend",
     "message 8, wait 7, window 3, slow 5 0 1, message 8, message 8, message 8, wait 4, end 8, wait 5, disconnect 5, wait 6, window, mend",
     "message 8, wait 7, window 3, slow 5 0 1, message 8, message 8, message 8, wait 4, end 8, wait 5, slow 5 0 3, wait 6, window, mend",
+    "message 8, wait 7, window 3, slow 5 0 1, message 8, message 8, message 8, wait 4, end 8, wait 12, window, mend",
+    "message 0 1, wait 7, window 3, slow 0 0 1, message 0 1, message 0 1, message 0 1, wait 4, end 0, wait 12, window, mend",
     "laziness 99, dial 0, wait 6, ask 0 4, ask 0 5, misbehave 0 3, misbehave 0 0/1, wait 4, echo 3 1, disconnect 3, wait 8, laziness 0",
     "laziness 99, message 4 4, wait 7, ask 0 5, misbehave 0 3, misbehave 0 0/1, wait 2, echo 3 1, reply 0 3, wait 2, disconnect 3, wait 8, laziness 0",
     // Listening.
