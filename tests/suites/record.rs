@@ -27,8 +27,9 @@ use sansip::{
     Transport, UnixTime,
 };
 use sansip_testkit::frontend::FrontEndConfig;
+use sansip_testkit::fuzz;
+use sansip_testkit::soak::{self, Scenario};
 use sansip_testkit::world::{World, seeds};
-use sansip_testkit::{fuzz, soak};
 use sha2::Sha256;
 
 fn corpus() -> Vec<(String, Vec<u8>)> {
@@ -49,6 +50,7 @@ fn passwords(bob: &str) -> impl FnMut(&str, &Credentials) -> Option<Secret> {
     move |uri, _| match uri {
         "sip:alice@example.com" => Some(Secret::new("secret")),
         "sip:bob@example.com" => Some(Secret::new(bob)),
+        "sip:grace@example.com" => Some(Secret::new("quiet")),
         _ => None,
     }
 }
@@ -84,7 +86,7 @@ fn random_lives_replay_to_the_same_actions() {
     for seed in seeds(12) {
         let mut world = World::new(seed);
         world.recording = Some(usize::MAX);
-        soak::live(&mut world, seed, 120);
+        soak::live(&mut world, &Scenario::of_seed(seed, 120));
         let mut seen = 0;
         for (stack, recording) in world.take_recordings().into_iter().enumerate() {
             let replay = Replay::open(recording).unwrap().with_secret(passwords("hidden"));

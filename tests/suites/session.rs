@@ -1428,6 +1428,41 @@ fn the_2xx_of_another_fork_is_acknowledged_and_ended_in_its_own_dialog() {
     });
 }
 
+// rules: S4, S8
+#[test]
+fn a_2xx_that_comes_again_after_the_end_of_its_dialog_is_only_acknowledged() {
+    world::run(57, |world| {
+        let caller = caller(world);
+        let call = call(world, &caller, Some(sdp()));
+        let success = |world: &mut World, tag: &str| {
+            let more = format!("Contact: <sip:{tag}@fork.invalid>");
+            world.say(call.line, &answer(&call.invite, "200 OK", tag, &more));
+            world.run_for(Duration::from_millis(20));
+            let heard = world.heard(call.line);
+            heard
+                .iter()
+                .filter_map(|message| message.method().cloned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(success(world, "a"), [Method::Ack]);
+        assert_eq!(
+            success(world, "b"),
+            [Method::Ack, Method::Bye],
+            "the fork has lost"
+        );
+        assert_eq!(success(world, "b"), [Method::Ack], "its BYE is under way");
+        terminate(world, call.host, call.session);
+        confirm(world, call.line, &Method::Bye, "200 OK");
+        world.run_for(Duration::from_millis(20));
+        world.heard(call.line);
+        assert_eq!(
+            success(world, "a"),
+            [Method::Ack],
+            "the session has ended its dialog"
+        );
+    });
+}
+
 // rules: S8, A1
 #[test]
 fn the_bye_to_a_fork_that_lost_answers_a_challenge() {

@@ -23,6 +23,8 @@ pub(crate) struct Fingerprint {
     redirects: u8,
     /// How many addresses have failed.
     failed: usize,
+    /// How many forks have accepted.
+    forks: usize,
     /// Whether Retry-After has been waited for, and whether a fresh connection was asked for.
     once: [bool; 2],
 }
@@ -39,7 +41,7 @@ impl Exchanges {
             }))
         };
         let mut fingerprint = |exchange: &Exchange| {
-            let (mut alerted, mut cancel, mut timer) = (false, "", None);
+            let (mut alerted, mut cancel, mut timer, mut accepted) = (false, "", None, 0);
             let state = match &exchange.state {
                 State::Connecting => "Connecting",
                 State::Sent {
@@ -64,7 +66,10 @@ impl Exchanges {
                     "Paused"
                 }
                 State::Moving => "Moving",
-                State::Accepted { .. } => "Accepted",
+                State::Accepted { forks, .. } => {
+                    accepted = forks.len();
+                    "Accepted"
+                }
             };
             Fingerprint {
                 method: exchange.draft.method.clone(),
@@ -79,6 +84,7 @@ impl Exchanges {
                 attempts: exchange.attempts,
                 redirects: exchange.policy.redirects,
                 failed: exchange.failed.len(),
+                forks: accepted,
                 once: [exchange.waited, exchange.reconnected],
             }
         };

@@ -151,8 +151,12 @@ enum State {
     Paused { timer: TimerId },
     /// The owner is asked for a connection.
     Moving,
-    /// A 2xx to INVITE has been reported; others may come from other forks until the transaction ends.
-    Accepted { transaction: TransactionId },
+    /// A 2xx to INVITE has been reported; others may come from other forks until the transaction ends. `forks` are
+    /// those that have sent one, by their tags: what they repeat makes no new dialog.
+    Accepted {
+        transaction: TransactionId,
+        forks: Vec<Box<str>>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -304,6 +308,20 @@ impl Exchanges {
         self.table.get(&id).map(|exchange| &exchange.facts)
     }
 
+    /// Whether a further 2xx to an INVITE is the first of its fork. Forks above the limit are not told apart: each of
+    /// their responses counts as a first one.
+    pub(crate) fn is_new_fork(&mut self, id: ExchangeId, tag: &str, limit: usize) -> bool {
+        let exchange = self.table.get_mut(&id);
+        let Some(State::Accepted { forks, .. }) = exchange.map(|exchange| &mut exchange.state) else {
+            return true;
+        };
+        let is_new = !forks.iter().any(|known| **known == *tag);
+        if is_new && forks.len() <= limit {
+            forks.push(tag.into());
+        }
+        is_new
+    }
+
     /// The connection can be used: writes what waited for it, in order.
     pub(crate) fn handle_ready(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, conn: ConnId, up: &mut Up) {
         for id in self.waiting.remove(&conn).unwrap_or_default() {
@@ -427,7 +445,7 @@ impl Exchanges {
                     Said::SendTrying | Said::Ended => {}
                 }
             }
-            State::Accepted { transaction } if *transaction == indication.transaction => {
+            State::Accepted { transaction, .. } if *transaction == indication.transaction => {
                 match indication.what {
                     Said::Final(response) => {
                         up.push_back(Indication {

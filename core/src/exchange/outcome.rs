@@ -78,7 +78,9 @@ impl Exchanges {
         if let Cancel::Sent(timer) = cancel {
             cx.timers.stop(timer);
         }
-        exchange.state = State::Accepted { transaction };
+        let tag = response.to().ok().and_then(|to| to.tag().map(Box::from));
+        let forks = tag.into_iter().collect();
+        exchange.state = State::Accepted { transaction, forks };
         // The session has a hold of its own; waiting for further forks does not keep the connection longer (C8).
         if let Some(lease) = exchange.lease.take() {
             low.connections.release(cx, lease);

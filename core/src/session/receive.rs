@@ -36,7 +36,12 @@ impl Sessions {
             },
             (SessionPart::Invite, What::Further(response)) => {
                 let facts = below.exchanges.facts(exchange).cloned().unwrap_or_default();
-                self.on_further(cx, below, Some(id), facts, &response);
+                let tag = response.to().ok().and_then(|to| to.tag().map(ToOwned::to_owned));
+                let limit = cx.config.limits.forks;
+                let is_new = below
+                    .exchanges
+                    .is_new_fork(exchange, tag.as_deref().unwrap_or_default(), limit);
+                self.on_further(cx, below, Some(id), facts, &response, is_new);
             }
             (SessionPart::Bye, What::Outcome(_)) => self.step(cx, below, id, Input::ByeDone),
             (SessionPart::Refresh, What::Outcome(outcome)) => {
@@ -104,7 +109,7 @@ impl Sessions {
         facts: Facts,
     ) {
         let Some(session) = self.table.get_mut(&id) else {
-            return self.on_further(cx, below, None, facts, &response);
+            return self.on_further(cx, below, None, facts, &response, true);
         };
         let dialog = match Dialog::from_response(&response, session.sequence) {
             Ok(dialog) => dialog,
@@ -157,7 +162,8 @@ impl Sessions {
     }
 
     /// A further 2xx: of the session's own dialog it is a repetition, acknowledged again; of another fork, or of a
-    /// session that has ended, it makes a dialog that is acknowledged and ended (RFC 3261 section 13.2.2.4, S8).
+    /// session that has ended, it makes a dialog that is acknowledged and, the first time, ended (RFC 3261 section
+    /// 13.2.2.4, S8).
     pub(crate) fn on_further(
         &mut self,
         cx: &mut Cx<'_>,
@@ -165,6 +171,7 @@ impl Sessions {
         id: Option<SessionId>,
         facts: Facts,
         response: &Message,
+        is_new: bool,
     ) {
         let session = id.and_then(|id| self.table.get_mut(&id));
         let tag = response.to().ok().and_then(|to| to.tag().map(ToOwned::to_owned));
@@ -177,7 +184,7 @@ impl Sessions {
             cx.counters.retransmissions.received += 1;
             return self.step(cx, below, id, Input::Success { offer: false });
         }
-        end_fork(cx, below, response, facts);
+        end_fork(cx, below, response, facts, is_new);
     }
 
     fn on_request_outcome(
@@ -371,8 +378,8 @@ impl Sessions {
     }
 }
 
-/// Acknowledges and ends a dialog that no session wants.
-fn end_fork(cx: &mut Cx<'_>, below: &mut Below<'_, '_>, response: &Message, facts: Facts) {
+/// Acknowledges a dialog that no session wants, and ends it where that was not done yet.
+fn end_fork(cx: &mut Cx<'_>, below: &mut Below<'_, '_>, response: &Message, facts: Facts, is_new: bool) {
     let Facts {
         conn,
         credentials,
@@ -394,7 +401,7 @@ fn end_fork(cx: &mut Cx<'_>, below: &mut Below<'_, '_>, response: &Message, fact
     let mut bye = dialog.request(Method::Bye, None);
     bye.sequence = Sequence::Fixed(cseq.saturating_add(1));
     below.exchanges.drop_sequence(sequence);
-    for draft in [ack, bye] {
+    for draft in core::iter::once(ack).chain(is_new.then_some(bye)) {
         let Some(lease) = conn.and_then(|conn| below.low.connections.share(cx, conn)) else {
             return;
         };

@@ -92,7 +92,7 @@ impl Parts<'_> {
                 ..facts
             };
             self.sessions
-                .on_further(&mut self.cx, below!(self), Some(session), facts, response);
+                .on_further(&mut self.cx, below!(self), Some(session), facts, response, true);
         }
     }
 

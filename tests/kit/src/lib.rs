@@ -2,12 +2,13 @@
 //!
 //! - [`frontend`]: a registrar and forking proxy as a pure machine.
 //! - [`fuzz`]: what the fuzzers run.
-//! - [`soak`]: random lives in that world, judged by what applications see.
+//! - `soak`, a feature: scenarios in that world from a seed or from bytes, judged by what is seen from outside.
 //! - [`vectors`]: where shared test vectors are found.
 //! - [`world`]: stacks, front ends and scripted peers in a simulated network under one virtual clock.
 
 pub mod frontend;
 pub mod fuzz;
+mod oracle;
 pub mod soak;
 pub mod vectors;
 pub mod world;

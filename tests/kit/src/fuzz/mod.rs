@@ -8,9 +8,9 @@
 //! arguments (see there). Every byte means something, so that a fuzzer wastes none, and a person can write one down.
 
 mod frontend;
-mod script;
+pub(crate) mod script;
 mod stack;
-mod talk;
+pub(crate) mod talk;
 mod wire;
 
 pub use frontend::frontend;

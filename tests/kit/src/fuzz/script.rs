@@ -2,12 +2,12 @@
 
 /// A scenario that is being read. At its end every argument is 0.
 #[derive(Clone, Debug)]
-pub(super) struct Script<'a> {
+pub(crate) struct Script<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Script<'a> {
-    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
@@ -18,7 +18,7 @@ impl<'a> Script<'a> {
     }
 
     /// The next letter, in lower case; what is none counts as one all the same. Spaces and line ends are passed over.
-    pub(super) fn letter(&mut self) -> Option<char> {
+    pub(crate) fn letter(&mut self) -> Option<char> {
         loop {
             let byte = self.byte()?;
             if !matches!(byte, b' ' | b'\n' | b'\r') {
@@ -28,23 +28,23 @@ impl<'a> Script<'a> {
     }
 
     /// An argument below `bound`: digits stand for themselves, and `:;<=>?` for 10 to 15, as they follow in ASCII.
-    pub(super) fn pick(&mut self, bound: usize) -> usize {
+    pub(crate) fn pick(&mut self, bound: usize) -> usize {
         usize::from(self.byte().unwrap_or(0) & 15) % bound.max(1)
     }
 
     /// The same, as an index from the end of a list of this length; `None` for an empty list.
-    pub(super) fn latest(&mut self, len: usize) -> Option<usize> {
+    pub(crate) fn latest(&mut self, len: usize) -> Option<usize> {
         let back = self.pick(16);
         (len > 0).then(|| len - 1 - back % len)
     }
 
     /// A number of 0 to 255.
-    pub(super) fn number(&mut self) -> usize {
+    pub(crate) fn number(&mut self) -> usize {
         usize::from(self.byte().unwrap_or(0))
     }
 
     /// So many bytes as they stand.
-    pub(super) fn raw(&mut self, count: usize) -> &'a [u8] {
+    pub(crate) fn raw(&mut self, count: usize) -> &'a [u8] {
         let (raw, rest) = self.rest.split_at_checked(count).unwrap_or((self.rest, &[]));
         self.rest = rest;
         raw

@@ -1,7 +1,5 @@
 //! A lone stack whose embedder, peers, resolver and application do what the script has them do.
 
-mod oracle;
-
 use std::fmt::Write;
 use std::hash::Hasher;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,10 +16,10 @@ use sansip::{
 };
 use siphasher::sip::SipHasher13;
 
-use self::oracle::Oracle;
 use super::frontend::Hashed;
 use super::script::Script;
 use super::talk::Talk;
+use crate::oracle::{Contract, sent};
 
 /// Waits, in milliseconds.
 const WAITS: [u64; 16] = [
@@ -131,7 +129,7 @@ struct Run<'a> {
     queries: Vec<(QueryId, Question)>,
     uris: Vec<String>,
     talk: Talk,
-    oracle: Oracle,
+    oracle: Contract,
     /// Connections and questions succeed at once.
     willing: bool,
     /// Actions are not taken for now.
@@ -210,7 +208,7 @@ impl<'a> Run<'a> {
             queries: Vec::new(),
             uris: Vec::new(),
             talk: Talk::default(),
-            oracle: Oracle::default(),
+            oracle: Contract::default(),
             willing: first & 4 == 0,
             lazy: false,
             seen: SipHasher13::new(),
@@ -270,7 +268,7 @@ impl<'a> Run<'a> {
         self.drain();
         for id in self.endpoints.clone() {
             let operation = self.stack.terminate(self.now, id);
-            self.oracle.on_started(operation, None);
+            self.oracle.on_started(self.now, operation, None);
             self.drain();
         }
         let manager = self.stack.server_tcp_manager();
@@ -521,7 +519,7 @@ impl<'a> Run<'a> {
         };
         if letter == 'z' {
             let operation = self.stack.terminate(self.now, id);
-            return self.oracle.on_started(operation, None);
+            return self.oracle.on_started(self.now, operation, None);
         }
         let (target, choice) = if matches!(letter, 'i' | 'm' | 's') {
             let target = TARGETS.get(self.script.pick(8)).copied().unwrap_or_default();
@@ -553,7 +551,7 @@ impl<'a> Run<'a> {
             _ => {
                 if let Ok((session, operation)) = view.invite(target, (choice & 1 != 0).then(sdp), options) {
                     self.know_session(session, id);
-                    self.oracle.on_started(operation, Some(session));
+                    self.oracle.on_started(self.now, operation, Some(session));
                 }
             }
         }
@@ -567,7 +565,7 @@ impl<'a> Run<'a> {
     /// A command that may be misuse in the state that there is; where it is not, it completes.
     fn started(&mut self, command: impl FnOnce(&mut Self) -> Result<OperationId, Misuse>) {
         if let Ok(operation) = command(self) {
-            self.oracle.on_started(operation, None);
+            self.oracle.on_started(self.now, operation, None);
         }
     }
 
@@ -591,7 +589,7 @@ impl<'a> Run<'a> {
                 let operation = view.establish(content, SendOptions::default()).ok();
                 operation
                     .into_iter()
-                    .for_each(|operation| self.oracle.on_started(operation, Some(id)));
+                    .for_each(|operation| self.oracle.on_started(self.now, operation, Some(id)));
                 None
             }
             'n' => {
@@ -610,7 +608,7 @@ impl<'a> Run<'a> {
         };
         operation
             .into_iter()
-            .for_each(|operation| self.oracle.on_started(operation, None));
+            .for_each(|operation| self.oracle.on_started(self.now, operation, None));
     }
 
     fn answer_request(&mut self, letter: char) {
@@ -742,7 +740,7 @@ impl<'a> Run<'a> {
     }
 
     fn on_event(&mut self, event: &Event) {
-        self.oracle.on_event(event);
+        self.oracle.on_event(self.now, event);
         if let Event::MessageReceived { incoming, .. } | Event::SessionMessage { incoming, .. } = event {
             self.incomings.push(*incoming);
         }
@@ -765,7 +763,7 @@ impl<'a> Run<'a> {
         line.framer.push(&waiting);
         while let Some(frame) = line.framer.next() {
             match frame {
-                Frame::Message { bytes, .. } => self.talk.hear(at, oracle::sent(bytes)),
+                Frame::Message { bytes, .. } => self.talk.hear(at, sent(bytes)),
                 Frame::Crlf { .. } | Frame::Ping { .. } => {}
                 Frame::Error(error) => panic!("sent: {}: {}", error.kind, waiting.escape_ascii()),
             }
@@ -818,7 +816,7 @@ mod tests {
 
     use super::*;
 
-    fn told(scenario: &str) -> Oracle {
+    fn told(scenario: &str) -> Contract {
         let mut run = Run::new(scenario.as_bytes(), usize::MAX);
         run.live();
         run.oracle

@@ -63,7 +63,7 @@ struct Asked {
 
 /// See the [module](self).
 #[derive(Clone, Debug, Default)]
-pub(super) struct Talk {
+pub(crate) struct Talk {
     /// Requests heard, and on which line.
     heard: Vec<(usize, Message)>,
     dialogs: Vec<Dialog>,
@@ -179,7 +179,7 @@ fn push<T>(list: &mut Vec<T>, item: T) {
 
 impl Talk {
     /// Something that the other side has said.
-    pub(super) fn hear(&mut self, line: usize, message: Message) {
+    pub(crate) fn hear(&mut self, line: usize, message: Message) {
         if message.is_request() {
             if message.method() != Some(&Method::Ack) {
                 push(&mut self.heard, (line, message));
@@ -217,7 +217,7 @@ impl Talk {
 
     /// An answer to something heard. Arguments: which request, counted from the last; the status, as in [`STATUS`];
     /// and what it carries: 1 a body, 2 a Record-Route, 4 the tag of another fork, 8 another Contact than the usual.
-    pub(super) fn respond(&mut self, script: &mut Script<'_>) -> Option<(usize, Vec<u8>)> {
+    pub(crate) fn respond(&mut self, script: &mut Script<'_>) -> Option<(usize, Vec<u8>)> {
         let which = script.latest(self.heard.len());
         let code = STATUS.get(script.pick(16)).copied().unwrap_or(200);
         let variant = script.pick(16);
@@ -271,7 +271,7 @@ impl Talk {
     /// request (CANCEL, an ACK of a refusal), 8 the last request repeated, 9 with tags that nobody knows,
     /// 10 requiring something, 11 with an Expires of a second, 12 to the second of `uris`, 13 to the third,
     /// 14 without Max-Forwards and tag, 15 as a proxy sends it on.
-    pub(super) fn request(
+    pub(crate) fn request(
         &mut self,
         line: usize,
         uris: &[String],
@@ -354,7 +354,7 @@ impl Talk {
 
     /// The last thing said once more, with some bytes of it changed. Arguments: how many, and for each its place and
     /// its new value.
-    pub(super) fn garble(&self, script: &mut Script<'_>) -> Option<(usize, Vec<u8>)> {
+    pub(crate) fn garble(&self, script: &mut Script<'_>) -> Option<(usize, Vec<u8>)> {
         let (line, mut bytes) = self.said.clone()?;
         for _ in 0..=script.pick(8) {
             let (high, low, value) = (script.number(), script.number(), script.number());

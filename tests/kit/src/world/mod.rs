@@ -24,6 +24,7 @@
 //! [`run`] does everything twice and compares; a failure prints the seed and the end of the trace.
 
 mod actors;
+mod fault;
 mod names;
 mod net;
 mod observer;
@@ -47,6 +48,7 @@ use sansip::{
 
 use crate::frontend::{FrontEnd, FrontEndEvent, Memory, Output};
 
+pub use self::fault::{Fault, Passage, Passed, Strike};
 pub use self::names::Names;
 pub use self::net::{Chunks, LinkId, Network, Reachability};
 pub use self::peer::LineId;
@@ -179,6 +181,12 @@ pub struct World {
     reachability: BTreeMap<SocketAddr, Reachability>,
     certificates: BTreeMap<Host, PeerCertificate>,
     certificate_faults: BTreeMap<Host, TlsFailureKind>,
+    /// Of hosts that show another's at present.
+    own_certificates: BTreeMap<Host, PeerCertificate>,
+    strikes: Vec<Strike>,
+    /// Of stacks that are no more.
+    cells: sansip::cells::Cells,
+    passages: Vec<Passage>,
     heard: BTreeMap<LineId, Heard>,
     last_port: u16,
     queue: BTreeMap<(Time, u64), Happening>,
@@ -243,6 +251,10 @@ impl World {
             reachability: BTreeMap::new(),
             certificates: BTreeMap::new(),
             certificate_faults: BTreeMap::new(),
+            own_certificates: BTreeMap::new(),
+            strikes: Vec::new(),
+            cells: sansip::cells::Cells::default(),
+            passages: Vec::new(),
             heard: BTreeMap::new(),
             last_port: 40_000,
             queue: BTreeMap::new(),
@@ -259,6 +271,13 @@ impl World {
     pub fn restart(&mut self, server: FrontEndId, memory: Memory) {
         let host = Host::FrontEnd(server);
         self.note(host, format!("restarts, memory {memory:?}"));
+        self.strike_server(
+            server,
+            match memory {
+                Memory::Kept => Fault::ServerRestart,
+                Memory::Lost => Fault::ServerLoss,
+            },
+        );
         self.cut_off(host, true);
         self.server_mut(server).front_end.restart(memory);
         self.drain(host);
@@ -269,6 +288,7 @@ impl World {
     pub fn crash(&mut self, server: FrontEndId, memory: Memory) {
         let host = Host::FrontEnd(server);
         self.note(host, format!("crashes, memory {memory:?}"));
+        self.strike_server(server, Fault::ServerCrash);
         self.cut_off(host, false);
         self.server_mut(server).front_end.restart(memory);
         self.drain(host);
@@ -279,6 +299,7 @@ impl World {
     pub fn replace_stack(&mut self, id: StackId, config: Config) {
         let host = Host::Stack(id);
         self.note(host, "dies and starts anew");
+        self.strike(host, Fault::HostRestart);
         self.cut_off(host, true);
         self.listeners.retain(|_, known| known.host != host);
         self.queue.retain(|_, happening| match happening {
@@ -293,12 +314,26 @@ impl World {
             | Happening::UserTimeout(..) => true,
         });
         let stack = self.new_stack(config);
+        let cells = self.host_mut(id).stack.cells().clone();
+        self.cells.absorb(&cells);
         let host = self.host_mut(id);
         host.stack = stack;
         host.observer = Observer::default();
         host.is_late = false;
         // Its ids begin anew: old events would be taken for its own.
         host.events.clear();
+    }
+
+    /// Whoever is connected with a server is struck with it.
+    fn strike_server(&mut self, server: FrontEndId, fault: Fault) {
+        let server = Host::FrontEnd(server);
+        for link in (0..self.links.len()).map(LinkId) {
+            for side in [0, 1] {
+                if self.end(link, side).host == server && self.is_open(link) {
+                    self.strike(self.end(link, 1 - side).host, fault);
+                }
+            }
+        }
     }
 
     fn cut_off(&mut self, host: Host, tell: bool) {
@@ -501,6 +536,7 @@ impl World {
                 if wants && !self.host_mut(id).is_late {
                     self.host_mut(id).is_late = true;
                     let time = self.up_to(self.laziness);
+                    self.strike(id, Fault::Laziness);
                     self.after(time, Happening::Drain(id));
                 }
             }
@@ -551,8 +587,17 @@ impl World {
             }
             Action::StopListening(listener) => self.stop_listening(host, listener),
             Action::Resolve { query, question } => {
-                if let Some(answer) = self.names.answer(&question) {
+                let answer = self.names.answer(&question);
+                match &answer {
+                    None => self.strike(id, Fault::DnsSilence),
+                    Some(Err(error)) => self.strike(id, Fault::of_resolver(*error)),
+                    Some(Ok(_)) => {}
+                }
+                if let Some(answer) = answer {
                     let time = self.latency() * 2;
+                    if self.names.twice {
+                        self.after(time, Happening::Resolved(id, query, answer.clone()));
+                    }
                     self.after(time, Happening::Resolved(id, query, answer));
                 }
             }
@@ -607,6 +652,12 @@ impl World {
     /// # Panics
     /// Something is held, or counted wrongly.
     pub fn finish(mut self) -> Trace {
+        self.conclude();
+        self.abandon().0
+    }
+
+    /// The census, for who has to see the world after a panic.
+    pub(crate) fn conclude(&mut self) {
         self.note("world", "comes to its end");
         for id in (0..self.stacks.len()).map(StackId) {
             self.with(id, Stack::terminate_all);
@@ -620,7 +671,6 @@ impl World {
             }
         }
         self.run_for(Duration::from_secs(1200));
-        self.finished = true;
         for (id, host) in self.stacks.iter().enumerate() {
             let who = Host::Stack(StackId(id));
             observer::judge_active(&host.stack, who);
@@ -646,7 +696,22 @@ impl World {
                 Host::FrontEnd(FrontEndId(id))
             );
         }
-        std::mem::take(&mut self.trace)
+    }
+
+    /// The cells that the machines of all stacks have been in.
+    pub(crate) fn cells(&self) -> sansip::cells::Cells {
+        let mut cells = self.cells.clone();
+        for host in &self.stacks {
+            cells.absorb(host.stack.cells());
+        }
+        cells
+    }
+
+    /// The trace of a world that is over, or in which something has gone wrong, and its end for people.
+    pub(crate) fn abandon(mut self) -> (Trace, String) {
+        self.finished = true;
+        let tail = self.trace.tail();
+        (std::mem::take(&mut self.trace), tail)
     }
 }
 

@@ -16,6 +16,8 @@ pub struct Names {
     services: BTreeMap<String, Vec<SrvRecord>>,
     failures: BTreeMap<String, Failure>,
     ttl: Duration,
+    /// A resolver that answers everything twice.
+    pub twice: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,7 @@ impl Default for Names {
             services,
             failures,
             ttl: TTL,
+            twice: false,
         }
     }
 }

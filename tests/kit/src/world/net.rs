@@ -15,6 +15,7 @@ use sansip::{
     Transport,
 };
 
+use super::fault::{Fault, Passed};
 use super::trace::readable;
 use super::{Happening, Host, LineId, StackId, World};
 use crate::frontend::Conn;
@@ -72,7 +73,7 @@ pub enum Reachability {
 
 /// One connection of a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinkId(pub(super) usize);
+pub struct LinkId(pub(crate) usize);
 
 /// An end of a link: 0 made the connection, 1 accepted it.
 pub(super) type Side = usize;
@@ -88,6 +89,8 @@ pub(super) struct Link {
     last: [Time; 2],
     /// Bytes sent from this side that have not been read.
     unread: [usize; 2],
+    /// This side's host does not read, as the test has it.
+    slow: [bool; 2],
 }
 
 #[derive(Clone, Debug)]
@@ -204,8 +207,15 @@ impl World {
             hole: [false; 2],
             last: [self.now; 2],
             unread: [0; 2],
+            slow: [false; 2],
         });
         self.ends.insert((host, name), (id, 0));
+        match self.reachability(remote) {
+            Reachability::Open => {}
+            Reachability::Refused => self.strike(host, Fault::Refused),
+            Reachability::Unreachable => self.strike(host, Fault::Unreachable),
+            Reachability::BlackHole => self.strike(host, Fault::Silence),
+        }
         match self.reachability(remote) {
             Reachability::Open if self.host_of_ip(remote.ip()).is_some() => {
                 self.after(latency, Happening::Syn(id))
@@ -272,6 +282,7 @@ impl World {
     fn shake_hands(&mut self, id: LinkId, server: Host, latency: Duration) {
         let client = self.end(id, 0).host;
         if let Some(kind) = self.certificate_faults.get(&server).copied() {
+            self.strike_both(id, Fault::of_tls(kind));
             self.after(
                 latency,
                 Happening::Ended(id, 0, failure(kind, "as the test has it")),
@@ -283,6 +294,7 @@ impl World {
             return self.after(latency * 2, Happening::Ended(id, 1, alert));
         }
         if let Some(kind) = self.certificate_faults.get(&client).copied() {
+            self.strike_both(id, Fault::of_tls(kind));
             self.after(
                 latency * 2,
                 Happening::Ended(id, 1, failure(kind, "as the test has it")),
@@ -302,6 +314,10 @@ impl World {
         if !self.end(id, side).open || self.end(id, side).ready {
             return;
         }
+        // The rest of the handshake has vanished.
+        if self.link(id).tls.is_some() && self.is_hole(id, 1 - side) {
+            return;
+        }
         self.end_mut(id, side).ready = true;
         let (host, name) = (self.end(id, side).host, self.end(id, side).name);
         let (local, remote) = (self.end(id, side).address, self.end(id, 1 - side).address);
@@ -312,6 +328,9 @@ impl World {
             .filter(|_| secure);
         let peer = peer.cloned().map(Box::new);
         self.note(host, format!("is connected with {remote}"));
+        if secure && self.own_certificates.contains_key(&self.end(id, 1 - side).host) {
+            self.strike(host, Fault::WrongCertificate);
+        }
         let now = self.now;
         match (host, name) {
             (Host::Stack(stack), Name::Stack(conn)) if side == 0 || secure => {
@@ -355,6 +374,9 @@ impl World {
                     break;
                 }
             }
+            if room == 0 && self.host_mut(stack).stack.transmit(conn).next().is_some() {
+                self.strike(stack, Fault::FullWindow);
+            }
             if taken.is_empty() || !self.end(id, side).open {
                 return;
             }
@@ -374,6 +396,7 @@ impl World {
     pub(super) fn transfer(&mut self, id: LinkId, from: Side, bytes: Bytes) {
         let (host, to) = (self.end(id, from).host, self.end(id, 1 - from).host);
         self.note(host, format!("sends to {to}: {}", readable(&bytes)));
+        self.pass(id, from, Passed::Sent(bytes.clone()));
         if let Some(unread) = self.link_mut(id).unread.get_mut(from) {
             *unread += bytes.len();
         }
@@ -382,6 +405,9 @@ impl World {
             return;
         }
         let pieces = self.cut(bytes);
+        if pieces.len() > 1 {
+            self.strike_both(id, Fault::Rechunking);
+        }
         let at = self.arrival(id, from);
         for piece in pieces {
             self.at(at, Happening::Arrive(id, 1 - from, piece));
@@ -405,6 +431,9 @@ impl World {
     /// When something sent now arrives: never before what was sent earlier.
     fn arrival(&mut self, id: LinkId, from: Side) -> Time {
         let jitter = self.jitter();
+        if !jitter.is_zero() {
+            self.strike_both(id, Fault::Jitter);
+        }
         let soonest = self.now + self.link(id).latency + jitter;
         match self.link_mut(id).last.get_mut(from) {
             Some(last) => {
@@ -435,15 +464,20 @@ impl World {
     pub(super) fn deliver(&mut self, id: LinkId, side: Side) {
         let now = self.now;
         loop {
+            let slow = self.link(id).slow.get(side).copied().unwrap_or_default();
             let end = self.end_mut(id, side);
             if !end.open || !end.ready || !end.reading {
                 return;
+            }
+            if slow && !end.inbox.is_empty() {
+                return self.strike_both(id, Fault::SlowReader);
             }
             let (host, name) = (end.host, end.name);
             let Some(bytes) = end.inbox.pop_front() else { break };
             if let Some(unread) = self.link_mut(id).unread.get_mut(1 - side) {
                 *unread = unread.saturating_sub(bytes.len());
             }
+            self.pass(id, side, Passed::Heard(bytes.clone()));
             match (host, name) {
                 (Host::Stack(stack), Name::Stack(conn)) => {
                     self.host_mut(stack).receive(now, conn, &bytes);
@@ -486,6 +520,7 @@ impl World {
 
     /// The host forgets its end; nobody is told.
     pub(super) fn drop_end(&mut self, id: LinkId, side: Side) {
+        self.pass(id, side, Passed::Gone);
         let end = self.end_mut(id, side);
         end.open = false;
         end.inbox.clear();
@@ -635,6 +670,43 @@ impl World {
             .collect()
     }
 
+    /// The connections that a host has and whose other end is open, too, oldest first.
+    pub fn links_of(&self, host: impl Into<Host>) -> Vec<LinkId> {
+        let host = host.into();
+        let joins = |link: &Link| {
+            link.ends.iter().all(|end| end.open) && link.ends.iter().any(|end| end.host == host)
+        };
+        let links = self.links.iter().enumerate();
+        links
+            .filter(|(_, link)| joins(link))
+            .map(|(id, _)| LinkId(id))
+            .collect()
+    }
+
+    /// What a stack has called its connections, those that are over included, oldest first.
+    pub fn conns_of(&self, host: StackId) -> Vec<ConnId> {
+        let mut conns = Vec::new();
+        for end in self.links.iter().flat_map(|link| &link.ends) {
+            if let (Host::Stack(stack), Name::Stack(conn)) = (end.host, end.name)
+                && stack == host
+                && !conns.contains(&conn)
+            {
+                conns.push(conn);
+            }
+        }
+        conns
+    }
+
+    /// Whether a stack's connection is there at present.
+    pub fn has_conn(&self, host: StackId, conn: ConnId) -> bool {
+        self.ends.contains_key(&(host.into(), Name::Stack(conn)))
+    }
+
+    /// Who made a connection, and who it is for.
+    pub fn hosts_of(&self, link: LinkId) -> [Host; 2] {
+        self.link(link).ends.each_ref().map(|end| end.host)
+    }
+
     /// The one open connection between two hosts.
     ///
     /// # Panics
@@ -648,7 +720,8 @@ impl World {
 
     /// Both ends learn of a reset after the link's latency; what was on its way is lost.
     pub fn reset(&mut self, link: LinkId) {
-        self.black_hole(link);
+        self.strike_both(link, Fault::Reset);
+        self.link_mut(link).hole = [true; 2];
         let latency = self.link(link).latency;
         for side in [0, 1] {
             self.after(latency, Happening::Ended(link, side, CloseReason::Reset));
@@ -657,22 +730,68 @@ impl World {
 
     /// From now on all that is sent on this connection vanishes, what is on its way included.
     pub fn black_hole(&mut self, link: LinkId) {
+        self.strike_both(link, Fault::BlackHole);
         self.link_mut(link).hole = [true; 2];
     }
 
     /// From now on all that this host sends on the connection vanishes.
     pub fn black_hole_from(&mut self, link: LinkId, host: impl Into<Host>) {
         let host = host.into();
+        self.strike_both(link, Fault::OneWay);
         let from = self.link(link).ends.each_ref().map(|end| end.host == host);
         for (hole, from) in self.link_mut(link).hole.iter_mut().zip(from) {
             *hole |= from;
         }
     }
 
+    /// What is sent on the connection within this time arrives at its end.
+    pub fn stall(&mut self, link: LinkId, time: Duration) {
+        self.strike_both(link, Fault::Stall);
+        let end = self.now + time;
+        for last in &mut self.link_mut(link).last {
+            *last = (*last).max(end);
+        }
+    }
+
+    /// Whether a host reads what arrives on this connection. What it does not read fills the window of the sender.
+    pub fn set_slow(&mut self, link: LinkId, host: impl Into<Host>, slow: bool) {
+        let host = host.into();
+        for side in [0, 1] {
+            if self.end(link, side).host == host
+                && let Some(known) = self.link_mut(link).slow.get_mut(side)
+            {
+                *known = slow;
+                self.after(Duration::ZERO, Happening::Readable(link, side));
+            }
+        }
+    }
+
+    /// A host listens nowhere any more, though nobody told it to stop: its system has taken the addresses away. Says
+    /// how many there were.
+    pub fn lose_listening(&mut self, host: StackId, error: &ListenError) -> usize {
+        let lost: Vec<ListenerId> = self
+            .listeners
+            .values()
+            .filter(|known| known.host == Host::Stack(host))
+            .filter_map(|known| known.listener)
+            .collect();
+        let now = self.now;
+        for listener in &lost {
+            self.strike(host, Fault::ListeningLost);
+            self.stop_listening(Host::Stack(host), *listener);
+            self.host_mut(host)
+                .stack
+                .handle_listener_lost(now, *listener, error.clone());
+            self.drain(Host::Stack(host));
+        }
+        lost.len()
+    }
+
     /// The connection is half-open: this host's end is gone, as after a crash of its system, and the other side does
     /// not know until it sends something and is answered with a reset.
     pub fn half_open(&mut self, link: LinkId, gone: impl Into<Host>) {
         let gone = gone.into();
+        self.strike_both(link, Fault::HalfOpen);
         for side in [0, 1] {
             if self.end(link, side).host == gone {
                 self.lose(link, side, CloseReason::Reset);

@@ -119,6 +119,11 @@ impl World {
             .unwrap_or_default()
     }
 
+    /// Whether a message has come to any peer and was not asked for yet.
+    pub fn has_heard(&self) -> bool {
+        self.heard.values().any(|heard| !heard.messages.is_empty())
+    }
+
     /// All bytes that have come since they were last asked for.
     pub fn heard_bytes(&mut self, line: LineId) -> Vec<u8> {
         self.heard
@@ -150,6 +155,11 @@ impl World {
                 super::Happening::Ended(link, 1 - side, CloseReason::Reset),
             );
         }
+    }
+
+    /// Who is at the other end of a connection.
+    pub fn other_end(&self, line: LineId) -> Host {
+        self.end(LinkId(line.link), 1 - line.side).host
     }
 
     fn side_of(&self, line: LineId) -> Option<usize> {

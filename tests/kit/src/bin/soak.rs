@@ -1,0 +1,129 @@
+//! Lives scenarios in a simulated world until something is found: `soak --help`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use sansip_testkit::soak::{self, Failure, Scenario, Tally};
+
+/// Random lives of whole systems, each lived twice, compared, and judged by what can be seen from outside.
+#[derive(Debug, Parser)]
+#[command(name = "soak")]
+struct Arguments {
+    /// How many seeds are lived.
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 0, value_name = "SEED")]
+    from: u64,
+    /// How many steps each life has.
+    #[arg(long, default_value_t = soak::STEPS, value_name = "N")]
+    steps: usize,
+    /// On how many threads; by default one for each core.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// One seed only.
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["scenario", "bytes"])]
+    seed: Option<u64>,
+    /// One scenario only, as a failure prints it.
+    #[arg(long, value_name = "TEXT", conflicts_with = "bytes")]
+    scenario: Option<Scenario>,
+    /// The scenario that a file's bytes are, as a fuzzer has it.
+    #[arg(long, value_name = "FILE")]
+    bytes: Option<PathBuf>,
+    /// Go on after a failure, and tell all kinds that were found.
+    #[arg(long)]
+    keep_going: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let single = match one(&arguments) {
+        Ok(single) => single,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    };
+    let begun = Instant::now();
+    let (tally, lives, failures) = match &single {
+        Some(scenario) => match soak::find(scenario) {
+            Ok(tally) => (tally, 1, Vec::new()),
+            Err(failure) => (Tally::default(), 1, vec![*failure]),
+        },
+        None => many(&arguments),
+    };
+    for failure in &failures {
+        eprintln!("{failure}\n");
+    }
+    let rate = lives as f64 / begun.elapsed().as_secs_f64();
+    println!("{lives} scenarios, each lived twice: {rate:.0} a second\n{tally}");
+    let missing = if single.is_none() && failures.is_empty() {
+        tally.missing()
+    } else {
+        Vec::new()
+    };
+    for what in &missing {
+        println!("never reached: {what}");
+    }
+    ExitCode::from(u8::from(!failures.is_empty() || !missing.is_empty()))
+}
+
+fn one(arguments: &Arguments) -> Result<Option<Scenario>, String> {
+    if let Some(path) = &arguments.bytes {
+        let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        return Ok(Some(Scenario::of_bytes(&bytes)));
+    }
+    let seeded = arguments
+        .seed
+        .map(|seed| Scenario::of_seed(seed, arguments.steps));
+    Ok(arguments.scenario.clone().or(seeded))
+}
+
+/// Each thread takes the next seed, until all are lived or something is found.
+fn many(arguments: &Arguments) -> (Tally, u64, Vec<Failure>) {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len}, {per_sec}, {eta} left {msg}");
+    let bar = ProgressBar::new(arguments.seeds).with_style(style.expect("a template of the kinds there are"));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let next = AtomicU64::new(0);
+    let found: Mutex<(Tally, u64, Vec<Failure>)> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..arguments.threads.unwrap_or(cores) {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= arguments.seeds {
+                        return;
+                    }
+                    let scenario = Scenario::of_seed(arguments.from + number, arguments.steps);
+                    let result = soak::run(&scenario);
+                    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                    found.1 += 1;
+                    bar.inc(1);
+                    match result {
+                        Ok(tally) => found.0.absorb(&tally),
+                        Err(failure) if found.2.iter().any(|known| known.kind() == failure.kind()) => {}
+                        Err(failure) => {
+                            found.2.push(*failure);
+                            bar.set_message(format!("{} failures", found.2.len()));
+                            if !arguments.keep_going {
+                                next.store(arguments.seeds, Ordering::Relaxed);
+                            }
+                        }
+                    }
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+    let (tally, lives, failures) = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let shortened = failures
+        .into_iter()
+        .map(|failure| soak::shrink(failure, soak::run));
+    (tally, lives, shortened.collect())
+}

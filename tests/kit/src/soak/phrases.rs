@@ -1,0 +1,145 @@
+//! Steps that lead somewhere: what a person would write to bring machines into states that chance alone seldom finds.
+
+use rand_chacha::ChaCha12Rng;
+use rand_core::RngCore;
+
+use super::step::Step;
+
+/// Each as the text of its steps. A `*` stands for any number, a `/` for a choice among numbers; see
+/// [`What`](super::What) for what they mean, and [`Talk`](crate::fuzz::talk) for what the mischief-maker says.
+const PHRASES: &[&str] = &[
+    // Calls and messages through the server, with every device of the one who is called.
+    "enroll, wait 8, habit 0 4, habit 2 4, call 0 1 1, wait 8, inside, wait 6, hang-up, wait 8",
+    "enroll, wait 8, habit 0 2, habit 1 2, habit 2 2, call 3 0/2 1, wait 7, ring 0 1 1, accept 0 1, wait 7, hang-up, wait 8",
+    "enroll, wait 8, call 2 1 *, wait 3/7, hang-up, wait 8",
+    "enroll, wait 8, message 0 1, message 3 0, message 2 1, message 1 0, wait 8",
+    "register 0, register 3, wait 7, message 0 1, wait 4, restart *, message 3 0, wait 10",
+    // Between peers.
+    "habit 4 4, call 4 1 *, wait 8, inside * *, wait 6, hang-up, wait 8",
+    "habit 3 0/1/2/3/5/6/7 0/1/2/3/4, call 6 0 *, message 6 0, wait 7, ring, accept 0 1, wait 7, message 4 1, hang-up, wait 7",
+    "message 5 3, message 7 2, wait 8, call 5 3 1, wait 8, hang-up, wait 7",
+    "create 4 1/4, establish 0 1, wait 7, hang-up, wait 8",
+    "message 4 6, message 6 0/6, wait 10",
+    // The mischief-maker is called, and answers as it should, late, or more than once.
+    "call 4 4 1, wait 7, reply 0 1, wait 6, reply 0 3 1, wait 7, inside, wait 5, hang-up, wait 5, reply 1 10, wait 5, reply 0 3, wait 6",
+    "call 4 4 1, wait 7, reply 0 3 1, wait 5, reply 0 3 5, wait 6, reply 0 3 1, wait 6, hang-up, wait 6, reply 0 3, reply 1 3, reply 2 3, wait 7",
+    "call 4 4 1, wait 7, reply 0 1, reply 0 1 4, wait 5, hang-up, wait 5, reply 1 3/12/1 1, wait 6, reply 0 3, wait 6, reply 0 3, wait 12",
+    "habit 3 0/8, call 4 4 0, wait 7, reply 0 3 1, wait 5, reply 0 3 1, ask 0 1 2, ask 0 2 2, wait 7",
+    "habit 3 8, call 4 4 0, wait 7, reply 0 3 1, wait 5, ask 0 1 2, wait 12, wait 10, answer, wait 7",
+    "habit 3 8, call 4 4 0, wait 7, reply 0 3 1, wait 5, answer, wait 5, reply 1 3 1, ask 0 6 2, wait 6, ask 0 2 2, wait 6",
+    "call 4 4 1, wait 7, reply 0 1, wait 5, ask 0 1 2, ask 0 2 2, wait 5, hang-up, wait 5, ask 0 1 2, ask 0 2 2, wait 12",
+    "call 4/6 4 *, wait 7, reply 0 5/6/9/11/13/14/15 *, wait 8, reply 0 3, wait 8",
+    "call 4 4 1, wait 5, misbehave 0 0/1, wait 8",
+    "call 4 4 1, wait 7, reply 0 3 1, wait 6, inside, wait 6, reply 0 10, wait 6",
+    "call 4 4 1, wait 14, wait 12, wait 12",
+    "call 4 4 1, wait 7, reply 0 1, wait 14, wait 12, wait 12",
+    "call 4 4 1, wait 6, reply 0 11, wait 4, reply 0 3 1, wait 5, reply 0 11, wait 7",
+    // It calls.
+    "habit 3 1, dial, wait 6, ask 0 0, wait 1, ask 0 0 8, ask 0 1 7, wait 3, ask 0 3 7, wait 6, ask 0 1 7, wait 7",
+    "habit 3 2, dial, wait 6, ask 0 0 1, wait 5, ask 0 0 8, ask 0 1 7, ask 0 1 2, ask 0 2 2, wait 5, ring, ask 0 3 7, wait 6",
+    "habit 3 1/2, dial, wait 6, ask 0 0 *, wait 2/6, misbehave 0 1, wait 1/3/6, ring 0 0/1, accept/reject 0 1, wait 12",
+    "habit 3 4, dial, wait 6, ask 0 0 1, wait 5, ask 0 0 8, ask 0 1 7, wait 3, ask 0 3 7, wait 5, ask 0 2 2, wait 12",
+    "habit 3 4, dial, wait 6, ask 0 0 1, wait 5, ask 0 1 5, wait 4, ask 0 6 2, ask 0 1 5, wait 4, ask 0 0 3, wait 4, ask 0 2 2, wait 7",
+    "habit 3 4, dial, wait 6, ask 0 0 1, wait 5, hang-up, ask 0 1 5, wait 4, ask 0 3 7, ask 0 2 2, wait 5, reply 0 3, wait 7",
+    "habit 3 4, dial, wait 6, ask 0 0, wait 12, wait 8, reply 0 3/10, wait 8",
+    "habit 3 3/5, dial, wait 6, ask 0 0, wait 5, ask 0 0 8, wait 4, ask 0 1 7, wait 12",
+    "habit 3 2, dial, wait 6, ask 0 0 1, wait 14, wait 12",
+    // Requests outside calls.
+    "habit 3 0 4/2, dial, wait 6, ask 0 5 1, wait 4, ask 0 5 8, release 3 7, ask 0 5 8, wait 4, release 3 *, wait 8",
+    "habit 3 0 4/2, dial, wait 6, ask 0 5 1, wait 4, misbehave 0 1, wait 4, release 3 7, wait 4, release 3 0, wait 12",
+    "message 4 4 *, wait 7, reply 0 0, wait 5, reply 0 0, wait 5, reply 0 *, wait 6",
+    "message 4 4 0, wait 7, reply 0 0, wait 5, misbehave 0 1, wait 6",
+    "message 4 4 0, wait 7, reply 0 0, wait 12, wait 8",
+    "dial *, wait 6, ask 0 * *, ask 0 * *, wait 5, ask 0 * 9, wait 5",
+    // A registrar that is what it should be, and then is not.
+    "manner 1 3 0, register 8, wait 8, unregister 8, wait 8, manner 0",
+    "manner 1 3 2, register 8, wait 8, manner 1 3 8, wait 12, manner 1 3 0, wait 13, manner 0",
+    "manner 1 3 2, register 8, wait 8, manner 1 13, wait 12, wait 10, manner 1 3/6 8, wait 13, register 8, wait 8, manner 0",
+    "manner 1 3 2, register 8, wait 8, manner 1 13, wait 12, wait 11, register 8, wait 8, manner 1 3 0, wait 12, manner 0",
+    "manner 1 3 2, register 8, wait 8, manner 1 9, wait 13, manner 1 6, wait 13, manner 1 3 2, wait 13, manner 0",
+    "manner 1 3 2, register 8, wait 8, manner 0, wait 11, wait 10, unregister 8, wait 12, wait 10",
+    "manner 1 3 2, register 8, wait 8, manner 0, wait 11, wait 10, misbehave 0 1, wait 10",
+    "manner 1 3 2, register 8, wait 8, manner 1 6, wait 12, manner 1 3 0, wait 8, manner 0",
+    "manner 1 3 0, register 8, wait 8, manner 1 6/9, unregister 8, wait 12, manner 0",
+    "manner 1 3 0, register 8, register 9, wait 8, reset 5, reset 5, reset 5 1, wait 8, manner 0",
+    "manner 1 6/7/8/5/14 *, register 8, wait 8, manner 1 3 0, wait 12, manner 0",
+    // Connections that are nothing yet, or nothing any more.
+    "dns 2 4, message 4 6, wait 8, echo 3 0, echo 3 1, wait 6, disconnect 3, wait 10, mend",
+    "message 4 6, wait 3, echo 3 0, wait 1, echo 3 0, wait 2, echo 3 0, wait 8",
+    "reachability 6 2, message 4 4, wait 6, disconnect 3, wait 6, message 4 4, wait 11, mend",
+    "latency 200, dial 1, wait 7, echo 3 1, disconnect 3, latency 10, wait 7",
+    "latency 200, dial 1/3, wait 6, wait 5, black-hole 3/4, latency 10, wait 13",
+    "latency 200, dial 1/3, wait 6, wait 5, misbehave 0 1, latency 10, wait 7",
+    "habit 3 8, call 4 4 0, wait 7, reply 0 3 1, wait 5, hang-up, wait 7, reply 0 3, wait 6",
+    "dial 0, wait 6, misbehave 0 2, wait 6, ask 0 4, wait 6",
+    "register 0, wait 8, unregister 0, unregister 0, wait 8",
+    "tls 1 9, dial 3, wait 7, mend",
+    "tls 0 0/1/2/3/4/5/6/7/8/9, register 2, wait 8, mend, wait 8",
+    "tls 0/2/3 9, register 2, message 5 3, message 7 2, wait 8, mend",
+    "call 4 4 0, wait 7, reply 0 1, wait 5, hang-up, wait 5, reply 1 3 1, wait 6",
+    "create 4 4, establish 0 0, wait 7, reply 0 1, wait 5, hang-up, wait 5, reply 1 3 1, wait 6",
+    "dial 0, wait 6, misbehave 0 3, wait 6",
+    "dial 0, wait 6, idle 3 0 5, wait 11",
+    "dial 0, wait 13, dial 0, wait 6, ask 0 4, wait 6, misbehave 0 2/3, wait 6",
+    "message 4 4, wait 7, reply 0 3, wait 6, misbehave 0 3, wait 6",
+    "message 4 4, wait 7, reply 0 3, wait 6, message 4 4, wait 6, reply 0 3, wait 13",
+    "message 4 4, wait 7, reply 0 3, wait 6, idle 3 0 1, wait 10",
+    // One that is given up while bytes wait.
+    "message 8, wait 7, window 3, slow 5 0 1, message 8, message 8, message 8, wait 4, end 8, wait 5, reply, ask 0 5 1, wait 5, echo 5 1, wait 12, window, mend",
+    "message 0 1, wait 7, window 3, slow 0 0 1, message 0 1, message 0 1, message 0 1, wait 4, end 0, wait 6, disconnect, reset, wait 11, window, mend",
+    "message 8, wait 7, window 3, slow 5 0 1, message 8, message 8, message 8, wait 4, end 8, wait 5, misbehave 0 0/1, wait 11, window, mend",
+    "message 8, wait 7, window 3, slow 5 0 1, message 8, message 8, message 8, wait 4, end 8, wait 5, disconnect 5, wait 6, window, mend",
+    "message 8, wait 7, window 3, slow 5 0 1, message 8, message 8, message 8, wait 4, end 8, wait 5, slow 5 0 3, wait 6, window, mend",
+    "message 8, wait 7, window 3, slow 5 0 1, message 8, message 8, message 8, wait 4, end 8, wait 12, window, mend",
+    "message 0 1, wait 7, window 3, slow 0 0 1, message 0 1, message 0 1, message 0 1, wait 4, end 0, wait 12, window, mend",
+    "laziness 99, dial 0, wait 6, ask 0 4, ask 0 5, misbehave 0 3, misbehave 0 0/1, wait 4, echo 3 1, disconnect 3, wait 8, laziness 0",
+    "laziness 99, message 4 4, wait 7, ask 0 5, misbehave 0 3, misbehave 0 0/1, wait 2, echo 3 1, reply 0 3, wait 2, disconnect 3, wait 8, laziness 0",
+    // Listening.
+    "listen 3, wait 6",
+    "stop-listening 0/1 1, wait 6, laziness 90, listen 0/1, stop-listening 0/1 1, wait 6, laziness 0, listen 0, listen 1",
+    "stop-listening 0/1 0, wait 6, message 4 1, message 6 0, wait 6, listen 0, listen 1, wait 6",
+    "echo 3 2, echo 3 3, wait 5",
+    // A name that hundreds wait for.
+    "dns 3 7, crowd, wait 8, mend",
+    "dns 3 *, crowd, wait 11, mend",
+];
+
+/// One of the phrases, with its choices made.
+pub(super) fn phrase(dice: &mut ChaCha12Rng) -> Vec<Step> {
+    let mut below = |bound: usize| {
+        let bound = u32::try_from(bound.max(1)).unwrap_or(1);
+        usize::try_from(dice.next_u32() % bound).unwrap_or_default()
+    };
+    // Those of hundreds are dear, and are the last two.
+    let dear = below(20) == 0;
+    let cheap = PHRASES.len() - 2;
+    let at = if dear { cheap + below(2) } else { below(cheap) };
+    let text = PHRASES.get(at).copied().unwrap_or_default();
+    let step = |step: &str| {
+        let words = step.split_whitespace().map(|word| {
+            let choices: Vec<&str> = word.split('/').collect();
+            match choices.get(below(choices.len())).copied() {
+                Some("*") | None => below(256).to_string(),
+                Some(word) => word.to_owned(),
+            }
+        });
+        let words = words.collect::<Vec<_>>().join(" ");
+        words.parse().unwrap_or_else(|error| panic!("{error}"))
+    };
+    text.split(',').map(step).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_core::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn every_phrase_is_one() {
+        let mut dice = ChaCha12Rng::seed_from_u64(1);
+        for _ in 0..PHRASES.len() * 20 {
+            assert!(phrase(&mut dice).len() > 1);
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Scenarios: lists of small steps, as bytes for a fuzzer and as text for people.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::phrases::phrase;
+use rand_chacha::ChaCha12Rng;
+use rand_core::{RngCore, SeedableRng};
+
+macro_rules! steps {
+    ($($(#[$doc:meta])* $name:ident $word:literal $weight:literal,)*) => {
+        /// What happens in a step. The arguments choose among what there is: any number means something.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum What {
+            $($(#[$doc])* $name,)*
+        }
+
+        /// Each with its word, and how often bytes mean it.
+        const WHAT: &[(What, &str, usize)] = &[$((What::$name, $word, $weight)),*];
+    };
+}
+
+steps! {
+    /// Everybody who is not registered and has a server registers.
+    Enroll "enroll" 3,
+    /// An endpoint registers.
+    Register "register" 10,
+    /// An endpoint unregisters.
+    Unregister "unregister" 5,
+    /// An endpoint sends a request outside sessions: endpoint, target, method.
+    Message "message" 18,
+    /// An endpoint calls: endpoint, target, whether with an offer.
+    Call "call" 22,
+    /// An idle session is made: endpoint, target.
+    Create "create" 4,
+    /// An idle session is established, or a session that is not idle accepted: session, whether with content.
+    Establish "establish" 6,
+    /// A call is accepted: session, whether with content.
+    Accept "accept" 14,
+    /// A provisional response: session, which, whether with content.
+    Ring "ring" 8,
+    /// A call is refused: session, how.
+    Reject "reject" 4,
+    /// A call is redirected: session, to whom.
+    Redirect "redirect" 3,
+    /// An offer is answered: session.
+    Answer "answer" 5,
+    /// A request in a session: session, method.
+    Inside "inside" 8,
+    /// A session is ended: session.
+    HangUp "hang-up" 14,
+    /// How an application treats what comes: host, calls, messages.
+    Habit "habit" 10,
+    /// A request that was held is answered: which, how.
+    Release "release" 5,
+    /// An endpoint ends, and another takes its place: endpoint.
+    End "end" 4,
+    /// All endpoints of a host end, and others take their place: host.
+    EndAll "end-all" 2,
+    /// A connection is closed by command: host, which.
+    Disconnect "disconnect" 4,
+    /// A connection is to be closed when it was idle for so long: host, which, time.
+    Idle "idle" 3,
+    /// A host listens no more: host, whether by command.
+    StopListening "stop-listening" 3,
+    /// A host listens again: host.
+    Listen "listen" 3,
+    /// Time passes: how much.
+    Wait "wait" 36,
+    /// A connection is reset: host, which.
+    Reset "reset" 5,
+    /// One end of a connection is gone: host, which, which end.
+    HalfOpen "half-open" 4,
+    /// A connection becomes a black hole: host, which.
+    BlackHole "black-hole" 4,
+    /// A connection becomes one for what one side sends: host, which, which side.
+    OneWay "one-way" 4,
+    /// What is sent on a connection comes much later: host, which, time.
+    Stall "stall" 4,
+    /// A side of a connection does not read: host, which, which side.
+    Slow "slow" 5,
+    /// Who connects to an address fares ill: which address, how.
+    Reachability "reachability" 8,
+    /// Questions for a name fail: which, how.
+    Dns "dns" 8,
+    /// Handshakes with a host fail: which, how.
+    Tls "tls" 8,
+    /// A server stops and starts: how.
+    Restart "restart" 4,
+    /// A host's process dies and starts anew: host.
+    Replace "replace" 3,
+    /// How bytes are cut from now on.
+    Chunks "chunks" 3,
+    /// The latency and the jitter of connections made from now on.
+    Latency "latency" 3,
+    /// How late adapters take actions from now on.
+    Laziness "laziness" 3,
+    /// How much a direction holds that is not read.
+    Window "window" 3,
+    /// All that was wrong with addresses, names, certificates and readers is right again.
+    Mend "mend" 10,
+    /// The mischief-maker connects to a peer: which.
+    Dial "dial" 4,
+    /// It sends a request: on which connection, method, kind.
+    Ask "ask" 14,
+    /// It answers what it has heard: which, status, variant.
+    Reply "reply" 22,
+    /// From now on it answers all it hears at once: whether, status, variant.
+    Manner "manner" 4,
+    /// An adapter reports once more what it has reported: host, what, of which.
+    Echo "echo" 4,
+    /// An endpoint has something for hundreds of addresses of one name.
+    Crowd "crowd" 1,
+    /// It says once more what it said last, some bytes of it changed: how many, where, to what.
+    Garble "garble" 3,
+    /// It closes or breaks off a connection, or sends bytes that are no message: which, how.
+    Misbehave "misbehave" 4,
+}
+
+/// One step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Step {
+    /// What happens.
+    pub what: What,
+    /// How: see [`What`].
+    pub arguments: [u8; 3],
+}
+
+impl What {
+    fn of_byte(byte: u8) -> Self {
+        let total: usize = WHAT.iter().map(|(.., weight)| weight).sum();
+        let mut rest = usize::from(byte) * total / 256;
+        for (what, _, weight) in WHAT {
+            if rest < *weight {
+                return *what;
+            }
+            rest -= weight;
+        }
+        Self::Wait
+    }
+
+    fn word(self) -> &'static str {
+        let known = WHAT.iter().find(|(what, ..)| *what == self);
+        known.map_or("", |(_, word, _)| word)
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what.word())?;
+        let kept = self.arguments.iter().rposition(|argument| *argument != 0);
+        let kept = kept.map_or(0, |last| last + 1);
+        self.arguments
+            .iter()
+            .take(kept)
+            .try_for_each(|argument| write!(f, " {argument}"))
+    }
+}
+
+impl FromStr for Step {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut words = text.split_whitespace();
+        let word = words.next().unwrap_or_default();
+        let known = WHAT.iter().find(|(_, known, _)| *known == word);
+        let what = known.ok_or_else(|| format!("'{word}' is no step"))?.0;
+        let mut arguments = [0; 3];
+        for (at, word) in words.enumerate() {
+            let place = arguments.get_mut(at);
+            let place = place.ok_or_else(|| format!("'{text}': a step has three arguments"))?;
+            *place = word
+                .parse()
+                .map_err(|_| format!("'{text}': '{word}' is not 0 to 255"))?;
+        }
+        Ok(Self { what, arguments })
+    }
+}
+
+/// What is lived: a world's seed, how it is set up, and what happens in it.
+///
+/// Its text is `SEED.SETUP: STEP, STEP ...`, its bytes one for the seed, one for the setup, and four for each step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scenario {
+    /// The seed of the world: what its entropy and that of its stacks is made of.
+    pub seed: u64,
+    /// Its settings: see [`live`](super::live).
+    pub setup: u8,
+    /// What happens.
+    pub steps: Vec<Step>,
+}
+
+impl Scenario {
+    /// The scenario of a seed, of at least so many steps: phrases that lead somewhere, cut up by steps that come from
+    /// bytes.
+    pub fn of_seed(seed: u64, steps: usize) -> Self {
+        let mut dice = ChaCha12Rng::seed_from_u64(seed);
+        let mut bytes = vec![0; 2 + 4 * steps];
+        dice.fill_bytes(&mut bytes);
+        let mut scenario = Self {
+            seed,
+            ..Self::of_bytes(&bytes)
+        };
+        let random = std::mem::take(&mut scenario.steps);
+        let mut random = random.into_iter();
+        while scenario.steps.len() < steps {
+            if dice.next_u32().is_multiple_of(3) {
+                scenario.steps.extend(random.by_ref().take(3));
+                continue;
+            }
+            for step in phrase(&mut dice) {
+                if dice.next_u32().is_multiple_of(12) {
+                    scenario.steps.extend(random.next());
+                }
+                scenario.steps.push(step);
+            }
+        }
+        scenario
+    }
+
+    /// The scenario that these bytes are. All bytes are one; what is missing at the end is zero.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        let (head, rest) = bytes.split_at_checked(2).unwrap_or((bytes, &[]));
+        let byte = |bytes: &[u8], at: usize| bytes.get(at).copied().unwrap_or(0);
+        let step = |bytes: &[u8]| Step {
+            what: What::of_byte(byte(bytes, 0)),
+            arguments: [byte(bytes, 1), byte(bytes, 2), byte(bytes, 3)],
+        };
+        Self {
+            seed: u64::from(byte(head, 0)),
+            setup: byte(head, 1),
+            steps: rest.chunks(4).map(step).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}:", self.seed, self.setup)?;
+        for (at, step) in self.steps.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            write!(f, "{comma} {step}")?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Scenario {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (head, rest) = text.split_once(':').ok_or("a scenario is SEED.SETUP: STEPS")?;
+        let (seed, setup) = head.split_once('.').unwrap_or((head, "0"));
+        let steps = rest
+            .split(',')
+            .map(str::trim)
+            .filter(|step| !step.is_empty())
+            .map(str::parse);
+        Ok(Self {
+            seed: seed.trim().parse().map_err(|_| format!("'{seed}' is no seed"))?,
+            setup: setup
+                .trim()
+                .parse()
+                .map_err(|_| format!("'{setup}' is no setup"))?,
+            steps: steps.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_is_read_as_it_is_written() {
+        for seed in 0..50 {
+            let scenario = Scenario::of_seed(seed, 60);
+            assert!(scenario.steps.len() >= 60);
+            assert_eq!(scenario.to_string().parse(), Ok(scenario));
+        }
+        let text = "7.3: register 2, wait, ask 0 0 15";
+        let scenario: Scenario = text.parse().unwrap();
+        assert_eq!(scenario.to_string(), text);
+        assert_eq!("0.0:".parse::<Scenario>().unwrap().steps, []);
+        for wrong in [
+            "",
+            "x.0:",
+            "1.256:",
+            "1.0: dance",
+            "1.0: wait 256",
+            "1.0: wait 1 2 3 4",
+        ] {
+            assert!(wrong.parse::<Scenario>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn all_bytes_are_a_scenario_and_every_step_can_be_meant() {
+        let mut bytes = vec![1, 2];
+        (0..=255).for_each(|byte| bytes.extend([byte, 1, 2, 3]));
+        let scenario = Scenario::of_bytes(&bytes);
+        assert_eq!((scenario.seed, scenario.setup, scenario.steps.len()), (1, 2, 256));
+        for (what, word, _) in WHAT {
+            assert!(scenario.steps.iter().any(|step| step.what == *what), "{word}");
+        }
+        assert_eq!(Scenario::of_bytes(&[]).steps, []);
+        assert_eq!(Scenario::of_bytes(&[5, 0, 255]).steps.len(), 1);
+    }
+}

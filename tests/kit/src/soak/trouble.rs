@@ -1,0 +1,247 @@
+//! What the network, the machines and the mischief-maker do to those who live.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sansip::{ResolveError, TlsFailureKind};
+
+use super::cast::{Desk, HOSTS};
+use super::life::{LONGEST, Life, latest, one};
+use super::step::{Step, What};
+use crate::fuzz::script::Script;
+use crate::oracle::{Contract, Talked};
+use crate::world::{Host, LineId, Reachability};
+
+const TLS_FAILURES: [TlsFailureKind; 9] = [
+    TlsFailureKind::LocalCertificateNotFound,
+    TlsFailureKind::UntrustedRemoteCertificate,
+    TlsFailureKind::CertificateExpired,
+    TlsFailureKind::IncorrectNameInRemoteCertificate,
+    TlsFailureKind::RemoteCertificateRevoked,
+    TlsFailureKind::RemoteCertificateInvalidUsage,
+    TlsFailureKind::RemoteDisconnected,
+    TlsFailureKind::NegotiationFailure,
+    TlsFailureKind::Other,
+];
+
+const NAMES: [&str; 6] = [
+    "example.com",
+    "carol.invalid",
+    "dave.invalid",
+    "mallory.invalid",
+    "_sips._tcp.example.com",
+    "_sip._tcp.dave.invalid",
+];
+
+impl Life<'_> {
+    pub(super) fn harm_a_link(&mut self, step: Step) {
+        let [first, second, third] = step.arguments;
+        let Some(place) = self.place(first) else { return };
+        let Some(link) = latest(&self.world.links_of(place.id), second) else {
+            return;
+        };
+        let side = usize::from(third & 1);
+        let sides = self.world.hosts_of(link);
+        let host = sides.get(side).copied().unwrap_or_else(|| place.id.into());
+        match step.what {
+            What::Reset => self.world.reset(link),
+            What::HalfOpen => self.world.half_open(link, host),
+            What::BlackHole => self.world.black_hole(link),
+            What::OneWay => self.world.black_hole_from(link, host),
+            What::Stall => self
+                .world
+                .stall(link, Duration::from_secs(1 + u64::from(third) / 4)),
+            _ => self.world.set_slow(link, host, third & 2 == 0),
+        }
+    }
+
+    /// Addresses that somebody connects to.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        let hosts = [
+            Some(Host::from(self.server)),
+            self.place(3).map(|place| place.id.into()),
+            self.place(4).map(|place| place.id.into()),
+            Some(Host::from(self.mallory)),
+        ];
+        let ips = hosts.into_iter().flatten().map(|host| self.world.ip(host));
+        ips.flat_map(|ip| [5060, 5061].map(|port| SocketAddr::new(ip, port)))
+            .collect()
+    }
+
+    pub(super) fn certified(&self) -> Vec<Host> {
+        let places = [3, 4, 1].into_iter().filter_map(|at| self.place(at));
+        let places = places.map(|place| place.id.into());
+        [Host::from(self.server), Host::from(self.mallory)]
+            .into_iter()
+            .chain(places)
+            .collect()
+    }
+
+    pub(super) fn harm_all(&mut self, step: Step) {
+        let [first, second, _] = step.arguments;
+        match step.what {
+            What::Reachability => {
+                let ways = [
+                    Reachability::Refused,
+                    Reachability::Unreachable,
+                    Reachability::BlackHole,
+                ];
+                if let (Some(address), Some(way)) = (one(&self.addresses(), first), one(&ways, second)) {
+                    self.world.set_reachability(address, way);
+                }
+            }
+            What::Dns => {
+                let Some(name) = one(&NAMES, first) else { return };
+                let errors = [
+                    Some(ResolveError::NoSuchName),
+                    Some(ResolveError::Timeout),
+                    Some(ResolveError::ServerFailure),
+                    Some(ResolveError::NoResolver),
+                    None,
+                ];
+                if second % 8 == 7 {
+                    self.world.names.twice = true;
+                    return;
+                }
+                match one(&errors, second).flatten() {
+                    Some(error) => self.world.names.fail(name, error),
+                    None => self.world.names.silence(name),
+                };
+            }
+            _ => {
+                let Some(host) = one(&self.certified(), first) else {
+                    return;
+                };
+                let way = usize::from(second) % (TLS_FAILURES.len() + 1);
+                match TLS_FAILURES.get(way) {
+                    Some(kind) => self.world.set_certificate_fault(host, Some(*kind)),
+                    None => self.world.set_wrong_certificate(host, true),
+                }
+            }
+        }
+    }
+
+    pub(super) fn mend(&mut self) {
+        for address in self.addresses() {
+            self.world.set_reachability(address, Reachability::Open);
+        }
+        for name in NAMES {
+            self.world.names.mend(name);
+        }
+        self.world.names.twice = false;
+        for host in self.certified() {
+            self.world.set_certificate_fault(host, None);
+            self.world.set_wrong_certificate(host, false);
+        }
+        for place in 0..HOSTS {
+            let Some(id) = self.places.get(place).map(|place| place.id) else {
+                continue;
+            };
+            for link in self.world.links_of(id) {
+                for host in self.world.hosts_of(link) {
+                    self.world.set_slow(link, host, false);
+                }
+            }
+        }
+    }
+
+    /// A host's process dies; its application starts again, and knows nothing.
+    pub(super) fn replace(&mut self, at: usize) {
+        self.collect();
+        let Some(id) = self.places.get(at).map(|place| place.id) else {
+            return;
+        };
+        self.world.replace_stack(id, self.setup.stack());
+        self.collect();
+        if let Some(place) = self.places.get_mut(at) {
+            *place.desk.borrow_mut() = Desk::default();
+            (place.contract, place.talked, place.seen) = (Contract::patient(LONGEST), Talked::default(), 0);
+            place.gone.clear();
+        }
+        self.messages.retain(|message| message.host != at);
+        self.furnish(at);
+        for number in 0..self.actors.len() {
+            let Some(actor) = self
+                .actors
+                .get(number)
+                .copied()
+                .filter(|actor| actor.role.host == at)
+            else {
+                continue;
+            };
+            let next = self.enter(actor.role, actor.generation);
+            if let Some(actor) = self.actors.get_mut(number) {
+                *actor = next;
+            }
+        }
+    }
+
+    pub(super) fn mischief(&mut self, step: Step) {
+        let [first, second, third] = step.arguments;
+        let said = match step.what {
+            What::Dial => {
+                let addresses = self.addresses();
+                // To the peers' ports; over TLS to the second of each.
+                let Some(address) = addresses.get(2 + usize::from(first) % 4).copied() else {
+                    return;
+                };
+                let name = (address.port() == 5061).then_some(if first % 4 == 1 {
+                    "carol.invalid"
+                } else {
+                    "dave.invalid"
+                });
+                self.world.dial(self.mallory, address, name);
+                return;
+            }
+            What::Ask => {
+                let open = self.world.lines(self.mallory);
+                let Some(line) = latest(&open, first) else { return };
+                let at = self.lines.iter().position(|known| *known == line);
+                let uris = self.uris_at(line);
+                let mut script = Script::new(&step.arguments);
+                let _ = script.number();
+                at.map(|at| self.talk.request(at, &uris, &mut script))
+            }
+            What::Reply => self.talk.respond(&mut Script::new(&step.arguments)),
+            What::Garble => self.talk.garble(&mut Script::new(&[0, first, second, third])),
+            _ => return self.misbehave(first, second, third),
+        };
+        self.say(said);
+    }
+
+    /// Where the endpoints are that the other end of a connection has.
+    pub(super) fn uris_at(&mut self, line: LineId) -> Vec<String> {
+        let far = self.world.other_end(line);
+        let mut uris = Vec::new();
+        for actor in self.actors.clone() {
+            let Some(place) = self.places.get(actor.role.host) else {
+                continue;
+            };
+            if far != Host::from(place.id) {
+                continue;
+            }
+            let known = self.world.with(place.id, |stack, now| {
+                let view = stack.endpoint(now, actor.endpoint).ok()?;
+                view.endpoint_uri()
+            });
+            uris.extend(known);
+            uris.push(actor.role.uri());
+        }
+        uris
+    }
+
+    pub(super) fn misbehave(&mut self, first: u8, second: u8, third: u8) {
+        let open = self.world.lines(self.mallory);
+        let Some(line) = latest(&open, first) else { return };
+        let begun = b"OPTIONS sip:carol@carol.invalid SIP/2.0\r\nVia: ";
+        match second % 5 {
+            0 => self.world.hang_up(line),
+            1 => self.world.break_off(line),
+            2 => self.world.say_bytes(line, b"\r\n\r\n"),
+            3 => self.world.say_bytes(line, b"GET / HTTP/1.1\r\n\r\n"),
+            _ => self
+                .world
+                .say_bytes(line, begun.get(..usize::from(third) % 40).unwrap_or_default()),
+        }
+    }
+}
