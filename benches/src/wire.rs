@@ -34,7 +34,8 @@ pub fn typed(message: &Message) -> usize {
 }
 
 /// A message as the stack holds it until its connection is known: what is the connection's and the attempt's with its
-/// type, the rest as texts that were made or checked when they were given.
+/// type, what an endpoint says in every message as a block, the rest as texts that were made or checked when they were
+/// given.
 #[derive(Debug)]
 pub enum Draft {
     /// A request.
