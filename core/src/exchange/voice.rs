@@ -108,3 +108,48 @@ impl Voice {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    fn block(fields: &[(&'static str, &'static str)]) -> HeaderBlock {
+        HeaderBlock::new(fields.iter().copied())
+    }
+
+    // rules: E6, E10
+    #[test]
+    fn each_kind_of_message_says_its_part() {
+        let own = vec![(String::from("X-Own"), String::from("1"))];
+        let mut words = Words {
+            allow: "INVITE, ACK",
+            supported: "gruu",
+            agent: "phone/2",
+            accept: "*/*",
+            register: &[(HeaderName::Event, "registration")],
+            own: &own,
+        };
+        let voice = Voice::new(&words);
+        let (allow, supported, own) = (("Allow", "INVITE, ACK"), ("Supported", "gruu"), ("X-Own", "1"));
+        let (agent, server) = (("User-Agent", "phone/2"), ("Server", "phone/2"));
+        for method in [Method::Invite, Method::Update, Method::Options] {
+            assert_eq!(voice.request(&method), block(&[allow, supported, agent]));
+            assert_eq!(
+                voice.full_request(&method),
+                block(&[allow, supported, agent, own])
+            );
+        }
+        assert_eq!(voice.request(&Method::Bye), block(&[agent]));
+        assert_eq!(voice.full_request(&Method::Message), block(&[agent, own]));
+        let register = block(&[("Event", "registration"), agent, own]);
+        assert_eq!(voice.register(), register);
+        assert_eq!(voice.description(), block(&[allow, supported, server]));
+        assert_eq!(voice.reply(Some(&Method::Message)), block(&[server]));
+        let options = block(&[allow, supported, server, ("Accept", "*/*")]);
+        assert_eq!(voice.reply(Some(&Method::Options)), options);
+        words.register = &[];
+        assert_eq!(Voice::new(&words).register(), HeaderBlock::default());
+    }
+}
