@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use sansip::wire::header::{Contact, ContentLength, MaxForwards, Via};
-use sansip::wire::write::{RequestBuilder, ResponseBuilder, Scratch};
+use sansip::wire::write::{HeaderBlock, RequestBuilder, ResponseBuilder, Scratch};
 use sansip::wire::{HeaderName, Message, MessageLimits, Method, StatusCode};
 
 use crate::measure::Case;
@@ -34,13 +34,42 @@ pub fn typed(message: &Message) -> usize {
 }
 
 /// A message as the stack holds it until its connection is known: what is the connection's and the attempt's with its
-/// type, the rest as texts that were made or checked when they were given.
+/// type, what an endpoint says in every message as a block, the rest as texts that were made or checked when they were
+/// given.
 #[derive(Debug)]
 pub enum Draft {
     /// A request.
     Request(Box<RequestDraft>),
     /// A response.
     Response(Box<ResponseDraft>),
+}
+
+/// The header fields beyond those that every message has.
+#[derive(Debug)]
+enum More {
+    /// One that is of this message.
+    Text(HeaderName, Box<str>),
+    /// What an endpoint says in every message of the kind, written once.
+    Block(HeaderBlock),
+}
+
+impl More {
+    /// The fields in the same order; those that describe an endpoint, where they stand together, as one block.
+    fn of(fields: &[(HeaderName, Box<str>)]) -> Vec<Self> {
+        let described = |name: HeaderName| {
+            use HeaderName::{Accept, Allow, Server, Supported, UserAgent};
+            matches!(name, Accept | Allow | Server | Supported | UserAgent)
+        };
+        fields
+            .chunk_by(|(a, _), (b, _)| described(*a) && described(*b))
+            .map(|fields| match fields {
+                [(name, value)] if !described(*name) => Self::Text(*name, value.clone()),
+                fields => Self::Block(HeaderBlock::new(
+                    fields.iter().map(|(name, value)| (name.as_str(), &**value)),
+                )),
+            })
+            .collect()
+    }
 }
 
 /// What a request is made of.
@@ -54,7 +83,7 @@ pub struct RequestDraft {
     call_id: Box<str>,
     cseq: u32,
     hops: u8,
-    more: Vec<(HeaderName, Box<str>)>,
+    more: Vec<More>,
     content: Option<(Box<str>, Bytes)>,
 }
 
@@ -64,7 +93,7 @@ pub struct ResponseDraft {
     request: &'static Message,
     status: StatusCode,
     to_tag: Option<Box<str>>,
-    more: Vec<(HeaderName, Box<str>)>,
+    more: Vec<More>,
     content: Option<(Box<str>, Bytes)>,
 }
 
@@ -77,7 +106,7 @@ impl Draft {
         let text = |value: &[u8]| -> Box<str> { std::str::from_utf8(value).expect("text").into() };
         let field = |name| text(message.raw(name).expect("a field that every message has"));
         let mut vias = 0;
-        let more = message
+        let more: Vec<_> = message
             .headers()
             .filter_map(|(name, _, value)| {
                 let name = name.expect("a known field");
@@ -97,6 +126,7 @@ impl Draft {
                 (!own).then(|| (name, text(value)))
             })
             .collect();
+        let more = More::of(&more);
         let content = message
             .raw(HeaderName::ContentType)
             .map(|content_type| (text(content_type), message.body()));
@@ -151,8 +181,11 @@ impl Draft {
                     draft.cseq,
                     draft.hops,
                 );
-                for (name, value) in &draft.more {
-                    builder.text(*name, value);
+                for more in &draft.more {
+                    match more {
+                        More::Text(name, value) => builder.text(*name, value),
+                        More::Block(block) => builder.block(block),
+                    };
                 }
                 if let Some((content_type, body)) = &draft.content {
                     builder.body(content_type, body.clone());
@@ -162,8 +195,11 @@ impl Draft {
             Self::Response(draft) => {
                 let to_tag = draft.to_tag.as_deref();
                 let mut builder = ResponseBuilder::new(scratch, draft.request, draft.status, None, to_tag);
-                for (name, value) in &draft.more {
-                    builder.text(*name, value);
+                for more in &draft.more {
+                    match more {
+                        More::Text(name, value) => builder.text(*name, value),
+                        More::Block(block) => builder.block(block),
+                    };
                 }
                 if let Some((content_type, body)) = &draft.content {
                     builder.body(content_type, body.clone());

@@ -5,7 +5,7 @@ use std::alloc::System;
 use bytes::Bytes;
 use sansip::wire::header::{CSeq, From, To, Via};
 use sansip::wire::uri::Uri;
-use sansip::wire::write::{MAX_FORWARDS, RequestBuilder, ResponseBuilder, Scratch};
+use sansip::wire::write::{HeaderBlock, MAX_FORWARDS, RequestBuilder, ResponseBuilder, Scratch};
 use sansip::wire::{HeaderName, Message, MessageLimits, Method, StatusCode, check};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -112,6 +112,7 @@ fn writing_allocates_the_finished_bytes_and_nothing_else() {
         "a request of typed values"
     );
 
+    let block = HeaderBlock::new([("Allow", "INVITE, ACK, BYE")]);
     let (of_texts, bytes) = allocations(|| {
         let (from, to) = ("<sip:a@example.com>;tag=1", "<sip:b@example.com>");
         let method = Method::Invite;
@@ -119,6 +120,7 @@ fn writing_allocates_the_finished_bytes_and_nothing_else() {
         let mut builder =
             RequestBuilder::of_texts(&mut scratch, &method, uri, &via, (from, to), "c", 1, MAX_FORWARDS);
         builder.text(HeaderName::UserAgent, "example/1.0");
+        builder.block(&block);
         builder.body("application/sdp", body.clone());
         builder.finish()
     });

@@ -9,6 +9,7 @@ use crate::exchange::{ContactTemplate, Draft, Sequence};
 use crate::ids::SequenceId;
 use crate::wire::header::{Contact, RecordRoute};
 use crate::wire::uri::{SipUri, Uri, UriHeaders};
+use crate::wire::write::HeaderBlock;
 use crate::wire::{HeaderName, Message, Method};
 
 #[cfg(test)]
@@ -149,7 +150,8 @@ impl Dialog {
             call_id: self.call_id.clone(),
             sequence: Sequence::Counter(self.sequence),
             contact,
-            headers: Vec::new(),
+            expires: None,
+            block: HeaderBlock::default(),
             extra: Vec::new(),
             content: None,
         }

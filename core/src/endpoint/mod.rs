@@ -23,7 +23,8 @@ use crate::cx::Cx;
 use crate::error::Misuse;
 use crate::event::{Completion, Event, PeerToPeerReason, PeerToPeerState, RegistrationState};
 use crate::exchange::{
-    ContactTemplate, Draft, Exchanges, Lower, NextHop, Owner, Policy, Request, Sequence, What, to_of,
+    ContactTemplate, Draft, Exchanges, Lower, NextHop, Owner, Policy, Request, Sequence, Voice, What, Words,
+    to_of,
 };
 use crate::ids::{ConnId, EndpointId, ManagerId, OperationId, SequenceId, SessionId};
 use crate::map::{HashKey, Map};
@@ -32,7 +33,8 @@ use crate::session::{Below, Cargo, Local};
 use crate::time::Time;
 use crate::timers::TimerId;
 use crate::wire::uri::Uri;
-use crate::wire::{HeaderName, Message, Method, write};
+use crate::wire::write::HeaderBlock;
+use crate::wire::{Message, Method, write};
 
 pub use config::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEndpointConfig};
 use directory::Directory;
@@ -44,6 +46,7 @@ pub(crate) use route::Way;
 struct Endpoint {
     identity: Identity,
     profile: Box<Profile>,
+    voice: Voice,
     manager: ManagerId,
     kind: Kind,
     sessions: BTreeSet<SessionId>,
@@ -192,7 +195,7 @@ impl Endpoints {
             patience: None,
             keep_alive: None,
         }));
-        self.insert(id, identity, manager, config.profile, kind);
+        self.insert(cx.config, id, identity, manager, config.profile, kind);
         Ok(id)
     }
 
@@ -244,7 +247,7 @@ impl Endpoints {
                 PeerToPeerState::Disconnected
             },
         }));
-        self.insert(id, identity, manager, config.profile, kind);
+        self.insert(cx.config, id, identity, manager, config.profile, kind);
         Ok(id)
     }
 
@@ -271,18 +274,28 @@ impl Endpoints {
 
     fn insert(
         &mut self,
+        config: &crate::Config,
         id: EndpointId,
         identity: Identity,
         manager: ManagerId,
         profile: Profile,
         kind: Kind,
     ) {
+        let voice = voice(&profile, config, matches!(kind, Kind::Sip(_)));
+        // Where the endpoint before it says the same, as is usual, they share the memory.
+        let last = self.by_manager.range(..=(manager, id)).next_back();
+        let last = last.and_then(|(_, last)| self.table.get(last));
+        let voice = match last {
+            Some(last) if last.voice == voice => last.voice.clone(),
+            Some(_) | None => voice,
+        };
         self.directory
             .insert(id, &identity, matches!(kind, Kind::PeerToPeer(_)));
         self.by_manager.insert((manager, id));
         let endpoint = Endpoint {
             identity,
             profile: Box::new(profile),
+            voice,
             manager,
             kind,
             sessions: BTreeSet::new(),
@@ -295,8 +308,8 @@ impl Endpoints {
     // What others need to know of an endpoint.
 
     /// How the endpoint appears in its requests.
-    pub(crate) fn local(&self, id: EndpointId, config: &crate::Config) -> Option<Local> {
-        self.table.get(&id).map(|endpoint| endpoint.local(id, config))
+    pub(crate) fn local(&self, id: EndpointId) -> Option<Local> {
+        self.table.get(&id).map(|endpoint| endpoint.local(id))
     }
 
     pub(crate) fn profile(&self, id: EndpointId) -> Option<&Profile> {
@@ -357,29 +370,12 @@ impl Endpoints {
             .map(|sip| (sip.server.host(), sip.server.port(), sip.server.transport()))
     }
 
-    /// The header fields of the stack in the application's answer to a request: an OPTIONS asks for all of them.
-    pub(crate) fn reply_headers(
-        &self,
-        id: EndpointId,
-        request: &Message,
-        config: &crate::Config,
-    ) -> Vec<(HeaderName, Box<str>)> {
-        let Some(endpoint) = self.table.get(&id) else {
-            return Vec::new();
-        };
-        let mut headers = endpoint.headers(config);
-        if request.method() == Some(&Method::Options) {
-            let types = &endpoint.profile.content_types;
-            let accept = if types.is_empty() {
-                String::from("*/*")
-            } else {
-                types.join(", ")
-            };
-            headers.push((HeaderName::Accept, accept.into()));
-        } else {
-            headers.retain(|(name, _)| *name == HeaderName::UserAgent);
-        }
-        headers
+    /// The header fields of the stack in the application's answer to a request.
+    pub(crate) fn reply_block(&self, id: EndpointId, request: &Message) -> HeaderBlock {
+        self.table
+            .get(&id)
+            .map(|endpoint| endpoint.voice.reply(request.method()))
+            .unwrap_or_default()
     }
 
     /// The endpoint that a request outside dialogs is for (M5). An endpoint takes requests from the connections of its
@@ -475,7 +471,7 @@ impl Endpoints {
         let Some(endpoint) = self.table.get_mut(&id) else {
             return;
         };
-        let local = endpoint.local(id, cx.config);
+        let local = endpoint.local(id);
         let tag = cx.entropy.hex(16);
         let describes = method == Method::Options;
         let draft = Draft {
@@ -487,8 +483,9 @@ impl Endpoints {
             sequence: Sequence::Fixed(1),
             // A MESSAGE carries no Contact (RFC 3428 section 4).
             contact: describes.then(|| local.contact.clone()),
-            headers: local.request_headers(&method),
-            extra: local.extra.into_iter().chain(cargo.extra).collect(),
+            expires: None,
+            block: local.voice.full_request(&method),
+            extra: cargo.extra,
             content: cargo.content,
             method,
         };
@@ -607,7 +604,7 @@ impl Endpoint {
         }
     }
 
-    fn local(&self, id: EndpointId, config: &crate::Config) -> Local {
+    fn local(&self, id: EndpointId) -> Local {
         let (route, via_proxy, identity) = match &self.kind {
             Kind::Sip(sip) => (sip.service_route.clone(), false, Some(id)),
             Kind::PeerToPeer(peer) => (Vec::new(), peer.proxy.is_some(), None),
@@ -625,8 +622,7 @@ impl Endpoint {
             },
             via_proxy,
             route,
-            headers: self.headers(config),
-            extra: self.profile.headers.clone(),
+            voice: self.voice.clone(),
         }
     }
 
@@ -664,28 +660,27 @@ impl Endpoint {
         }
         text
     }
+}
 
-    /// Allow, Supported and User-Agent.
-    fn headers(&self, config: &crate::Config) -> Vec<(HeaderName, Box<str>)> {
-        let mut headers = Vec::with_capacity(3);
-        headers.push((HeaderName::Allow, allow(&self.profile).into()));
-        let tags: Vec<&str> = self
-            .profile
-            .option_tags
-            .iter()
-            .map(String::as_str)
-            .chain(OPTION_TAGS)
-            .collect();
-        if !tags.is_empty() {
-            headers.push((HeaderName::Supported, tags.join(", ").into()));
-        }
-        let agent = match &self.profile.user_agent {
-            Some(agent) => alloc::format!("{agent} {}", config.user_agent),
-            None => config.user_agent.clone(),
-        };
-        headers.push((HeaderName::UserAgent, agent.into()));
-        headers
-    }
+/// What an endpoint of this profile says in all its messages.
+fn voice(profile: &Profile, config: &crate::Config, registers: bool) -> Voice {
+    let tags = profile.option_tags.iter().map(String::as_str);
+    let tags: Vec<&str> = tags.chain(OPTION_TAGS).collect();
+    let agent = match &profile.user_agent {
+        Some(agent) => alloc::format!("{agent} {}", config.user_agent),
+        None => config.user_agent.clone(),
+    };
+    let types = profile.content_types.join(", ");
+    let allow = allow(profile);
+    let register = register::fields(&allow);
+    Voice::new(&Words {
+        allow: &allow,
+        supported: &tags.join(", "),
+        agent: &agent,
+        accept: if types.is_empty() { "*/*" } else { &types },
+        register: if registers { &register } else { &[] },
+        own: &profile.headers,
+    })
 }
 
 /// The option tags that the stack itself understands.

@@ -201,7 +201,7 @@ impl Endpoints {
         let Some(endpoint) = self.table.get(&id) else {
             return;
         };
-        let Some(draft) = endpoint.register_draft(cx.config, leave) else {
+        let Some(draft) = endpoint.register_draft(leave) else {
             return;
         };
         let Kind::Sip(sip) = &endpoint.kind else { return };
@@ -358,7 +358,7 @@ impl Endpoints {
 }
 
 impl Endpoint {
-    fn register_draft(&self, config: &crate::Config, leave: bool) -> Option<Draft> {
+    fn register_draft(&self, leave: bool) -> Option<Draft> {
         let Kind::Sip(sip) = &self.kind else { return None };
         let address = self.address();
         let expires = if leave { 0 } else { sip.expires };
@@ -368,17 +368,6 @@ impl Endpoint {
         parameters.push_str(&alloc::format!(";methods=\"{}\"", allow(&self.profile)));
         parameters.push_str(&self.feature_parameters());
         contact.parameters = parameters.into();
-        let mut headers: Vec<(HeaderName, Box<str>)> = alloc::vec![
-            (HeaderName::Expires, expires.to_string().into()),
-            (HeaderName::Supported, SUPPORTED.into()),
-            (HeaderName::Event, "registration".into()),
-            (HeaderName::MsKeepAlive, "UAC;hop-hop=yes".into()),
-        ];
-        headers.extend(
-            self.headers(config)
-                .into_iter()
-                .filter(|(name, _)| *name != HeaderName::Supported),
-        );
         Some(Draft {
             method: Method::Register,
             uri: alloc::format!("{}:{}", self.identity.scheme(), self.identity.domain).into(),
@@ -388,11 +377,22 @@ impl Endpoint {
             call_id: sip.call_id.clone(),
             sequence: Sequence::Counter(sip.sequence),
             contact: Some(contact),
-            headers,
-            extra: self.profile.headers.clone(),
+            expires: Some(expires),
+            block: self.voice.register(),
+            extra: Vec::new(),
             content: None,
         })
     }
+}
+
+/// What every REGISTER says between Expires and User-Agent.
+pub(super) const fn fields(allow: &str) -> [(HeaderName, &str); 4] {
+    [
+        (HeaderName::Supported, SUPPORTED),
+        (HeaderName::Event, "registration"),
+        (HeaderName::MsKeepAlive, "UAC;hop-hop=yes"),
+        (HeaderName::Allow, allow),
+    ]
 }
 
 /// Our own contact in a 2xx: by instance and reg-id, else by the URI that was sent (R21).

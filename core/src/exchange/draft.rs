@@ -8,8 +8,9 @@ use alloc::vec::Vec;
 use crate::action::Transport;
 use crate::event::Content;
 use crate::ids::{EndpointId, OperationId, SequenceId, SessionId};
+use crate::wire::Method;
 use crate::wire::uri::Uri;
-use crate::wire::{HeaderName, Method};
+use crate::wire::write::HeaderBlock;
 
 /// A request as its owner means it. The texts have been checked or made by the stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,22 +26,13 @@ pub(crate) struct Draft {
     pub(crate) call_id: Box<str>,
     pub(crate) sequence: Sequence,
     pub(crate) contact: Option<ContactTemplate>,
-    /// Header fields of the stack's own making.
-    pub(crate) headers: Vec<(HeaderName, Box<str>)>,
+    /// What Expires says, where there is one.
+    pub(crate) expires: Option<u32>,
+    /// The header fields that need not be written anew.
+    pub(crate) block: HeaderBlock,
     /// Header fields of the application, checked when they were given.
     pub(crate) extra: Vec<(String, String)>,
     pub(crate) content: Option<Content>,
-}
-
-impl Draft {
-    /// Sets a header field of the stack's own making, in place of what it was.
-    pub(crate) fn set(&mut self, name: HeaderName, value: impl Into<Box<str>>) {
-        let value = value.into();
-        match self.headers.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, old)) => *old = value,
-            None => self.headers.push((name, value)),
-        }
-    }
 }
 
 /// The value of To in a request outside dialogs (RFC 3261 section 8.1.1.2): whom it is for, not the way there.

@@ -1,6 +1,5 @@
 //! Requests that the application may answer, outside sessions and inside (rules M4, M9, S15).
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -9,14 +8,15 @@ use crate::cx::Cx;
 use crate::error::Misuse;
 use crate::ids::{EndpointId, IncomingId};
 use crate::timers::{TimerId, TimerKey};
-use crate::wire::{HeaderName, StatusCode};
+use crate::wire::StatusCode;
+use crate::wire::write::HeaderBlock;
 
 /// One request that waits for its answer.
 #[derive(Clone, Debug)]
 struct Incoming {
     pending: Pending,
     endpoint: EndpointId,
-    headers: Vec<(HeaderName, Box<str>)>,
+    block: HeaderBlock,
     /// The application keeps it for later: letting it pass does not answer it.
     held: bool,
     timer: TimerId,
@@ -47,13 +47,13 @@ impl Incomings {
         core::mem::take(&mut self.freed)
     }
 
-    /// A request for the application of this endpoint; `headers` go into the answer.
+    /// A request for the application of this endpoint; `block` goes into the answer.
     pub(crate) fn receive(
         &mut self,
         cx: &mut Cx<'_>,
         pending: Pending,
         endpoint: EndpointId,
-        headers: Vec<(HeaderName, Box<str>)>,
+        block: HeaderBlock,
     ) -> IncomingId {
         let id = cx.ids.next();
         let timer = cx
@@ -64,7 +64,7 @@ impl Incomings {
             Incoming {
                 pending,
                 endpoint,
-                headers,
+                block,
                 held: false,
                 timer,
             },
@@ -97,7 +97,7 @@ impl Incomings {
             cx,
             &incoming.pending,
             &Reply {
-                headers: &incoming.headers,
+                block: Some(&incoming.block),
                 ..reply
             },
         );

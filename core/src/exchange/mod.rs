@@ -21,6 +21,7 @@ mod outcome;
 mod reply;
 #[cfg(test)]
 mod tests;
+mod voice;
 mod write;
 
 use alloc::boxed::Box;
@@ -47,6 +48,7 @@ pub(crate) use draft::{ContactTemplate, Draft, Owner, Policy, Sequence, SessionP
 pub(crate) use fingerprint::Fingerprint;
 pub(crate) use incoming::Incomings;
 pub(crate) use reply::{Lower, Pending, Replies, Reply};
+pub(crate) use voice::{Voice, Words};
 pub(crate) use write::{contact_value, reach};
 
 /// What goes up, in order.

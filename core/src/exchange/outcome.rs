@@ -9,7 +9,7 @@ use crate::event::OperationError;
 use crate::ids::ExchangeId;
 use crate::timers::TimerKey;
 use crate::wire::header::{Contact, MinExpires, RetryAfter};
-use crate::wire::{HeaderName, Message, Method, StatusCode};
+use crate::wire::{Message, Method, StatusCode};
 
 impl Exchanges {
     pub(super) fn on_final(
@@ -138,12 +138,7 @@ impl Exchanges {
         let Some(exchange) = self.table.get_mut(&id) else {
             return;
         };
-        let asked = exchange
-            .draft
-            .headers
-            .iter()
-            .find(|(name, _)| *name == HeaderName::Expires)
-            .and_then(|(_, value)| value.parse::<u32>().ok());
+        let asked = exchange.draft.expires;
         let least = response
             .typed::<MinExpires>()
             .ok()
@@ -151,7 +146,7 @@ impl Exchanges {
             .map(|MinExpires(seconds)| seconds);
         match (asked, least) {
             (Some(asked), Some(least)) if asked > 0 && least > asked => {
-                exchange.draft.set(HeaderName::Expires, alloc::format!("{least}"));
+                exchange.draft.expires = Some(least);
                 self.send_or_wait(cx, low, id, up);
             }
             _ => self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up),

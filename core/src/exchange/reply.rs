@@ -17,7 +17,7 @@ use crate::cx::Cx;
 use crate::event::Content;
 use crate::ids::{ConnId, ManagerId, TransactionId};
 use crate::transaction::{Responded, Transactions, Transmission};
-use crate::wire::write::ResponseBuilder;
+use crate::wire::write::{HeaderBlock, ResponseBuilder};
 use crate::wire::{HeaderName, Message, StatusCode};
 
 /// The layers below an exchange, lent for one step.
@@ -49,7 +49,10 @@ pub(crate) struct Reply<'a> {
     pub(crate) reason: Option<&'a str>,
     pub(crate) contact: Option<&'a ContactTemplate>,
     pub(crate) record_route: bool,
+    /// Header fields of this response alone.
     pub(crate) headers: &'a [(HeaderName, Box<str>)],
+    /// Those that need not be written anew.
+    pub(crate) block: Option<&'a HeaderBlock>,
     /// Of the application, checked when they were given.
     pub(crate) extra: &'a [(String, String)],
     pub(crate) content: Option<&'a Content>,
@@ -64,6 +67,7 @@ impl Reply<'_> {
             contact: None,
             record_route: false,
             headers: &[],
+            block: None,
             extra: &[],
             content: None,
         }
@@ -116,12 +120,10 @@ impl Lower<'_> {
             builder.record_route();
         }
         for (name, value) in reply.headers {
-            let name = if *name == HeaderName::UserAgent {
-                HeaderName::Server
-            } else {
-                *name
-            };
-            builder.text(name, value);
+            builder.text(*name, value);
+        }
+        if let Some(block) = reply.block {
+            builder.block(block);
         }
         for (name, value) in reply.extra {
             builder.raw_checked(name, value);

@@ -447,7 +447,8 @@ fn request(method: Method) -> Request {
         call_id: "call".into(),
         sequence: Sequence::Fixed(1),
         contact: Some(ContactTemplate::default()),
-        headers: Vec::new(),
+        expires: None,
+        block: crate::wire::write::HeaderBlock::default(),
         extra: Vec::new(),
         content: None,
     };
@@ -462,7 +463,7 @@ fn request(method: Method) -> Request {
 
 fn register() -> Request {
     let mut request = request(Method::Register);
-    request.draft.set(HeaderName::Expires, "600");
+    request.draft.expires = Some(600);
     request.policy = Policy {
         repeatable: true,
         redirects: 3,
@@ -683,7 +684,7 @@ fn a_server_that_talks_nonsense_about_intervals_ends_the_request() {
     // R16: who unregisters does not register for longer instead.
     let mut bench = Bench::new();
     let mut leave = register();
-    leave.draft.set(HeaderName::Expires, "0");
+    leave.draft.expires = Some(0);
     let id = bench.start(leave);
     bench.answer("423 Interval Too Brief", "Min-Expires: 60\r\n");
     assert_eq!(bench.story(id), ["failed 423"]);

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::connection::Connections;
 use crate::entropy::Entropy;
 use crate::ids::ConnId;
-use crate::wire::header::{Contact, Params, RecordRoute, Via};
+use crate::wire::header::{Contact, Expires, Params, RecordRoute, Via};
 use crate::wire::uri::{Host, push_number};
 use crate::wire::write::{MAX_FORWARDS, RequestBuilder, Scratch};
 use crate::wire::{HeaderName, Message, Method};
@@ -154,9 +154,10 @@ pub(super) fn request<'c>(
     for (name, value) in credentials {
         builder.text(*name, value);
     }
-    for (name, value) in &draft.headers {
-        builder.text(*name, value);
+    if let Some(seconds) = draft.expires {
+        builder.header(&Expires(seconds));
     }
+    builder.block(&draft.block);
     for (name, value) in &draft.extra {
         builder.raw_checked(name, value);
     }

@@ -79,7 +79,7 @@ impl Sessions {
         session.offered = content.is_some() && invite.message.body_bytes().is_empty();
         let reply = Reply {
             contact: Some(&session.local.contact),
-            headers: &session.local.headers,
+            block: Some(&session.local.voice.description()),
             content: content.as_ref(),
             record_route: true,
             ..Reply::new(StatusCode::OK)
@@ -140,7 +140,7 @@ impl Sessions {
         let Some(invite) = &session.invite else { return };
         let reply = Reply {
             contact: Some(&session.local.contact),
-            headers: &session.local.headers,
+            block: Some(&session.local.voice.description()),
             content,
             record_route: true,
             ..Reply::new(status)
@@ -205,9 +205,9 @@ impl Sessions {
         };
         let Some(dialog) = &session.dialog else { return };
         let mut draft = dialog.request(method.clone(), None);
-        draft.headers = session.local.request_headers(&method);
+        draft.block = session.local.voice.full_request(&method);
         draft.content = cargo.content;
-        draft.extra = session.local.extra.iter().cloned().chain(cargo.extra).collect();
+        draft.extra = cargo.extra;
         let part = SessionPart::Request(operation);
         let exchange = start(cx, below, session, id, draft, part);
         session.requests.insert(operation, exchange);
@@ -266,7 +266,7 @@ impl Sessions {
         let lasts = matches!(session.invitation.machine_state(), State::Connected);
         if named && session.updates && !session.refreshing && lasts {
             let mut draft = dialog.request(Method::Update, Some(session.local.contact.clone()));
-            draft.headers = session.local.request_headers(&Method::Update);
+            draft.block = session.local.voice.request(&Method::Update);
             session.refreshing = true;
             start(cx, below, session, id, draft, SessionPart::Refresh);
         }

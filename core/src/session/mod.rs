@@ -21,12 +21,12 @@ use crate::event::{
 };
 use crate::exchange::{
     ContactTemplate, Draft, Exchanges, Facts, Indication, Lower, NextHop, Owner, Pending, Policy, Reply,
-    Request, Sequence, SessionPart, to_of,
+    Request, Sequence, SessionPart, Voice, to_of,
 };
 use crate::ids::{ConnId, EndpointId, ExchangeId, OperationId, SequenceId, SessionId, TransactionId};
 use crate::map::{HashKey, Map};
 use crate::time::Time;
-use crate::wire::{HeaderName, Message, Method, StatusCode};
+use crate::wire::{Message, Method, StatusCode};
 
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use invitation::cells::MACHINE as INVITATION;
@@ -48,9 +48,7 @@ pub(crate) struct Local {
     pub(crate) via_proxy: bool,
     /// The preloaded route of requests outside dialogs (R17).
     pub(crate) route: Vec<Box<str>>,
-    /// Allow, Supported and User-Agent.
-    pub(crate) headers: Vec<(HeaderName, Box<str>)>,
-    pub(crate) extra: ExtraHeaders,
+    pub(crate) voice: Voice,
 }
 
 impl Local {
@@ -62,17 +60,6 @@ impl Local {
     /// The value of From with this tag.
     pub(crate) fn from(&self, tag: &str) -> Box<str> {
         alloc::format!("{};tag={tag}{}", self.address, self.parameters).into()
-    }
-
-    /// The header fields of the stack in every request of this endpoint.
-    pub(crate) fn request_headers(&self, method: &Method) -> Vec<(HeaderName, Box<str>)> {
-        let describes = matches!(method, Method::Invite | Method::Update | Method::Options);
-        let wanted = |name: &HeaderName| describes || *name == HeaderName::UserAgent;
-        self.headers
-            .iter()
-            .filter(|(name, _)| wanted(name))
-            .cloned()
-            .collect()
     }
 }
 
@@ -409,13 +396,12 @@ impl Sessions {
                 if let (Some(dialog), Some(ack)) = (&session.dialog, &session.ack) {
                     let mut draft = dialog.request(Method::Ack, None);
                     draft.sequence = Sequence::Fixed(ack.facts.cseq);
-                    draft.headers = session.local.request_headers(&Method::Ack);
-                    draft.headers.extend(
-                        ack.facts
-                            .credentials
-                            .iter()
-                            .map(|(name, value)| (*name, value.clone().into_boxed_str())),
-                    );
+                    let credentials = ack.facts.credentials.iter();
+                    draft.block = session
+                        .local
+                        .voice
+                        .request(&Method::Ack)
+                        .and(credentials.map(|(name, value)| (name.as_str(), &**value)));
                     draft.content.clone_from(&ack.answer);
                     start(cx, below, session, id, draft, SessionPart::Ack);
                 }
@@ -423,7 +409,7 @@ impl Sessions {
             (Effect::SendBye, Some(session)) => {
                 if let Some(dialog) = &session.dialog {
                     let mut draft = dialog.request(Method::Bye, None);
-                    draft.headers = session.local.request_headers(&Method::Bye);
+                    draft.block = session.local.voice.request(&Method::Bye);
                     session.exchange = Some(start(cx, below, session, id, draft, SessionPart::Bye));
                 }
             }
@@ -516,14 +502,9 @@ impl Session {
             call_id: self.call_id.clone(),
             sequence: Sequence::Counter(self.sequence),
             contact: Some(self.local.contact.clone()),
-            headers: self.local.request_headers(&Method::Invite),
-            extra: self
-                .local
-                .extra
-                .iter()
-                .chain(&self.cargo.extra)
-                .cloned()
-                .collect(),
+            expires: None,
+            block: self.local.voice.full_request(&Method::Invite),
+            extra: self.cargo.extra.clone(),
             content: self.cargo.content.clone(),
         }
     }

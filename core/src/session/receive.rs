@@ -13,6 +13,7 @@ use crate::event::{Completion, Content, Event, OperationError, OperationFailure,
 use crate::exchange::{Facts, Outcome, Owner, Pending, Policy, Reply, Request, Sequence, SessionPart, What};
 use crate::ids::{ExchangeId, OperationId, SessionId, TransactionId};
 use crate::wire::header::Allow;
+use crate::wire::write::HeaderBlock;
 use crate::wire::{HeaderName, Message, Method, StatusCode};
 
 impl Sessions {
@@ -366,7 +367,7 @@ impl Sessions {
             }
             let reply = Reply {
                 contact: Some(&session.local.contact),
-                headers: &session.local.headers,
+                block: Some(&session.local.voice.description()),
                 ..Reply::new(StatusCode::OK)
             };
             below.low.reply(cx, request, &reply);
@@ -394,10 +395,7 @@ fn end_fork(cx: &mut Cx<'_>, below: &mut Below<'_, '_>, response: &Message, fact
     };
     let mut ack = dialog.request(Method::Ack, None);
     ack.sequence = Sequence::Fixed(cseq);
-    ack.headers = credentials
-        .into_iter()
-        .map(|(name, value)| (name, value.into_boxed_str()))
-        .collect();
+    ack.block = HeaderBlock::new(credentials.iter().map(|(name, value)| (name.as_str(), &**value)));
     let mut bye = dialog.request(Method::Bye, None);
     bye.sequence = Sequence::Fixed(cseq.saturating_add(1));
     below.exchanges.drop_sequence(sequence);

@@ -246,8 +246,8 @@ impl Parts<'_> {
             Inside::Done => {}
             Inside::ForApplication(session, endpoint) => {
                 let message = pending.message.clone();
-                let headers = self.endpoints.reply_headers(endpoint, &message, self.cx.config);
-                let incoming = self.incomings.receive(&mut self.cx, pending, endpoint, headers);
+                let block = self.endpoints.reply_block(endpoint, &message);
+                let incoming = self.incomings.receive(&mut self.cx, pending, endpoint, block);
                 self.cx.out.event(Event::SessionMessage {
                     session,
                     incoming,
@@ -267,8 +267,8 @@ impl Parts<'_> {
             return self.receive_invite(endpoint, pending);
         }
         let message = pending.message.clone();
-        let headers = self.endpoints.reply_headers(endpoint, &message, self.cx.config);
-        let incoming = self.incomings.receive(&mut self.cx, pending, endpoint, headers);
+        let block = self.endpoints.reply_block(endpoint, &message);
+        let incoming = self.incomings.receive(&mut self.cx, pending, endpoint, block);
         self.cx.out.event(Event::MessageReceived {
             endpoint,
             incoming,
@@ -287,7 +287,7 @@ impl Parts<'_> {
             self.low.reply(&mut self.cx, &pending, &reply);
             return;
         }
-        let Some(local) = self.endpoints.local(endpoint, self.cx.config) else {
+        let Some(local) = self.endpoints.local(endpoint) else {
             return;
         };
         let message = pending.message.clone();

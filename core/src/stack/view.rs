@@ -254,10 +254,7 @@ impl EndpointView<'_> {
         }
         let id = self.id;
         self.stack.step(self.stack.now, |p| {
-            let local = p
-                .endpoints
-                .local(id, p.cx.config)
-                .ok_or(Misuse::Unknown("endpoint"))?;
+            let local = p.endpoints.local(id).ok_or(Misuse::Unknown("endpoint"))?;
             let session = p.sessions.create(&mut p.cx, p.exchanges, local, target);
             p.endpoints.add_session(id, session);
             Ok(session)

@@ -128,8 +128,83 @@ pub struct Scratch {
     out: Vec<u8>,
     /// A value with a type, on its way into `out`.
     value: String,
-    /// Where each line ends, after its line break.
+    /// Where each line from `sealed` on ends, after its line break.
     ends: Vec<usize>,
+    /// Up to where `out` is known to have no line break but those that end its lines.
+    sealed: usize,
+}
+
+impl Scratch {
+    /// Makes blanks of the line breaks inside the lines that are not sealed, and seals them.
+    fn seal(&mut self) {
+        let Self {
+            out, ends, sealed, ..
+        } = self;
+        if let Some(fresh) = out.get_mut(*sealed..)
+            && control_characters(fresh) != 2 * ends.len()
+        {
+            blank_line_breaks(fresh, *sealed, ends);
+        }
+        *sealed = out.len();
+        ends.clear();
+    }
+}
+
+/// Header fields that many messages have in common: checked and written once, shared by all who clone it, and added to
+/// a message with one copy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderBlock {
+    lines: Bytes,
+}
+
+impl HeaderBlock {
+    /// A block of these names and values, in this order. A line break inside one of them becomes a blank.
+    pub fn new<'f>(fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> Self {
+        let mut scratch = Scratch::default();
+        let mut draft = Draft {
+            scratch: &mut scratch,
+            body: Bytes::new(),
+        };
+        for (name, value) in fields {
+            draft.named(name, value);
+        }
+        scratch.seal();
+        scratch.out.shrink_to_fit();
+        Self {
+            lines: scratch.out.into(),
+        }
+    }
+
+    /// This block and then these fields. Without any it is this block itself, shared.
+    pub(crate) fn and<'f>(&self, fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> Self {
+        let more = Self::new(fields);
+        if more.lines.is_empty() {
+            return self.clone();
+        }
+        Self::joined(&[self.clone(), more])
+    }
+
+    /// One block of several.
+    pub(crate) fn joined(blocks: &[Self]) -> Self {
+        let mut lines = Vec::with_capacity(blocks.iter().map(Self::len).sum());
+        for block in blocks {
+            lines.extend_from_slice(&block.lines);
+        }
+        Self { lines: lines.into() }
+    }
+
+    /// How long it is, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// The fields that stand there, which shares the memory of the whole. The bounds are ends of lines.
+    pub(crate) fn part(&self, range: core::ops::Range<usize>) -> Self {
+        debug_assert!(range.start <= range.end && range.end <= self.len());
+        Self {
+            lines: self.lines.slice(range),
+        }
+    }
 }
 
 /// A message as it grows: start line and header fields in the scratch, the body aside until the end.
@@ -142,6 +217,7 @@ impl<'s> Draft<'s> {
     fn new(scratch: &'s mut Scratch) -> Self {
         scratch.out.clear();
         scratch.ends.clear();
+        scratch.sealed = 0;
         scratch.out.reserve(USUAL_SIZE);
         Self {
             scratch,
@@ -163,8 +239,23 @@ impl<'s> Draft<'s> {
         out.extend_from_slice(value.as_bytes());
     }
 
+    #[inline]
     fn number(&mut self, number: u64) {
-        self.written(|out| push_number(out, number));
+        match u8::try_from(number) {
+            Ok(digit @ 0..10) => self.scratch.out.push(b'0' + digit),
+            Ok(_) | Err(_) => self.written(|out| push_number(out, number)),
+        }
+    }
+
+    #[inline]
+    fn max_forwards(&mut self, hops: u8) {
+        self.text(HeaderName::MaxForwards.label());
+        if hops == MAX_FORWARDS {
+            self.text("70");
+        } else {
+            self.number(u64::from(hops));
+        }
+        self.end_line();
     }
 
     #[inline]
@@ -258,6 +349,16 @@ impl<'s> Draft<'s> {
         }
     }
 
+    fn block(&mut self, block: &HeaderBlock) {
+        if block.lines.is_empty() {
+            return;
+        }
+        // What a block is made of has been checked: only what stands before it is looked at here.
+        self.scratch.seal();
+        self.scratch.out.extend_from_slice(&block.lines);
+        self.scratch.sealed = self.scratch.out.len();
+    }
+
     fn body(&mut self, content_type: &str, body: Bytes) {
         self.field(HeaderName::ContentType, content_type);
         self.body = body;
@@ -267,10 +368,8 @@ impl<'s> Draft<'s> {
         self.text(HeaderName::ContentLength.label());
         self.number(u64::try_from(self.body.len()).unwrap_or(u64::MAX));
         self.end_line();
-        let Scratch { out, ends, value } = self.scratch;
-        if control_characters(out) != 2 * ends.len() {
-            *out = without_line_breaks(out, ends);
-        }
+        self.scratch.seal();
+        let Scratch { out, value, .. } = self.scratch;
         out.extend_from_slice(b"\r\n");
         // Of its very size, so that it becomes `Bytes` as it is.
         let mut bytes = Vec::with_capacity(out.len() + self.body.len());
@@ -292,25 +391,18 @@ fn control_characters(text: &[u8]) -> usize {
     pieces.map(count).sum::<usize>() + rest
 }
 
-/// The lines that end there, with blanks for the line breaks inside them.
-fn without_line_breaks(text: &[u8], ends: &[usize]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut start = 0;
+/// Makes blanks of the line breaks inside the lines of `text`, which stands from `start` on in what `ends` counts in.
+fn blank_line_breaks(text: &mut [u8], start: usize, ends: &[usize]) {
+    let mut line_start = start;
     for end in ends {
-        let line = text.get(start..*end).unwrap_or_default();
-        let line = line.strip_suffix(b"\r\n").unwrap_or(line);
-        let blank = |byte: &u8| {
+        let inside = line_start - start..end - start - "\r\n".len();
+        for byte in text.get_mut(inside).unwrap_or_default() {
             if matches!(byte, b'\r' | b'\n') {
-                b' '
-            } else {
-                *byte
+                *byte = b' ';
             }
-        };
-        out.extend(line.iter().map(blank));
-        out.extend_from_slice(b"\r\n");
-        start = *end;
+        }
+        line_start = *end;
     }
-    out
 }
 
 macro_rules! field_methods {
@@ -347,6 +439,12 @@ macro_rules! field_methods {
         /// Adds a field whose value is already text that has been made from its type or checked.
         pub fn text(&mut self, name: HeaderName, value: &str) -> &mut Self {
             self.draft.field(name, value);
+            self
+        }
+
+        /// Adds header fields that have been written before.
+        pub fn block(&mut self, block: &HeaderBlock) -> &mut Self {
+            self.draft.block(block);
             self
         }
 
@@ -399,7 +497,7 @@ impl<'s> RequestBuilder<'s> {
         draft.text(" SIP/2.0");
         draft.end_line();
         draft.header(via);
-        draft.header(&super::header::MaxForwards(max_forwards));
+        draft.max_forwards(max_forwards);
         draft.header(from);
         draft.header(to);
         draft.field(HeaderName::CallId, call_id);
@@ -432,7 +530,7 @@ impl<'s> RequestBuilder<'s> {
         draft.text(" SIP/2.0");
         draft.end_line();
         draft.header(via);
-        draft.header(&super::header::MaxForwards(max_forwards));
+        draft.max_forwards(max_forwards);
         draft.field(HeaderName::From, from);
         draft.field(HeaderName::To, to);
         draft.field(HeaderName::CallId, call_id);
@@ -442,51 +540,6 @@ impl<'s> RequestBuilder<'s> {
         draft.text(method.as_str());
         draft.end_line();
         Self { draft }
-    }
-
-    /// The ACK of a final response other than 2xx: part of the INVITE's transaction (RFC 3261 section 17.1.1.3).
-    ///
-    /// # Errors
-    /// An INVITE without a usable `CSeq`.
-    pub fn ack(scratch: &'s mut Scratch, invite: &Message, response: &Message) -> Result<Self, ParseError> {
-        Self::companion(scratch, Method::Ack, invite, response)
-    }
-
-    /// The CANCEL of a request (RFC 3261 section 9.1).
-    ///
-    /// # Errors
-    /// A request without a usable `CSeq`.
-    pub fn cancel(scratch: &'s mut Scratch, request: &Message) -> Result<Self, ParseError> {
-        Self::companion(scratch, Method::Cancel, request, request)
-    }
-
-    fn companion(
-        scratch: &'s mut Scratch,
-        method: Method,
-        request: &Message,
-        to: &Message,
-    ) -> Result<Self, ParseError> {
-        let number = request.cseq()?.number;
-        let mut draft = Draft::new(scratch);
-        draft.text(method.as_str());
-        draft.text(" ");
-        draft.text(request.request_uri());
-        draft.text(" SIP/2.0");
-        draft.end_line();
-        if let Some(line) = request.raw(HeaderName::Via) {
-            let line = String::from_utf8_lossy(line);
-            draft.field(
-                HeaderName::Via,
-                Elements::new(&line, false).next().unwrap_or_default(),
-            );
-        }
-        draft.header(&super::header::MaxForwards(MAX_FORWARDS));
-        draft.copy(request, HeaderName::From);
-        draft.copy(to, HeaderName::To);
-        draft.copy(request, HeaderName::CallId);
-        draft.header(&CSeq { number, method });
-        draft.copy(request, HeaderName::Route);
-        Ok(Self { draft })
     }
 
     field_methods!();
@@ -550,7 +603,9 @@ impl<'r> ResponseBuilder<'r> {
     /// Notes in the topmost `Via` where the request came from, as its sender asked (RFC 3261 section 18.2.1, RFC 3581
     /// section 4). A `Via` that cannot be read stays as it is.
     pub fn via_received(&mut self, source: SocketAddr) -> &mut Self {
-        let Scratch { out, ends, .. } = &mut *self.draft.scratch;
+        let Scratch {
+            out, ends, sealed, ..
+        } = &mut *self.draft.scratch;
         let line = out.get(self.top_via.clone()).map(core::str::from_utf8);
         let Some(Ok(line)) = line else {
             return self;
@@ -564,8 +619,13 @@ impl<'r> ResponseBuilder<'r> {
         via.write(&mut text);
         let (start, length) = (self.top_via.start, first.len());
         out.splice(start..start + length, text.bytes());
-        for end in ends.iter_mut().skip(1) {
+        // The start line stays where it is; once it is sealed, all that is not comes after the Via.
+        let unmoved = usize::from(*sealed == 0);
+        for end in ends.iter_mut().skip(unmoved) {
             *end = *end + text.len() - length;
+        }
+        if *sealed > 0 {
+            *sealed = *sealed + text.len() - length;
         }
         self.top_via.end = self.top_via.end + text.len() - length;
         self
@@ -594,11 +654,11 @@ fn is_untagged(value: &[u8]) -> bool {
 pub fn with_header<'h>(message: &[u8], header: &impl Header<'h>) -> Bytes {
     let mut scratch = Scratch::default();
     Draft::new(&mut scratch).header(header);
-    let line = without_line_breaks(&scratch.out, &scratch.ends);
+    scratch.seal();
     // The last field's own line end stays in front of the new one.
     let at = memmem::find(message, b"\r\n\r\n").map_or(message.len(), |at| at + 2);
     let (head, tail) = message.split_at_checked(at).unwrap_or((message, &[]));
-    [head, &line, tail].concat().into()
+    [head, &scratch.out, tail].concat().into()
 }
 
 #[cfg(test)]
@@ -606,7 +666,7 @@ mod tests {
     use alloc::format;
 
     use super::*;
-    use crate::wire::header::{Allow, CallId, Contact, NameAddr, Require, Route, Subject, Supported};
+    use crate::wire::header::{Allow, CallId, Contact, NameAddr, Require, Subject, Supported};
     use crate::wire::{Kind, MessageLimits};
 
     fn message(bytes: &[u8]) -> Message {
@@ -877,42 +937,49 @@ mod tests {
         assert_eq!(response.raw(HeaderName::To), Some(&b"\"sip:bob@biloxi.com"[..]));
     }
 
-    // RFC 3261 sections 17.1.1.3 and 9.1.
+    // rules: E11
     #[test]
-    fn the_companions_of_an_invite() {
+    fn a_block_stands_as_it_was_written_and_hides_no_line_break_around_it() {
         let scratch = &mut Scratch::default();
-        let mut invite = request(scratch);
-        invite.header(&Route(NameAddr::new(Uri::parse("sip:p1;lr").unwrap())));
-        invite.header(&Route(NameAddr::new(Uri::parse("sip:p2;lr").unwrap())));
-        invite.header(&Subject::new("x").unwrap());
-        invite.body("text/plain", Bytes::from_static(b"x"));
-        let invite = message(&invite.finish());
-        let busy = message(
-            &ResponseBuilder::new(scratch, &invite, StatusCode::BUSY_HERE, None, Some("99")).finish(),
-        );
-        let head = |method: &str, to: &str| {
+        let block = HeaderBlock::new([("Allow", "INVITE, ACK"), ("X-A", "a\r\nEvil: b\n")]);
+        let head = "Allow: INVITE, ACK\r\nX-A: a  Evil: b \r\n";
+        let mut builder = request(scratch);
+        builder.text(HeaderName::Subject, "x\r\ny").block(&block);
+        builder.text(HeaderName::Date, "z\r\nw").block(&block);
+        builder.block(&HeaderBlock::default());
+        builder.body("a/b\r\nEvil: c", Bytes::new());
+        assert_eq!(
+            builder.finish(),
             format!(
-                "{method} sip:bob@biloxi.com SIP/2.0\r\n\
-                 Via: SIP/2.0/TCP pc33.atlanta.com;branch=z9hG4bK776asdhds\r\n\
-                 Max-Forwards: 70\r\n\
-                 From: \"Alice\" <sip:alice@atlanta.com>;tag=1928301774\r\n\
-                 To: \"Bob\" <sip:bob@biloxi.com>{to}\r\n\
-                 Call-ID: a84b4c76e66710@pc33.atlanta.com\r\n\
-                 CSeq: 314159 {method}\r\n\
-                 Route: <sip:p1;lr>\r\nRoute: <sip:p2;lr>\r\n\
+                "{INVITE}Subject: x  y\r\n{head}Date: z  w\r\n{head}Content-Type: a/b  Evil: c\r\n\
                  Content-Length: 0\r\n\r\n"
             )
-        };
-        assert_eq!(
-            RequestBuilder::ack(scratch, &invite, &busy).unwrap().finish(),
-            head("ACK", ";tag=99")
         );
-        assert_eq!(
-            RequestBuilder::cancel(scratch, &invite).unwrap().finish(),
-            head("CANCEL", "")
+
+        let request = message(TWO_HOPS.as_bytes());
+        let mut builder = ResponseBuilder::new(scratch, &request, StatusCode::OK, None, Some("3"));
+        builder.block(&block).text(HeaderName::Subject, "x\r\ny");
+        builder.via_received("192.0.2.7:4444".parse().unwrap());
+        builder.text(HeaderName::Date, "z\r\nw");
+        let bytes = builder.finish();
+        let text = core::str::from_utf8(&bytes).unwrap();
+        let tail = format!("{head}Subject: x  y\r\nDate: z  w\r\nContent-Length: 0\r\n\r\n");
+        assert!(
+            text.contains(";received=192.0.2.7 ,") && text.ends_with(&tail),
+            "{text}"
         );
-        let broken = message(TWO_HOPS.replace("CSeq: 7", "CSeq: x").as_bytes());
-        assert!(RequestBuilder::cancel(scratch, &broken).is_err());
+    }
+
+    #[test]
+    fn blocks_are_put_together_and_cut_at_their_fields() {
+        let (first, second) = (HeaderBlock::new([("A", "1")]), HeaderBlock::new([("B", "2")]));
+        let both = HeaderBlock::joined(&[first.clone(), second.clone()]);
+        assert_eq!(both, HeaderBlock::new([("A", "1"), ("B", "2")]));
+        assert_eq!(first.and([("B", "2")]), both);
+        assert_eq!(both.part(0..first.len()), first);
+        assert_eq!(both.part(first.len()..both.len()), second);
+        // It is the same memory.
+        assert_eq!(first.and([]).lines.as_ptr(), first.lines.as_ptr());
     }
 
     #[test]
