@@ -9,6 +9,7 @@ use sansip::{
     Config, EndpointId, ManagerConfig, ManagerId, ManagerKind, PeerToPeerConfig, Profile, Proxy, Server,
     SipEndpointConfig, Transport,
 };
+use sansip_mio::TlsSettings;
 
 use crate::address::{Hop, ListenAt};
 use crate::agent::Agent;
@@ -21,9 +22,25 @@ use crate::output::Output;
 use crate::secrets::{endpoint_tls, password};
 
 /// A stack for an endpoint with these settings of TLS, which Ctrl-C ends.
+///
+/// Files are made when all that is read could be read: what was mistyped can be put right and tried again.
 pub(crate) fn agent(config: Config, account: &AccountArgs, out: Output) -> Result<Agent, Failure> {
+    let tls = tls(&account.identity)?;
+    let secret = account.password_file.as_deref().map(password).transpose()?;
     let keep = Keep::open(&account.keep)?;
-    agent_under(&Interrupt::install()?, config, &account.identity, keep, out)
+    let interrupt = Interrupt::install()?;
+    let agent = agent_under(&interrupt, config, &account.identity, tls, keep, out)?;
+    Ok(agent.with_secret(secret))
+}
+
+/// TLS as the command line describes it.
+pub(crate) fn tls(identity: &IdentityArgs) -> Result<TlsSettings, Failure> {
+    endpoint_tls(
+        identity.ca.as_deref(),
+        identity.cert.as_deref(),
+        identity.key.as_deref(),
+        identity.key_log,
+    )
 }
 
 /// The same, where something else may end it as well.
@@ -31,15 +48,10 @@ pub(crate) fn agent_under(
     interrupt: &Interrupt,
     config: Config,
     identity: &IdentityArgs,
+    tls: TlsSettings,
     keep: Keep,
     out: Output,
 ) -> Result<Agent, Failure> {
-    let tls = endpoint_tls(
-        identity.ca.as_deref(),
-        identity.cert.as_deref(),
-        identity.key.as_deref(),
-        identity.key_log,
-    )?;
     if let Some(filter) = &identity.log {
         log::install(filter);
     }
@@ -79,11 +91,11 @@ pub(crate) fn sip_endpoint(agent: &mut Agent, account: &AccountArgs) -> Result<E
     config.transport = account.transport.map_or(Transport::Tls, Into::into);
     config.expires = account.expires.map(Duration::from_secs);
     config.profile = profile(&account.identity);
-    if let Some(file) = &account.password_file {
+    if let Some(secret) = agent.take_secret() {
         let name = account.auth_user.clone().or_else(|| user_part(&account.user));
         let name =
             name.ok_or_else(|| Failure::usage("--user has no user part: name the account with --auth-user"))?;
-        config.credentials = vec![Credentials::new(name, password(file)?)];
+        config.credentials = vec![Credentials::new(name, secret)];
     }
     agent.command(|stack, now| stack.add_sip_endpoint(now, config))
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use sansip::security::Secret;
 use sansip::{
     Completion, Config, EndpointId, Event, ListenerId, ManagerId, Misuse, OperationError, OperationId, Stack,
     Time,
@@ -42,6 +43,8 @@ pub(crate) struct Agent {
     /// Whether the counters are printed at the end.
     counters: bool,
     keep: Keep,
+    /// The password of the account, until its endpoint has it.
+    secret: Option<Secret>,
 }
 
 impl Agent {
@@ -75,7 +78,17 @@ impl Agent {
             decisive: Vec::new(),
             counters,
             keep,
+            secret: None,
         })
+    }
+
+    /// With the password of the account, for whoever makes its endpoint.
+    pub(crate) fn with_secret(self, secret: Option<Secret>) -> Self {
+        Self { secret, ..self }
+    }
+
+    pub(crate) const fn take_secret(&mut self) -> Option<Secret> {
+        self.secret.take()
     }
 
     /// A command to the stack, at the present time.
@@ -217,9 +230,11 @@ impl Agent {
         // The last event of all is the end of the last connection.
         let mut counters = driver.stack().counters();
         let mut failed = None;
+        let mut is_recording = driver.stack().is_recording();
         let grace = if outcome.is_ok() { GRACE } else { SHORT_GRACE };
         let ended = driver.shutdown(grace, |adapter, event| {
             counters = adapter.stack().counters();
+            is_recording = adapter.stack().is_recording();
             if let Event::Completed {
                 result: Err(error), ..
             } = &event
@@ -231,8 +246,9 @@ impl Agent {
         if wanted {
             report::counters(out, &counters);
         }
+        let kept = keep.finish(is_recording, out);
         let outcome = outcome?;
-        keep.finish()?;
+        kept?;
         match ended {
             Ok(true) => failed.map_or(Ok(outcome), |line| Err(Failure::new(line))),
             Ok(false) => Err(Failure::new(format!(

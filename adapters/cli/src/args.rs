@@ -106,7 +106,7 @@ pub(crate) struct KeepArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
     /// End the recording before it is longer than this
-    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20, requires = "record")]
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20, value_parser = record_limit, requires = "record")]
     pub(crate) record_limit: usize,
 }
 
@@ -345,6 +345,14 @@ fn chunk(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err(String::from("a number of bytes, 1 or more")),
         Ok(number) => Ok(number),
+    }
+}
+
+/// What every recording begins with has room in it.
+fn record_limit(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number >= 1024 => Ok(number),
+        _ => Err(String::from("a number of bytes, 1024 or more")),
     }
 }
 

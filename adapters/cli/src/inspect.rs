@@ -1,7 +1,7 @@
 //! `sansip inspect`: what a user agent makes of a message, and where a stream is cut.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 
 use sansip::wire::check::{self, UserAgent, Verdict};
 use sansip::wire::frame::{self, Scan, ScanEvent};
@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::args::InspectArgs;
 use crate::failure::Failure;
-use crate::output::{Fields, object, one_line, print_line};
+use crate::output::{Fields, object, one_line, print, print_line};
 
 /// The methods of a user agent that does calls, messages and notifications.
 const METHODS: [Method; 8] = [
@@ -219,8 +219,7 @@ fn round_trip(verdict: &Verdict, json: bool) -> Result<bool, Failure> {
         all.push(("roundtrip", json!(String::from_utf8_lossy(&rebuilt))));
         print_line(&object(&all));
     } else {
-        let mut out = io::stdout().lock();
-        let _ = out.write_all(&rebuilt).and_then(|()| out.flush());
+        print(&rebuilt);
     }
     Ok(true)
 }

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use sansip::{Config, Stack, Time};
 use sansip_mio::{Settings, seed, unix_time};
 use sansip_net::Recording;
+use serde_json::json;
 
 use crate::args::KeepArgs;
 use crate::capture::Capture;
 use crate::failure::Failure;
+use crate::output::Output;
 
 /// What is kept of the run of one stack.
 pub(crate) struct Keep {
@@ -35,8 +37,16 @@ impl Keep {
                 limit: args.record_limit,
             })
         };
-        let recording = args.record.as_ref().map(record).transpose()?;
-        Ok(Self { capture, recording })
+        match args.record.as_ref().map(record).transpose() {
+            Ok(recording) => Ok(Self { capture, recording }),
+            Err(failure) => {
+                // Made a moment ago, and empty: it would be in the way of the next try.
+                if let (Some(path), Some(_)) = (&args.pcap, capture) {
+                    let _ = std::fs::remove_file(path);
+                }
+                Err(failure)
+            }
+        }
     }
 
     /// For one stack of several: the capture is of all of them, a recording of one.
@@ -62,13 +72,21 @@ impl Keep {
         settings.recording = self.recording.as_ref().map(|recording| recording.to.clone());
     }
 
-    /// Fails where not everything could be kept.
-    pub(crate) fn finish(self) -> Result<(), Failure> {
-        let failed = self.recording.and_then(|Recorded { path, to, .. }| {
-            let failure = to.failure()?;
-            Some(unwritten(&path, &failure))
-        });
-        failed.map_or(Ok(()), Err)?;
+    /// Fails where not everything could be kept, and says where a recording has ended before its stack.
+    pub(crate) fn finish(self, is_recording: bool, out: Output) -> Result<(), Failure> {
+        if let Some(Recorded { path, to, limit }) = self.recording {
+            if let Some(failure) = to.failure() {
+                return Err(unwritten(&path, &failure));
+            }
+            if !is_recording {
+                let path = path.display();
+                let words = format!(
+                    "the recording {path} is not of the whole run: its limit of {limit} bytes was reached"
+                );
+                let fields = vec![("file", json!(path.to_string())), ("limit", json!(limit))];
+                out.event("incomplete", words, fields);
+            }
+        }
         self.capture.map_or(Ok(()), |capture| capture.finish())
     }
 }

@@ -4,6 +4,7 @@ use std::thread;
 
 use sansip::wire::StatusCode;
 use sansip::{Config, Transport};
+use sansip_mio::TlsSettings;
 
 use crate::account;
 use crate::address::ListenAt;
@@ -26,6 +27,8 @@ pub(crate) fn run(args: &ListenArgs, out: Output) -> Result<(), Failure> {
             "a recording is of one stack, and there is one for each transport: record them apart",
         ));
     }
+    let tls = account::tls(&args.identity)?;
+    Answerer::new(&args.answering, StatusCode::OK)?;
     let mut keep = Keep::open(&args.keep)?;
     let interrupt = Interrupt::install()?;
     let mut stacks = Vec::new();
@@ -39,7 +42,15 @@ pub(crate) fn run(args: &ListenArgs, out: Output) -> Result<(), Failure> {
         if addresses.is_empty() {
             continue;
         }
-        match start(args, transport, &addresses, &interrupt, keep.share(), out) {
+        match start(
+            args,
+            transport,
+            &addresses,
+            &interrupt,
+            tls.clone(),
+            keep.share(),
+            out,
+        ) {
             Ok(stack) => stacks.push(stack),
             Err(failure) => {
                 for (agent, _) in stacks {
@@ -66,6 +77,7 @@ fn start(
     transport: Transport,
     addresses: &[ListenAt],
     interrupt: &Interrupt,
+    tls: TlsSettings,
     keep: Keep,
     out: Output,
 ) -> Result<(Agent, Answerer), Failure> {
@@ -75,7 +87,7 @@ fn start(
         strict_dispatch: false,
         ..Config::default()
     };
-    let mut agent = account::agent_under(interrupt, config, &args.identity, keep, out)?;
+    let mut agent = account::agent_under(interrupt, config, &args.identity, tls, keep, out)?;
     match account::listening_endpoint(&mut agent, &args.user, &args.identity, transport, addresses) {
         Ok(_) => Ok((agent, answerer)),
         Err(failure) => agent.finish(Err(failure)),

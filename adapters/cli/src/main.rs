@@ -43,7 +43,7 @@ use output::Output;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let out = Output::new(cli.json);
-    match run(&cli, out) {
+    match run(&cli, out).and_then(printed) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
@@ -54,6 +54,13 @@ fn main() -> ExitCode {
             failure.code()
         }
     }
+}
+
+/// What a command has to say is what it is for: what could not be printed is a failure.
+fn printed(outcome: bool) -> Result<bool, Failure> {
+    output::unprinted().map_or(Ok(outcome), |error| {
+        Err(Failure::new(format!("cannot write to standard output: {error}")))
+    })
 }
 
 /// True where all was as it should be; only `inspect` knows the other answer without being an error.

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -78,10 +79,27 @@ pub(crate) fn object(fields: &[(&str, Value)]) -> String {
     format!("{{{}}}", fields.join(","))
 }
 
-/// Writes a line at once. Whoever reads may have gone away (`| head`); what the command does goes on.
+/// Why something could not be printed, the first time.
+static UNPRINTED: OnceLock<io::Error> = OnceLock::new();
+
+/// Writes a line at once.
 pub(crate) fn print_line(line: &str) {
+    print(format!("{line}\n").as_bytes());
+}
+
+/// Writes at once. What the command does goes on in any case: [`unprinted`] knows of it at the end.
+pub(crate) fn print(bytes: &[u8]) {
     let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        // Whoever reads may have gone away (`| head`), and has what they wanted.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => drop(UNPRINTED.set(error)),
+        _ => {}
+    }
+}
+
+/// Why not everything could be printed, where somebody still reads.
+pub(crate) fn unprinted() -> Option<&'static io::Error> {
+    UNPRINTED.get()
 }
 
 /// What a peer wrote, fit for a terminal: control characters are shown, not obeyed.

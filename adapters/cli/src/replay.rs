@@ -1,7 +1,8 @@
 //! `sansip replay`: a recording played again, with the ladder of what passed.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ use crate::secrets::password;
 /// The party that was recorded.
 const SELF: &str = "sansip";
 
+/// So much of a file says whether it is a recording: the rest of others is not read, which may have no end.
+const HEAD: u64 = 64;
+
 /// Plays it, and fails where something else comes of it than was recorded.
 pub(crate) fn run(args: &ReplayArgs, out: Output) -> Result<(), Failure> {
     let broken = |error: ReplayError| {
@@ -27,12 +31,26 @@ pub(crate) fn run(args: &ReplayArgs, out: Output) -> Result<(), Failure> {
             ReplayError::Diverged(place) if place.without_secret.is_some() => {
                 "; give it with --password-file"
             }
+            ReplayError::Diverged(_) if args.password_file.is_some() => {
+                "; is the password that of the run that was recorded?"
+            }
             _ => "",
         };
         Failure::new(format!("{}: {error}{hint}", args.file))
     };
-    let recording =
-        fs::read(&args.file).map_err(|error| Failure::new(format!("cannot read {}: {error}", args.file)))?;
+    let unread = |error| Failure::new(format!("cannot read {}: {error}", args.file));
+    let mut file = File::open(&args.file).map_err(unread)?;
+    let mut recording = Vec::new();
+    (&mut file)
+        .take(HEAD)
+        .read_to_end(&mut recording)
+        .map_err(unread)?;
+    if let Err(error @ (ReplayError::NotARecording | ReplayError::UnknownFormat(_))) =
+        Replay::open(recording.clone())
+    {
+        return Err(broken(error));
+    }
+    file.read_to_end(&mut recording).map_err(unread)?;
     let secret = args.password_file.as_deref().map(password).transpose()?;
     let mut replay = Replay::open(recording)
         .map_err(broken)?

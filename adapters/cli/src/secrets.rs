@@ -1,7 +1,7 @@
 //! Passwords, certificates and trust, from files.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use sansip::security::Secret;
@@ -10,15 +10,21 @@ use sansip_net::{Identity, TlsClientConfig, TlsConfigError, TlsServerConfig, Tru
 
 use crate::failure::Failure;
 
+/// No password is longer, in bytes: a file with a longer line is another one.
+const LINE: usize = 4096;
+
 /// The first line of a file, or of standard input for `-`.
 pub(crate) fn password(file: &str) -> Result<Secret, Failure> {
     let mut line = String::new();
     let read = if file == "-" {
-        io::stdin().lock().read_line(&mut line)
+        io::stdin().lock().take(LINE as u64).read_line(&mut line)
     } else {
-        File::open(file).and_then(|file| BufReader::new(file).read_line(&mut line))
+        File::open(file).and_then(|file| BufReader::new(file.take(LINE as u64)).read_line(&mut line))
     };
     match read {
+        Ok(LINE) => Err(Failure::new(format!(
+            "the first line of {file} is no password: it has {LINE} bytes or more"
+        ))),
         Ok(0) => Err(Failure::new(format!("the password file {file} is empty"))),
         Ok(_) => {
             line.truncate(line.trim_end_matches(['\r', '\n']).len());
@@ -37,6 +43,11 @@ pub(crate) fn endpoint_tls(
     key: Option<&Path>,
     key_log: bool,
 ) -> Result<TlsSettings, Failure> {
+    if key_log && std::env::var_os("SSLKEYLOGFILE").is_none() {
+        return Err(Failure::usage(
+            "--key-log needs the environment variable SSLKEYLOGFILE, which names the file",
+        ));
+    }
     let trust = match ca {
         Some(file) => {
             let mut trust = TrustStore::empty();

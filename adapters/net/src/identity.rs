@@ -34,6 +34,9 @@ pub enum TlsConfigProblem {
     /// The file cannot be read; the system's words.
     #[error("cannot be read: {0}")]
     Unreadable(String),
+    /// The file cannot be written; the system's words.
+    #[error("cannot be written: {0}")]
+    Unwritable(String),
     /// A PEM section is broken; the place and the fault.
     #[error("is not valid PEM: {0}")]
     BadPem(String),

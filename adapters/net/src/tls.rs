@@ -1,8 +1,10 @@
 //! TLS over bytes: the configurations of the two roles and one session.
 
 use std::fmt;
+use std::fs::OpenOptions;
 use std::io::{self, BufRead, IoSlice, Write};
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -113,7 +115,7 @@ impl TlsClientConfigBuilder {
 
     /// Whether the secrets of each session are appended to the file that the environment variable
     /// `SSLKEYLOGFILE` names, so that a dissector can read a capture. Off unless called: whoever has that
-    /// file reads the traffic.
+    /// file reads the traffic. Where it is not there yet it is made for its owner only (mode 0600).
     #[must_use]
     pub const fn key_log(mut self, on: bool) -> Self {
         self.key_log = on;
@@ -123,7 +125,7 @@ impl TlsClientConfigBuilder {
     /// The configuration.
     ///
     /// # Errors
-    /// The cryptographic library lacks a protocol version; not to be expected.
+    /// The file of the key log cannot be written. The cryptographic library lacks a protocol version; not to be expected.
     pub fn build(self) -> Result<TlsClientConfig, TlsConfigError> {
         self.build_for(VERSIONS)
     }
@@ -136,7 +138,7 @@ impl TlsClientConfigBuilder {
             .with_custom_certificate_verifier(ChainVerifier::new(self.trust))
             .with_client_cert_resolver(client_resolver(self.identity.as_ref()));
         config.resumption = Resumption::disabled();
-        config.key_log = key_log(self.key_log);
+        config.key_log = key_log(self.key_log)?;
         Ok(TlsClientConfig {
             rustls: Arc::new(config),
             identity: self.identity,
@@ -228,7 +230,7 @@ impl TlsServerConfigBuilder {
     /// The configuration.
     ///
     /// # Errors
-    /// The cryptographic library lacks a protocol version; not to be expected.
+    /// The file of the key log cannot be written. The cryptographic library lacks a protocol version; not to be expected.
     pub fn build(self) -> Result<TlsServerConfig, TlsConfigError> {
         self.build_for(VERSIONS)
     }
@@ -245,7 +247,7 @@ impl TlsServerConfigBuilder {
             .with_cert_resolver(Arc::new(Shown(self.identity.certified_key())));
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        config.key_log = key_log(self.key_log);
+        config.key_log = key_log(self.key_log)?;
         Ok(TlsServerConfig {
             rustls: Arc::new(config),
             identity: self.identity,
@@ -265,12 +267,25 @@ fn unsupported(error: rustls::Error) -> TlsConfigError {
     )
 }
 
-fn key_log(on: bool) -> Arc<dyn KeyLog> {
-    if on {
-        Arc::new(KeyLogFile::new())
-    } else {
-        Arc::new(NoKeyLog {})
+/// The library would make the file for everybody to read, and would say nothing where it cannot write it: so it is made, or
+/// seen to be there, before.
+fn key_log(on: bool) -> Result<Arc<dyn KeyLog>, TlsConfigError> {
+    if !on {
+        return Ok(Arc::new(NoKeyLog {}));
     }
+    if let Some(path) = std::env::var_os("SSLKEYLOGFILE") {
+        let mut options = OpenOptions::new();
+        options.append(true).create(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(&path).map_err(|error| {
+            TlsConfigError::new(
+                Path::new(&path).display().to_string(),
+                TlsConfigProblem::Unwritable(error.to_string()),
+            )
+        })?;
+    }
+    Ok(Arc::new(KeyLogFile::new()))
 }
 
 fn client_resolver(identity: Option<&Identity>) -> Arc<dyn ResolvesClientCert> {
@@ -1239,7 +1254,7 @@ mod tests {
     }
 
     /// Runs one test of this binary in a process of its own, where an environment variable is set.
-    fn run_in_child(test: &str, variable: &str, value: &std::path::Path, part: &str) {
+    fn run_in_child(test: &str, variable: &str, value: &Path, part: &str) {
         let output = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", &format!("tls::tests::{test}"), "--nocapture"])
             .env_remove("SSL_CERT_DIR")
@@ -1285,6 +1300,12 @@ mod tests {
                 part != "none",
                 "{part}: {written}"
             );
+            #[cfg(unix)]
+            if part != "none" {
+                use std::os::unix::fs::PermissionsExt;
+                let mode = std::fs::metadata(&log).unwrap().permissions().mode();
+                assert_eq!(mode & 0o7777, 0o600, "{part}");
+            }
         }
     }
 

@@ -136,7 +136,7 @@ fn a_call_is_captured_recorded_and_replayed() {
         );
         let outcome = replay(&record, &wrong, &[]);
         assert!(
-            outcome.failure().contains("other bytes sent"),
+            outcome.failure().contains("other bytes sent") && outcome.failure().contains("is the password"),
             "{}",
             outcome.stderr
         );
@@ -235,6 +235,12 @@ fn a_recording_ends_at_its_limit_and_says_so() {
     let args = ["--for", "0", "--record", &record, "--record-limit", "1500"];
     let outcome = sansip(&over_tcp("register", &ALICE, &address, &args));
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let said = "is not of the whole run: its limit of 1500 bytes was reached";
+    assert!(
+        outcome.stdout.contains(&format!("{record} {said}")),
+        "{}",
+        outcome.stdout
+    );
     let length = fs::metadata(&record).unwrap().len();
     assert!((1000..=1500).contains(&length), "{length}");
     let outcome = sansip(&["replay", &record, "--json"]);
@@ -318,4 +324,56 @@ fn files_that_cannot_be_written_are_one_line_and_those_that_exist_stay() {
         }
     }
     assert_eq!(fs::read_to_string(&existing).unwrap(), "precious");
+}
+
+/// What was mistyped is put right, and the same files are named again.
+#[test]
+fn no_file_is_made_where_something_cannot_be_read() {
+    let name = "unmade";
+    let (pcap, record) = (absent(name, "pcapng"), absent(name, "record"));
+    let existing = file(name, "existing", "precious");
+    let user = [
+        &["message", "--direct"][..],
+        &ALICE,
+        &["sip:b@127.0.0.1:9", "text"],
+    ]
+    .concat();
+    let commands = [
+        [&["register"][..], &ALICE, &["--password-file", "no/such/file"]].concat(),
+        [&user[..], &["--ca", "no/such/file"]].concat(),
+        [&["listen", "--listen", "tls:127.0.0.1:0", "--sdp", "no/such/file"][..]].concat(),
+        [&["listen", "--listen", "tls:127.0.0.1:0", "--ca", "no/such/file"][..]].concat(),
+    ];
+    for command in &commands {
+        let kept = ["--pcap", &pcap, "--record", &record];
+        let outcome = sansip(&[command.as_slice(), &kept].concat());
+        assert!(outcome.failure().contains("no/such/file"), "{}", outcome.stderr);
+        assert!(
+            !fs::exists(&pcap).unwrap() && !fs::exists(&record).unwrap(),
+            "{command:?}"
+        );
+    }
+    let outcome = sansip(&[&user[..], &["--pcap", &pcap, "--record", &existing]].concat());
+    assert!(
+        outcome.failure().contains("it exists already"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(!fs::exists(&pcap).unwrap());
+    assert_eq!(fs::read_to_string(&existing).unwrap(), "precious");
+}
+
+/// Neither a recording nor a password: no more is read than tells so.
+#[test]
+#[cfg(unix)]
+fn files_without_an_end_are_refused_at_once() {
+    let outcome = sansip(&["replay", "/dev/zero"]);
+    assert_eq!(outcome.failure(), "/dev/zero: this is no recording");
+    let args = [&["register"][..], &ALICE, &["--password-file", "/dev/zero"]].concat();
+    let outcome = sansip(&args);
+    assert!(
+        outcome.failure().contains("first line of /dev/zero"),
+        "{}",
+        outcome.stderr
+    );
 }

@@ -1,5 +1,7 @@
 //! The command line itself: help, and what is wrong usage.
-use crate::common::sansip;
+use std::process::{Command, Stdio};
+
+use crate::common::{file, sansip};
 
 #[test]
 fn help_names_every_command_and_the_exit_codes() {
@@ -20,7 +22,7 @@ fn help_names_every_command_and_the_exit_codes() {
 #[test]
 fn wrong_usage_exits_with_2() {
     let user = ["--user", "sip:a@example.com"];
-    let cases: [&[&str]; 20] = [
+    let cases: [&[&str]; 21] = [
         &[],
         &["dance"],
         &["inspect"],
@@ -28,6 +30,15 @@ fn wrong_usage_exits_with_2() {
         &["inspect", "--chunk", "5", "-"],
         &["register"],
         &["register", "--user", "alice"],
+        &[
+            "register",
+            user[0],
+            user[1],
+            "--record",
+            "r",
+            "--record-limit",
+            "1023",
+        ],
         &["register", user[0], user[1], "--server", "a:0"],
         &["register", user[0], user[1], "--transport", "udp"],
         &["register", user[0], user[1], "--answer", "302"],
@@ -88,4 +99,54 @@ fn what_the_stack_refuses_as_misuse_exits_with_2() {
         assert_eq!(outcome.code, Some(2), "{}", outcome.stderr);
         assert!(outcome.complaint().contains(word), "{}", outcome.stderr);
     }
+}
+
+/// What a command has to say is what it is for; but who reads no further has what they wanted.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_cannot_be_printed_is_a_failure() {
+    let message = "OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/TCP c;branch=z9hG4bK1\r\nMax-Forwards: 70\r\nFrom: <sip:c@c>;tag=1\r\n\
+        To: <sip:a@b>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n";
+    let path = file("unprinted", "message", message);
+    for rest in [&[][..], &["--json"], &["--roundtrip"], &["--stream"]] {
+        let run = |stdout: Stdio| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_sansip"));
+            command.args(["inspect", &path]).args(rest).stdout(stdout);
+            command.output().unwrap()
+        };
+        assert_eq!(run(Stdio::piped()).status.code(), Some(0), "{rest:?}");
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let full = run(full.into());
+        let said = String::from_utf8(full.stderr).unwrap();
+        assert_eq!(full.status.code(), Some(1), "{rest:?}: {said}");
+        assert!(
+            said.starts_with("sansip: cannot write to standard output: "),
+            "{said}"
+        );
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(run(writer.into()).status.code(), Some(0), "{rest:?}");
+    }
+}
+
+#[test]
+fn a_key_log_needs_a_file() {
+    let listen = ["listen", "--listen", "tcp:127.0.0.1:0", "--key-log", "--for", "0"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sansip"));
+    let unset = command.args(listen).env_remove("SSLKEYLOGFILE").output().unwrap();
+    let said = String::from_utf8(unset.stderr).unwrap();
+    assert_eq!(unset.status.code(), Some(2), "{said}");
+    assert!(said.contains("SSLKEYLOGFILE"), "{said}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sansip"));
+    let bad = command
+        .args(listen)
+        .env("SSLKEYLOGFILE", "no/such/folder/keys")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(bad.stderr).unwrap();
+    assert_eq!(bad.status.code(), Some(1), "{said}");
+    assert!(
+        said.starts_with("sansip: no/such/folder/keys: cannot be written: "),
+        "{said}"
+    );
 }
