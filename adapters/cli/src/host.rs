@@ -54,6 +54,8 @@ pub(crate) struct Host {
     net: Net,
     server: FrontEnd,
     listeners: BTreeMap<SocketId, Transport>,
+    /// Why listening on one address has ended.
+    lost: Option<ListenError>,
     conns: BTreeMap<SocketId, Peer>,
     sockets: BTreeMap<Conn, SocketId>,
     next: u64,
@@ -86,6 +88,7 @@ impl Host {
             net,
             server,
             listeners: BTreeMap::new(),
+            lost: None,
             conns: BTreeMap::new(),
             sockets: BTreeMap::new(),
             next: 0,
@@ -140,6 +143,9 @@ impl Host {
             self.drain(&mut seen);
             while self.take_in(&mut seen) {
                 self.drain(&mut seen);
+            }
+            if let Some(error) = self.lost.take().filter(|_| self.listeners.is_empty()) {
+                return Err(io::Error::other(format!("listening has ended: {error}")));
             }
         }
     }
@@ -212,8 +218,9 @@ impl Host {
                     }
                 }
             }
-            NetEvent::ListenerLost { listener, .. } => {
+            NetEvent::ListenerLost { listener, error } => {
                 self.listeners.remove(&listener);
+                self.lost = Some(error);
             }
             NetEvent::Resolved { .. } => {}
         }

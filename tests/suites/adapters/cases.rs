@@ -82,7 +82,7 @@ pub(crate) fn peers_converse_over_mutual_tls<A: Agent>() {
 pub(crate) fn peers_converse_over_ipv6<A: Agent>() {
     let at: SocketAddr = "[::1]:0".parse().unwrap();
     if std::net::TcpListener::bind(at).is_err() {
-        eprintln!("SKIPPED: this host has no IPv6");
+        sansip_testkit::vectors::skipped("this host has no IPv6");
         return;
     }
     let [alice, bob] = ["alice", "bob"].map(|name| A::start(Setup::peer(name, Transport::Tcp)));

@@ -7,6 +7,8 @@
 //! [`stack()`] and [`frontend()`] read their bytes as a scenario: letters for what happens, each followed by its
 //! arguments (see there). Every byte means something, so that a fuzzer wastes none, and a person can write one down.
 
+use std::time::Duration;
+
 mod frontend;
 pub(crate) mod script;
 mod stack;
@@ -25,6 +27,10 @@ pub struct Work {
     /// How often memory was asked for.
     pub calls: usize,
 }
+
+const TIME_BASE: Duration = Duration::from_millis(10);
+const TIME_PER_BYTE: Duration = Duration::from_micros(2);
+const TIME_PER_STEP: Duration = Duration::from_millis(10);
 
 /// One thing to fuzz.
 #[derive(Clone, Copy, Debug)]
@@ -98,11 +104,15 @@ impl Target {
         TARGETS.into_iter().find(|target| target.name == name)
     }
 
-    /// Runs the bytes. `spent` says what the process has allocated so far.
+    /// Runs the bytes, and gives the time that they may take at most. `spent` says what the process has allocated so far.
+    ///
+    /// That time is some ten times what a byte and a step take where the machine has nothing else to do: work that
+    /// grows with the square of its input goes beyond it long before the longest input. Only a fuzzer has a clock to hold
+    /// it against.
     ///
     /// # Panics
-    /// The bytes have found something, or cost more than they may.
-    pub fn judge(&self, bytes: &[u8], spent: impl Fn() -> Work) {
+    /// The bytes have found something, or allocate more than they may.
+    pub fn judge(&self, bytes: &[u8], spent: impl Fn() -> Work) -> Duration {
         let before = spent();
         let steps = (self.run)(bytes);
         let after = spent();
@@ -119,5 +129,7 @@ impl Target {
             self.name,
             bytes.len(),
         );
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        TIME_BASE + TIME_PER_BYTE * count(bytes.len()) + TIME_PER_STEP * count(steps)
     }
 }
