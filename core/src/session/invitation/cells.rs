@@ -106,9 +106,9 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             reason: "a caller has no INVITE that could be cancelled by the peer",
         },
         Impossible {
-            states: &["Connected"],
+            states: &["Accepting", "Connected", "Leaving"],
             inputs: &["Cancel"],
-            reason: "with its ACK the session lets go of the INVITE",
+            reason: "the stack passes on no CANCEL of an INVITE that has had its final response",
         },
         Impossible {
             states: &[
