@@ -1813,6 +1813,28 @@ fn two_byes_that_cross_end_the_session_once() {
     });
 }
 
+// rules: S10
+#[test]
+fn a_bye_of_a_callee_that_still_rings_is_refused() {
+    world::run(69, |world| {
+        let caller = caller(world);
+        let call = call(world, &caller, Some(sdp()));
+        call.say(world, "180 Ringing", "t", "Contact: <sip:carol@peer.invalid>");
+        let mut side = call.side("t");
+        side.say(world, "BYE", "");
+        let answered = world.heard(call.line).pop().unwrap();
+        assert_eq!(answered.status(), Some(StatusCode::NO_SUCH_CALL));
+        call.say(
+            world,
+            "200 OK",
+            "t",
+            &format!("{ALLOW}\nContent-Type: application/sdp\n\nv=0\n"),
+        );
+        next_request(world, call.line, &Method::Ack);
+        assert_established(&world.result(call.host, call.made));
+    });
+}
+
 // rules: S10, X3
 #[test]
 fn a_bye_that_waits_for_a_connection_is_not_sent_after_the_peers() {

@@ -327,6 +327,13 @@ impl Sessions {
         }
         session.follow(cx, below, request.conn);
         match method {
+            // Before its 2xx a callee sends no BYE (RFC 3261 section 15), and what may still be established is not over.
+            Method::Bye if session.dialog.is_none() => {
+                below
+                    .low
+                    .reply(cx, request, &Reply::new(StatusCode::NO_SUCH_CALL));
+                Inside::Done
+            }
             Method::Bye => {
                 below.low.reply(cx, request, &Reply::new(StatusCode::OK));
                 self.on_bye(cx, below, id);
