@@ -40,7 +40,7 @@ const PHRASES: &[&str] = &[
     "habit 3 1/2, dial, wait 6, ask 0 0 *, wait 2/6, misbehave 0 1, wait 1/3/6, ring 0 0/1, accept/reject 0 1, wait 12",
     "habit 3 4, dial, wait 6, ask 0 0 1, wait 5, ask 0 0 8, ask 0 1 7, wait 3, ask 0 3 7, wait 5, ask 0 2 2, wait 12",
     "habit 3 4, dial, wait 6, ask 0 0 1, wait 5, ask 0 1 5, wait 4, ask 0 6 2, ask 0 1 5, wait 4, ask 0 0 3, wait 4, ask 0 2 2, wait 7",
-    "habit 3 4, dial, wait 6, ask 0 0 1, wait 5, hang-up, ask 0 1 5, wait 4, ask 0 3 7, ask 0 2 2, wait 5, reply 0 3, wait 7",
+    "habit 3 4, dial, wait 6, ask 0 0 1, wait 5, hang-up, ask 0 1 5, wait 4, ask 0 1 5, ask 0 3 7, ask 0 2 2, wait 5, reply 0 3, wait 7",
     "habit 3 4, dial, wait 6, ask 0 0, wait 12, wait 8, reply 0 3/10, wait 8",
     "habit 3 4, dial, wait 6, ask 0 0 1, wait 4, ask 0 2 2, wait 7",
     "habit 3 3/5, dial, wait 6, ask 0 0, wait 5, ask 0 0 8, wait 4, ask 0 1 7, wait 12",
