@@ -1813,6 +1813,61 @@ fn two_byes_that_cross_end_the_session_once() {
     });
 }
 
+// rules: S10
+#[test]
+fn a_bye_of_a_callee_that_still_rings_is_refused() {
+    world::run(69, |world| {
+        let caller = caller(world);
+        let call = call(world, &caller, Some(sdp()));
+        call.say(world, "180 Ringing", "t", "Contact: <sip:carol@peer.invalid>");
+        let mut side = call.side("t");
+        side.say(world, "BYE", "");
+        let answered = world.heard(call.line).pop().unwrap();
+        assert_eq!(answered.status(), Some(StatusCode::NO_SUCH_CALL));
+        call.say(
+            world,
+            "200 OK",
+            "t",
+            &format!("{ALLOW}\nContent-Type: application/sdp\n\nv=0\n"),
+        );
+        next_request(world, call.line, &Method::Ack);
+        assert_established(&world.result(call.host, call.made));
+    });
+}
+
+// rules: S10, X3
+#[test]
+fn a_bye_that_waits_for_a_connection_is_not_sent_after_the_peers() {
+    world::run(69, |world| {
+        let it = callee(world);
+        world.peer_listens(it.peer, 5060, Transport::Tcp);
+        let (session, mut side) = taken(world, &it, 1);
+        let other = world.dial(it.peer, it.address, None);
+        world.run_for(Duration::from_millis(50));
+        world.break_off(it.line);
+        world.run_for(Duration::from_millis(50));
+        // What is connected from now on takes a second.
+        world.network.latency = Duration::from_millis(500);
+        let ended = terminate(world, it.host, session);
+        world.run_for(Duration::from_millis(50));
+        assert_eq!(world.ended(it.host, ended), None, "the BYE waits");
+        side.line = other;
+        side.say(world, "BYE", "");
+        let answers = world.heard(other);
+        assert_eq!(
+            answers.iter().filter_map(Message::status).collect::<Vec<_>>(),
+            [StatusCode::OK]
+        );
+        assert_eq!(world.ended(it.host, ended), Some(&Ok(Completion::Done)));
+        assert_eq!(
+            last(world, it.host, session),
+            Some((State::Disconnected, Reason::TerminatedLocally))
+        );
+        world.run_for(secs(60));
+        assert_eq!(sent(world, it.host, &["BYE sip:"]), [], "the dialog is over");
+    });
+}
+
 // rules: S10, X3
 #[test]
 fn however_a_bye_is_answered_the_session_is_over() {

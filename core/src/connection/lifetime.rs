@@ -299,9 +299,9 @@ impl Lifetime {
         self.is_ready() || matches!(self.state, State::Parting { .. })
     }
 
-    /// The embedder knows of it.
-    pub(super) const fn is_open(&self) -> bool {
-        !matches!(self.state, State::Locating { .. } | State::Gone)
+    /// A report that it is up is waited for.
+    pub(super) const fn is_attempt(&self) -> bool {
+        matches!(self.state, State::Connecting { .. } | State::Handshaking { .. })
     }
 
     /// The address that is being connected to.

@@ -1123,6 +1123,32 @@ fn when_framing_is_lost_a_last_answer_goes_out_and_the_connection_is_closed() {
     assert_eq!(world.wants(), [Action::Close(conn)]);
 }
 
+// rules: X5, C29
+#[test]
+fn a_report_that_it_is_up_changes_nothing_of_a_connection_that_is_leaving() {
+    for leaving in ["parting", "closing"] {
+        let (mut world, manager) = World::with(SERVER_TCP);
+        let conn = world.accepted(manager);
+        world.actions();
+        let known = world.room.info(conn).unwrap();
+        world.receive(conn, b"GET / HTTP/1.1\r\n\r\n");
+        if leaving == "closing" {
+            let last = Bytes::from_static(b"SIP/2.0 400");
+            world
+                .go(|room, cx| room.send(cx, conn, last, Label::request(&Method::Message)))
+                .unwrap();
+            world.until(world.services.now);
+        }
+        world.connect(conn);
+        let now = world.room.info(conn).unwrap();
+        assert_eq!(
+            (now.local, now.remote, now.ready),
+            (known.local, known.remote, false),
+            "{leaving}"
+        );
+    }
+}
+
 // rules: C26
 #[test]
 fn a_double_crlf_is_answered_with_a_single_one_however_it_is_split() {

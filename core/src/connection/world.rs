@@ -22,7 +22,8 @@ impl Connections {
         let Some(connection) = self.connections.get_mut(&conn) else {
             return;
         };
-        if !connection.lifetime.is_open() || connection.lifetime.is_ready() {
+        // Said twice, or late: what is known of its ends stays as it is.
+        if !connection.lifetime.is_attempt() {
             return;
         }
         let Established { local, remote, peer } = established;

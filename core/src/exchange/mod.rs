@@ -300,6 +300,14 @@ impl Exchanges {
         }
     }
 
+    /// Whether an exchange waits to be sent: its request is in no transaction at present.
+    pub(crate) fn is_waiting(&self, id: ExchangeId) -> bool {
+        self.table.get(&id).is_some_and(|exchange| match exchange.state {
+            State::Connecting | State::Paused { .. } | State::Moving => true,
+            State::Sent { .. } | State::Unanswered { .. } | State::Accepted { .. } => false,
+        })
+    }
+
     /// Forgets an exchange whose owner is gone. A transaction that runs is left to end by itself.
     pub(crate) fn abandon(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId) {
         self.remove(cx, low, id);

@@ -328,9 +328,16 @@ impl Sessions {
         }
         session.follow(cx, below, request.conn);
         match method {
+            // Before its 2xx a callee sends no BYE (RFC 3261 section 15), and what may still be established is not over.
+            Method::Bye if session.dialog.is_none() => {
+                below
+                    .low
+                    .reply(cx, request, &Reply::new(StatusCode::NO_SUCH_CALL));
+                Inside::Done
+            }
             Method::Bye => {
                 below.low.reply(cx, request, &Reply::new(StatusCode::OK));
-                self.step(cx, below, id, Input::Bye);
+                self.on_bye(cx, below, id);
                 Inside::Done
             }
             Method::Invite | Method::Update => {
@@ -351,6 +358,25 @@ impl Sessions {
             | Method::Service
             | Method::Benotify
             | Method::Other(_) => Inside::ForApplication(id, session.local.endpoint),
+        }
+    }
+
+    /// The peer's BYE was answered, and the dialog is over (RFC 3261 section 15.1.2). A BYE of this side that still waits
+    /// for its connection has nothing left to end and is not sent; one that has gone out is answered by the peer.
+    fn on_bye(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId) {
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
+        let leaves = matches!(session.invitation.machine_state(), State::Leaving { .. });
+        let unsent = session
+            .exchange
+            .take_if(|exchange| leaves && below.exchanges.is_waiting(*exchange));
+        match unsent {
+            Some(exchange) => {
+                below.exchanges.abandon(cx, below.low, exchange);
+                self.step(cx, below, id, Input::ByeDone);
+            }
+            None => self.step(cx, below, id, Input::Bye),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! - [`frontend`]: a registrar and forking proxy as a pure machine.
 //! - [`fuzz`]: what the fuzzers run.
-//! - `soak`, a feature: scenarios in that world from a seed or from bytes, judged by what is seen from outside.
+//! - [`soak`]: scenarios in that world from a seed, bytes or text, judged by what is seen from outside; the program of
+//!   that name lives many of them.
 //! - [`vectors`]: where shared test vectors are found.
 //! - [`world`]: stacks, front ends and scripted peers in a simulated network under one virtual clock.
 

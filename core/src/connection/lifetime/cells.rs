@@ -55,7 +55,7 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             reason: "the search is asked for an address in Locating alone",
         },
         Impossible {
-            states: &["Locating", "Unproven", "Live", "Lingering"],
+            states: &["Locating", "Unproven", "Live", "Lingering", "Parting", "Closing"],
             inputs: &["Connected", "Untrusted"],
             reason: "the report is not about an attempt: the table passes over it",
         },
@@ -81,8 +81,8 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
         },
         Impossible {
             states: &["Parting", "Closing"],
-            inputs: &["FramingLost"],
-            reason: "nothing is framed any more",
+            inputs: &["Proven", "FramingLost"],
+            reason: "nothing is framed any more, and each message before was dealt with before the next was cut off",
         },
         Impossible {
             states: &["Locating"],

@@ -101,14 +101,19 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             reason: "before a response there is no dialog that a request could be found to be in",
         },
         Impossible {
+            states: &["Inviting", "Cancelling"],
+            inputs: &["Bye"],
+            reason: "the session refuses it: before its 2xx a callee sends none",
+        },
+        Impossible {
             states: &["Idle", "Inviting", "Cancelling", "Answering"],
             inputs: &["Cancel"],
             reason: "a caller has no INVITE that could be cancelled by the peer",
         },
         Impossible {
-            states: &["Connected"],
+            states: &["Accepting", "Connected", "Leaving"],
             inputs: &["Cancel"],
-            reason: "with its ACK the session lets go of the INVITE",
+            reason: "the stack passes on no CANCEL of an INVITE that has had its final response",
         },
         Impossible {
             states: &[

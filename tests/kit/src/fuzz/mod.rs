@@ -5,7 +5,7 @@
 //! number of steps that the input asks for, so that no small input is expensive.
 //!
 //! [`stack()`] and [`frontend()`] read their bytes as a scenario: letters for what happens, each followed by its
-//! arguments (see there). Every byte means something, so that a fuzzer wastes none, and a person can write one down.
+//! arguments (see there); [`world()`] reads them as steps of [`soak`](crate::soak). Every byte means something, so that a fuzzer wastes none, and a person can write one down.
 
 use std::time::Duration;
 
@@ -14,10 +14,12 @@ pub(crate) mod script;
 mod stack;
 pub(crate) mod talk;
 mod wire;
+mod world;
 
 pub use frontend::frontend;
 pub use stack::{recording, stack};
 pub use wire::{frame, message, roundtrip, uri};
+pub use world::world;
 
 /// What a run has cost so far, by an allocator that counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +55,7 @@ const fn work(bytes: usize, calls: usize) -> Work {
 
 /// All targets, by name. The bounds are a few times what the corpus costs; what a stream may cost at most is a list of
 /// its CRLFs, once for each way of cutting it.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target {
         name: "frame",
         run: frame,
@@ -95,6 +97,13 @@ pub const TARGETS: [Target; 6] = [
         base: work(32 << 10, 512),
         per_byte: work(512, 4),
         per_step: work(8 << 10, 64),
+    },
+    Target {
+        name: "world",
+        run: world,
+        base: work(1 << 20, 16 << 10),
+        per_byte: work(0, 0),
+        per_step: work(4 << 20, 32 << 10),
     },
 ];
 

@@ -221,6 +221,14 @@ impl Contract {
         open.filter(|(_, state)| *state != SessionState::Disconnected)
     }
 
+    /// How many operations have been begun and are not complete.
+    pub(crate) fn open_operations(&self) -> usize {
+        let operations = self.operations.values();
+        operations
+            .filter(|operation| operation.completed.is_none())
+            .count()
+    }
+
     /// Where the stack listens.
     pub(crate) fn listeners(&self) -> impl Iterator<Item = ListenerId> {
         self.listening.iter().copied()

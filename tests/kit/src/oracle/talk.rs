@@ -15,6 +15,9 @@ use crate::world::{LinkId, Passed};
 /// One end of a link.
 type Line = (LinkId, usize);
 
+/// An INVITE as its responses name it: Call-ID, From tag and CSeq.
+type Invite = (String, String, u32);
+
 /// 64 times T1: how long transactions remember (RFC 3261 section 17, RFC 6026 section 7). A little less, since what is
 /// near its end may be on either side of it.
 const MEMORY: Duration = Duration::from_secs(31);
@@ -92,8 +95,10 @@ pub(crate) struct Talked {
     streams: BTreeMap<Line, Stream>,
     /// By branch; of an ACK or CANCEL with its method before it.
     begun: BTreeMap<String, Begun>,
-    /// The branches of INVITEs, by Call-ID, From tag and CSeq.
-    invites: BTreeMap<(String, String, u32), String>,
+    /// The branches of INVITEs.
+    invites: BTreeMap<Invite, String>,
+    /// Those that a 2xx without a tag has answered: its dialog has none either (RFC 3261 section 12.1.2).
+    untagged: BTreeSet<Invite>,
     asked: BTreeMap<String, Vec<Asked>>,
     /// The last CSeq by Call-ID, From tag and To tag, and how many connections had been lost then.
     numbers: BTreeMap<(String, String, Option<String>), (u32, usize)>,
@@ -101,8 +106,9 @@ pub(crate) struct Talked {
     ended: BTreeSet<Dialog>,
     /// Dialogs whose BYE was answered by the peer.
     over: BTreeSet<Dialog>,
-    /// Those in which the peer's BYE was answered: a BYE of this side's own may cross it.
-    left: BTreeSet<Dialog>,
+    /// Those in which the peer's BYE was answered, each with the other connections that there were then: on one of them
+    /// a BYE of this side's own may wait behind other bytes.
+    left: BTreeMap<Dialog, Vec<Line>>,
     due: Vec<Due>,
     /// How many connections have been lost, and when something went wrong last.
     losses: usize,
@@ -292,8 +298,10 @@ impl Talked {
         }
         self.count(&message);
         if let Some(dialog) = dialog_of(&message, true) {
+            let left = self.left.get(&dialog);
+            let crosses = *method == Method::Bye && left.is_some_and(|lines| lines.contains(&line));
             assert!(
-                !self.over.contains(&dialog) && (*method == Method::Bye || !self.left.contains(&dialog)),
+                !self.over.contains(&dialog) && (left.is_none() || crosses),
                 "after the BYE of {dialog:?}: {}",
                 shown(&message)
             );
@@ -344,14 +352,22 @@ impl Talked {
         }
         let call_id = message.call_id().unwrap_or_default().to_owned();
         let from = tag_of(&message, HeaderName::From).unwrap_or_default();
+        let invite = (call_id, from, number);
         assert!(
-            self.invites.contains_key(&(call_id, from, number)),
+            self.invites.contains_key(&invite),
             "an ACK without its INVITE: {}",
             shown(&message)
         );
-        let dialog = dialog_of(&message, true);
-        let dialog = dialog.unwrap_or_else(|| panic!("an ACK of no dialog: {}", shown(&message)));
-        self.acknowledged.insert((dialog, number));
+        match dialog_of(&message, true) {
+            Some(dialog) => {
+                self.acknowledged.insert((dialog, number));
+            }
+            None => assert!(
+                self.untagged.contains(&invite),
+                "an ACK of no dialog: {}",
+                shown(&message)
+            ),
+        }
         if !self.is_repetition(&key, line, &message) {
             self.begin(at, line, key, message);
         }
@@ -423,7 +439,11 @@ impl Talked {
             && status.is_success()
             && let Some(dialog) = dialog_of(&message, false)
         {
-            self.left.insert(dialog.clone());
+            let open = self.streams.iter().filter(|(_, stream)| !stream.is_gone);
+            let others = open.map(|(known, _)| *known).filter(|known| *known != line);
+            self.left
+                .entry(dialog.clone())
+                .or_insert_with(|| others.collect());
             self.ended.insert(dialog);
         }
     }
@@ -495,6 +515,11 @@ impl Talked {
                     MEMORY
                 };
                 let old = at.since(begun.at) >= patience;
+                if tag_of(message, HeaderName::To).is_none() {
+                    let call_id = message.call_id().unwrap_or_default().to_owned();
+                    let from = tag_of(message, HeaderName::From).unwrap_or_default();
+                    self.untagged.insert((call_id, from, number));
+                }
                 if let Some(dialog) = dialog_of(message, true).filter(|_| !forgotten && !old) {
                     self.owe(at, dialog, number, lost, waits);
                 }
@@ -684,6 +709,44 @@ mod tests {
         says(&mut talked, request("BYE", "bye1", "b", 2));
         hears(&mut talked, response(200, "BYE", "bye1", "b", 2));
         assert!(objects(|| says(&mut talked, request("INFO", "info1", "b", 3))));
+    }
+
+    // rules: S10
+    #[test]
+    fn after_the_peers_bye_was_answered_none_is_begun() {
+        let left = || {
+            let mut talked = called();
+            says(&mut talked, request("ACK", "ack1", "b", 1));
+            let bye = request("BYE", "bye1", "a", 1).replace(
+                "From: <sip:a@one.invalid>;tag=a\r\nTo: <sip:b@two.invalid>;tag=a",
+                "From: <sip:b@two.invalid>;tag=b\r\nTo: <sip:a@one.invalid>;tag=a",
+            );
+            hears(&mut talked, bye);
+            let other = Passed::Heard(Bytes::from_static(b"\r\n"));
+            talked.on_passage(Time::from_secs(100), (LinkId(1), 0), &other);
+            let answer = response(200, "BYE", "bye1", "a", 1).replace(
+                "From: <sip:a@one.invalid>;tag=a\r\nTo: <sip:b@two.invalid>;tag=a",
+                "From: <sip:b@two.invalid>;tag=b\r\nTo: <sip:a@one.invalid>;tag=a",
+            );
+            says(&mut talked, answer);
+            talked
+        };
+        let bye = Passed::Sent(Bytes::from(request("BYE", "bye2", "b", 2)));
+        for (link, allowed) in [(0, false), (1, true), (2, false)] {
+            let mut talked = left();
+            let said = objects(|| talked.on_passage(Time::from_secs(100), (LinkId(link), 0), &bye));
+            assert_eq!(!said, allowed, "on link {link}");
+        }
+    }
+
+    #[test]
+    fn a_2xx_without_a_tag_has_an_ack_without_one() {
+        let mut talked = Talked::default();
+        says(&mut talked, request("INVITE", "invite1", "", 1));
+        assert!(objects(|| says(&mut talked, request("ACK", "ack1", "", 1))));
+        let untagged = response(200, "INVITE", "invite1", "b", 1).replace(";tag=b", "");
+        hears(&mut talked, untagged);
+        says(&mut talked, request("ACK", "ack2", "", 1));
     }
 
     // rules: C33

@@ -57,45 +57,21 @@ impl fmt::Display for Faults {
     }
 }
 
-/// Cells that a stack can come to and these scenarios do not yet: machine, state, inputs. Most want two things at one
-/// time, while a lazy adapter holds a connection between two of its steps. The table tests of the machines cover them.
-const NOT_YET: &[(&str, &str, &[&str])] = &[
-    (
-        "connection",
-        "Parting",
-        &["Connected", "Untrusted", "Unused", "Proven", "Disconnect"],
-    ),
-    (
-        "connection",
-        "Closing",
-        &[
-            "Connected",
-            "Untrusted",
-            "Closed",
-            "Unused",
-            "Proven",
-            "Disconnect",
-        ],
-    ),
-    ("listener", "Starting", &["Stop"]),
-    ("invitation", "Accepting", &["Cancel"]),
-    ("invitation", "Leaving", &["Cancel"]),
-];
-
-fn is_wanted(cell: Cell) -> bool {
-    !NOT_YET.iter().any(|(machine, state, inputs)| {
-        *machine == cell.machine && *state == cell.state && inputs.contains(&cell.input)
-    })
+/// The cells that a whole stack can come to and none has been in.
+pub(super) fn missing(cells: &Cells) -> Vec<Cell> {
+    let reachable = |(cell, reach): &(Cell, Reach)| *reach == Reach::Reachable && cells.count(*cell) == 0;
+    let all = MACHINES.iter().flat_map(sansip::cells::Machine::cells);
+    all.filter(reachable).map(|(cell, _)| cell).collect()
 }
 
-/// The cells that a whole stack can come to and none has been in; those of [`NOT_YET`] apart.
-pub(super) fn missing(cells: &Cells) -> Vec<Cell> {
+/// The cells that a stack was in though it is said that none can be.
+pub(super) fn refuted(cells: &Cells) -> Vec<(Cell, &'static str)> {
     let all = MACHINES.iter().flat_map(sansip::cells::Machine::cells);
-    let reachable = all.filter(|(_, reach)| *reach == Reach::Reachable);
-    reachable
-        .map(|(cell, _)| cell)
-        .filter(|cell| is_wanted(*cell))
-        .filter(|cell| cells.count(*cell) == 0)
+    all.filter(|(cell, _)| cells.count(*cell) > 0)
+        .filter_map(|(cell, reach)| match reach {
+            Reach::Impossible(reason) => Some((cell, reason)),
+            _ => None,
+        })
         .collect()
 }
 

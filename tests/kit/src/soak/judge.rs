@@ -6,6 +6,7 @@ use sansip::RegistrationState;
 
 use super::cast::{Kind, Role};
 use super::life::{Actor, Life, RECOVERY};
+use crate::frontend::FrontEndEvent;
 use crate::world::Host;
 
 impl Life<'_> {
@@ -62,6 +63,42 @@ impl Life<'_> {
             self.tally.spoken += place.talked.messages;
         }
         self.judge_the_gone();
+    }
+
+    /// An outage is over as soon as the server has bound the endpoint anew.
+    pub(super) fn collect_recoveries(&mut self) {
+        let events = self.world.server_events(self.server);
+        let fresh = events.get(self.heard_of_server..).unwrap_or_default();
+        self.heard_of_server = events.len();
+        for (at, event) in fresh {
+            let FrontEndEvent::Registered { aor, contact, .. } = event else {
+                continue;
+            };
+            self.outages.retain(|(since, role)| {
+                let ip = self.places.get(role.host).map(|place| self.world.ip(place.id));
+                let is_own = ip.is_some_and(|ip| contact.contains(&format!("@{ip}:")));
+                let is_over = since <= at && role.uri() == *aor && is_own;
+                if is_over {
+                    self.tally.recoveries.add(at.since(*since));
+                }
+                !is_over
+            });
+        }
+    }
+
+    /// Once all is taken, a stack holds what its application has been told of, and nothing else.
+    pub(super) fn judge_what_is_held(&self) {
+        for place in &self.places {
+            let Some(census) = self.world.held(place.id) else {
+                continue;
+            };
+            let held = (census.sessions, census.operations);
+            let known = (
+                place.contract.open_sessions().count(),
+                place.contract.open_operations(),
+            );
+            assert_eq!(held, known, "sessions and operations of {}", Host::from(place.id));
+        }
     }
 
     fn judge_sessions(&self) {

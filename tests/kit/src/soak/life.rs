@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use sansip::wire::{Method, StatusCode};
 use sansip::{
-    CloseReason, Content, EndpointId, Established, Event, ListenError, ManagerId, Misuse, OperationId,
-    PeerCertificate, RegistrationState, SendOptions, SessionId, SessionState, SrvRecord, Transport,
+    Content, EndpointId, Event, ListenError, ListenerId, ManagerId, Misuse, OperationId, PeerCertificate,
+    RegistrationState, SendOptions, SessionId, SessionState, SrvRecord, Time, Transport,
 };
 
 use super::Tally;
@@ -55,6 +55,8 @@ pub(super) struct Place {
     pub(super) id: StackId,
     pub(super) tls: ManagerId,
     pub(super) desk: Shared,
+    /// Where it has been told to listen.
+    pub(super) listening: Vec<(ManagerId, ListenerId)>,
     pub(super) contract: Contract,
     pub(super) talked: Talked,
     /// How many of its events were looked at.
@@ -94,8 +96,14 @@ pub(super) struct Life<'a> {
     pub(super) places: Vec<Place>,
     pub(super) actors: Vec<Actor>,
     pub(super) messages: Vec<Message>,
+    /// How many messages there were, those of hosts included that are no more.
+    said: usize,
     /// How often each text came to each endpoint of the cast.
     pub(super) delivered: BTreeMap<(String, usize, EndpointId), usize>,
+    /// Since when those who lost their connection or their binding are out of reach.
+    pub(super) outages: Vec<(Time, Role)>,
+    /// How many events of the server were looked at.
+    pub(super) heard_of_server: usize,
     pub(super) tally: Tally,
 }
 
@@ -149,7 +157,10 @@ impl<'a> Life<'a> {
             places: Vec::new(),
             actors: Vec::new(),
             messages: Vec::new(),
+            said: 0,
             delivered: BTreeMap::new(),
+            outages: Vec::new(),
+            heard_of_server: 0,
             tally: Tally::default(),
         };
         life.settle();
@@ -210,6 +221,7 @@ impl<'a> Life<'a> {
             id,
             tls: self.world.with(id, |stack, _| stack.server_tcp_manager()),
             desk,
+            listening: Vec::new(),
             contract: Contract::patient(LONGEST),
             talked: Talked::default(),
             seen: 0,
@@ -238,16 +250,20 @@ impl<'a> Life<'a> {
     }
 
     pub(super) fn listen_at(&mut self, at: usize) {
-        let Some(place) = self.places.get(at) else { return };
+        let Some(place) = self.places.get_mut(at) else {
+            return;
+        };
         let (ip, tls) = (self.world.ip(place.id), place.tls);
-        self.world.with(place.id, |stack, now| {
+        let asked = self.world.with(place.id, |stack, now| {
             let tcp = stack.server_tcp_manager();
-            for (manager, port) in [(tcp, 5060), (tls, 5061)] {
+            [(tcp, 5060), (tls, 5061)].map(|(manager, port)| {
                 let view = stack.manager(now, manager);
                 // Where it listens already it is misuse.
-                let _ = view.and_then(|mut view| view.listen(SocketAddr::new(ip, port)));
-            }
+                let listener = view.and_then(|mut view| view.listen(SocketAddr::new(ip, port)));
+                listener.ok().map(|listener| (manager, listener))
+            })
         });
+        place.listening.extend(asked.into_iter().flatten());
     }
 
     pub(super) fn enter(&mut self, role: Role, generation: u32) -> Actor {
@@ -300,13 +316,17 @@ impl<'a> Life<'a> {
             let Some(place) = place else { continue };
             let busy = place.contract.is_busy(strike.at);
             self.tally.faults.count(strike.fault, busy);
-            if !matches!(strike.fault, Fault::Jitter | Fault::Rechunking | Fault::Laziness) {
+            if !matches!(
+                strike.fault,
+                Fault::Jitter | Fault::Rechunking | Fault::Laziness | Fault::Repeated
+            ) {
                 place.talked.on_trouble(strike.at);
             }
         }
         for place in &mut self.places {
             place.talked.judge(now);
         }
+        self.collect_recoveries();
         self.listen_to_mallory()
     }
 
@@ -336,6 +356,11 @@ impl<'a> Life<'a> {
                         sent.succeeded = result.is_ok();
                     }
                 }
+                Event::Outage { endpoint, .. } => {
+                    let mut actors = self.actors.iter();
+                    let actor = actors.find(|actor| (actor.role.host, actor.endpoint) == (at, *endpoint));
+                    self.outages.extend(actor.map(|actor| (*when, actor.role)));
+                }
                 Event::Registration {
                     endpoint, old, new, ..
                 } => {
@@ -346,6 +371,10 @@ impl<'a> Life<'a> {
                         actors.find(|actor| actor.role.host == at && actor.endpoint == *endpoint)
                     {
                         actor.failed = failed;
+                        if *new != RegistrationState::Registered {
+                            let role = actor.role;
+                            self.outages.retain(|(_, out)| *out != role);
+                        }
                     }
                 }
                 _ => {}
@@ -374,6 +403,7 @@ impl<'a> Life<'a> {
     pub(super) fn take(&mut self, step: Step) {
         self.act(step);
         self.pass(self.setup.pause);
+        self.judge_what_is_held();
     }
 
     /// Lets time pass, in which the mischief-maker may answer at once.
@@ -527,10 +557,9 @@ impl<'a> Life<'a> {
         let Some((actor, endpoint)) = self.endpoint(usize::from(first) % CAST.len()) else {
             return;
         };
-        let (target, text) = (
-            actor.role.target(second),
-            format!("message {}", self.messages.len()),
-        );
+        let (target, text) = (actor.role.target(second), format!("message {}", self.said));
+        // Never the same again: what a host has sent that is no more may still arrive.
+        self.said += 1;
         let method = one(&OUTSIDE, third).unwrap_or(Method::Message);
         let is_message = method == Method::Message;
         let content = Some(Content::text(text.as_str()));
@@ -685,6 +714,7 @@ impl<'a> Life<'a> {
             return;
         };
         self.end_for_good(at);
+        self.outages.retain(|(_, out)| *out != actor.role);
         let next = self.enter(actor.role, actor.generation + 1);
         if let Some(actor) = self.actors.get_mut(at) {
             *actor = next;
@@ -725,73 +755,16 @@ impl<'a> Life<'a> {
     }
 
     pub(super) fn stop_listening(&mut self, at: usize) {
-        let Some(place) = self.places.get(at) else { return };
-        let tls = place.tls;
-        self.world.with(place.id, |stack, now| {
-            for manager in [stack.server_tcp_manager(), tls] {
-                let view = stack.manager(now, manager);
-                let listeners = view.map_or_else(|_| Vec::new(), |view| view.listeners());
-                for (listener, ..) in listeners {
-                    let view = stack.manager(now, manager);
-                    // It may have been told already.
-                    let _ = view.and_then(|mut view| view.stop_listening(listener));
-                }
-            }
-        });
-    }
-
-    /// An adapter that says things twice, or late: it makes no difference (X5).
-    pub(super) fn echo(&mut self, first: u8, second: u8, third: u8) {
-        let Some(place) = self.place(first) else { return };
-        let (id, listeners) = (place.id, place.contract.listeners().collect::<Vec<_>>());
-        let conn = latest(&self.world.conns_of(id), third);
-        let (ip, is_there) = (
-            self.world.ip(id),
-            conn.is_some_and(|conn| self.world.has_conn(id, conn)),
-        );
-        let listener = latest(&listeners, third);
-        self.world
-            .with(id, |stack, now| match (second % 4, conn, listener) {
-                (0, Some(conn), _) if !is_there => stack.handle_closed(now, conn, CloseReason::Reset),
-                (0 | 1, Some(conn), _) => {
-                    let established = Established {
-                        local: SocketAddr::new(ip, 1),
-                        remote: SocketAddr::new(ip, 2),
-                        peer: None,
-                    };
-                    // Of one that is being made it would be a lie.
-                    if !is_there || stack.connection(conn).is_some_and(|known| known.ready) {
-                        stack.handle_connected(now, conn, established);
-                    }
-                }
-                (2, _, Some(listener)) => {
-                    stack.handle_listening(now, listener, Ok(SocketAddr::new(ip, 5060)))
-                }
-                (3, _, Some(listener)) => {
-                    stack.handle_listening(now, listener, Err(ListenError::AddressInUse));
-                }
-                _ => {}
-            });
-    }
-
-    /// Something for several hundred addresses of one name, who all wait for one answer of the domain name system.
-    pub(super) fn crowd(&mut self) {
-        let Some((actor, endpoint)) = self.endpoint(4) else {
+        let Some(place) = self.places.get_mut(at) else {
             return;
         };
-        for port in 0..300 {
-            let target = format!("sip:m@mallory.invalid:{};transport=tcp", 7000 + port);
-            let result = self.world.with(endpoint.host, |stack, now| {
-                stack.endpoint(now, endpoint.id)?.send_message(
-                    &target,
-                    Method::Options,
-                    None,
-                    SendOptions::default(),
-                )
-            });
-            if let Ok(operation) = result {
-                self.began(actor.role.host, operation, None);
+        let listening = std::mem::take(&mut place.listening);
+        self.world.with(place.id, |stack, now| {
+            for (manager, listener) in listening {
+                let view = stack.manager(now, manager);
+                // It may have ended by itself.
+                let _ = view.and_then(|mut view| view.stop_listening(listener));
             }
-        }
+        });
     }
 }

@@ -21,6 +21,7 @@ mod coverage;
 mod judge;
 mod life;
 mod phrases;
+mod recovery;
 mod shrink;
 mod step;
 mod trouble;
@@ -34,6 +35,7 @@ use sansip::cells::Cells;
 use sansip::{Event, RegistrationState, SessionState};
 
 pub use self::coverage::{Faults, Table};
+pub use self::recovery::Recoveries;
 pub use self::shrink::shrink;
 pub use self::step::{Scenario, Step, What};
 
@@ -53,6 +55,8 @@ pub struct Tally {
     pub registrations: usize,
     /// Connections that registered endpoints lost.
     pub outages: usize,
+    /// Those that ended.
+    pub recoveries: Recoveries,
     /// Messages delivered.
     pub messages: usize,
     /// Sessions that were connected, at either side.
@@ -87,13 +91,19 @@ impl Tally {
         }
     }
 
-    /// What should be there after many lives, and is not.
+    /// What should be there after many lives, and is not; and the cells that should not be there, and are.
     pub fn missing(&self) -> Vec<String> {
         let faults = self.faults.missing();
-        let faults = faults.iter().map(|fault| format!("{fault} during an operation"));
+        let faults = faults
+            .iter()
+            .map(|fault| format!("never: {fault} during an operation"));
         let cells = coverage::missing(&self.cells);
-        let cells = cells.iter().map(ToString::to_string);
-        faults.chain(cells).collect()
+        let cells = cells.iter().map(|cell| format!("never: {cell}"));
+        let refuted = coverage::refuted(&self.cells);
+        let refuted = refuted
+            .iter()
+            .map(|(cell, reason)| format!("{cell}, which cannot be: {reason}"));
+        faults.chain(cells).chain(refuted).collect()
     }
 
     /// Adds another's.
@@ -102,6 +112,7 @@ impl Tally {
         self.failed += other.failed;
         self.registrations += other.registrations;
         self.outages += other.outages;
+        self.recoveries.absorb(&other.recoveries);
         self.messages += other.messages;
         self.connected += other.connected;
         self.terminated += other.terminated;
@@ -120,9 +131,10 @@ impl fmt::Display for Tally {
         )?;
         writeln!(
             f,
-            "registrations {}, outages {}; endpoints ended {}; SIP messages judged {}",
-            self.registrations, self.outages, self.terminated, self.spoken
+            "registrations {}; endpoints ended {}; SIP messages judged {}",
+            self.registrations, self.terminated, self.spoken
         )?;
+        writeln!(f, "outages {}; {}", self.outages, self.recoveries)?;
         write!(f, "\n{}\n{}", self.faults, Table(&self.cells))
     }
 }

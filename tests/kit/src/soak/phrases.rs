@@ -40,8 +40,9 @@ const PHRASES: &[&str] = &[
     "habit 3 1/2, dial, wait 6, ask 0 0 *, wait 2/6, misbehave 0 1, wait 1/3/6, ring 0 0/1, accept/reject 0 1, wait 12",
     "habit 3 4, dial, wait 6, ask 0 0 1, wait 5, ask 0 0 8, ask 0 1 7, wait 3, ask 0 3 7, wait 5, ask 0 2 2, wait 12",
     "habit 3 4, dial, wait 6, ask 0 0 1, wait 5, ask 0 1 5, wait 4, ask 0 6 2, ask 0 1 5, wait 4, ask 0 0 3, wait 4, ask 0 2 2, wait 7",
-    "habit 3 4, dial, wait 6, ask 0 0 1, wait 5, hang-up, ask 0 1 5, wait 4, ask 0 3 7, ask 0 2 2, wait 5, reply 0 3, wait 7",
+    "habit 3 4, dial, wait 6, ask 0 0 1, wait 5, hang-up, ask 0 1 5, wait 4, ask 0 1 5, ask 0 3 7, ask 0 2 2, wait 5, reply 0 3, wait 7",
     "habit 3 4, dial, wait 6, ask 0 0, wait 12, wait 8, reply 0 3/10, wait 8",
+    "habit 3 4, dial, wait 6, ask 0 0 1, wait 4, ask 0 2 2, wait 7",
     "habit 3 3/5, dial, wait 6, ask 0 0, wait 5, ask 0 0 8, wait 4, ask 0 1 7, wait 12",
     "habit 3 2, dial, wait 6, ask 0 0 1, wait 14, wait 12",
     // Requests outside calls.
@@ -94,9 +95,17 @@ const PHRASES: &[&str] = &[
     "message 0 1, wait 7, window 3, slow 0 0 1, message 0 1, message 0 1, message 0 1, wait 4, end 0, wait 12, window, mend",
     "laziness 99, dial 0, wait 6, ask 0 4, ask 0 5, misbehave 0 3, misbehave 0 0/1, wait 4, echo 3 1, disconnect 3, wait 8, laziness 0",
     "laziness 99, message 4 4, wait 7, ask 0 5, misbehave 0 3, misbehave 0 0/1, wait 2, echo 3 1, reply 0 3, wait 2, disconnect 3, wait 8, laziness 0",
+    // One that leaves, while somebody lets go of it or it is closed: at once, and while bytes wait.
+    "habit 3 1, dial 0, wait 6, ask 0 0, wait 6, laziness 99, misbehave 0 3, wait 1/2/3, reject/hang-up, wait 8, laziness 0",
+    "habit 3 1, latency 1, dial 0, wait 6, ask 0 0, wait 6, laziness 99, misbehave 0 3, wait 0/1, hang-up, wait 8, laziness 0, latency 10",
+    "latency 1, dial 0, wait 6, ask 0 4, wait 6, laziness 99, misbehave 0 3, wait 0/1, disconnect 3, wait 8, laziness 0, latency 10",
+    "habit 3 1, dial 0, wait 6, ask 0 0, wait 5, window 3, slow 3, ask 0 4, ask 0 4, ask 0 4, wait 5, misbehave 0 3, wait 5, reject/hang-up, wait 7, echo 3 1, wait 12, window, mend",
+    "dial 0, wait 6, window 3, slow 3, ask 0 4, ask 0 4, ask 0 4, wait 5, misbehave 0 3, wait 5, disconnect/reset 3, wait 7, window, mend",
+    "dial 0, wait 6, window 3, slow 3, ask 0 4, ask 0 4, ask 0 4, wait 5, misbehave 0 3, wait 5, echo 3 1, misbehave 0 1, wait 7, window, mend",
     // Listening.
     "listen 3, wait 6",
     "stop-listening 0/1 1, wait 6, laziness 90, listen 0/1, stop-listening 0/1 1, wait 6, laziness 0, listen 0, listen 1",
+    "stop-listening 0/1 1, wait 6, laziness 99, listen 0/1, stop-listening 0/1 1, wait 7, laziness 0, listen 0, listen 1, wait 6",
     "stop-listening 0/1 0, wait 6, message 4 1, message 6 0, wait 6, listen 0, listen 1, wait 6",
     "echo 3 2, echo 3 3, wait 5",
     // A name that hundreds wait for.

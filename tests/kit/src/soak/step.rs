@@ -117,6 +117,9 @@ steps! {
     Misbehave "misbehave" 4,
 }
 
+/// For how many an endpoint has something at [`What::Crowd`].
+pub(super) const CROWD: usize = 300;
+
 /// One step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Step {
@@ -124,6 +127,13 @@ pub struct Step {
     pub what: What,
     /// How: see [`What`].
     pub arguments: [u8; 3],
+}
+
+impl Step {
+    /// How many steps it is worth: one may stand for something for hundreds.
+    pub(crate) fn weight(self) -> usize {
+        if self.what == What::Crowd { CROWD } else { 1 }
+    }
 }
 
 impl What {

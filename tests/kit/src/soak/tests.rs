@@ -1,7 +1,7 @@
 use super::*;
 
 /// How many scenarios, on two threads; `SANSIP_SEED` names a single one.
-const SCENARIOS: u64 = 1500;
+const SCENARIOS: u64 = 1200;
 
 // rules: E13, X1, X2, X3, X6, R7, S4, S8, S10, C33, C35
 #[test]
@@ -10,10 +10,7 @@ fn whatever_happens_everything_ends_as_it_should() {
     let all = live_on_two_threads(&seeds);
     println!("{all}");
     let missing = all.missing();
-    assert!(
-        missing.is_empty() || seeds.len() == 1,
-        "never reached: {missing:#?}"
-    );
+    assert!(missing.is_empty() || seeds.len() == 1, "{missing:#?}");
 }
 
 fn live_on_two_threads(seeds: &[u64]) -> Tally {

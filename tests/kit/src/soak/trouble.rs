@@ -3,14 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sansip::{ResolveError, TlsFailureKind};
+use sansip::wire::Method;
+use sansip::{CloseReason, Established, ListenError, ResolveError, SendOptions, TlsFailureKind};
 
 use super::cast::{Desk, HOSTS};
 use super::life::{LONGEST, Life, latest, one};
-use super::step::{Step, What};
+use super::step::{CROWD, Step, What};
 use crate::fuzz::script::Script;
 use crate::oracle::{Contract, Talked};
-use crate::world::{Host, LineId, Reachability};
+use crate::world::{Fault, Host, LineId, Reachability};
 
 const TLS_FAILURES: [TlsFailureKind; 9] = [
     TlsFailureKind::LocalCertificateNotFound,
@@ -156,8 +157,10 @@ impl Life<'_> {
         if let Some(place) = self.places.get_mut(at) {
             *place.desk.borrow_mut() = Desk::default();
             (place.contract, place.talked, place.seen) = (Contract::patient(LONGEST), Talked::default(), 0);
+            place.listening.clear();
             place.gone.clear();
         }
+        self.outages.retain(|(_, out)| out.host != at);
         self.messages.retain(|message| message.host != at);
         self.furnish(at);
         for number in 0..self.actors.len() {
@@ -242,6 +245,62 @@ impl Life<'_> {
             _ => self
                 .world
                 .say_bytes(line, begun.get(..usize::from(third) % 40).unwrap_or_default()),
+        }
+    }
+
+    /// An adapter that says things twice, or late: it makes no difference (X5).
+    pub(super) fn echo(&mut self, first: u8, second: u8, third: u8) {
+        let Some(place) = self.place(first) else { return };
+        let (id, listeners) = (place.id, place.contract.listeners().collect::<Vec<_>>());
+        let conn = latest(&self.world.conns_of(id), third);
+        let ip = self.world.ip(id);
+        let (is_there, was_up) = conn.map_or((false, false), |conn| {
+            (self.world.has_conn(id, conn), self.world.was_up(id, conn))
+        });
+        let listener = latest(&listeners, third);
+        self.world.strike(id, Fault::Repeated);
+        self.world
+            .with(id, |stack, now| match (second % 4, conn, listener) {
+                (0, Some(conn), _) if !is_there => stack.handle_closed(now, conn, CloseReason::Reset),
+                (0 | 1, Some(conn), _) => {
+                    let established = Established {
+                        local: SocketAddr::new(ip, 1),
+                        remote: SocketAddr::new(ip, 2),
+                        peer: None,
+                    };
+                    // Of one that is being made it would be a lie.
+                    if was_up {
+                        stack.handle_connected(now, conn, established);
+                    }
+                }
+                (2, _, Some(listener)) => {
+                    stack.handle_listening(now, listener, Ok(SocketAddr::new(ip, 5060)))
+                }
+                (3, _, Some(listener)) => {
+                    stack.handle_listening(now, listener, Err(ListenError::AddressInUse));
+                }
+                _ => {}
+            });
+    }
+
+    /// Something for several hundred addresses of one name, who all wait for one answer of the domain name system.
+    pub(super) fn crowd(&mut self) {
+        let Some((actor, endpoint)) = self.endpoint(4) else {
+            return;
+        };
+        for port in 0..CROWD {
+            let target = format!("sip:m@mallory.invalid:{};transport=tcp", 7000 + port);
+            let result = self.world.with(endpoint.host, |stack, now| {
+                stack.endpoint(now, endpoint.id)?.send_message(
+                    &target,
+                    Method::Options,
+                    None,
+                    SendOptions::default(),
+                )
+            });
+            if let Ok(operation) = result {
+                self.began(actor.role.host, operation, None);
+            }
         }
     }
 }

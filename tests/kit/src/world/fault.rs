@@ -29,6 +29,8 @@ macro_rules! faults {
 }
 
 faults! {
+    /// A connection is made over a longer way than usual.
+    Latency "latency",
     /// Something arrives later than the link's latency says.
     Jitter "jitter",
     /// What is sent on a link arrives much later.
@@ -37,6 +39,8 @@ faults! {
     Rechunking "re-chunking",
     /// An adapter takes actions late.
     Laziness "lazy adapter",
+    /// An adapter says once more what it has said.
+    Repeated "report repeated",
     /// A connection is reset.
     Reset "reset",
     /// One end of a connection is gone, and the other does not know.
@@ -172,7 +176,7 @@ impl World {
         std::mem::take(&mut self.passages)
     }
 
-    pub(super) fn strike(&mut self, host: impl Into<Host>, fault: Fault) {
+    pub(crate) fn strike(&mut self, host: impl Into<Host>, fault: Fault) {
         let (at, host) = (self.now, host.into());
         self.strikes.push(Strike { at, host, fault });
     }

@@ -25,6 +25,7 @@
 
 mod actors;
 mod fault;
+mod links;
 mod names;
 mod net;
 mod observer;

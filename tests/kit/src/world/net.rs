@@ -35,10 +35,13 @@ pub struct Network {
     pub user_timeout: Option<Duration>,
 }
 
+/// From one host to another, where nothing else is said.
+const LATENCY: Duration = Duration::from_millis(10);
+
 impl Default for Network {
     fn default() -> Self {
         Self {
-            latency: Duration::from_millis(10),
+            latency: LATENCY,
             jitter: Duration::ZERO,
             chunks: Chunks::Whole,
             window: 64 << 10,
@@ -82,15 +85,15 @@ pub(super) type Side = usize;
 pub(super) struct Link {
     pub(super) ends: [End; 2],
     tls: Option<String>,
-    latency: Duration,
+    pub(super) latency: Duration,
     /// What is sent from this side vanishes.
-    hole: [bool; 2],
+    pub(super) hole: [bool; 2],
     /// When the last thing sent from this side arrives.
-    last: [Time; 2],
+    pub(super) last: [Time; 2],
     /// Bytes sent from this side that have not been read.
     unread: [usize; 2],
     /// This side's host does not read, as the test has it.
-    slow: [bool; 2],
+    pub(super) slow: [bool; 2],
 }
 
 #[derive(Clone, Debug)]
@@ -210,6 +213,9 @@ impl World {
             slow: [false; 2],
         });
         self.ends.insert((host, name), (id, 0));
+        if self.network.latency > LATENCY {
+            self.strike(host, Fault::Latency);
+        }
         match self.reachability(remote) {
             Reachability::Open => {}
             Reachability::Refused => self.strike(host, Fault::Refused),
@@ -641,167 +647,11 @@ impl World {
         self.listeners.get(&address).copied()
     }
 
-    // --- what a test does to the network
-
-    /// What happens from now on to who connects to this address. Connections that exist are not touched.
-    pub fn set_reachability(&mut self, address: SocketAddr, reachability: Reachability) {
-        self.reachability.insert(address, reachability);
-    }
-
     fn reachability(&self, address: SocketAddr) -> Reachability {
         self.reachability
             .get(&address)
             .copied()
             .unwrap_or(Reachability::Open)
-    }
-
-    /// The open connections between two hosts, oldest first.
-    pub fn links(&self, a: impl Into<Host>, b: impl Into<Host>) -> Vec<LinkId> {
-        let (a, b) = (a.into(), b.into());
-        let joins = |link: &Link| {
-            let hosts = link.ends.each_ref().map(|end| end.host);
-            link.ends.iter().all(|end| end.open) && (hosts == [a, b] || hosts == [b, a])
-        };
-        self.links
-            .iter()
-            .enumerate()
-            .filter(|(_, link)| joins(link))
-            .map(|(id, _)| LinkId(id))
-            .collect()
-    }
-
-    /// The connections that a host has and whose other end is open, too, oldest first.
-    pub fn links_of(&self, host: impl Into<Host>) -> Vec<LinkId> {
-        let host = host.into();
-        let joins = |link: &Link| {
-            link.ends.iter().all(|end| end.open) && link.ends.iter().any(|end| end.host == host)
-        };
-        let links = self.links.iter().enumerate();
-        links
-            .filter(|(_, link)| joins(link))
-            .map(|(id, _)| LinkId(id))
-            .collect()
-    }
-
-    /// What a stack has called its connections, those that are over included, oldest first.
-    pub fn conns_of(&self, host: StackId) -> Vec<ConnId> {
-        let mut conns = Vec::new();
-        for end in self.links.iter().flat_map(|link| &link.ends) {
-            if let (Host::Stack(stack), Name::Stack(conn)) = (end.host, end.name)
-                && stack == host
-                && !conns.contains(&conn)
-            {
-                conns.push(conn);
-            }
-        }
-        conns
-    }
-
-    /// Whether a stack's connection is there at present.
-    pub fn has_conn(&self, host: StackId, conn: ConnId) -> bool {
-        self.ends.contains_key(&(host.into(), Name::Stack(conn)))
-    }
-
-    /// Who made a connection, and who it is for.
-    pub fn hosts_of(&self, link: LinkId) -> [Host; 2] {
-        self.link(link).ends.each_ref().map(|end| end.host)
-    }
-
-    /// The one open connection between two hosts.
-    ///
-    /// # Panics
-    /// There is none, or more than one.
-    #[track_caller]
-    pub fn link_between(&self, a: impl Into<Host>, b: impl Into<Host>) -> LinkId {
-        let links = self.links(a, b);
-        assert_eq!(links.len(), 1, "open connections between the two");
-        links.first().copied().expect("just counted")
-    }
-
-    /// Both ends learn of a reset after the link's latency; what was on its way is lost.
-    pub fn reset(&mut self, link: LinkId) {
-        self.strike_both(link, Fault::Reset);
-        self.link_mut(link).hole = [true; 2];
-        let latency = self.link(link).latency;
-        for side in [0, 1] {
-            self.after(latency, Happening::Ended(link, side, CloseReason::Reset));
-        }
-    }
-
-    /// From now on all that is sent on this connection vanishes, what is on its way included.
-    pub fn black_hole(&mut self, link: LinkId) {
-        self.strike_both(link, Fault::BlackHole);
-        self.link_mut(link).hole = [true; 2];
-    }
-
-    /// From now on all that this host sends on the connection vanishes.
-    pub fn black_hole_from(&mut self, link: LinkId, host: impl Into<Host>) {
-        let host = host.into();
-        self.strike_both(link, Fault::OneWay);
-        let from = self.link(link).ends.each_ref().map(|end| end.host == host);
-        for (hole, from) in self.link_mut(link).hole.iter_mut().zip(from) {
-            *hole |= from;
-        }
-    }
-
-    /// What is sent on the connection within this time arrives at its end.
-    pub fn stall(&mut self, link: LinkId, time: Duration) {
-        self.strike_both(link, Fault::Stall);
-        let end = self.now + time;
-        for last in &mut self.link_mut(link).last {
-            *last = (*last).max(end);
-        }
-    }
-
-    /// Whether a host reads what arrives on this connection. What it does not read fills the window of the sender.
-    pub fn set_slow(&mut self, link: LinkId, host: impl Into<Host>, slow: bool) {
-        let host = host.into();
-        for side in [0, 1] {
-            if self.end(link, side).host == host
-                && let Some(known) = self.link_mut(link).slow.get_mut(side)
-            {
-                *known = slow;
-                self.after(Duration::ZERO, Happening::Readable(link, side));
-            }
-        }
-    }
-
-    /// A host listens nowhere any more, though nobody told it to stop: its system has taken the addresses away. Says
-    /// how many there were.
-    pub fn lose_listening(&mut self, host: StackId, error: &ListenError) -> usize {
-        let lost: Vec<ListenerId> = self
-            .listeners
-            .values()
-            .filter(|known| known.host == Host::Stack(host))
-            .filter_map(|known| known.listener)
-            .collect();
-        let now = self.now;
-        for listener in &lost {
-            self.strike(host, Fault::ListeningLost);
-            self.stop_listening(Host::Stack(host), *listener);
-            self.host_mut(host)
-                .stack
-                .handle_listener_lost(now, *listener, error.clone());
-            self.drain(Host::Stack(host));
-        }
-        lost.len()
-    }
-
-    /// The connection is half-open: this host's end is gone, as after a crash of its system, and the other side does
-    /// not know until it sends something and is answered with a reset.
-    pub fn half_open(&mut self, link: LinkId, gone: impl Into<Host>) {
-        let gone = gone.into();
-        self.strike_both(link, Fault::HalfOpen);
-        for side in [0, 1] {
-            if self.end(link, side).host == gone {
-                self.lose(link, side, CloseReason::Reset);
-            }
-        }
-    }
-
-    /// Whether the connection is open at both ends.
-    pub fn is_open(&self, link: LinkId) -> bool {
-        self.link(link).ends.iter().all(|end| end.open)
     }
 
     fn next_port(&mut self) -> u16 {

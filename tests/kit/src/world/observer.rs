@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use sansip::{ConnId, Stack};
+use sansip::{Census, ConnId, Stack};
+
+use super::net::Name;
+use super::{Host, StackId, World};
 
 /// What has passed on all links of one stack.
 #[derive(Clone, Debug, Default)]
@@ -103,6 +106,34 @@ pub(super) fn judge_active(stack: &Stack, who: impl fmt::Display) {
     let held = [census.transactions, census.connections, census.sessions]
         .map(|held| u64::try_from(held).unwrap_or(u64::MAX));
     assert_eq!(active, held, "{who}: transactions, connections, sessions");
+}
+
+impl World {
+    /// What a stack holds, unless its adapter has not yet taken all that it wants.
+    ///
+    /// # Panics
+    /// It does not know a connection that the world has for it, or its sums are not those of its connections.
+    pub(crate) fn held(&self, id: StackId) -> Option<Census> {
+        let stack = &self.stacks.get(id.0).expect("a host of this world").stack;
+        let census = stack.census();
+        if census.actions > 0 {
+            return None;
+        }
+        let (mut users, mut queued) = (0, 0);
+        for (host, name) in self.ends.keys() {
+            if let (Host::Stack(stack_id), Name::Stack(conn)) = (host, name)
+                && *stack_id == id
+            {
+                let known = stack.connection(*conn);
+                let known = known.unwrap_or_else(|| panic!("{host} does not know its connection {conn}"));
+                (users, queued) = (users + known.users, queued + known.queued);
+            }
+        }
+        // One whose address is still looked for has users, and no bytes.
+        assert!(users <= census.leases, "{users} users: {census:?}");
+        assert_eq!(queued, census.queued_bytes, "bytes that wait: {census:?}");
+        Some(census)
+    }
 }
 
 impl Observer {
