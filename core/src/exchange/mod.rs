@@ -318,6 +318,21 @@ impl Exchanges {
         self.table.get(&id).map(|exchange| &exchange.facts)
     }
 
+    /// Whether a response repeats Call-ID and the tag of From of an exchange's request (RFC 3261 section 8.2.6.2). To an
+    /// exchange that is forgotten every response is.
+    pub(crate) fn is_answered_by(&self, id: ExchangeId, response: &Message) -> bool {
+        let Some(exchange) = self.table.get(&id) else {
+            return true;
+        };
+        let draft = &exchange.draft;
+        let tag = draft.from.rsplit_once(";tag=").map(|(_, rest)| {
+            // Parameters may follow.
+            rest.split_once(';').map_or(rest, |(tag, _)| tag)
+        });
+        response.call_id().is_ok_and(|call_id| *call_id == *draft.call_id)
+            && response.from_().is_ok_and(|from| from.tag() == tag)
+    }
+
     /// Whether a further 2xx to an INVITE is the first of its fork. Forks above the limit are not told apart: each of
     /// their responses counts as a first one.
     pub(crate) fn is_new_fork(&mut self, id: ExchangeId, tag: &str, limit: usize) -> bool {

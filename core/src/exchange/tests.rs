@@ -150,7 +150,9 @@ impl Bench {
                 let response = Message::parse(bytes, &MessageLimits::default()).unwrap();
                 self.go(|exchanges, cx, low, up| {
                     let mut out = Vec::new();
-                    let found = low.transactions.handle_response(cx, &mut out, &response);
+                    let found = low
+                        .transactions
+                        .handle_response(cx, &mut out, &response, |_| true);
                     low.flush(cx, out);
                     if let ResponseMatch::Indication(indication) = found {
                         exchanges.handle_transaction(cx, low, indication, None, up);

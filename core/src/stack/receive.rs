@@ -65,7 +65,9 @@ impl Parts<'_> {
         let found = self
             .low
             .transactions
-            .handle_response(&mut self.cx, &mut out, &message);
+            .handle_response(&mut self.cx, &mut out, &message, |exchange| {
+                self.exchanges.is_answered_by(exchange, &message)
+            });
         self.low.flush(&mut self.cx, out);
         match found {
             ResponseMatch::Indication(indication) => self.on_transaction(indication, None),

@@ -227,12 +227,14 @@ impl Transactions {
     }
 
     /// Finds the transaction of a response by branch and method (RFC 3261 section 17.1.3). It may have come over any
-    /// connection: a server whose connection broke opens another (section 18.2.2).
+    /// connection: a server whose connection broke opens another (section 18.2.2). `answers` says whether it repeats what
+    /// a response repeats of the request of its owner (section 8.2.6.2); one that does not is nobody's.
     pub(crate) fn handle_response(
         &mut self,
         cx: &mut Cx<'_>,
         out: &mut Vec<Transmission>,
         response: &Message,
+        answers: impl FnOnce(ExchangeId) -> bool,
     ) -> ResponseMatch {
         let Some((id, status)) = self.find_client(response) else {
             return ResponseMatch::Stray;
@@ -240,6 +242,11 @@ impl Transactions {
         let Some(transaction) = self.alive.get_mut(&id) else {
             return ResponseMatch::Stray;
         };
+        if let Role::Client { owner, .. } = &transaction.role
+            && !answers(*owner)
+        {
+            return ResponseMatch::Stray;
+        }
         let mut effects = SmallVec::new();
         let step = &mut Step::new(cx, &mut effects);
         match &mut transaction.machine {

@@ -79,7 +79,7 @@ impl Bench {
     }
 
     fn response(&mut self, text: &str) -> ResponseMatch {
-        self.with(|table, cx, out| table.handle_response(cx, out, &message(text)))
+        self.with(|table, cx, out| table.handle_response(cx, out, &message(text), |_| true))
     }
 
     /// What is told of a response, and whether the transaction ended with it.
