@@ -380,20 +380,17 @@ impl Message {
         let mut open: Option<(u16, HeaderName, Span)> = None;
         let mut last = 0;
         for entry in &self.index {
-            let Some(name) = entry.known else {
-                continue;
-            };
             let is = |label: &[u8]| {
                 let start = usize::from(entry.line);
                 head.get(start..usize::from(entry.value.start)) == Some(label)
             };
-            let (place, usual) = match name {
-                HeaderName::Via => (1, is(b"Via: ")),
-                HeaderName::From => (2, is(b"From: ")),
-                HeaderName::To => (3, is(b"To: ")),
-                HeaderName::CallId => (4, is(b"Call-ID: ")),
-                HeaderName::CSeq => (5, is(b"CSeq: ")),
-                _ => continue,
+            let (name, place, usual) = match entry.known {
+                Some(name @ HeaderName::Via) => (name, 1, is(b"Via: ")),
+                Some(name @ HeaderName::From) => (name, 2, is(b"From: ")),
+                Some(name @ HeaderName::To) => (name, 3, is(b"To: ")),
+                Some(name @ HeaderName::CallId) => (name, 4, is(b"Call-ID: ")),
+                Some(name @ HeaderName::CSeq) => (name, 5, is(b"CSeq: ")),
+                Some(_) | None => continue,
             };
             if place < last || (place == last && name != HeaderName::Via) {
                 return false;

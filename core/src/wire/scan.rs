@@ -147,6 +147,8 @@ mod tests {
             prop_assert_eq!(near(byte, &text), text.iter().position(|other| *other == byte));
             prop_assert_eq!(control(&text), text.iter().position(|byte| *byte < 0x20));
             prop_assert_eq!(is_visible(&text), text.iter().all(|byte| (0x21..0x80).contains(byte)));
+            prop_assert_eq!(is_graphic(&text), text.iter().all(|byte| (0x21..0x7f).contains(byte)));
+            prop_assert_eq!(is_ascii(&text), text.iter().all(|byte| *byte < 0x80));
         }
     }
 }

@@ -258,18 +258,22 @@ impl<'s> Draft<'s> {
 
     /// A hop; the same text as that of [`Header::write`].
     fn via(&mut self, via: &Via<'_>) {
-        self.text(concat!("Via: ", "SIP/2.0/"));
+        self.text("Via: SIP/2.0/");
         self.text(&via.transport);
-        self.text(" ");
         let mut digits = Digits::new();
         if let Some(port) = via.port {
             digits.number(u64::from(port));
             digits.byte(b':');
         }
         match &via.host {
-            Host::V4(address) => digits.address(*address),
-            Host::Name(name) => self.text(name),
-            Host::V6(_) => self.written(|out| via.host.write(out)),
+            Host::V4(address) => {
+                digits.address(*address);
+                digits.byte(b' ');
+            }
+            Host::Name(_) | Host::V6(_) => {
+                self.text(" ");
+                self.written(|out| via.host.write(out));
+            }
         }
         self.scratch.out.extend_from_slice(digits.text());
         self.text(via.params.as_str());
@@ -437,7 +441,9 @@ impl<'s> Draft<'s> {
         // Of its very size, so that it becomes `Bytes` as it is.
         let mut bytes = Vec::with_capacity(out.len() + self.body.len());
         bytes.extend_from_slice(out);
-        bytes.extend_from_slice(&self.body);
+        if !self.body.is_empty() {
+            bytes.extend_from_slice(&self.body);
+        }
         out.shrink_to(MOST_KEPT);
         value.shrink_to(MOST_KEPT);
         bytes.into()
@@ -452,7 +458,11 @@ struct Digits {
 }
 
 /// Each octet in decimal after a dot, at the end of four bytes, and how long the two are.
-const OCTETS: [([u8; 4], u8); 256] = {
+#[expect(
+    clippy::indexing_slicing,
+    reason = "below the length, and an error of the compiler otherwise"
+)]
+static OCTETS: [([u8; 4], u8); 256] = {
     let mut texts = [([0; 4], 0); 256];
     let mut octet = 0;
     while octet < texts.len() {
@@ -500,11 +510,13 @@ impl Digits {
     #[inline]
     fn address(&mut self, address: Ipv4Addr) {
         for octet in address.octets().into_iter().rev() {
-            let (text, length) = OCTETS[usize::from(octet)];
             let end = self.start;
-            if let Some(place) = end.checked_sub(4).and_then(|start| self.text.get_mut(start..end)) {
-                place.copy_from_slice(&text);
-                self.start -= usize::from(length);
+            if let Some((text, length)) = OCTETS.get(usize::from(octet))
+                && let Some(start) = end.checked_sub(text.len())
+                && let Some(place) = self.text.get_mut(start..end)
+            {
+                place.copy_from_slice(text);
+                self.start -= usize::from(*length);
             }
         }
         // The first one has no dot before it.
@@ -1126,5 +1138,105 @@ mod tests {
         let names: Vec<_> = message.headers().map(|(name, ..)| name).collect();
         assert_eq!(names.last(), Some(&Some(HeaderName::Subject)));
         assert_eq!(message.raw(HeaderName::Subject), Some(&b"signed"[..]));
+    }
+
+    // RFC 3261 section 8.2.6.2: the same fields with the same values, however the request has written and placed them.
+    #[test]
+    fn a_response_is_the_same_however_its_request_is_laid_out() {
+        let scratch = &mut Scratch::default();
+        let fields = [
+            ("Via", "v", "SIP/2.0/TLS p.example.com;branch=z9hG4bKa"),
+            ("Via", "v", "SIP/2.0/TCP q.example.com;branch=z9hG4bKb"),
+            ("From", "f", "<sip:alice@example.com>;tag=1"),
+            ("To", "t", "sip:bob@example.com"),
+            ("Call-ID", "i", "c@example.com"),
+            ("CSeq", "cseq", "7 OPTIONS"),
+        ];
+        let expected = "SIP/2.0 200 OK\r\n\
+            Via: SIP/2.0/TLS p.example.com;branch=z9hG4bKa\r\n\
+            Via: SIP/2.0/TCP q.example.com;branch=z9hG4bKb\r\n\
+            From: <sip:alice@example.com>;tag=1\r\nTo: sip:bob@example.com;tag=3\r\n\
+            Call-ID: c@example.com\r\nCSeq: 7 OPTIONS\r\nContent-Length: 0\r\n\r\n";
+        let orders = [
+            [0, 1, 2, 3, 4, 5],
+            [0, 2, 1, 3, 4, 5],
+            [0, 1, 3, 2, 5, 4],
+            [5, 4, 3, 2, 0, 1],
+        ];
+        // Bit by bit: another field in front, the other name, blanks before and after the value.
+        for (order, layout) in orders
+            .into_iter()
+            .flat_map(|order| (0..1u32 << 12).map(move |bits| (order, bits)))
+        {
+            let mut text = String::from("OPTIONS sip:bob@example.com SIP/2.0\r\n");
+            for (at, (long, other, value)) in order.iter().map(|at| (*at, fields[*at])) {
+                let name = if layout >> at & 1 == 0 { long } else { other };
+                if layout >> (at + 6) & 1 == 0 {
+                    text += &format!("{name}: {value}\r\n");
+                } else {
+                    text += &match at % 3 {
+                        0 => format!("X-A: b\r\n{name}: {value}\r\n"),
+                        1 => format!("{name}:  {value}\r\n"),
+                        _ => format!("{name}: {value} \r\n"),
+                    };
+                }
+            }
+            let request = message((text + "\r\n").as_bytes());
+            let response = ResponseBuilder::new(scratch, &request, StatusCode::OK, None, Some("3")).finish();
+            assert_eq!(response, expected, "{:?}", request.bytes());
+        }
+    }
+
+    #[test]
+    fn a_repeated_field_is_repeated_and_what_is_no_utf_8_is_replaced() {
+        let scratch = &mut Scratch::default();
+        let text =
+            b"OPTIONS sip:b SIP/2.0\r\nFrom: a\r\nTo: <b:c>\r\nTo: <d:e>\r\nCSeq: \xffabcdefghi\r\n\r\n";
+        let request = message(text);
+        let mut builder = ResponseBuilder::new(scratch, &request, StatusCode::OK, None, Some("3"));
+        // There is no Via to note it in.
+        builder.via_received("192.0.2.7:4444".parse().unwrap());
+        assert_eq!(
+            builder.finish(),
+            "SIP/2.0 200 OK\r\nFrom: a\r\nTo: <b:c>;tag=3\r\nTo: <d:e>;tag=3\r\nCSeq: \u{fffd}abcdefghi\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_hop_is_written_as_its_type_writes_it() {
+        let scratch = &mut Scratch::default();
+        let octets = (0..=255).map(|octet| Host::V4([octet, 255 - octet, octet / 3, octet / 30].into()));
+        let others = [
+            Host::Name("a.example".into()),
+            Host::V6("2001:db8::1".parse().unwrap()),
+        ];
+        for (at, host) in octets.chain(others).enumerate() {
+            for port in [
+                None,
+                Some(0),
+                Some(9),
+                Some(u16::try_from(at * 251).unwrap()),
+                Some(65_535),
+            ] {
+                let via = Via::new(crate::action::Transport::Tls, host.clone(), port, "z9hG4bKx");
+                let mut text = String::from("Via: ");
+                via.write(&mut text);
+                text += "\r\n";
+                let mut draft = Draft::new(scratch);
+                draft.via(&via);
+                assert_eq!(core::str::from_utf8(&draft.scratch.out).unwrap(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_in_decimal() {
+        let scratch = &mut Scratch::default();
+        for number in [0, 9, 10, 99, 100, 4_294_967_295, u64::MAX] {
+            let mut draft = Draft::new(scratch);
+            draft.number(number);
+            assert_eq!(draft.scratch.out, format!("{number}").into_bytes());
+        }
     }
 }
