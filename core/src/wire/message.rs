@@ -129,6 +129,17 @@ pub(super) enum Start {
     },
 }
 
+/// A piece of what a response repeats of its request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Repeated<'a> {
+    /// The last, or only, field in it.
+    pub(super) name: HeaderName,
+    /// The value of that field.
+    pub(super) value: &'a [u8],
+    /// Whole lines, the line break of the last one aside; or nothing but that value, where it is written otherwise.
+    pub(super) text: &'a [u8],
+}
+
 /// The header fields of a message in order.
 type Index = SmallVec<[Entry; 32]>;
 
@@ -356,6 +367,70 @@ impl Message {
             .iter()
             .filter(move |entry| entry.known == Some(name))
             .map(|entry| self.text(entry.value))
+    }
+
+    /// Gives what a response repeats (RFC 3261 section 8.2.6.2) in as few pieces as can be: neighbouring lines that stand
+    /// in the order of a response and are written as this stack writes them are one. A piece ends with To, which the
+    /// response may add to. No piece has a line break but those between its lines: a line with a stray one is no field.
+    ///
+    /// `false` when the fields are in another order, or repeated; what has been given until then is void.
+    pub(super) fn repeated<'a>(&'a self, mut give: impl FnMut(&Repeated<'a>)) -> bool {
+        let head = self.head();
+        // The piece that may still grow: where it begins, and its last field.
+        let mut open: Option<(u16, HeaderName, Span)> = None;
+        let mut last = 0;
+        for entry in &self.index {
+            let is = |label: &[u8]| {
+                let start = usize::from(entry.line);
+                head.get(start..usize::from(entry.value.start)) == Some(label)
+            };
+            let (name, place, usual) = match entry.known {
+                Some(name @ HeaderName::Via) => (name, 1, is(b"Via: ")),
+                Some(name @ HeaderName::From) => (name, 2, is(b"From: ")),
+                Some(name @ HeaderName::To) => (name, 3, is(b"To: ")),
+                Some(name @ HeaderName::CallId) => (name, 4, is(b"Call-ID: ")),
+                Some(name @ HeaderName::CSeq) => (name, 5, is(b"CSeq: ")),
+                Some(_) | None => continue,
+            };
+            if place < last || (place == last && name != HeaderName::Via) {
+                return false;
+            }
+            last = place;
+            let from = match open {
+                Some((from, before, value))
+                    if usual && before != HeaderName::To && value.end.checked_add(2) == Some(entry.line) =>
+                {
+                    from
+                }
+                _ => {
+                    if let Some((from, before, value)) = open.take() {
+                        give(&self.piece(from, before, value));
+                    }
+                    if usual { entry.line } else { entry.value.start }
+                }
+            };
+            if usual {
+                open = Some((from, name, entry.value));
+            } else {
+                give(&self.piece(from, name, entry.value));
+            }
+        }
+        if let Some((from, name, value)) = open {
+            give(&self.piece(from, name, value));
+        }
+        true
+    }
+
+    #[inline]
+    fn piece(&self, start: u16, name: HeaderName, value: Span) -> Repeated<'_> {
+        Repeated {
+            name,
+            value: self.text(value),
+            text: self.text(Span {
+                start,
+                end: value.end,
+            }),
+        }
     }
 
     /// The values of all fields with this name, known to the stack or not, in any case; compact and long forms are

@@ -6,15 +6,15 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
-use memchr::{memmem, memrchr};
+use memchr::{memchr, memmem, memrchr};
 
-use super::grammar;
 use super::header::{CSeq, Elements, From, Header, ListHeader, Params, To, Via, rewrite};
-use super::uri::{Uri, push_number};
-use super::{HeaderName, Message, Method, StatusCode};
+use super::message::Repeated;
+use super::uri::{Host, Uri};
+use super::{HeaderName, Message, Method, StatusCode, grammar, scan};
 use crate::error::{ParseError, Place};
 
 /// What fits most messages without a body, in bytes.
@@ -140,13 +140,19 @@ impl Scratch {
         let Self {
             out, ends, sealed, ..
         } = self;
-        if let Some(fresh) = out.get_mut(*sealed..)
-            && control_characters(fresh) != 2 * ends.len()
+        if out.len() > *sealed
+            && control_characters(out, *sealed) != 2 * ends.len()
+            && let Some(fresh) = out.get_mut(*sealed..)
         {
             blank_line_breaks(fresh, *sealed, ends);
         }
-        *sealed = out.len();
-        ends.clear();
+        self.trust();
+    }
+
+    /// Seals lines that can have no line break inside.
+    fn trust(&mut self) {
+        self.sealed = self.out.len();
+        self.ends.clear();
     }
 }
 
@@ -241,18 +247,45 @@ impl<'s> Draft<'s> {
 
     #[inline]
     fn number(&mut self, number: u64) {
-        match u8::try_from(number) {
-            Ok(digit @ 0..10) => self.scratch.out.push(b'0' + digit),
-            Ok(_) | Err(_) => self.written(|out| push_number(out, number)),
+        if let Ok(digit @ 0..10) = u8::try_from(number) {
+            self.scratch.out.push(b'0' + digit);
+            return;
         }
+        let mut digits = Digits::new();
+        digits.number(number);
+        self.scratch.out.extend_from_slice(digits.text());
+    }
+
+    /// A hop; the same text as that of [`Header::write`].
+    fn via(&mut self, via: &Via<'_>) {
+        self.text("Via: SIP/2.0/");
+        self.text(&via.transport);
+        let mut digits = Digits::new();
+        if let Some(port) = via.port {
+            digits.number(u64::from(port));
+            digits.byte(b':');
+        }
+        match &via.host {
+            Host::V4(address) => {
+                digits.address(*address);
+                digits.byte(b' ');
+            }
+            Host::Name(_) | Host::V6(_) => {
+                self.text(" ");
+                self.written(|out| via.host.write(out));
+            }
+        }
+        self.scratch.out.extend_from_slice(digits.text());
+        self.text(via.params.as_str());
+        self.end_line();
     }
 
     #[inline]
     fn max_forwards(&mut self, hops: u8) {
-        self.text(HeaderName::MaxForwards.label());
         if hops == MAX_FORWARDS {
-            self.text("70");
+            self.text("Max-Forwards: 70");
         } else {
+            self.text(HeaderName::MaxForwards.label());
             self.number(u64::from(hops));
         }
         self.end_line();
@@ -273,10 +306,7 @@ impl<'s> Draft<'s> {
     /// Leaves out of the Request-URI from `start` on what does not belong into a URI: a blank would end it.
     fn guard_uri(&mut self, start: usize) {
         let out = &mut self.scratch.out;
-        if out
-            .get(start..)
-            .is_some_and(|written| !written.iter().all(u8::is_ascii_graphic))
-        {
+        if out.get(start..).is_some_and(|written| !scan::is_graphic(written)) {
             let written = out.split_off(start);
             out.extend(written.into_iter().filter(u8::is_ascii_graphic));
         }
@@ -335,11 +365,49 @@ impl<'s> Draft<'s> {
     }
 
     fn lossy(&mut self, value: &[u8]) {
-        if value.is_ascii() {
+        if scan::is_ascii(value) {
             self.scratch.out.extend_from_slice(value);
         } else {
             self.text(&String::from_utf8_lossy(value));
         }
+    }
+
+    /// What a response repeats of its request: every Via, From, To, with this tag where it has none, Call-ID, CSeq.
+    fn repeat_all(&mut self, request: &Message, to_tag: Option<&str>) {
+        let start = self.scratch.out.len();
+        let in_order = request.repeated(|piece| self.repeat_piece(piece, to_tag));
+        if !in_order {
+            self.scratch.out.truncate(start);
+            for name in [
+                HeaderName::Via,
+                HeaderName::From,
+                HeaderName::To,
+                HeaderName::CallId,
+                HeaderName::CSeq,
+            ] {
+                for value in request.raw_all(name) {
+                    let text = value;
+                    self.repeat_piece(&Repeated { name, value, text }, to_tag);
+                }
+            }
+        }
+        // A value of a message that has been read has no line break inside.
+        self.scratch.trust();
+    }
+
+    fn repeat_piece(&mut self, piece: &Repeated<'_>, to_tag: Option<&str>) {
+        if piece.text.len() == piece.value.len() {
+            self.text(piece.name.label());
+        }
+        self.lossy(piece.text);
+        if piece.name == HeaderName::To
+            && let Some(tag) = to_tag
+            && is_untagged(piece.value)
+        {
+            self.text(";tag=");
+            self.text(tag);
+        }
+        self.text("\r\n");
     }
 
     /// Copies every field of this name as the message has it.
@@ -365,30 +433,113 @@ impl<'s> Draft<'s> {
     }
 
     fn finish(mut self) -> Bytes {
+        self.scratch.seal();
         self.text(HeaderName::ContentLength.label());
         self.number(u64::try_from(self.body.len()).unwrap_or(u64::MAX));
-        self.end_line();
-        self.scratch.seal();
+        self.text("\r\n\r\n");
         let Scratch { out, value, .. } = self.scratch;
-        out.extend_from_slice(b"\r\n");
         // Of its very size, so that it becomes `Bytes` as it is.
         let mut bytes = Vec::with_capacity(out.len() + self.body.len());
         bytes.extend_from_slice(out);
-        bytes.extend_from_slice(&self.body);
+        if !self.body.is_empty() {
+            bytes.extend_from_slice(&self.body);
+        }
         out.shrink_to(MOST_KEPT);
         value.shrink_to(MOST_KEPT);
         bytes.into()
     }
 }
 
-/// How many bytes are line breaks, or other control characters up to them.
-fn control_characters(text: &[u8]) -> usize {
+/// A number, or an address and a port, in decimal; put down from its end, as digits come.
+struct Digits {
+    /// As long as the longest number and an address with a port need.
+    text: [u8; 32],
+    start: usize,
+}
+
+/// Each octet in decimal after a dot, at the end of four bytes, and how long the two are.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "below the length, and an error of the compiler otherwise"
+)]
+static OCTETS: [([u8; 4], u8); 256] = {
+    let mut texts = [([0; 4], 0); 256];
+    let mut octet = 0;
+    while octet < texts.len() {
+        let [hundreds, tens, ones] = [octet / 100, octet / 10 % 10, octet % 10];
+        let [hundreds, tens, ones] = [b'0' + hundreds as u8, b'0' + tens as u8, b'0' + ones as u8];
+        texts[octet] = match octet {
+            0..10 => ([0, 0, b'.', ones], 2),
+            10..100 => ([0, b'.', tens, ones], 3),
+            _ => ([b'.', hundreds, tens, ones], 4),
+        };
+        octet += 1;
+    }
+    texts
+};
+
+impl Digits {
+    const fn new() -> Self {
+        let text = [0; 32];
+        Self {
+            start: text.len(),
+            text,
+        }
+    }
+
+    #[inline]
+    fn byte(&mut self, byte: u8) {
+        if let Some(start) = self.start.checked_sub(1)
+            && let Some(place) = self.text.get_mut(start)
+        {
+            (*place, self.start) = (byte, start);
+        }
+    }
+
+    #[inline]
+    fn number(&mut self, mut number: u64) {
+        loop {
+            self.byte(b'0' + (number % 10) as u8);
+            number /= 10;
+            if number == 0 {
+                return;
+            }
+        }
+    }
+
+    #[inline]
+    fn address(&mut self, address: Ipv4Addr) {
+        for octet in address.octets().into_iter().rev() {
+            let end = self.start;
+            if let Some((text, length)) = OCTETS.get(usize::from(octet))
+                && let Some(start) = end.checked_sub(text.len())
+                && let Some(place) = self.text.get_mut(start..end)
+            {
+                place.copy_from_slice(text);
+                self.start -= usize::from(*length);
+            }
+        }
+        // The first one has no dot before it.
+        self.start += 1;
+    }
+
+    fn text(&self) -> &[u8] {
+        self.text.get(self.start..).unwrap_or_default()
+    }
+}
+
+/// How many bytes from `start` on are line breaks, or other control characters up to them.
+fn control_characters(out: &mut Vec<u8>, start: usize) -> usize {
+    const PIECE: usize = 64;
+    // Counted in bytes, which hold the count of a piece, and so in vectors; what lacks to the last one is filled up.
+    let length = out.len();
+    out.extend_from_slice(&[b' '; PIECE]);
+    let (pieces, _) = out.get(start..).unwrap_or_default().as_chunks::<PIECE>();
     let is_control = |byte: &u8| u8::from(*byte <= b'\r');
-    let count = |piece: &[u8]| usize::from(piece.iter().map(is_control).sum::<u8>());
-    // Counted in bytes, which hold the count of a piece, and so in vectors.
-    let pieces = text.chunks_exact(64);
-    let rest = count(pieces.remainder());
-    pieces.map(count).sum::<usize>() + rest
+    let count = |piece: &[u8; PIECE]| usize::from(piece.iter().map(is_control).sum::<u8>());
+    let count = pieces.iter().map(count).sum();
+    out.truncate(length);
+    count
 }
 
 /// Makes blanks of the line breaks inside the lines of `text`, which stands from `start` on in what `ends` counts in.
@@ -496,7 +647,7 @@ impl<'s> RequestBuilder<'s> {
         draft.write_uri(uri);
         draft.text(" SIP/2.0");
         draft.end_line();
-        draft.header(via);
+        draft.via(via);
         draft.max_forwards(max_forwards);
         draft.header(from);
         draft.header(to);
@@ -529,7 +680,7 @@ impl<'s> RequestBuilder<'s> {
         draft.guard_uri(start);
         draft.text(" SIP/2.0");
         draft.end_line();
-        draft.header(via);
+        draft.via(via);
         draft.max_forwards(max_forwards);
         draft.field(HeaderName::From, from);
         draft.field(HeaderName::To, to);
@@ -550,8 +701,8 @@ impl<'s> RequestBuilder<'s> {
 pub struct ResponseBuilder<'r> {
     request: &'r Message,
     draft: Draft<'r>,
-    /// Where the value of the topmost `Via` stands in the draft.
-    top_via: core::ops::Range<usize>,
+    /// Where the value of the topmost `Via` begins in the draft, if there is one.
+    top_via: usize,
 }
 
 impl<'r> ResponseBuilder<'r> {
@@ -567,29 +718,19 @@ impl<'r> ResponseBuilder<'r> {
         to_tag: Option<&str>,
     ) -> Self {
         let mut draft = Draft::new(scratch);
+        let digit = |value: u16| b'0' + (value % 10) as u8;
+        let code = status.code();
+        let code = [digit(code / 100), digit(code / 10), digit(code), b' '];
         draft.text("SIP/2.0 ");
-        draft.number(u64::from(status.code()));
-        draft.text(" ");
+        draft.scratch.out.extend_from_slice(&code);
         draft.text(reason.unwrap_or_else(|| status.default_reason()));
         draft.end_line();
-        let top_via = draft.scratch.out.len() + HeaderName::Via.label().len();
-        draft.copy(request, HeaderName::Via);
-        let top_via = top_via..draft.scratch.ends.get(1).map_or(0, |end| end - "\r\n".len());
-        draft.copy(request, HeaderName::From);
-        for value in request.raw_all(HeaderName::To) {
-            draft.text(HeaderName::To.label());
-            draft.lossy(value);
-            if let Some(tag) = to_tag
-                && grammar::is_token(tag)
-                && is_untagged(value)
-            {
-                draft.text(";tag=");
-                draft.text(tag);
-            }
-            draft.end_line();
+        match reason {
+            Some(_) => draft.scratch.seal(),
+            None => draft.scratch.trust(),
         }
-        draft.copy(request, HeaderName::CallId);
-        draft.copy(request, HeaderName::CSeq);
+        let top_via = draft.scratch.sealed + HeaderName::Via.label().len();
+        draft.repeat_all(request, to_tag.filter(|tag| grammar::is_token(tag)));
         if status == StatusCode::TRYING {
             draft.copy(request, HeaderName::Timestamp);
         }
@@ -606,8 +747,7 @@ impl<'r> ResponseBuilder<'r> {
         let Scratch {
             out, ends, sealed, ..
         } = &mut *self.draft.scratch;
-        let line = out.get(self.top_via.clone()).map(core::str::from_utf8);
-        let Some(Ok(line)) = line else {
+        let Some(line) = top_via(out, self.top_via) else {
             return self;
         };
         let first = Elements::new(line, false).next().unwrap_or_default();
@@ -617,17 +757,12 @@ impl<'r> ResponseBuilder<'r> {
         via.note_source(source);
         let mut text = String::with_capacity(first.len() + 64);
         via.write(&mut text);
-        let (start, length) = (self.top_via.start, first.len());
+        let (start, length) = (self.top_via, first.len());
         out.splice(start..start + length, text.bytes());
-        // The start line stays where it is; once it is sealed, all that is not comes after the Via.
-        let unmoved = usize::from(*sealed == 0);
-        for end in ends.iter_mut().skip(unmoved) {
+        // What is not sealed comes after the Via.
+        for end in ends.iter_mut().chain([sealed]) {
             *end = *end + text.len() - length;
         }
-        if *sealed > 0 {
-            *sealed = *sealed + text.len() - length;
-        }
-        self.top_via.end = self.top_via.end + text.len() - length;
         self
     }
 
@@ -638,6 +773,15 @@ impl<'r> ResponseBuilder<'r> {
     }
 
     field_methods!();
+}
+
+/// The value of the topmost `Via`, which begins at `start` if there is one.
+fn top_via(out: &[u8], start: usize) -> Option<&str> {
+    let (before, line) = out.split_at_checked(start)?;
+    let value = line.get(..memchr(b'\r', line)?)?;
+    before
+        .ends_with(HeaderName::Via.label().as_bytes())
+        .then_some(core::str::from_utf8(value).ok()?)
 }
 
 /// Whether a To value has no tag, as far as it can be read.
@@ -994,5 +1138,105 @@ mod tests {
         let names: Vec<_> = message.headers().map(|(name, ..)| name).collect();
         assert_eq!(names.last(), Some(&Some(HeaderName::Subject)));
         assert_eq!(message.raw(HeaderName::Subject), Some(&b"signed"[..]));
+    }
+
+    // RFC 3261 section 8.2.6.2: the same fields with the same values, however the request has written and placed them.
+    #[test]
+    fn a_response_is_the_same_however_its_request_is_laid_out() {
+        let scratch = &mut Scratch::default();
+        let fields = [
+            ("Via", "v", "SIP/2.0/TLS p.example.com;branch=z9hG4bKa"),
+            ("Via", "v", "SIP/2.0/TCP q.example.com;branch=z9hG4bKb"),
+            ("From", "f", "<sip:alice@example.com>;tag=1"),
+            ("To", "t", "sip:bob@example.com"),
+            ("Call-ID", "i", "c@example.com"),
+            ("CSeq", "cseq", "7 OPTIONS"),
+        ];
+        let expected = "SIP/2.0 200 OK\r\n\
+            Via: SIP/2.0/TLS p.example.com;branch=z9hG4bKa\r\n\
+            Via: SIP/2.0/TCP q.example.com;branch=z9hG4bKb\r\n\
+            From: <sip:alice@example.com>;tag=1\r\nTo: sip:bob@example.com;tag=3\r\n\
+            Call-ID: c@example.com\r\nCSeq: 7 OPTIONS\r\nContent-Length: 0\r\n\r\n";
+        let orders = [
+            [0, 1, 2, 3, 4, 5],
+            [0, 2, 1, 3, 4, 5],
+            [0, 1, 3, 2, 5, 4],
+            [5, 4, 3, 2, 0, 1],
+        ];
+        // Bit by bit: another field in front, the other name, blanks before and after the value.
+        for (order, layout) in orders
+            .into_iter()
+            .flat_map(|order| (0..1u32 << 12).map(move |bits| (order, bits)))
+        {
+            let mut text = String::from("OPTIONS sip:bob@example.com SIP/2.0\r\n");
+            for (at, (long, other, value)) in order.iter().map(|at| (*at, fields[*at])) {
+                let name = if layout >> at & 1 == 0 { long } else { other };
+                if layout >> (at + 6) & 1 == 0 {
+                    text += &format!("{name}: {value}\r\n");
+                } else {
+                    text += &match at % 3 {
+                        0 => format!("X-A: b\r\n{name}: {value}\r\n"),
+                        1 => format!("{name}:  {value}\r\n"),
+                        _ => format!("{name}: {value} \r\n"),
+                    };
+                }
+            }
+            let request = message((text + "\r\n").as_bytes());
+            let response = ResponseBuilder::new(scratch, &request, StatusCode::OK, None, Some("3")).finish();
+            assert_eq!(response, expected, "{:?}", request.bytes());
+        }
+    }
+
+    #[test]
+    fn a_repeated_field_is_repeated_and_what_is_no_utf_8_is_replaced() {
+        let scratch = &mut Scratch::default();
+        let text =
+            b"OPTIONS sip:b SIP/2.0\r\nFrom: a\r\nTo: <b:c>\r\nTo: <d:e>\r\nCSeq: \xffabcdefghi\r\n\r\n";
+        let request = message(text);
+        let mut builder = ResponseBuilder::new(scratch, &request, StatusCode::OK, None, Some("3"));
+        // There is no Via to note it in.
+        builder.via_received("192.0.2.7:4444".parse().unwrap());
+        assert_eq!(
+            builder.finish(),
+            "SIP/2.0 200 OK\r\nFrom: a\r\nTo: <b:c>;tag=3\r\nTo: <d:e>;tag=3\r\nCSeq: \u{fffd}abcdefghi\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_hop_is_written_as_its_type_writes_it() {
+        let scratch = &mut Scratch::default();
+        let octets = (0..=255).map(|octet| Host::V4([octet, 255 - octet, octet / 3, octet / 30].into()));
+        let others = [
+            Host::Name("a.example".into()),
+            Host::V6("2001:db8::1".parse().unwrap()),
+        ];
+        for (at, host) in octets.chain(others).enumerate() {
+            for port in [
+                None,
+                Some(0),
+                Some(9),
+                Some(u16::try_from(at * 251).unwrap()),
+                Some(65_535),
+            ] {
+                let via = Via::new(crate::action::Transport::Tls, host.clone(), port, "z9hG4bKx");
+                let mut text = String::from("Via: ");
+                via.write(&mut text);
+                text += "\r\n";
+                let mut draft = Draft::new(scratch);
+                draft.via(&via);
+                assert_eq!(core::str::from_utf8(&draft.scratch.out).unwrap(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_in_decimal() {
+        let scratch = &mut Scratch::default();
+        for number in [0, 9, 10, 99, 100, 4_294_967_295, u64::MAX] {
+            let mut draft = Draft::new(scratch);
+            draft.number(number);
+            assert_eq!(draft.scratch.out, format!("{number}").into_bytes());
+        }
     }
 }
