@@ -178,6 +178,54 @@ fn a_completion_of_a_command_that_was_overtaken_counts_as_an_event() {
     assert!(actions.contains(&Action::Reading(conn, false)), "{actions:?}");
 }
 
+// RFC 3261 section 8.2.6.2: a response has the From and the Call-ID of its request.
+// rules: S4, X2
+#[test]
+fn a_response_of_another_call_with_our_branch_is_nobodys() {
+    let (mut stack, now) = (stack(), Time::from_secs(1));
+    let carol = stack
+        .add_peer_to_peer_endpoint(now, PeerToPeerConfig::new("sip:carol@two.invalid"))
+        .unwrap();
+    let target = "sip:p@10.0.0.2;transport=tcp";
+    let mut view = stack.endpoint(now, carol).unwrap();
+    view.invite(target, Some(sdp()), SendOptions::default()).unwrap();
+    let conn = drain(&mut stack)
+        .iter()
+        .find_map(|action| match action {
+            Action::Connect(connect) => Some(connect.conn),
+            _ => None,
+        })
+        .unwrap();
+    let established = Established {
+        local: address("10.0.0.1:40000"),
+        remote: address("10.0.0.2:5060"),
+        peer: None,
+    };
+    stack.handle_connected(now, conn, established);
+    drain(&mut stack);
+    let invite = parsed(&taken(&mut stack, now, conn)).pop().unwrap();
+    let contact = "Contact: <sip:p@10.0.0.2:4000>\nContent-Type: application/sdp";
+    let ok = answer(&invite, "200 OK", "p", contact);
+    let (from, call) = (
+        field(&invite, HeaderName::From),
+        field(&invite, HeaderName::CallId),
+    );
+    for other in [
+        ok.replace(&call, "another"),
+        ok.replace(&from, "<sip:carol@two.invalid>;tag=another"),
+        ok.replace(&from, "<sip:carol@two.invalid>"),
+    ] {
+        assert_ne!(other, ok);
+        stack.handle_bytes(now, conn, &wire(&other));
+        assert_eq!(drain(&mut stack), [], "{other}");
+    }
+    stack.handle_bytes(now, conn, &wire(&ok));
+    assert!(drain(&mut stack).contains(&Action::Transmit(conn)), "the ACK");
+    let ack = parsed(&taken(&mut stack, now, conn)).pop().unwrap();
+    assert_eq!(ack.method(), Some(&Method::Ack));
+    assert_eq!(field(&ack, HeaderName::CallId), call);
+}
+
 // ---------------------------------------------------------------- misuse
 
 // rules: X2
