@@ -219,7 +219,7 @@ pub fn live(world: &mut World, scenario: &Scenario) -> Tally {
 ///
 /// # Errors
 /// Something objected.
-fn attempt(scenario: &Scenario) -> Result<(Tally, Trace), Box<Failure>> {
+fn attempt(scenario: &Scenario) -> Result<(Tally, Trace, String), Box<Failure>> {
     listen_to_panics();
     let step = Cell::new(0);
     let mut world = World::new(scenario.seed);
@@ -234,7 +234,7 @@ fn attempt(scenario: &Scenario) -> Result<(Tally, Trace), Box<Failure>> {
     }));
     LIVES.set(false);
     let (trace, tail) = world.abandon();
-    lived.map(|tally| (tally, trace)).map_err(|_| {
+    lived.map(|tally| (tally, trace, tail.clone())).map_err(|_| {
         Box::new(Failure {
             scenario: scenario.clone(),
             step: step.get(),
@@ -249,8 +249,8 @@ fn attempt(scenario: &Scenario) -> Result<(Tally, Trace), Box<Failure>> {
 /// # Errors
 /// Something objected, or the two lives differ.
 pub fn run(scenario: &Scenario) -> Result<Tally, Box<Failure>> {
-    let (tally, first) = attempt(scenario)?;
-    let (_, second) = attempt(scenario)?;
+    let (tally, first, _) = attempt(scenario)?;
+    let (_, second, tail) = attempt(scenario)?;
     match first.difference(&second) {
         None => Ok(tally),
         Some((a, b)) => {
@@ -261,7 +261,7 @@ pub fn run(scenario: &Scenario) -> Result<Tally, Box<Failure>> {
                 scenario: scenario.clone(),
                 step: scenario.steps.len(),
                 message: format!("two runs differ\n  first:  {}\n  second: {}", show(a), show(b)),
-                tail: String::new(),
+                tail,
             }))
         }
     }

@@ -14,19 +14,14 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// The shortest scenario that was found to fail in the same way. What is after the step at which it failed was not
 /// needed.
 pub fn shrink(failure: Failure, run: impl Fn(&Scenario) -> Result<Tally, Box<Failure>>) -> Failure {
-    let (begun, mut lives, kind) = (Instant::now(), 0, failure.kind());
+    let (begun, kind) = (Instant::now(), failure.kind());
     let mut best = failure;
-    let mut attempt = |scenario: Scenario, best: &mut Failure| {
-        lives += 1;
-        match run(&scenario) {
-            Err(found) if found.kind() == kind => {
-                *best = *found;
-                true
-            }
-            Ok(_) | Err(_) => false,
+    let attempt = |scenario: Scenario, best: &mut Failure| match run(&scenario) {
+        Err(found) if found.kind() == kind => {
+            *best = *found;
+            true
         }
-        .then_some(())
-        .is_some()
+        Ok(_) | Err(_) => false,
     };
     let mut budget = MOST;
     let mut spend = || {
