@@ -9,6 +9,7 @@ pub mod check;
 mod class;
 pub mod frame;
 mod grammar;
+mod head;
 pub mod header;
 mod message;
 mod method;

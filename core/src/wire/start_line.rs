@@ -2,7 +2,8 @@
 
 use memchr::memchr;
 
-use super::message::{Span, Start, is_white, trim_end, trim_start};
+use super::head::{Span, is_white, trim_end, trim_start};
+use super::message::Start;
 use super::{Method, StatusCode, scan};
 use crate::error::{ParseError, Place};
 
