@@ -1,8 +1,10 @@
 //! When two URIs mean the same (RFC 3261 section 19.1.4, RFC 3966 section 4; rule E9).
 
 use alloc::string::String;
+use alloc::vec::Vec;
+use core::cmp::Ordering;
 
-use super::escape::{is_visual_separator, same_text, units};
+use super::escape::{is_visual_separator, order_of_text, same_text, units};
 use super::{SipUri, TelUri, Uri};
 
 /// How user parts (and passwords) are compared.
@@ -97,17 +99,37 @@ fn same_value(a: Option<&str>, b: Option<&str>) -> bool {
 
 /// The headers of both, whatever their order, repeated ones as often.
 fn same_headers(a: &SipUri<'_>, b: &SipUri<'_>) -> bool {
-    let count = |uri: &SipUri<'_>, (name, value): (&str, &str)| {
-        let same = uri.headers.iter().filter(|(other, other_value)| {
-            same_text(name, other, UserCase::Insensitive)
-                && same_text(value, other_value, UserCase::Insensitive)
-        });
-        same.count()
-    };
-    a.headers.iter().count() == b.headers.iter().count()
-        && a.headers
+    /// Usually there is none; so many are compared each with each.
+    const FEW: usize = 4;
+
+    let number = a.headers.iter().count();
+    if number != b.headers.iter().count() {
+        return false;
+    }
+    if number <= FEW {
+        return a
+            .headers
             .iter()
-            .all(|header| count(a, header) == count(b, header))
+            .all(|header| count(a, header) == count(b, header));
+    }
+    let (a, b) = (sorted_headers(a, number), sorted_headers(b, number));
+    a.iter().zip(&b).all(|(a, b)| order_of_headers(a, b).is_eq())
+}
+
+fn count(uri: &SipUri<'_>, header: (&str, &str)) -> usize {
+    let same = |other: &(&str, &str)| order_of_headers(other, &header).is_eq();
+    uri.headers.iter().filter(same).count()
+}
+
+fn sorted_headers<'a>(uri: &'a SipUri<'_>, number: usize) -> Vec<(&'a str, &'a str)> {
+    let mut headers = Vec::with_capacity(number);
+    headers.extend(uri.headers.iter());
+    headers.sort_unstable_by(order_of_headers);
+    headers
+}
+
+fn order_of_headers(a: &(&str, &str), b: &(&str, &str)) -> Ordering {
+    order_of_text(a.0, b.0).then_with(|| order_of_text(a.1, b.1))
 }
 
 fn equal_tel(a: &TelUri<'_>, b: &TelUri<'_>) -> bool {
@@ -138,6 +160,8 @@ fn visible(number: &str) -> impl Iterator<Item = char> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
+
     use super::*;
 
     fn uri(text: &str) -> Uri<'_> {
@@ -148,6 +172,38 @@ mod tests {
         let (left, right) = (equal(&uri(a), &uri(b), case), equal(&uri(b), &uri(a), case));
         assert_eq!(left, right, "{a} and {b}");
         left
+    }
+
+    // rules: E9
+    #[test]
+    fn headers_are_the_same_in_any_order_and_as_often() {
+        for number in [1, 2, 4, 5, 9] {
+            let of = |numbers: &[usize]| {
+                let headers: Vec<String> = numbers.iter().map(|n| format!("h{n}=%4{}", n % 10)).collect();
+                format!("sip:a@example.com?{}", headers.join("&"))
+            };
+            let forth: Vec<usize> = (1..=number).collect();
+            let back: Vec<usize> = (1..=number).rev().collect();
+            assert!(
+                same(&of(&forth), &of(&back).replace("?h", "?H"), UserCase::Sensitive),
+                "{number}"
+            );
+            let value = of(&forth).replace("h1=%41", "h1=%42");
+            assert!(!same(&of(&forth), &value, UserCase::Insensitive), "{number}: a value");
+            let mut other = forth.clone();
+            other.push(1);
+            assert!(
+                !same(&of(&forth), &of(&other), UserCase::Insensitive),
+                "{number}: one more"
+            );
+            // As many, but one twice and another not at all.
+            other.swap_remove(number - 1);
+            assert_eq!(
+                same(&of(&forth), &of(&other), UserCase::Insensitive),
+                number == 1,
+                "{number}"
+            );
+        }
     }
 
     // rules: E9

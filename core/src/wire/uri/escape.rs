@@ -2,6 +2,7 @@
 
 use alloc::borrow::Cow;
 use alloc::string::String;
+use core::cmp::Ordering;
 
 use super::UserCase;
 
@@ -95,6 +96,12 @@ pub(super) fn same_text(a: &str, b: &str, case: UserCase) -> bool {
         UserCase::Sensitive => unit,
     };
     units(a).map(fold).eq(units(b).map(fold))
+}
+
+/// An order in which two escaped texts are equal where they mean the same without regard to case.
+pub(super) fn order_of_text(a: &str, b: &str) -> Ordering {
+    let fold = |unit: Unit| (unit.byte.to_ascii_lowercase(), unit.escaped_reserved);
+    units(a).map(fold).cmp(units(b).map(fold))
 }
 
 /// One character of an escaped text.
