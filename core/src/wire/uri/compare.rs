@@ -189,7 +189,10 @@ mod tests {
                 "{number}"
             );
             let value = of(&forth).replace("h1=%41", "h1=%42");
-            assert!(!same(&of(&forth), &value, UserCase::Insensitive), "{number}: a value");
+            assert!(
+                !same(&of(&forth), &value, UserCase::Insensitive),
+                "{number}: a value"
+            );
             let mut other = forth.clone();
             other.push(1);
             assert!(
