@@ -178,10 +178,8 @@ fn a_completion_of_a_command_that_was_overtaken_counts_as_an_event() {
     assert!(actions.contains(&Action::Reading(conn, false)), "{actions:?}");
 }
 
-// RFC 3261 section 8.2.6.2: a response has the From and the Call-ID of its request.
-// rules: S4, X2
-#[test]
-fn a_response_of_another_call_with_our_branch_is_nobodys() {
+/// A stack whose INVITE has gone out over a connection, and that.
+fn inviting() -> (Stack, Time, ConnId, Message) {
     let (mut stack, now) = (stack(), Time::from_secs(1));
     let carol = stack
         .add_peer_to_peer_endpoint(now, PeerToPeerConfig::new("sip:carol@two.invalid"))
@@ -204,6 +202,14 @@ fn a_response_of_another_call_with_our_branch_is_nobodys() {
     stack.handle_connected(now, conn, established);
     drain(&mut stack);
     let invite = parsed(&taken(&mut stack, now, conn)).pop().unwrap();
+    (stack, now, conn, invite)
+}
+
+// RFC 3261 section 8.2.6.2: a response has the From and the Call-ID of its request.
+// rules: S4, X2
+#[test]
+fn a_response_of_another_call_with_our_branch_is_nobodys() {
+    let (mut stack, now, conn, invite) = inviting();
     let contact = "Contact: <sip:p@10.0.0.2:4000>\nContent-Type: application/sdp";
     let ok = answer(&invite, "200 OK", "p", contact);
     let (from, call) = (
@@ -224,6 +230,30 @@ fn a_response_of_another_call_with_our_branch_is_nobodys() {
     let ack = parsed(&taken(&mut stack, now, conn)).pop().unwrap();
     assert_eq!(ack.method(), Some(&Method::Ack));
     assert_eq!(field(&ack, HeaderName::CallId), call);
+}
+
+// RFC 3261 section 7.3.1: white space around the separators of parameters says nothing, and the name has no case.
+// rules: S4
+#[test]
+fn a_peer_may_write_from_with_other_white_space() {
+    for written in ["; tag=", " ;tag=", ";Tag=", " ; tag = "] {
+        let (mut stack, now, conn, invite) = inviting();
+        let from = field(&invite, HeaderName::From).replace(";tag=", written);
+        let contact = "Contact: <sip:p@10.0.0.2:4000>\nContent-Type: application/sdp";
+        let ok = answer(&invite, "200 OK", "p", contact).replace(&field(&invite, HeaderName::From), &from);
+        stack.handle_bytes(now, conn, &wire(&ok));
+        drain(&mut stack);
+        taken(&mut stack, now, conn);
+        let session = stack.endpoints()[0];
+        let session = stack.endpoint(now, session).unwrap().sessions()[0];
+        let bye = stack.session(now, session).unwrap().terminate();
+        drain(&mut stack);
+        let request = parsed(&taken(&mut stack, now, conn)).pop().unwrap();
+        assert_eq!(request.method(), Some(&Method::Bye), "{written}");
+        stack.handle_bytes(now, conn, &wire(&answer(&request, "200 OK", "", "")));
+        let (_, ended) = completion(&drain(&mut stack), bye);
+        assert!(ended.is_ok(), "{written}: {ended:?}");
+    }
 }
 
 // ---------------------------------------------------------------- misuse

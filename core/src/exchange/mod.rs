@@ -325,12 +325,13 @@ impl Exchanges {
             return true;
         };
         let draft = &exchange.draft;
+        // Inside a dialog From may be as the peer has written it, who may put it otherwise; parameters may follow.
         let tag = draft.from.rsplit_once(";tag=").map(|(_, rest)| {
-            // Parameters may follow.
-            rest.split_once(';').map_or(rest, |(tag, _)| tag)
+            let tag = rest.split_once(';').map_or(rest, |(tag, _)| tag);
+            tag.trim_end()
         });
         response.call_id().is_ok_and(|call_id| *call_id == *draft.call_id)
-            && response.from_().is_ok_and(|from| from.tag() == tag)
+            && tag.is_none_or(|tag| response.from_().is_ok_and(|from| from.tag() == Some(tag)))
     }
 
     /// Whether a further 2xx to an INVITE is the first of its fork. Forks above the limit are not told apart: each of
