@@ -23,6 +23,7 @@ pub(crate) enum TimerKey {
     Session(SessionId, session::Timer),
     Registration(EndpointId),
     KeepAlive(EndpointId),
+    Probe(EndpointId),
 }
 
 /// An armed timer. Never used again, so that a stale one stops nothing.

@@ -23,8 +23,8 @@ use sansip::security::digest::Algorithm;
 use sansip::security::{Credentials, Secret};
 use sansip::wire::StatusCode;
 use sansip::{
-    Action, Config, ConnId, Content, Event, ManagerConfig, ManagerKind, PeerToPeerConfig, Stack, Time,
-    Transport, UnixTime,
+    Action, Config, ConnId, Content, Event, LostAddresses, ManagerConfig, ManagerKind, PeerToPeerConfig,
+    Stack, Time, Transport, UnixTime,
 };
 use sansip_testkit::frontend::FrontEndConfig;
 use sansip_testkit::fuzz;
@@ -116,6 +116,11 @@ fn managed() -> Vec<u8> {
     stack.set_idle(now, conn, Duration::from_secs(7)).unwrap();
     let mut view = stack.manager(now, tls).unwrap();
     view.set_pool_size(3).unwrap();
+    view.set_idle(Some(Duration::from_secs(60)), None).unwrap();
+    view.apply_idle().unwrap();
+    let elsewhere = LostAddresses::These(vec!["192.0.2.77".parse().unwrap()]);
+    stack.network_changed(now, &elsewhere);
+    let mut view = stack.manager(now, tls).unwrap();
     view.set_pool_maximum("two.invalid", None, Transport::Tls, 2)
         .unwrap_err();
     stack.handle_bytes(now, conn, MESSAGE.replace('\n', "\r\n").as_bytes());
@@ -151,7 +156,7 @@ fn every_kind_of_input_is_replayed() {
         }
     }
     // All there are.
-    assert_eq!(kinds.len(), 37, "{kinds:?}");
+    assert_eq!(kinds.len(), 40, "{kinds:?}");
 }
 
 const PASSWORD: &str = "tr0ub4dor&3";
@@ -407,7 +412,7 @@ fn what_is_no_recording_is_refused() {
     assert_eq!(open(Vec::new()), ReplayError::Truncated { at: 0 });
     let mut newer = whole.clone();
     newer[8] += 1;
-    assert_eq!(open(newer), ReplayError::UnknownFormat(2));
+    assert_eq!(open(newer), ReplayError::UnknownFormat(3));
     let more = [whole, vec![0, 0]].concat();
     assert!(matches!(open(more), ReplayError::Corrupt { .. }));
 }

@@ -39,17 +39,22 @@ pub(crate) enum Input {
     Traffic,
     /// Bytes begin to wait, or have gone.
     Pending(bool),
+    /// Some of those that wait have gone.
+    Taken,
+    /// A keep-alive goes out that will be answered, and its answer comes.
+    Pinged,
+    Pong,
 }
 
 impl Subject for Connection {
     const MACHINE: Machine = lifetime::cells::MACHINE;
-    const WAYS: usize = 8;
+    const WAYS: usize = 10;
     const TIMERS: &'static [(&'static str, &'static [&'static str])] = &[
         ("Connecting", &["TimerConnect"]),
         ("Handshaking", &["TimerUnproven"]),
-        ("Unproven", &["TimerUnproven", "TimerIdle"]),
-        ("Live", &["TimerIdle"]),
-        ("Lingering", &["TimerLinger", "TimerIdle"]),
+        ("Unproven", &["TimerUnproven", "TimerIdle", "TimerStall"]),
+        ("Live", &["TimerIdle", "TimerStall", "TimerPong"]),
+        ("Lingering", &["TimerLinger", "TimerIdle", "TimerStall"]),
         ("Parting", &["TimerFlush"]),
         ("Closing", &["TimerFlush"]),
     ];
@@ -68,7 +73,7 @@ impl Subject for Connection {
         let lifetime = match way {
             0 => incoming(Transport::Tcp, cx),
             1 => incoming(Transport::Tls, cx),
-            2 | 4 | 6 => outgoing(Role::Shared(hop)),
+            2 | 4 | 6 | 8 | 9 => outgoing(Role::Shared(hop)),
             _ => outgoing(Role::Private(hop)),
         };
         let mut new = Self {
@@ -82,7 +87,7 @@ impl Subject for Connection {
             lifetime::Input::Connected(Ok(())),
             lifetime::Input::Unused,
         ];
-        let steps = [0, 0, 0, 0, 2, 2, 3, 3];
+        let steps = [0, 0, 0, 0, 2, 2, 3, 3, 3, 3];
         new.pending = way == 7;
         for input in path.into_iter().take(steps[way]) {
             new.step(Input::Step(input), services);
@@ -111,8 +116,16 @@ impl Subject for Connection {
             I::FramingLost("bad".to_string()),
             I::Drained,
             I::Disconnect(RemovalReason::Local),
+            I::NetworkChanged,
         ];
-        let mut inputs = vec![Input::Traffic, Input::Pending(true), Input::Pending(false)];
+        let mut inputs = vec![
+            Input::Traffic,
+            Input::Pending(true),
+            Input::Pending(false),
+            Input::Taken,
+            Input::Pinged,
+            Input::Pong,
+        ];
         inputs.extend(steps.map(Input::Step));
         inputs
     }
@@ -125,7 +138,22 @@ impl Subject for Connection {
                 return Vec::new();
             }
             Input::Pending(pending) => {
+                if pending && !self.pending {
+                    self.lifetime.waits(&mut services.cx());
+                }
                 self.pending = pending;
+                return Vec::new();
+            }
+            Input::Taken => {
+                self.lifetime.progressed(services.now);
+                return Vec::new();
+            }
+            Input::Pinged => {
+                self.lifetime.await_pong(&mut services.cx());
+                return Vec::new();
+            }
+            Input::Pong => {
+                self.lifetime.stop_pong(&mut services.cx());
                 return Vec::new();
             }
         };
@@ -253,7 +281,7 @@ proptest! {
             let (conn, mut from) = (world.accepted(manager), 0);
             world.actions();
             if pinged {
-                world.go(|room, cx| room.send_ping(cx, conn)).unwrap();
+                world.go(|room, cx| room.send_ping(cx, conn, false)).unwrap();
             }
             for end in ends {
                 world.receive(conn, &stream[from..*end]);

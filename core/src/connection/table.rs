@@ -53,6 +53,8 @@ pub(super) struct Connection {
     pub(super) pinged: bool,
     /// When bytes were last queued, keep-alives included.
     pub(super) sent: Time,
+    /// When the peer was last heard, whatever it has sent.
+    pub(super) heard: Time,
 }
 
 /// What is known of a connection once it is there.
@@ -85,6 +87,7 @@ impl Connection {
             ends,
             pinged: false,
             sent: cx.now,
+            heard: cx.now,
         }
     }
 
@@ -244,7 +247,9 @@ impl Connections {
 
     /// The size of new pools of a server manager (C4).
     pub(crate) fn set_pool_size(&mut self, manager: ManagerId, size: usize) -> Result<(), Misuse> {
-        let config = &mut self.sharing_manager(manager)?.config;
+        let config = &mut self
+            .server_manager(manager, "a client manager shares no connections")?
+            .config;
         if size == 0 {
             return Err(Misuse::argument("size", "must be at least 1"));
         }
@@ -259,7 +264,7 @@ impl Connections {
         hop: &Hop,
         size: usize,
     ) -> Result<(), Misuse> {
-        let manager = self.sharing_manager(manager)?;
+        let manager = self.server_manager(manager, "a client manager shares no connections")?;
         if size == 0 {
             return Err(Misuse::argument("size", "must be at least 1"));
         }
@@ -271,7 +276,12 @@ impl Connections {
         Ok(())
     }
 
-    fn sharing_manager(&mut self, id: ManagerId) -> Result<&mut Manager, Misuse> {
+    /// A manager that is to be one of the server kind; else it is misuse, and why.
+    pub(super) fn server_manager(
+        &mut self,
+        id: ManagerId,
+        why: &'static str,
+    ) -> Result<&mut Manager, Misuse> {
         let manager = self
             .managers
             .get_mut(&id)
@@ -279,7 +289,7 @@ impl Connections {
         if manager.shares() {
             Ok(manager)
         } else {
-            Err(Misuse::Kind("a client manager shares no connections"))
+            Err(Misuse::Kind(why))
         }
     }
 
@@ -409,19 +419,6 @@ impl Connections {
         self.drive(cx, conn, Input::Proven);
     }
 
-    /// Another idle time for one connection, zero for never (C10); misuse on those of a client manager (C11).
-    pub(crate) fn set_idle(&mut self, cx: &mut Cx<'_>, conn: ConnId, after: Duration) -> Result<(), Misuse> {
-        let connection = self
-            .connections
-            .get_mut(&conn)
-            .ok_or(Misuse::Unknown("the connection"))?;
-        if matches!(connection.lifetime.role, Role::Private(_)) {
-            return Err(Misuse::Kind("a client manager closes no connection for idleness"));
-        }
-        connection.lifetime.set_idle(after, cx);
-        Ok(())
-    }
-
     // Bytes out.
 
     /// Queues bytes of a message. Beyond [`Limits::send_queue`](crate::Limits::send_queue) the connection is closed (C30).
@@ -437,15 +434,6 @@ impl Connections {
             connection.lifetime.traffic(cx.now);
         }
         Ok(sent)
-    }
-
-    /// Queues a keep-alive (RFC 5626 section 3.5.1), which is no traffic (C10). Its answer is [`Indication::Pong`].
-    pub(crate) fn send_ping(&mut self, cx: &mut Cx<'_>, conn: ConnId) -> Result<(), SendError> {
-        self.queue(cx, conn, Bytes::from_static(b"\r\n\r\n"), Label::KeepAlive)?;
-        if let Some(connection) = self.connections.get_mut(&conn) {
-            connection.pinged = true;
-        }
-        Ok(())
     }
 
     pub(super) fn queue(
@@ -471,6 +459,7 @@ impl Connections {
         connection.sent = cx.now;
         self.queued += length;
         if was_empty && length > 0 {
+            connection.lifetime.waits(cx);
             cx.out.push(Action::Transmit(conn));
         }
         Ok(sent)
@@ -499,11 +488,15 @@ impl Connections {
     }
 
     pub(super) fn took(&mut self, cx: &mut Cx<'_>, conn: ConnId, count: usize) -> usize {
+        let now = cx.now;
         let gone = |label| cx.counters.taken(label);
-        let taken = self
-            .connections
-            .get_mut(&conn)
-            .map_or(0, |connection| connection.queue.take(count, gone));
+        let taken = self.connections.get_mut(&conn).map_or(0, |connection| {
+            let taken = connection.queue.take(count, gone);
+            if taken > 0 {
+                connection.lifetime.progressed(now);
+            }
+            taken
+        });
         self.queued -= taken;
         taken
     }
@@ -639,6 +632,7 @@ impl Connections {
                 }
                 self.locate(cx, conn);
             }
+            Outcome::Again => self.locate(cx, conn),
             Outcome::Ready => self.ready(cx, conn),
             Outcome::Lingers => self.in_pool(conn, |pool| pool.lingers(conn)),
             Outcome::Reused => self.in_pool(conn, |pool| pool.reused(conn)),

@@ -997,13 +997,18 @@ fn on_server_managers_a_connection_without_traffic_is_closed_even_with_users() {
             )
         })
         .unwrap();
+    world.go(|room, cx| room.handle_transmitted(cx, lease.conn, 1));
     world.until(secs(400));
     world.receive(incoming, MESSAGE);
     // Keep-alives, either way, are no traffic.
     world.until(secs(500));
-    world.go(|room, cx| room.send_ping(cx, lease.conn)).unwrap();
+    world
+        .go(|room, cx| room.send_ping(cx, lease.conn, false))
+        .unwrap();
     world.receive(lease.conn, b"\r\n");
     world.receive(incoming, b"\r\n\r\n");
+    world.go(|room, cx| room.handle_transmitted(cx, lease.conn, 4));
+    world.go(|room, cx| room.handle_transmitted(cx, incoming, 2));
     world.actions();
     world.almost(secs(1200));
     assert_eq!(world.wants(), []);
@@ -1019,7 +1024,7 @@ fn on_server_managers_a_connection_without_traffic_is_closed_even_with_users() {
         Some(&Indication::Lost {
             conn: incoming,
             reason,
-            taken: 0
+            taken: 2
         })
     );
 }
@@ -1182,7 +1187,7 @@ fn a_single_crlf_is_the_answer_to_a_keep_alive_only_where_one_was_sent() {
     world.receive(conn, b"\r\n");
     assert_eq!(world.indications(), []);
     let conn = world.connected(manager, &tcp("192.0.2.1")).conn;
-    world.go(|room, cx| room.send_ping(cx, conn)).unwrap();
+    world.go(|room, cx| room.send_ping(cx, conn, false)).unwrap();
     let sent: Vec<u8> = world.room.transmit(conn).flatten().copied().collect();
     assert_eq!(sent, b"\r\n\r\n");
     // The answer, and then a keep-alive of the peer's own.

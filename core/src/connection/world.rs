@@ -110,6 +110,7 @@ impl Connections {
             return;
         };
         cx.counters.bytes_received += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        connection.heard = cx.now;
         connection.framer.push(bytes);
         self.hold_back(cx, conn);
     }
@@ -131,6 +132,7 @@ impl Connections {
             }
             Frame::Crlf { .. } if connection.pinged => {
                 connection.pinged = false;
+                connection.lifetime.stop_pong(cx);
                 connection.framer.crlf_was_pong();
                 self.up.push_back(Indication::Pong(conn));
             }

@@ -1,5 +1,6 @@
 //! Real-time endpoints (UCMA): what they are and who they are, and page-mode messages. Beside this file: dispatch
-//! ([`directory`]), the way out ([`route`]), REGISTER ([`register`]), and the end ([`end`]).
+//! ([`directory`]), the way out ([`route`]), REGISTER ([`register`]), the care for the connection to the server ([`upkeep`]),
+//! and the end ([`end`]).
 //!
 //! Both kinds are one [`Endpoint`]: what they share is written once (E6); what differs is in [`Kind`].
 
@@ -9,13 +10,13 @@ mod end;
 mod identity;
 mod register;
 mod route;
+mod upkeep;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use core::time::Duration;
 
 use crate::action::Transport;
 use crate::connection::{Connections, Hop, Lease, ManagerKind};
@@ -31,7 +32,6 @@ use crate::map::{HashKey, Map};
 use crate::registration::{self, Registration};
 use crate::session::{Below, Cargo, Local};
 use crate::time::Time;
-use crate::timers::TimerId;
 use crate::wire::uri::Uri;
 use crate::wire::write::HeaderBlock;
 use crate::wire::{Message, Method, write};
@@ -40,6 +40,7 @@ pub use config::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEndpo
 use directory::Directory;
 use identity::Identity;
 pub(crate) use route::Way;
+use upkeep::Upkeep;
 
 /// One endpoint.
 #[derive(Clone, Debug)]
@@ -78,9 +79,8 @@ struct Sip {
     redirects: u8,
     gruu: Option<Box<str>>,
     service_route: Vec<Box<str>>,
-    /// The server gives up a connection that is silent for so long (R12); a keep-alive goes out before (C26).
-    patience: Option<Duration>,
-    keep_alive: Option<TimerId>,
+    /// How the connection to the server is kept alive, and found dead.
+    upkeep: Upkeep,
 }
 
 /// What only a peer-to-peer endpoint has.
@@ -106,6 +106,8 @@ pub(crate) struct PageMessage<'a> {
     pub(crate) method: Method,
     pub(crate) cargo: Cargo,
     pub(crate) next_hop: Option<NextHop>,
+    /// It does no harm where it arrives twice (C35).
+    pub(crate) repeatable: bool,
 }
 
 /// All endpoints of a stack.
@@ -192,8 +194,7 @@ impl Endpoints {
             redirects: config.redirects,
             gruu: None,
             service_route: Vec::new(),
-            patience: None,
-            keep_alive: None,
+            upkeep: Upkeep::new(config.probe.unwrap_or(cx.config.probe_interval)),
         }));
         self.insert(cx.config, id, identity, manager, config.profile, kind);
         Ok(id)
@@ -467,6 +468,7 @@ impl Endpoints {
             method,
             cargo,
             next_hop,
+            repeatable,
         } = message;
         let Some(endpoint) = self.table.get_mut(&id) else {
             return;
@@ -490,7 +492,7 @@ impl Endpoints {
             method,
         };
         let policy = Policy {
-            repeatable: describes,
+            repeatable: describes || repeatable,
             ..local.policy
         };
         let request = Request {

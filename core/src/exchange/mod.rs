@@ -38,6 +38,7 @@ use crate::cx::Cx;
 use crate::event::{ConnectionFailure, OperationError, OperationFailure};
 use crate::ids::{ConnId, EndpointId, ExchangeId, SequenceId, TransactionId};
 use crate::map::{HashKey, Map};
+use crate::time::Time;
 use crate::timers::{TimerId, TimerKey};
 use crate::transaction::{self, Outgoing};
 
@@ -144,6 +145,9 @@ enum State {
         transaction: TransactionId,
         branch: Box<str>,
         place: Sent,
+        /// When it was queued.
+        at: Time,
+        /// A provisional response has come.
         alerted: bool,
         cancel: Cancel,
     },
@@ -516,9 +520,16 @@ impl Exchanges {
                     self.need_connection(id, up);
                 }
             }
-            State::Sent { transaction, .. } => {
+            State::Sent {
+                transaction, cancel, ..
+            } => {
                 cx.counters.timeouts.cancel += 1;
                 low.transactions.abandon(cx, transaction);
+                // Not even the CANCEL, which the next hop answers itself, may have been.
+                if let (Cancel::Sent(timer), Some(conn)) = (cancel, exchange.facts.conn) {
+                    let asked = timer.at() - cx.config.t1.saturating_mul(64);
+                    low.connections.unanswered(cx, conn, asked, false);
+                }
                 self.finish(cx, low, id, Err(OperationError::Timeout), up);
             }
             State::Connecting | State::Unanswered { .. } | State::Moving | State::Accepted { .. } => {}
@@ -613,6 +624,7 @@ impl Exchanges {
             transaction,
             branch,
             place,
+            at: cx.now,
             alerted: false,
             cancel: Cancel::No,
         };

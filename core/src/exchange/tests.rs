@@ -343,6 +343,7 @@ impl Bench {
                 TimerKey::Incoming(_)
                 | TimerKey::Session(..)
                 | TimerKey::Registration(_)
+                | TimerKey::Probe(_)
                 | TimerKey::KeepAlive(_) => panic!("{key:?}"),
             }
             self.settle();

@@ -95,6 +95,13 @@ impl Search {
         }
     }
 
+    /// Begins again, as if no address had been tried: the host is in another network (R20).
+    pub(crate) fn start_over(&mut self) {
+        self.state = State::Fresh;
+        self.seen.clear();
+        self.error = None;
+    }
+
     /// The address given out last did not work.
     pub(crate) fn failed(&mut self, error: OperationError) {
         self.error = Some(error);

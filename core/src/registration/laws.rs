@@ -65,6 +65,7 @@ impl Subject for Registering {
             Input::Dropped(OnDrop::Reconnect(OperationError::Timeout)),
             Input::Dropped(OnDrop::GiveUp),
             Input::Dropped(OnDrop::Keep),
+            Input::NetworkChanged,
         ]
     }
 
@@ -112,9 +113,12 @@ impl Subject for Registering {
     fn operation(input: &Input) -> Option<OperationId> {
         match input {
             Input::Register(operation) | Input::Unregister(operation) => Some(*operation),
-            Input::Accepted(_) | Input::Missing(_) | Input::Refused(_) | Input::Fired | Input::Dropped(_) => {
-                None
-            }
+            Input::Accepted(_)
+            | Input::Missing(_)
+            | Input::Refused(_)
+            | Input::Fired
+            | Input::Dropped(_)
+            | Input::NetworkChanged => None,
         }
     }
 }

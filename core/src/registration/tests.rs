@@ -121,6 +121,7 @@ impl Bench {
             "dropped, reconnect" => Input::Dropped(OnDrop::Reconnect(lost())),
             "dropped, give up" => Input::Dropped(OnDrop::GiveUp),
             "dropped, keep" => Input::Dropped(OnDrop::Keep),
+            "network changed" => Input::NetworkChanged,
             other => panic!("{other}"),
         })
     }
@@ -342,6 +343,59 @@ fn every_state_takes_every_input_as_the_table_says() {
         }
     }
     assert_eq!(rows.next(), None);
+}
+
+/// As [`TABLE`], for the input `network changed`.
+const NETWORK: &[(&str, &str)] = &[
+    ("unregistered", "Unregistered |  | -"),
+    ("registering", "Registering |  | -"),
+    // R20: without jitter here, at once.
+    ("registered", "Registered |  | 100"),
+    ("brief", "Registered |  | 100"),
+    // Never are two under way.
+    ("refreshing", "Registered, refreshing |  | 108"),
+    ("retrying", "Registered |  | 105"),
+    // R5: nothing is sent by itself.
+    ("no refresh", "Registered, refresh disabled |  | 108"),
+    ("lapsed", "Lapsed |  | 108"),
+    ("lapsed, refreshing", "Lapsed, refreshing |  | -"),
+    ("unregistering", "Unregistering |  | -"),
+];
+
+// rules: R20, R5
+#[test]
+fn a_change_of_the_network_lets_whoever_is_registered_register_again() {
+    assert_eq!(
+        NETWORK.iter().map(|(state, _)| *state).collect::<Vec<_>>(),
+        STATES
+    );
+    for (state, expected) in NETWORK {
+        let mut bench = Bench::of(state);
+        let effects = bench.take("network changed", 9);
+        assert_eq!(bench.show(&effects), *expected, "{state}");
+    }
+}
+
+// rules: R20, R7
+#[test]
+fn a_change_of_the_network_starts_the_back_off_anew() {
+    let wait_after = |inputs: &[&str]| {
+        let mut bench = Bench::of("registered");
+        bench.services.config.backoff_min = Duration::from_secs(1);
+        bench.services.config.backoff_max = Duration::from_secs(64);
+        for input in inputs {
+            bench.take(input, 9);
+        }
+        bench.wait()
+    };
+    let long = ["fired", "refused"].repeat(7);
+    let short = Duration::from_secs(1)..=Duration::from_secs(2);
+    assert!(wait_after(&long) >= Duration::from_secs(32));
+    assert!(short.contains(&wait_after(&["fired", "refused"])));
+    // Between two attempts, and while one is under way.
+    let between = [&long[..], &["network changed", "fired", "refused"]].concat();
+    let during = [&long[..], &["fired", "network changed", "refused"]].concat();
+    assert!(short.contains(&wait_after(&between)) && short.contains(&wait_after(&during)));
 }
 
 fn after(state: &str, inputs: &[&str]) -> String {
@@ -713,13 +767,16 @@ proptest! {
     fn whatever_happens_one_register_is_under_way_and_every_operation_completes_once(
         seed: u8,
         auto_refresh: bool,
-        inputs in proptest::collection::vec(0..INPUTS.len(), 0..60),
+        inputs in proptest::collection::vec(0..=INPUTS.len(), 0..60),
     ) {
         let mut bench = Bench::new(auto_refresh);
         bench.services.entropy = Entropy::new([seed; 32]);
         let (mut under_way, mut seen) = (0, RegistrationState::Unregistered);
         let (mut asked, mut completed) = (vec![], vec![]);
-        let mut inputs: Vec<&str> = inputs.into_iter().map(|input| INPUTS[input]).collect();
+        let mut inputs: Vec<&str> = inputs
+            .into_iter()
+            .map(|input| INPUTS.get(input).copied().unwrap_or("network changed"))
+            .collect();
         // At the end the application unregisters, and the server answers.
         inputs.extend(["unregister", "accepted", "accepted"]);
         for (number, input) in (1..).zip(inputs) {

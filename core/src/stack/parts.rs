@@ -96,11 +96,18 @@ impl Parts<'_> {
             TimerKey::KeepAlive(id) => self
                 .endpoints
                 .handle_keep_alive_timer(&mut self.cx, below!(self), id),
+            TimerKey::Probe(id) => self.endpoints.handle_probe_timer(&mut self.cx, below!(self), id),
             TimerKey::Registration(id) => {
                 self.endpoints
                     .handle_register_timer(&mut self.cx, below!(self), id)
             }
         }
+    }
+
+    /// The host is in another network: what that means for an endpoint (R20).
+    pub(super) fn handle_network_changed(&mut self, id: EndpointId) {
+        self.endpoints
+            .handle_network_changed(&mut self.cx, below!(self), id);
     }
 
     /// Begins the end of an endpoint and of its sessions (E13).
@@ -168,6 +175,7 @@ impl Parts<'_> {
             | RemovalReason::FramingLost(_)
             | RemovalReason::SlowReader
             | RemovalReason::Unanswered
+            | RemovalReason::NetworkChanged
             | RemovalReason::Local => {
                 OperationError::ConnectionFailure(ConnectionFailure::Closed(reason.clone()))
             }
@@ -238,6 +246,10 @@ impl Parts<'_> {
                 self.endpoints
                     .handle_register_exchange(&mut self.cx, below!(self), endpoint, what);
             }
+            (Owner::Probe(endpoint), what) => {
+                self.endpoints
+                    .handle_probe(&mut self.cx, below!(self), endpoint, what);
+            }
             (Owner::Message(endpoint, operation), what) => {
                 self.endpoints
                     .handle_message_exchange(&mut self.cx, endpoint, operation, what);
@@ -295,7 +307,10 @@ impl Parts<'_> {
                     (_, _) => Err(OperationError::ConnectionFailure(ConnectionFailure::NotConnected)),
                 }
             }
-            Owner::Nobody => Err(OperationError::ConnectionFailure(ConnectionFailure::NotConnected)),
+            // A probe is of one connection, and of no other.
+            Owner::Probe(_) | Owner::Nobody => {
+                Err(OperationError::ConnectionFailure(ConnectionFailure::NotConnected))
+            }
         };
         let conn = lease.as_ref().ok().map(Lease::conn);
         // The peer learns our new address before anything else, but a dialog begins with its ACK.

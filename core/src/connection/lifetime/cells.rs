@@ -30,11 +30,14 @@ names! {
         FramingLost: Self::FramingLost(_),
         Drained: Self::Drained,
         Disconnect: Self::Disconnect(_),
+        NetworkChanged: Self::NetworkChanged,
         TimerConnect: Self::Timer(Timer::Connect),
         TimerUnproven: Self::Timer(Timer::Unproven),
         TimerLinger: Self::Timer(Timer::Linger),
         TimerIdle: Self::Timer(Timer::Idle),
         TimerFlush: Self::Timer(Timer::Flush),
+        TimerStall: Self::Timer(Timer::Stall),
+        TimerPong: Self::Timer(Timer::Pong),
     }
 }
 
@@ -92,6 +95,8 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
                 "TimerLinger",
                 "TimerIdle",
                 "TimerFlush",
+                "TimerStall",
+                "TimerPong",
             ],
             reason: "it has no timer: the question to the domain name system has its own",
         },
@@ -133,6 +138,35 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             states: &["Connecting", "Handshaking", "Unproven", "Live", "Lingering"],
             inputs: &["TimerFlush"],
             reason: "the timer is set in Parting and in Closing, from which there is no way back",
+        },
+        Impossible {
+            states: &["Connecting", "Handshaking", "Parting", "Closing"],
+            inputs: &["TimerStall"],
+            reason: "the timer is set while the connection is ready and stopped as it leaves",
+        },
+        Impossible {
+            states: &[
+                "Connecting",
+                "Handshaking",
+                "Unproven",
+                "Lingering",
+                "Parting",
+                "Closing",
+            ],
+            inputs: &["TimerPong"],
+            reason: "the timer is set in Live and stopped on leaving it",
+        },
+        Impossible {
+            states: &[
+                "Handshaking",
+                "Unproven",
+                "Live",
+                "Lingering",
+                "Parting",
+                "Closing",
+            ],
+            inputs: &["NetworkChanged"],
+            reason: "the table tells those that are still being made; others it closes where their address is lost",
         },
         Impossible {
             states: &["Gone"],

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Answer, CloseReason, Established, ListenError, ResolveError, Transport};
-use crate::connection::ManagerConfig;
+use crate::connection::{LostAddresses, ManagerConfig};
 use crate::endpoint::{PeerToPeerConfig, SendOptions, SipEndpointConfig};
 use crate::error::Misuse;
 use crate::event::{Content, ExtraHeaders};
@@ -66,6 +66,8 @@ pub enum Input {
     AddManager { config: ManagerConfig },
     /// [`Stack::disconnect`].
     Disconnect { conn: ConnId },
+    /// [`Stack::network_changed`].
+    NetworkChanged { lost: LostAddresses },
     /// [`Stack::set_idle`].
     SetIdle { conn: ConnId, after: Duration },
     /// [`Stack::add_sip_endpoint`]; the passwords are empty.
@@ -166,6 +168,14 @@ pub enum Input {
     },
     /// [`IncomingView::hold`](crate::IncomingView::hold).
     Hold { incoming: IncomingId },
+    /// [`ManagerView::set_idle`](crate::ManagerView::set_idle).
+    SetManagerIdle {
+        manager: ManagerId,
+        incoming: Option<Duration>,
+        outgoing: Option<Duration>,
+    },
+    /// [`ManagerView::apply_idle`](crate::ManagerView::apply_idle).
+    ApplyIdle { manager: ManagerId },
 }
 
 impl Input {
@@ -204,6 +214,7 @@ impl Stack {
                 self.add_manager(config)?;
             }
             Input::Disconnect { conn } => self.disconnect(now, conn),
+            Input::NetworkChanged { lost } => self.network_changed(now, &lost),
             Input::SetIdle { conn, after } => self.set_idle(now, conn, after)?,
             Input::AddSipEndpoint { config } => {
                 self.add_sip_endpoint(now, *config)?;
@@ -312,6 +323,12 @@ impl Stack {
                 .incoming(now, incoming)?
                 .answer(status, reason.as_deref(), content, &headers)?,
             Input::Hold { incoming } => self.incoming(now, incoming)?.hold()?,
+            Input::SetManagerIdle {
+                manager,
+                incoming,
+                outgoing,
+            } => self.manager(now, manager)?.set_idle(incoming, outgoing)?,
+            Input::ApplyIdle { manager } => self.manager(now, manager)?.apply_idle()?,
         }
         Ok(())
     }

@@ -33,7 +33,7 @@ pub use input::Input;
 pub(crate) const MAGIC: [u8; 8] = *b"\x89sansip\n";
 
 /// Goes up with every change of the format, a field of a setting included.
-pub(crate) const FORMAT: u8 = 1;
+pub(crate) const FORMAT: u8 = 2;
 
 /// Octets that are kept free for the end: the last run of polls with its check, and the marker.
 const END: usize = 10 + 1 + 5 + 8 + 1;
@@ -291,7 +291,11 @@ mod tests {
         let apart = ["manager", "endpoint", "session", "incoming", "poll_action"];
         let handed_on = "self.stack.terminate(self.stack.now, self.id)";
         let mut recorded = 0;
-        for source in [include_str!("../mod.rs"), include_str!("../view.rs")] {
+        for source in [
+            include_str!("../mod.rs"),
+            include_str!("../view.rs"),
+            include_str!("../idle.rs"),
+        ] {
             for (name, body) in commands(source) {
                 if body.contains("record!(") {
                     recorded += 1;

@@ -10,9 +10,9 @@ use sansip::wire::frame::{Frame, Framer};
 use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
     Action, Answer, CloseReason, Config, ConnId, Connect, Content, EndpointId, Established, Event,
-    IncomingId, ListenError, ListenerId, Misuse, OperationId, PeerCertificate, PeerToPeerConfig, QueryId,
-    Question, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, SrvRecord, Stack, Time,
-    Transport, UnixTime,
+    IncomingId, ListenError, ListenerId, LostAddresses, Misuse, OperationId, PeerCertificate,
+    PeerToPeerConfig, QueryId, Question, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig,
+    SrvRecord, Stack, Time, Transport, UnixTime,
 };
 use siphasher::sip::SipHasher13;
 
@@ -464,7 +464,17 @@ impl<'a> Run<'a> {
     }
 
     fn harm(&mut self) {
-        let (line, way) = (self.line(), self.script.pick(6));
+        let (line, way) = (self.line(), self.script.pick(7));
+        if way == 6 {
+            // The addresses are those of `address`: the first of the peers' is nobody's here.
+            let lost = match self.script.pick(3) {
+                0 => LostAddresses::All,
+                1 => LostAddresses::These(vec![address(1, 5060).ip()]),
+                _ => LostAddresses::These(vec![address(2, 5060).ip()]),
+            };
+            self.stack.network_changed(self.now, &lost);
+            return self.drain();
+        }
         let Some(line) = line else { return };
         match way {
             0 => self.lose(line, CloseReason::Closed),

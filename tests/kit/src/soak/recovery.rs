@@ -8,12 +8,12 @@ use std::time::Duration;
 pub struct Recoveries(Vec<Duration>);
 
 impl Recoveries {
-    pub(super) fn add(&mut self, time: Duration) {
+    pub(crate) fn add(&mut self, time: Duration) {
         let at = self.0.partition_point(|known| *known <= time);
         self.0.insert(at, time);
     }
 
-    pub(super) fn absorb(&mut self, other: &Self) {
+    pub(crate) fn absorb(&mut self, other: &Self) {
         self.0.extend(&other.0);
         self.0.sort_unstable();
     }
