@@ -172,6 +172,40 @@ fn the_back_off_starts_anew_and_dead_addresses_are_forgotten() {
     });
 }
 
+// rules: R20, C25
+#[test]
+fn an_address_that_was_dead_in_the_other_network_is_tried_first_in_this_one() {
+    for (seed, changes) in [(10, false), (11, true)] {
+        world::run(seed, move |world| {
+            let host = world.stack();
+            let alice = world.peer_to_peer_endpoint(host, PeerToPeerConfig::new("sip:alice@one.invalid"));
+            let (first, second) = (world.peer(), world.peer());
+            world.peer_listens(second, 5060, Transport::Tcp);
+            let addresses = [world.ip(first), world.ip(second)];
+            world.names.set_addresses("peer.invalid", &addresses);
+            world.message(alice, CAROL, "one");
+            world.run_for(secs(1));
+            let line = world.lines(second)[0];
+            let got = next_request(world, line, &Method::Message);
+            world.say(line, &answer(&got, "200 OK", "c", ""));
+            world.run_for(secs(1));
+            world.peer_listens(first, 5060, Transport::Tcp);
+            if changes {
+                changed(world, host, &LostAddresses::All);
+            } else {
+                world.hang_up(line);
+            }
+            world.run_for(secs(1));
+            world.message(alice, CAROL, "two");
+            world.run_for(secs(1));
+            assert_eq!(
+                (world.lines(first).len(), world.lines(second).len()),
+                if changes { (1, 0) } else { (0, 1) }
+            );
+        });
+    }
+}
+
 // rules: R20, R16
 #[test]
 fn what_is_being_connected_starts_anew_and_nothing_is_lost() {
