@@ -33,7 +33,7 @@ use crate::session::{Below, Cargo, Local};
 use crate::time::Time;
 use crate::timers::TimerId;
 use crate::wire::uri::Uri;
-use crate::wire::write::HeaderBlock;
+use crate::wire::write::{HeaderBlock, Parties};
 use crate::wire::{Message, Method, write};
 
 pub use config::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEndpointConfig};
@@ -477,9 +477,7 @@ impl Endpoints {
         let draft = Draft {
             uri: target.into(),
             route: local.route.clone(),
-            from: local.from(&tag),
-            to: to_of(target),
-            call_id: cx.entropy.hex(32).into(),
+            parties: Parties::new(&local.from(&tag), &to_of(target), &cx.entropy.hex(32)),
             sequence: Sequence::Fixed(1),
             // A MESSAGE carries no Contact (RFC 3428 section 4).
             contact: describes.then(|| local.contact.clone()),

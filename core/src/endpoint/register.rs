@@ -14,6 +14,7 @@ use crate::registration::{Effect, Input};
 use crate::session::Below;
 use crate::wire::header::{Contact, Expires, FlowTimer, MsKeepAlive, ServiceRoute};
 use crate::wire::uri::{Uri, UserCase, equal};
+use crate::wire::write::Parties;
 use crate::wire::{HeaderName, Message, Method, StatusCode};
 
 use super::route::named_transport;
@@ -372,9 +373,11 @@ impl Endpoint {
             method: Method::Register,
             uri: alloc::format!("{}:{}", self.identity.scheme(), self.identity.domain).into(),
             route: Vec::new(),
-            from: alloc::format!("{address};tag={};epid={}", sip.tag, self.identity.epid).into(),
-            to: address,
-            call_id: sip.call_id.clone(),
+            parties: Parties::new(
+                &alloc::format!("{address};tag={};epid={}", sip.tag, self.identity.epid),
+                &address,
+                &sip.call_id,
+            ),
             sequence: Sequence::Counter(sip.sequence),
             contact: Some(contact),
             expires: Some(expires),

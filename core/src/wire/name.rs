@@ -32,7 +32,7 @@ macro_rules! header_names {
             }
 
             /// The long form with what stands between it and a value.
-            #[inline]
+            #[inline(always)]
             pub(super) const fn label(self) -> &'static str {
                 match self {
                     $(Self::$variant => concat!($text, ": "),)*
