@@ -560,6 +560,11 @@ impl Connections {
         self.connections.len()
     }
 
+    /// The oldest connections, so many at the most.
+    pub(crate) fn first(&self, count: usize) -> Vec<ConnId> {
+        self.connections.keys().take(count).copied().collect()
+    }
+
     pub(crate) fn listeners(&self) -> usize {
         self.listeners.len()
     }

@@ -344,7 +344,8 @@ impl Bench {
                 TimerKey::Incoming(_)
                 | TimerKey::Session(..)
                 | TimerKey::Registration(_)
-                | TimerKey::KeepAlive(_) => panic!("{key:?}"),
+                | TimerKey::KeepAlive(_)
+                | TimerKey::Drain => panic!("{key:?}"),
             }
             self.settle();
         }

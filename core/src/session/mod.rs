@@ -151,6 +151,8 @@ pub(crate) struct Sessions {
     /// Ended, but the application has not taken the event yet (X2).
     ended: BTreeMap<SessionId, (EndpointId, Known)>,
     just_ended: Vec<(SessionId, EndpointId)>,
+    /// No peer begins a session any more.
+    closed: bool,
 }
 
 type Up = alloc::collections::VecDeque<Indication>;
@@ -170,7 +172,17 @@ impl Sessions {
             by_invite: Map::new(key),
             ended: BTreeMap::new(),
             just_ended: Vec::new(),
+            closed: false,
         }
+    }
+
+    /// Whether a peer's INVITE makes a session from now on.
+    pub(crate) const fn close(&mut self, closed: bool) {
+        self.closed = closed;
+    }
+
+    pub(crate) const fn is_closed(&self) -> bool {
+        self.closed
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -100,6 +100,8 @@ impl Parts<'_> {
                 self.endpoints
                     .handle_register_timer(&mut self.cx, below!(self), id)
             }
+            // The stack's own.
+            TimerKey::Drain => {}
         }
     }
 

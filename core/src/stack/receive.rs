@@ -279,6 +279,11 @@ impl Parts<'_> {
     }
 
     fn receive_invite(&mut self, endpoint: EndpointId, pending: Pending) {
+        if self.sessions.is_closed() {
+            let reply = Reply::new(StatusCode::TEMPORARILY_UNAVAILABLE);
+            self.low.reply(&mut self.cx, &pending, &reply);
+            return;
+        }
         if self.sessions.len() >= self.cx.config.limits.sessions {
             self.cx.counters.refusals.sessions += 1;
             let retry = [(HeaderName::RetryAfter, Box::from("5"))];

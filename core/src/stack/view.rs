@@ -32,7 +32,7 @@ impl ManagerView<'_> {
     /// [`Event::ListeningEnded`](crate::Event::ListeningEnded) follows.
     ///
     /// # Errors
-    /// A client manager, or this manager listens on that address already.
+    /// A client manager, this manager listens on that address already, or the stack is draining.
     pub fn listen(&mut self, address: SocketAddr) -> Result<ListenerId, Misuse> {
         record!(
             self.stack,
@@ -42,6 +42,7 @@ impl ManagerView<'_> {
                 address
             }
         );
+        self.stack.may_begin("listen")?;
         let id = self.id;
         self.stack.step(self.stack.now, |p| {
             let first = !p.low.connections.is_listening(id);
@@ -232,7 +233,7 @@ impl EndpointView<'_> {
     /// Makes a session with this target in state Idle, to be established later (S2).
     ///
     /// # Errors
-    /// A malformed target, or the limit of sessions is reached.
+    /// A malformed target, the limit of sessions is reached, or the stack is draining.
     pub fn create_session(&mut self, target: &str) -> Result<SessionId, Misuse> {
         record!(
             self.stack,
@@ -248,6 +249,7 @@ impl EndpointView<'_> {
     fn make_session(&mut self, target: &str) -> Result<SessionId, Misuse> {
         self.stack.endpoints.may_command(self.id, "create_session")?;
         check_request_uri(target)?;
+        self.stack.may_begin("create_session")?;
         if self.stack.sessions.len() >= self.stack.config.limits.sessions {
             self.stack.counters.refusals.sessions += 1;
             return Err(Misuse::Limit("sessions"));

@@ -78,6 +78,8 @@ pub enum Input {
     Terminate { endpoint: EndpointId },
     /// [`Stack::terminate_all`].
     TerminateAll,
+    /// [`Stack::drain`].
+    Drain { patience: Duration },
     /// [`ManagerView::listen`](crate::ManagerView::listen).
     Listen { manager: ManagerId, address: SocketAddr },
     /// [`ManagerView::stop_listening`](crate::ManagerView::stop_listening).
@@ -219,6 +221,9 @@ impl Stack {
                 self.terminate(now, endpoint);
             }
             Input::TerminateAll => self.terminate_all(now),
+            Input::Drain { patience } => {
+                self.drain(now, patience);
+            }
             Input::Listen { manager, address } => {
                 self.manager(now, manager)?.listen(address)?;
             }
