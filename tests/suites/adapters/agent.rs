@@ -225,6 +225,8 @@ pub(crate) struct Setup {
     pub(crate) accepts: bool,
     /// Each connection is held for the application (C21); of a peer.
     pub(crate) authorizes: bool,
+    /// Extended key usages that every certificate must have (C20); of a peer over TLS.
+    pub(crate) required: Vec<String>,
 }
 
 impl Setup {
@@ -240,6 +242,7 @@ impl Setup {
             send_buffer: None,
             accepts: true,
             authorizes: false,
+            required: Vec::new(),
         }
     }
 
@@ -313,6 +316,7 @@ impl Setup {
                     Transport::Tls => {
                         let mut config = ManagerConfig::new(ManagerKind::ServerTls);
                         config.mutual_tls = mutual.clone();
+                        config.required_key_usages.clone_from(&self.required);
                         stack.add_manager(config).unwrap()
                     }
                 };

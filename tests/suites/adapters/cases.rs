@@ -68,7 +68,7 @@ pub(crate) fn peers_converse_over_tls<A: Agent>() {
     converse_and_end(alice, bob, loopback(), |at| bob_at(at, Transport::Tls));
 }
 
-// rules: C18
+// rules: C18, P6
 pub(crate) fn peers_converse_over_mutual_tls<A: Agent>() {
     let ca = Ca::new();
     let [alice, bob] = [("alice", ALICE), ("bob", BOB)].map(|(user, name)| {

@@ -11,6 +11,8 @@ use sansip_net::{Identity, TlsClientConfig, TlsServerConfig, TrustStore};
 
 pub(crate) const ALICE: &str = "alice.example.com";
 pub(crate) const BOB: &str = "bob.example.com";
+/// The extended key usage of a SIP domain.
+pub(crate) const SIP_DOMAIN: &str = "1.3.6.1.5.5.7.3.20";
 /// The serial number that [`Ca::revoking`] revokes.
 const REVOKED: u8 = 7;
 
@@ -93,6 +95,12 @@ impl Ca {
 
     pub(crate) fn only_for(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> Identity {
         self.issue(name, |params| params.extended_key_usages = vec![usage])
+    }
+
+    /// For a SIP domain (RFC 5924), in either role.
+    pub(crate) fn sip_domain(&self, name: &str) -> Identity {
+        let usage = SIP_DOMAIN.split('.').map(|arc| arc.parse().unwrap()).collect();
+        self.only_for(name, ExtendedKeyUsagePurpose::Other(usage))
     }
 
     /// For whatever is named here.

@@ -12,7 +12,7 @@ use sansip::{
 use sansip_net::{TlsClientConfig, TlsServerConfig};
 
 use crate::agent::{Agent, Heard, Setup};
-use crate::certificates::{ALICE, BOB, Ca, client, mutual_server, server};
+use crate::certificates::{ALICE, BOB, Ca, SIP_DOMAIN, client, mutual_server, server};
 use crate::on_async_std::AsyncStd;
 use crate::on_mio::Mio;
 use crate::peers::{self, loopback, read_some};
@@ -39,6 +39,8 @@ struct Row {
     server: TlsServerConfig,
     /// The accepting side wants a certificate for a name on this list.
     allowed: Option<&'static [&'static str]>,
+    /// Both sides want the other's certificate to be for a SIP domain (C20).
+    sip_domain: bool,
     connecting: Told,
     accepting: Told,
 }
@@ -50,6 +52,7 @@ fn rows() -> Vec<Row> {
         client: client(trust, None),
         server: server(identity),
         allowed: None,
+        sip_domain: false,
         connecting: Told::Failed(connecting),
         accepting,
     };
@@ -59,6 +62,7 @@ fn rows() -> Vec<Row> {
         client: client(ca.trust(), None),
         server: server(identity),
         allowed: None,
+        sip_domain: false,
         connecting: kind.map_or(Told::Talked, Told::Failed),
         accepting: if kind.is_some() {
             Told::Closed
@@ -71,6 +75,7 @@ fn rows() -> Vec<Row> {
         client: client(ca.trust(), Some(identity)),
         server: mutual_server(ca.identity(BOB), ca.trust()),
         allowed: Some(allowed),
+        sip_domain: false,
         connecting: if kind.is_some() {
             Told::Closed
         } else {
@@ -85,11 +90,41 @@ fn rows() -> Vec<Row> {
         client: client(ca.trust(), identity),
         server: mutual_server(ca.identity(BOB), trust),
         allowed: Some(&[".example.com"]),
+        sip_domain: false,
         connecting: Told::Broken(connecting),
         accepting: Told::Failed(accepting),
     };
     let refused = Told::Failed(Kind::NegotiationFailure);
+    let wanted = |row: Row| Row {
+        sip_domain: true,
+        ..row
+    };
+    let wrong_usage = Some(Kind::RemoteCertificateInvalidUsage);
     vec![
+        wanted(named("wanted usage", ca.sip_domain(BOB), None)),
+        wanted(named(
+            "wanted usage is missing",
+            ca.only_for(BOB, Usage::ServerAuth),
+            wrong_usage,
+        )),
+        wanted(named(
+            "no usage where one is wanted",
+            ca.identity(BOB),
+            wrong_usage,
+        )),
+        wanted(Row {
+            server: mutual_server(ca.sip_domain(BOB), ca.trust()),
+            ..listed("client: wanted usage", ca.sip_domain(ALICE), &[ALICE], None)
+        }),
+        wanted(Row {
+            server: mutual_server(ca.sip_domain(BOB), ca.trust()),
+            ..listed(
+                "client: wanted usage is missing",
+                ca.only_for(ALICE, Usage::ClientAuth),
+                &[ALICE],
+                wrong_usage,
+            )
+        }),
         named("wrong name", ca.identity("mallory.example.com"), wrong_name),
         named("wildcard", ca.identity("*.example.com"), wrong_name),
         named("wildcard inside", ca.identity("b*b.example.com"), wrong_name),
@@ -295,8 +330,16 @@ fn told_accepting<A: Agent>(bob: &mut A) -> Told {
 }
 
 fn two_agents<A: Agent>(row: &Row) -> (Told, Told) {
-    let mut alice = A::start(Setup::tls("alice", Some(row.client.clone()), None));
+    let required: Vec<String> = row
+        .sip_domain
+        .then(|| SIP_DOMAIN.to_owned())
+        .into_iter()
+        .collect();
+    let mut setup = Setup::tls("alice", Some(row.client.clone()), None);
+    setup.required.clone_from(&required);
+    let mut alice = A::start(setup);
     let mut setup = Setup::tls("bob", None, Some(row.server.clone()));
+    setup.required = required;
     if let Some(allowed) = row.allowed {
         setup = setup.mutual(allowed);
     }
@@ -449,7 +492,7 @@ fn expected() -> Vec<(&'static str, Vec<Told>)> {
         .collect()
 }
 
-// rules: C17, C18, C27, C28, C31, R11
+// rules: C17, C18, C20, C27, C28, C31, R11
 #[test]
 fn every_failure_of_tls_is_told_by_its_kind_and_alike_through_both_adapters() {
     let (expected, mio, async_std) = (expected(), table::<Mio>(), table::<AsyncStd>());
@@ -462,7 +505,7 @@ fn every_failure_of_tls_is_told_by_its_kind_and_alike_through_both_adapters() {
         };
         writeln!(
             print,
-            "{name:26} {verdict:5} expected {expected:?}\n{:32} mio {mio:?}\n{:32} async-std {async_std:?}",
+            "{name:32} {verdict:5} expected {expected:?}\n{:38} mio {mio:?}\n{:38} async-std {async_std:?}",
             "", ""
         )
         .unwrap();

@@ -1,6 +1,7 @@
 //! What an application may rely on, whatever happens (rules X2, X3): it sees only commands and events.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use sansip::{
@@ -24,7 +25,7 @@ pub(crate) struct Contract {
     connections: BTreeMap<ConnId, Told>,
     pools: BTreeSet<(ManagerId, String, Option<u16>, Transport)>,
     closed: BTreeSet<ConnId>,
-    listening: BTreeSet<ListenerId>,
+    listening: BTreeMap<ListenerId, SocketAddr>,
     /// States that registrations and sessions have come into.
     pub(crate) registered: Vec<RegistrationState>,
     pub(crate) changes: Vec<SessionState>,
@@ -156,8 +157,10 @@ impl Contract {
             | Event::OfferReceived { session, .. }
             | Event::AnswerReceived { session, .. }
             | Event::SessionMessage { session, .. } => self.session_alive(*session, event),
-            Event::Listening { listener, .. } => {
-                assert!(self.listening.insert(*listener), "{event:?}");
+            Event::Listening { listener, address } => {
+                // Once more where the address has changed.
+                let before = self.listening.insert(*listener, *address);
+                assert_ne!(before, Some(*address), "{event:?}");
             }
             Event::ListeningEnded { listener, .. } => {
                 self.listening.remove(listener);
@@ -271,7 +274,7 @@ impl Contract {
 
     /// Where the stack listens.
     pub(crate) fn listeners(&self) -> impl Iterator<Item = ListenerId> {
-        self.listening.iter().copied()
+        self.listening.keys().copied()
     }
 
     /// The state that was told last.
