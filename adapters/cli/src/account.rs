@@ -6,8 +6,8 @@ use std::time::Duration;
 use sansip::security::Credentials;
 use sansip::wire::uri::Uri;
 use sansip::{
-    Config, EndpointId, ManagerConfig, ManagerId, ManagerKind, MutualTls, PeerToPeerConfig, Profile, Proxy, Server,
-    SipEndpointConfig, Transport,
+    Config, EndpointId, ManagerConfig, ManagerId, ManagerKind, MutualTls, PeerToPeerConfig, Profile, Proxy,
+    Server, SipEndpointConfig, Transport,
 };
 use sansip_mio::TlsSettings;
 
