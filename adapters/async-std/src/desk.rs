@@ -178,6 +178,14 @@ impl Desk {
                 self.answer_listener(listener, Err(error));
                 self.tell(adapter, &event, task);
             }
+            Event::AuthorizationRequested { conn, .. } => {
+                self.tell(adapter, &event, task);
+                if self.watchers.is_empty() {
+                    // Nobody is there who could ever answer.
+                    let now = adapter.now();
+                    let _ = adapter.stack().deny_connection(now, conn);
+                }
+            }
             _ => self.tell(adapter, &event, task),
         }
     }

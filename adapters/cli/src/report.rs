@@ -179,6 +179,7 @@ fn connections(out: Output, event: &Event) {
             remote,
             incoming,
             transport,
+            matched,
             ..
         } => {
             let direction = if *incoming { "from" } else { "to" };
@@ -187,6 +188,7 @@ fn connections(out: Output, event: &Event) {
                 ("remote", json!(remote.to_string())),
                 ("incoming", json!(incoming)),
                 ("transport", json!(transport.to_string())),
+                ("matched", json!(matched)),
             ];
             out.event(
                 "connected",
@@ -208,6 +210,8 @@ fn connections(out: Output, event: &Event) {
                 fields,
             );
         }
+        // A pool comes and goes with the connections in it, which are reported.
+        Event::PoolAdded { .. } | Event::PoolRemoved { .. } => {}
         Event::IncomingTlsFailed { remote, failure, .. } => {
             let fields = vec![
                 ("remote", json!(remote.to_string())),

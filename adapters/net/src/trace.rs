@@ -110,9 +110,12 @@ fn event(event: &Event) {
             listener,
             error: Some(detail),
         } => warn!(target: LISTENER, %listener, %detail, "listening ended"),
-        Event::ConnectionAdded { .. } | Event::ConnectionRemoved { .. } | Event::IncomingTlsFailed { .. } => {
-            connection(event);
-        }
+        Event::AuthorizationRequested { .. }
+        | Event::ConnectionAdded { .. }
+        | Event::ConnectionRemoved { .. }
+        | Event::PoolAdded { .. }
+        | Event::PoolRemoved { .. }
+        | Event::IncomingTlsFailed { .. } => connection(event),
         // A kind that is younger than this list.
         _ => debug!(target: ENDPOINT, "other"),
     }
@@ -181,17 +184,45 @@ fn session(event: &Event) {
 
 fn connection(event: &Event) {
     match event {
+        Event::AuthorizationRequested {
+            conn,
+            manager,
+            remote,
+            incoming,
+            transport,
+            matched,
+        } => {
+            debug!(target: CONNECTION, %conn, %manager, %remote, incoming, %transport, matched, "authorization requested");
+        }
         Event::ConnectionAdded {
             conn,
             manager,
             remote,
             incoming,
             transport,
-        } => debug!(target: CONNECTION, %conn, %manager, %remote, incoming, %transport, "connection added"),
+            matched,
+        } => {
+            debug!(target: CONNECTION, %conn, %manager, %remote, incoming, %transport, matched, "connection added")
+        }
+        Event::PoolAdded {
+            manager,
+            host,
+            port,
+            transport,
+        } => debug!(target: CONNECTION, %manager, host, port, %transport, "pool added"),
+        Event::PoolRemoved {
+            manager,
+            host,
+            port,
+            transport,
+        } => debug!(target: CONNECTION, %manager, host, port, %transport, "pool removed"),
         Event::ConnectionRemoved {
             conn,
             manager,
             remote,
+            incoming,
+            transport,
+            matched,
             reason: why,
         } => {
             let (reason, detail) = (removal_kind(why), display(why));
@@ -201,7 +232,11 @@ fn connection(event: &Event) {
                 _ => (None, None),
             };
             let tls = tls.map(tracing::field::debug);
-            debug!(target: CONNECTION, %conn, %manager, %remote, reason, socket, tls, %detail, "connection removed");
+            debug!(
+                target: CONNECTION,
+                %conn, %manager, %remote, incoming, %transport, matched, reason, socket, tls, %detail,
+                "connection removed"
+            );
         }
         Event::IncomingTlsFailed {
             manager,
@@ -337,5 +372,7 @@ const fn removal_kind(reason: &RemovalReason) -> &'static str {
         RemovalReason::Local => "local",
         RemovalReason::Limit(_) => "limit",
         RemovalReason::Untrusted(_) => "untrusted",
+        RemovalReason::Denied => "denied",
+        RemovalReason::NotAuthorized => "not authorized",
     }
 }

@@ -7,6 +7,7 @@ mod config;
 mod directory;
 mod end;
 mod identity;
+pub(crate) mod reach;
 mod register;
 mod route;
 
@@ -21,7 +22,7 @@ use crate::action::Transport;
 use crate::connection::{Connections, Hop, Lease, ManagerKind};
 use crate::cx::Cx;
 use crate::error::Misuse;
-use crate::event::{Completion, Event, PeerToPeerReason, PeerToPeerState, RegistrationState};
+use crate::event::{Completion, PeerToPeerState, RegistrationState};
 use crate::exchange::{
     ContactTemplate, Draft, Exchanges, Lower, NextHop, Owner, Policy, Request, Sequence, Voice, What, Words,
     to_of,
@@ -39,6 +40,7 @@ use crate::wire::{Message, Method, write};
 pub use config::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEndpointConfig};
 use directory::Directory;
 use identity::Identity;
+use reach::Reach;
 pub(crate) use route::Way;
 
 /// One endpoint.
@@ -89,7 +91,7 @@ struct PeerToPeer {
     proxy: Option<Hop>,
     default_transport: Transport,
     gruu: Option<Box<str>>,
-    state: PeerToPeerState,
+    reach: Reach,
 }
 
 /// A request outside a session, under way.
@@ -230,7 +232,10 @@ impl Endpoints {
             }
         }
         let id: EndpointId = cx.ids.next();
-        let listens = connections.is_listening(manager);
+        let (listens, starts) = (
+            connections.is_listening(manager),
+            connections.is_starting(manager),
+        );
         let gruu: Option<Box<str>> = config.gruu.map(String::into_boxed_str);
         if let Some(gruu) = &gruu {
             self.directory.insert_gruu(id, gruu);
@@ -241,11 +246,7 @@ impl Endpoints {
                 .map(|proxy| Hop::new(&proxy.host, proxy.port, proxy.transport)),
             default_transport: config.default_transport,
             gruu,
-            state: if listens {
-                PeerToPeerState::Connected
-            } else {
-                PeerToPeerState::Disconnected
-            },
+            reach: Reach::new(id, listens, starts),
         }));
         self.insert(cx.config, id, identity, manager, config.profile, kind);
         Ok(id)
@@ -331,7 +332,7 @@ impl Endpoints {
 
     pub(crate) fn peer_to_peer_state(&self, id: EndpointId) -> Option<PeerToPeerState> {
         match &self.table.get(&id)?.kind {
-            Kind::PeerToPeer(peer) => Some(peer.state),
+            Kind::PeerToPeer(peer) => Some(peer.reach.state()),
             Kind::Sip(_) => None,
         }
     }
@@ -527,55 +528,16 @@ impl Endpoints {
     }
 
     /// The listening of a manager has changed: the states of its peer-to-peer endpoints follow (P1).
-    pub(crate) fn handle_listening(
-        &mut self,
-        cx: &mut Cx<'_>,
-        manager: ManagerId,
-        new: PeerToPeerState,
-        reason: PeerToPeerReason,
-    ) {
+    pub(crate) fn handle_listening(&mut self, cx: &mut Cx<'_>, manager: ManagerId, input: reach::Input) {
         let range = (manager, EndpointId::FIRST)..=(manager, EndpointId::LAST);
-        let ids: Vec<EndpointId> = self.by_manager.range(range).map(|(_, id)| *id).collect();
-        for id in ids {
-            self.set_peer_state(cx, id, new, reason);
-        }
-    }
-
-    /// A manager has lost its last listening address, or never got one (P1).
-    pub(crate) fn handle_not_listening(&mut self, cx: &mut Cx<'_>, manager: ManagerId) {
-        let range = (manager, EndpointId::FIRST)..=(manager, EndpointId::LAST);
-        let ids: Vec<EndpointId> = self.by_manager.range(range).map(|(_, id)| *id).collect();
-        for id in ids {
-            let reason = match self.peer_to_peer_state(id) {
-                Some(PeerToPeerState::Connecting) => PeerToPeerReason::UnableToListen,
-                Some(PeerToPeerState::Connected) => PeerToPeerReason::NoListeningAddresses,
-                Some(PeerToPeerState::Disconnected | PeerToPeerState::Disconnecting) | None => continue,
-            };
-            self.set_peer_state(cx, id, PeerToPeerState::Disconnected, reason);
-        }
-    }
-
-    fn set_peer_state(
-        &mut self,
-        cx: &mut Cx<'_>,
-        id: EndpointId,
-        new: PeerToPeerState,
-        reason: PeerToPeerReason,
-    ) {
-        let Some(endpoint) = self.table.get_mut(&id) else {
-            return;
-        };
-        let Kind::PeerToPeer(peer) = &mut endpoint.kind else {
-            return;
-        };
-        let old = core::mem::replace(&mut peer.state, new);
-        if old != new {
-            cx.out.event(Event::PeerToPeer {
-                endpoint: id,
-                old,
-                new,
-                reason,
-            });
+        for (_, id) in self.by_manager.range(range) {
+            let endpoint = self.table.get_mut(id);
+            // One that ends is told nothing more.
+            if let Some(endpoint) = endpoint.filter(|endpoint| endpoint.terminating.is_empty())
+                && let Kind::PeerToPeer(peer) = &mut endpoint.kind
+            {
+                peer.reach.step(input, cx);
+            }
         }
     }
 

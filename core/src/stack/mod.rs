@@ -273,6 +273,11 @@ impl Stack {
             }
         );
         self.step(now, |p| p.low.connections.handle_bytes(&mut p.cx, conn, bytes));
+        self.take_frames(now, conn);
+    }
+
+    /// Takes all that has come on a connection, one thing after the other.
+    fn take_frames(&mut self, now: Time, conn: ConnId) {
         while self.step(now, |p| p.low.connections.take_frame(&mut p.cx, conn)) {
             if self.connections.is_paused() {
                 self.step(now, |p| p.low.connections.hold_back(&mut p.cx, conn));
@@ -458,6 +463,29 @@ impl Stack {
                 .connections
                 .disconnect(&mut p.cx, conn, RemovalReason::Local);
         });
+    }
+
+    /// Lets a connection be used that is held for the application (C21): what waits for it goes out, and it is read from. It
+    /// does nothing if the connection is gone.
+    ///
+    /// # Errors
+    /// It is not held: it was allowed before, or nobody had to be asked.
+    pub fn allow_connection(&mut self, now: Time, conn: ConnId) -> Result<(), Misuse> {
+        record!(self, now, AllowConnection { conn });
+        self.step(now, |p| p.low.connections.authorize(&mut p.cx, conn, true))?;
+        self.take_frames(now, conn);
+        Ok(())
+    }
+
+    /// Closes a connection that is held for the application (C21); the requests that wait for it fail as
+    /// [`ConnectionNotAuthorized`](crate::OperationFailure::ConnectionNotAuthorized). It does nothing if the connection is
+    /// gone.
+    ///
+    /// # Errors
+    /// It is not held.
+    pub fn deny_connection(&mut self, now: Time, conn: ConnId) -> Result<(), Misuse> {
+        record!(self, now, DenyConnection { conn });
+        self.step(now, |p| p.low.connections.authorize(&mut p.cx, conn, false))
     }
 
     /// Another idle time for one connection of a server manager; zero means never (C10).

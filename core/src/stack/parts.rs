@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use crate::connection::{self, Indication as FromConnection, Lease};
 use crate::cx::Cx;
-use crate::endpoint::{Endpoints, Way};
-use crate::event::{ConnectionFailure, OperationError, PeerToPeerReason, PeerToPeerState, RemovalReason};
+use crate::endpoint::{Endpoints, Way, reach};
+use crate::event::{ConnectionFailure, OperationError, RemovalReason};
 use crate::exchange::{self, Exchanges, Incomings, Lower, Owner, Pending, Reply, SessionPart, What};
 use crate::ids::{ConnId, EndpointId, OperationId};
 use crate::session::Sessions;
@@ -139,21 +139,21 @@ impl Parts<'_> {
             FromConnection::BadFraming { conn, error } => self.refuse_framing(conn, &error),
             FromConnection::Ping(_) | FromConnection::Pong(_) => {}
             FromConnection::Listening { manager, .. } => {
-                let reason = PeerToPeerReason::Listening;
-                self.endpoints
-                    .handle_listening(&mut self.cx, manager, PeerToPeerState::Connected, reason);
-            }
-            FromConnection::NotListening {
-                manager,
-                error: Some(_),
-                ..
-            } => {
-                if !self.low.connections.is_listening(manager) {
-                    self.endpoints.handle_not_listening(&mut self.cx, manager);
+                if self.low.connections.listening_addresses(manager).count() == 1 {
+                    self.endpoints
+                        .handle_listening(&mut self.cx, manager, reach::Input::Listening);
                 }
             }
-            // By command, whose view has told the endpoints.
-            FromConnection::NotListening { error: None, .. } => {}
+            FromConnection::NotListening { manager, error, .. } => {
+                if !self.low.connections.is_listening(manager) {
+                    let others = self.low.connections.is_starting(manager);
+                    let input = match error {
+                        Some(_) => reach::Input::Gone { others },
+                        None => reach::Input::Stopped { others },
+                    };
+                    self.endpoints.handle_listening(&mut self.cx, manager, input);
+                }
+            }
         }
     }
 
@@ -170,7 +170,9 @@ impl Parts<'_> {
             | RemovalReason::FramingLost(_)
             | RemovalReason::SlowReader
             | RemovalReason::Unanswered
-            | RemovalReason::Local => {
+            | RemovalReason::Local
+            | RemovalReason::Denied
+            | RemovalReason::NotAuthorized => {
                 OperationError::ConnectionFailure(ConnectionFailure::Closed(reason.clone()))
             }
         };

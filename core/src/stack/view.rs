@@ -7,12 +7,11 @@ use core::net::SocketAddr;
 use super::parts::below;
 use super::{Stack, record};
 use crate::action::Transport;
-use crate::connection::{Hop, ManagerKind};
-use crate::endpoint::{PageMessage, SendOptions};
+use crate::connection::{Hop, ManagerKind, MutualTls};
+use crate::endpoint::{PageMessage, SendOptions, reach};
 use crate::error::{Misuse, ParseError};
 use crate::event::{
-    Content, ExtraHeaders, OperationError, OperationFailure, PeerToPeerReason, PeerToPeerState,
-    RegistrationState, SessionState,
+    Content, ExtraHeaders, OperationError, OperationFailure, PeerToPeerState, RegistrationState, SessionState,
 };
 use crate::exchange::{NextHop, Reply};
 use crate::ids::{EndpointId, IncomingId, ListenerId, ManagerId, OperationId, SessionId};
@@ -45,11 +44,11 @@ impl ManagerView<'_> {
         self.stack.may_begin("listen")?;
         let id = self.id;
         self.stack.step(self.stack.now, |p| {
-            let first = !p.low.connections.is_listening(id);
+            let first = !p.low.connections.is_listening(id) && !p.low.connections.is_starting(id);
             let listener = p.low.connections.listen(&mut p.cx, id, address)?;
             if first {
-                let (state, reason) = (PeerToPeerState::Connecting, PeerToPeerReason::Listening);
-                p.endpoints.handle_listening(&mut p.cx, id, state, reason);
+                p.endpoints
+                    .handle_listening(&mut p.cx, id, reach::Input::Starting);
             }
             Ok(listener)
         })
@@ -58,7 +57,7 @@ impl ManagerView<'_> {
     /// Stops listening on one address. Connections that were accepted there live on.
     ///
     /// # Errors
-    /// It does not listen.
+    /// It does not listen, or not for this manager.
     pub fn stop_listening(&mut self, listener: ListenerId) -> Result<(), Misuse> {
         record!(
             self.stack,
@@ -70,15 +69,7 @@ impl ManagerView<'_> {
         );
         let id = self.id;
         self.stack.step(self.stack.now, |p| {
-            p.low.connections.stop_listening(&mut p.cx, listener)?;
-            if !p.low.connections.is_listening(id) {
-                let reason = PeerToPeerReason::StoppedListening;
-                p.endpoints
-                    .handle_listening(&mut p.cx, id, PeerToPeerState::Disconnecting, reason);
-                p.endpoints
-                    .handle_listening(&mut p.cx, id, PeerToPeerState::Disconnected, reason);
-            }
-            Ok(())
+            p.low.connections.stop_listening(&mut p.cx, id, listener)
         })
     }
 
@@ -123,6 +114,30 @@ impl ManagerView<'_> {
         self.stack
             .connections
             .set_pool_maximum(self.id, &Hop::new(host, port, transport), size)
+    }
+
+    /// Whether the application decides on each new connection ([`ManagerConfig::authorizes`](crate::ManagerConfig::authorizes),
+    /// C21). Those that are held stay held.
+    pub fn set_authorizes(&mut self, on: bool) {
+        record!(self.stack, self.stack.now, SetAuthorizes { manager: self.id, on });
+        self.stack.connections.set_authorizes(self.id, on);
+    }
+
+    /// Whom the manager lets connect over TLS from now on (C18); connections that are there go on. What it has learned by
+    /// C19 it keeps from one list to the next.
+    ///
+    /// # Errors
+    /// Not a server manager of TLS, or an entry that is no name, no `.domain` and no address.
+    pub fn set_mutual_tls(&mut self, mutual_tls: MutualTls) -> Result<(), Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            SetMutualTls {
+                manager: self.id,
+                mutual_tls: mutual_tls.clone()
+            }
+        );
+        self.stack.connections.set_mutual_tls(self.id, mutual_tls)
     }
 
     /// Where the manager listens.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Answer, CloseReason, Established, ListenError, ResolveError, Transport};
-use crate::connection::ManagerConfig;
+use crate::connection::{ManagerConfig, MutualTls};
 use crate::endpoint::{PeerToPeerConfig, SendOptions, SipEndpointConfig};
 use crate::error::Misuse;
 use crate::event::{Content, ExtraHeaders};
@@ -66,6 +66,10 @@ pub enum Input {
     AddManager { config: ManagerConfig },
     /// [`Stack::disconnect`].
     Disconnect { conn: ConnId },
+    /// [`Stack::allow_connection`].
+    AllowConnection { conn: ConnId },
+    /// [`Stack::deny_connection`].
+    DenyConnection { conn: ConnId },
     /// [`Stack::set_idle`].
     SetIdle { conn: ConnId, after: Duration },
     /// [`Stack::add_sip_endpoint`]; the passwords are empty.
@@ -96,6 +100,13 @@ pub enum Input {
         port: Option<u16>,
         transport: Transport,
         size: usize,
+    },
+    /// [`ManagerView::set_authorizes`](crate::ManagerView::set_authorizes).
+    SetAuthorizes { manager: ManagerId, on: bool },
+    /// [`ManagerView::set_mutual_tls`](crate::ManagerView::set_mutual_tls).
+    SetMutualTls {
+        manager: ManagerId,
+        mutual_tls: MutualTls,
     },
     /// [`EndpointView::register`](crate::EndpointView::register).
     Register { endpoint: EndpointId },
@@ -206,6 +217,8 @@ impl Stack {
                 self.add_manager(config)?;
             }
             Input::Disconnect { conn } => self.disconnect(now, conn),
+            Input::AllowConnection { conn } => self.allow_connection(now, conn)?,
+            Input::DenyConnection { conn } => self.deny_connection(now, conn)?,
             Input::SetIdle { conn, after } => self.set_idle(now, conn, after)?,
             Input::AddSipEndpoint { config } => {
                 self.add_sip_endpoint(now, *config)?;
@@ -240,6 +253,10 @@ impl Stack {
             } => self
                 .manager(now, manager)?
                 .set_pool_maximum(&host, port, transport, size)?,
+            Input::SetAuthorizes { manager, on } => self.manager(now, manager)?.set_authorizes(on),
+            Input::SetMutualTls { manager, mutual_tls } => {
+                self.manager(now, manager)?.set_mutual_tls(mutual_tls)?;
+            }
             Input::Register { endpoint } => {
                 self.endpoint(now, endpoint)?.register()?;
             }

@@ -466,6 +466,8 @@ impl<'a> Life<'a> {
                     .for_each(|at| self.end_actor(at));
             }
             What::Disconnect | What::Idle => self.act_on_connection(step),
+            What::Authorize => self.authorize(first, second, third),
+            What::Decide => self.decide(first, second, third),
             What::StopListening | What::Listen => self.act_on_listening(step),
             What::Wait => {
                 let time = one(&WAITS, first).unwrap_or_default() + u64::from(second);
@@ -735,6 +737,38 @@ impl<'a> Life<'a> {
                 // Of a client manager's it is misuse.
                 let _ = stack.set_idle(now, conn, Duration::from_secs(u64::from(third) % 64));
             }
+        });
+    }
+
+    /// Whether the application of a host decides on new connections, and how.
+    pub(super) fn authorize(&mut self, at: u8, on: u8, how: u8) {
+        let Some(place) = self.place(at) else { return };
+        let tls = place.tls;
+        place.desk.borrow_mut().decides = how;
+        self.world.with(place.id, |stack, now| {
+            for manager in [stack.client_manager(), stack.server_tcp_manager(), tls] {
+                if let Ok(mut view) = stack.manager(now, manager) {
+                    view.set_authorizes(on & 1 != 0);
+                }
+            }
+        });
+    }
+
+    fn decide(&mut self, at: u8, which: u8, allows: u8) {
+        let Some(place) = self.place(at) else { return };
+        let asked = place.desk.borrow().asked.clone();
+        let Some(conn) = latest(&asked, which) else {
+            return;
+        };
+        place.desk.borrow_mut().asked.retain(|other| *other != conn);
+        self.world.with(place.id, |stack, now| {
+            // The time for it may be over: then it is gone, and this does nothing.
+            let decided = if allows & 1 == 0 {
+                stack.allow_connection(now, conn)
+            } else {
+                stack.deny_connection(now, conn)
+            };
+            assert_eq!(decided, Ok(()), "{conn} is not held, and has not been decided on");
         });
     }
 

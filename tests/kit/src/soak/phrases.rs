@@ -102,7 +102,17 @@ const PHRASES: &[&str] = &[
     "habit 3 1, dial 0, wait 6, ask 0 0, wait 5, window 3, slow 3, ask 0 4, ask 0 4, ask 0 4, wait 5, misbehave 0 3, wait 5, reject/hang-up, wait 7, echo 3 1, wait 12, window, mend",
     "dial 0, wait 6, window 3, slow 3, ask 0 4, ask 0 4, ask 0 4, wait 5, misbehave 0 3, wait 5, disconnect/reset 3, wait 7, window, mend",
     "dial 0, wait 6, window 3, slow 3, ask 0 4, ask 0 4, ask 0 4, wait 5, misbehave 0 3, wait 5, echo 3 1, misbehave 0 1, wait 7, window, mend",
+    // Connections that the application decides on.
+    "authorize 3/4 1 1, dial 0/1/3, wait 6, ask 0 4, wait 6, decide 3/4 0 0/1, wait 7, mend",
+    "authorize 3/4 1 1, message 4/6 *, wait 6, decide 3/4 0 0/1, wait 8, mend",
+    "authorize 0/1/2 1 1, register 0/2/3, wait 8, decide 0/1/2 0 0/1, wait 10, mend",
+    "authorize 3/4 1 1/2, dial 0/1, wait 6, disconnect/reset/misbehave 3/4, wait 6, mend, wait 11",
+    "authorize 3/5 1 1, message 4 4, wait 6, disconnect/reset/end 3/4, wait 6, mend, wait 10",
+    "authorize 3 1 1, dial 0, wait 6, ask 0 4, echo 3 0/1/2/3, wait 13, mend",
+    "authorize 3 1 1, message 4 4, message 4 4, wait 5, echo 3 0/1, end 4, wait 13, mend",
+    "authorize 3/4/5 1 0/2, dial 0/1/2, message 4/6 *, wait 7, mend",
     // Listening.
+    "stop-listening 0/1 1, wait 6, laziness 99, listen 0/1, end 4/5/6/7, end 4/5/6/7, wait 7, laziness 0, listen 0, listen 1, wait 6",
     "listen 3, wait 6",
     "stop-listening 0/1 1, wait 6, laziness 90, listen 0/1, stop-listening 0/1 1, wait 6, laziness 0, listen 0, listen 1",
     "stop-listening 0/1 1, wait 6, laziness 99, listen 0/1, stop-listening 0/1 1, wait 7, laziness 0, listen 0, listen 1, wait 6",

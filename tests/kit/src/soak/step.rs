@@ -61,6 +61,10 @@ steps! {
     Disconnect "disconnect" 4,
     /// A connection is to be closed when it was idle for so long: host, which, time.
     Idle "idle" 3,
+    /// Whether the application of a host decides on new connections: host, whether, how (at once, later, never).
+    Authorize "authorize" 4,
+    /// It decides on one that is held: host, which, whether it allows it.
+    Decide "decide" 4,
     /// A host listens no more: host, whether by command.
     StopListening "stop-listening" 3,
     /// A host listens again: host.

@@ -135,6 +135,7 @@ impl Life<'_> {
             self.world.set_wrong_certificate(host, false);
         }
         for place in 0..HOSTS {
+            self.authorize(u8::try_from(place).unwrap_or_default(), 0, 0);
             let Some(id) = self.places.get(place).map(|place| place.id) else {
                 continue;
             };
