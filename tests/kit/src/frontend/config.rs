@@ -44,6 +44,8 @@ pub struct FrontEndConfig {
     pub t1: Duration,
     /// RFC 3261 section 16.6: how long an INVITE may ring after its last provisional response; 181 s.
     pub timer_c: Duration,
+    /// How many registrations it takes in one second, and what it says to others then. `None`: all.
+    pub overload: Option<Overload>,
     /// Bounds of one message.
     pub message: MessageLimits,
     /// The value of the Server header.
@@ -70,6 +72,7 @@ impl FrontEndConfig {
             keep_alive: Some(Duration::from_secs(300)),
             t1: Duration::from_millis(500),
             timer_c: Duration::from_secs(181),
+            overload: None,
             message: MessageLimits::default(),
             product: String::from("sansip-lab"),
         }
@@ -90,6 +93,30 @@ impl FrontEndConfig {
             .iter()
             .any(|domain| domain.eq_ignore_ascii_case(host))
     }
+}
+
+/// How a registrar protects itself from a crowd: a REGISTER that comes when so many were taken in the same second is
+/// answered 503 with a Retry-After, before anybody is asked to prove anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overload {
+    /// So many are taken in one second.
+    pub per_second: u32,
+    /// The bounds of Retry-After, in seconds; evenly distributed, so that those who were put off come back one by one.
+    pub retry_after: std::ops::RangeInclusive<u32>,
+}
+
+/// What a registrar says to everybody who wants to register.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Manner {
+    /// The usual.
+    #[default]
+    Usual,
+    /// 302 with these Contact values.
+    Redirect(Vec<String>),
+    /// 423 to who asks for less than this, in place of the least expiry of the settings.
+    TooBrief(Duration),
+    /// 503, with a Retry-After of so many seconds where one is said.
+    Unavailable(Option<u32>),
 }
 
 /// One account.

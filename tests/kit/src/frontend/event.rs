@@ -48,6 +48,15 @@ pub enum FrontEndEvent {
         /// Why.
         reason: Unbound,
     },
+    /// Somebody who wants to register is told to come again later.
+    PutOff {
+        /// Over which connection they came.
+        conn: Conn,
+        /// The address of record.
+        aor: String,
+        /// After how many seconds, where that is said.
+        seconds: Option<u32>,
+    },
     /// Somebody has to prove who they are.
     Challenged {
         /// What they asked for.
@@ -149,6 +158,10 @@ impl fmt::Display for FrontEndEvent {
             }
             Self::Unregistered { aor, contact, reason } => {
                 write!(f, "{aor} no longer at {contact}: {reason}")
+            }
+            Self::PutOff { conn, aor, seconds } => {
+                write!(f, "{aor} put off over {conn}")?;
+                seconds.map_or(Ok(()), |seconds| write!(f, " for {seconds} s"))
             }
             Self::Challenged { method, from, stale } => {
                 write!(

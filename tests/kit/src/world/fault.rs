@@ -49,6 +49,8 @@ faults! {
     BlackHole "black hole",
     /// What one side sends on a connection vanishes.
     OneWay "black hole, one way",
+    /// One side has closed its direction of a connection, and reads on.
+    HalfClosed "half-closed",
     /// A host does not read what has arrived.
     SlowReader "slow reader",
     /// Bytes wait at their sender, because their reader does not take what came before.
@@ -59,6 +61,8 @@ faults! {
     Unreachable "unreachable",
     /// Who connects to an address hears nothing.
     Silence "silent address",
+    /// A host's system gives up connecting to an address that says nothing.
+    ConnectTimeout "connect timeout",
     /// There is no such name.
     DnsNoSuchName "DNS: no such name",
     /// No name server answered.
@@ -97,6 +101,20 @@ faults! {
     ServerCrash "server crash",
     /// A host's process dies and starts anew.
     HostRestart "host restart",
+    /// A registrar sends whoever registers to another server.
+    Redirected "redirected",
+    /// Two registrars send whoever registers to one another.
+    RedirectLoop "redirect loop",
+    /// A registrar takes no expiry as short as the one that was asked for (423).
+    TooBrief "expiry too brief",
+    /// A registrar has no time, and says when it will have some (503, Retry-After).
+    Unavailable "unavailable",
+    /// An endpoint is registered at another server than the one that it had.
+    FailOver "fail-over",
+    /// The same, and that server does not know the bindings of the other.
+    FailOverLoss "fail-over, no bindings",
+    /// The clock stands near the end of the range of time.
+    FarClock "far clock",
     /// A host does not listen any more, though nobody told it to stop.
     ListeningLost "listening lost",
 }
