@@ -44,8 +44,6 @@ pub struct FrontEndConfig {
     pub t1: Duration,
     /// RFC 3261 section 16.6: how long an INVITE may ring after its last provisional response; 181 s.
     pub timer_c: Duration,
-    /// How many registrations it takes in one second, and what it says to others then. `None`: all.
-    pub overload: Option<Overload>,
     /// Bounds of one message.
     pub message: MessageLimits,
     /// The value of the Server header.
@@ -72,7 +70,6 @@ impl FrontEndConfig {
             keep_alive: Some(Duration::from_secs(300)),
             t1: Duration::from_millis(500),
             timer_c: Duration::from_secs(181),
-            overload: None,
             message: MessageLimits::default(),
             product: String::from("sansip-lab"),
         }
@@ -95,17 +92,7 @@ impl FrontEndConfig {
     }
 }
 
-/// How a registrar protects itself from a crowd: a REGISTER that comes when so many were taken in the same second is
-/// answered 503 with a Retry-After, before anybody is asked to prove anything.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Overload {
-    /// So many are taken in one second.
-    pub per_second: u32,
-    /// The bounds of Retry-After, in seconds; evenly distributed, so that those who were put off come back one by one.
-    pub retry_after: std::ops::RangeInclusive<u32>,
-}
-
-/// What a registrar says to everybody who wants to register.
+/// What a registrar says to those who want to register.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Manner {
     /// The usual.
@@ -117,6 +104,15 @@ pub enum Manner {
     TooBrief(Duration),
     /// 503, with a Retry-After of so many seconds where one is said.
     Unavailable(Option<u32>),
+    /// How a registrar protects itself from a crowd: a REGISTER that comes when so many were taken in the same second is
+    /// answered 503, before anybody is asked to prove anything.
+    Crowded {
+        /// So many are taken in one second. Who is challenged is taken twice.
+        per_second: u32,
+        /// The bounds of Retry-After, in seconds; evenly distributed, so that those who were put off come back one by
+        /// one.
+        retry_after: std::ops::RangeInclusive<u32>,
+    },
 }
 
 /// One account.

@@ -30,6 +30,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::hash::Hasher;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
@@ -40,7 +41,7 @@ use sansip::wire::{HeaderName, Message, Method, StatusCode, check};
 use sansip::{Time, Transport};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-pub use self::config::{FrontEndConfig, Manner, Overload, User};
+pub use self::config::{FrontEndConfig, Manner, User};
 pub use self::event::{FrontEndEvent, Unbound};
 
 use self::context::Proxy;
@@ -336,6 +337,11 @@ impl FrontEnd {
         self.manner = manner;
     }
 
+    /// What it says to everybody who wants to register.
+    pub const fn manner(&self) -> &Manner {
+        &self.manner
+    }
+
     /// Takes over what another front end of the same domain knows of an address of record, as two do that share their
     /// bindings: what was known here is replaced. They share nothing else. An endpoint that is connected with the other
     /// one is not reached from here, and its nonces are not known.
@@ -477,13 +483,17 @@ impl FrontEnd {
         message: &Message,
     ) -> Result<Vec<(HeaderName, String)>, Refused> {
         required_tags(message, HeaderName::Require, &["gruu", "outbound", "gruu-10"])?;
-        self.admit(now, conn, message)?;
+        if let Err(refused) = self.admit(now) {
+            self.turn_away(conn, message, &refused);
+            return Err(refused);
+        }
         let proven = self.prove(now, Side::Registrar, message)?;
-        let min_expires = match self.manner {
-            Manner::TooBrief(least) => least,
-            Manner::Usual | Manner::Redirect(_) | Manner::Unavailable(_) => self.config.min_expires,
-        };
-        let registration = Registration::read(message, &self.config, min_expires)?;
+        let registration = Registration::read(message, &self.config, self.least_expiry());
+        let registration = registration.inspect_err(|refused| {
+            if refused.status == StatusCode::INTERVAL_TOO_BRIEF {
+                self.turn_away(conn, message, refused);
+            }
+        })?;
         let mut headers = Vec::new();
         if let Some((user, info)) = proven {
             if !self.is_user(&user, &registration.aor) {
@@ -539,47 +549,58 @@ impl FrontEnd {
     }
 
     /// Whether there is time for a REGISTER at present, and whether this is the place for it.
-    fn admit(&mut self, now: Time, conn: Conn, message: &Message) -> Result<(), Refused> {
+    fn admit(&mut self, now: Time) -> Result<(), Refused> {
+        let retry = |refused: Refused, seconds: u32| refused.with(HeaderName::RetryAfter, seconds.to_string());
+        let unavailable = Refused::new(StatusCode::SERVICE_UNAVAILABLE);
         match &self.manner {
-            Manner::Usual | Manner::TooBrief(_) => {}
+            Manner::Usual | Manner::TooBrief(_) => Ok(()),
             Manner::Redirect(contacts) => {
                 let moved = Refused::new(StatusCode::MOVED_TEMPORARILY);
                 let with = |refused: Refused, contact: &String| refused.with(HeaderName::Contact, contact);
-                return Err(contacts.iter().fold(moved, with));
+                Err(contacts.iter().fold(moved, with))
             }
-            Manner::Unavailable(seconds) => return Err(self.put_off(conn, message, *seconds)),
+            Manner::Unavailable(None) => Err(unavailable),
+            Manner::Unavailable(Some(seconds)) => Err(retry(unavailable, *seconds)),
+            Manner::Crowded {
+                per_second,
+                retry_after,
+            } => {
+                let second = now.as_micros() / 1_000_000;
+                if self.taken.0 != second {
+                    self.taken = (second, 0);
+                }
+                if self.taken.1 < *per_second {
+                    self.taken.1 += 1;
+                    return Ok(());
+                }
+                let (least, most) = (*retry_after.start(), *retry_after.end());
+                let span = most.saturating_sub(least).saturating_add(1);
+                Err(retry(unavailable, least + self.entropy.next_u32() % span))
+            }
         }
-        let Some(overload) = self.config.overload.clone() else {
-            return Ok(());
-        };
-        let second = now.as_micros() / 1_000_000;
-        if self.taken.0 != second {
-            self.taken = (second, 0);
-        }
-        if self.taken.1 < overload.per_second {
-            self.taken.1 += 1;
-            return Ok(());
-        }
-        let (least, most) = overload.retry_after.into_inner();
-        let span = most.saturating_sub(least).saturating_add(1);
-        let seconds = least + self.entropy.next_u32() % span;
-        Err(self.put_off(conn, message, Some(seconds)))
     }
 
-    /// 503. Who is taken in the end is counted twice, for its challenge and for its credentials.
-    fn put_off(&mut self, conn: Conn, message: &Message, seconds: Option<u32>) -> Refused {
+    fn least_expiry(&self) -> Duration {
+        match self.manner {
+            Manner::TooBrief(least) => least,
+            Manner::Usual | Manner::Redirect(_) | Manner::Unavailable(_) | Manner::Crowded { .. } => {
+                self.config.min_expires
+            }
+        }
+    }
+
+    /// Tells of somebody who does not get what they want because of the [`Manner`].
+    fn turn_away(&mut self, conn: Conn, message: &Message, refused: &Refused) {
         let to = message.to().ok();
         let aor = to.and_then(|to| to.0.uri.as_sip().map(registrar::aor_text));
-        self.log(FrontEndEvent::PutOff {
+        let mut headers = refused.headers.iter();
+        let seconds = headers.find(|(name, _)| *name == HeaderName::RetryAfter);
+        self.log(FrontEndEvent::TurnedAway {
             conn,
             aor: aor.unwrap_or_default(),
-            seconds,
+            status: refused.status,
+            seconds: seconds.and_then(|(_, seconds)| seconds.parse().ok()),
         });
-        let refused = Refused::new(StatusCode::SERVICE_UNAVAILABLE);
-        match seconds {
-            Some(seconds) => refused.with(HeaderName::RetryAfter, seconds.to_string()),
-            None => refused,
-        }
     }
 
     /// Who sent this, with the proof for the response; `None` where nobody has to say.

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use sansip::{PeerCertificate, ResolveError, Time, TlsFailureKind};
 
-use super::{Host, LinkId, World};
+use super::{Host, LinkId, StackId, World};
 
 macro_rules! faults {
     ($($(#[$doc:meta])* $name:ident $words:literal,)*) => {
@@ -183,7 +183,23 @@ pub enum Passed {
     Gone,
 }
 
+/// A connection that a stack has asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connecting {
+    /// When.
+    pub at: Time,
+    /// Whose stack.
+    pub host: StackId,
+    /// The host that was asked for, before any look-up.
+    pub asked: Option<String>,
+}
+
 impl World {
+    /// The connections that stacks have asked for since this was last asked; they are noted from its first call on.
+    pub fn take_connects(&mut self) -> Vec<Connecting> {
+        self.connects.replace(Vec::new()).unwrap_or_default()
+    }
+
     /// The faults that have struck since this was last asked.
     pub fn take_strikes(&mut self) -> Vec<Strike> {
         std::mem::take(&mut self.strikes)

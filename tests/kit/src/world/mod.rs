@@ -47,9 +47,9 @@ use sansip::{
     QueryId, ResolveError, Stack, Time, TlsFailureKind, UnixTime,
 };
 
-use crate::frontend::{FrontEnd, FrontEndEvent, Memory, Output};
+use crate::frontend::{Conn, FrontEnd, FrontEndEvent, Manner, Memory, Output};
 
-pub use self::fault::{Fault, Passage, Passed, Strike};
+pub use self::fault::{Connecting, Fault, Passage, Passed, Strike};
 pub use self::names::Names;
 pub use self::net::{Chunks, LinkId, Network, Reachability};
 pub use self::peer::LineId;
@@ -190,6 +190,8 @@ pub struct World {
     servers: Vec<ServerHost>,
     /// Front ends that share their bindings.
     sharing: BTreeSet<FrontEndId>,
+    /// Where each address of record was registered last, from each host.
+    registered_at: BTreeMap<(String, Host), FrontEndId>,
     peers: usize,
     hosts: BTreeMap<Host, IpAddr>,
     by_ip: BTreeMap<IpAddr, Host>,
@@ -208,6 +210,8 @@ pub struct World {
     /// Of stacks that are no more.
     cells: sansip::cells::Cells,
     passages: Vec<Passage>,
+    /// Connections that stacks have asked for, where somebody wants to know.
+    connects: Option<Vec<Connecting>>,
     heard: BTreeMap<LineId, Heard>,
     last_port: u16,
     queue: BTreeMap<(Time, u64), Happening>,
@@ -278,6 +282,7 @@ impl World {
             stacks: Vec::new(),
             servers: Vec::new(),
             sharing: BTreeSet::new(),
+            registered_at: BTreeMap::new(),
             peers: 0,
             hosts: BTreeMap::new(),
             by_ip: BTreeMap::new(),
@@ -292,6 +297,7 @@ impl World {
             strikes: Vec::new(),
             cells: sansip::cells::Cells::default(),
             passages: Vec::new(),
+            connects: None,
             heard: BTreeMap::new(),
             last_port: 40_000,
             queue: BTreeMap::new(),
@@ -709,12 +715,43 @@ impl World {
             }
             Output::Log(event) => {
                 self.note(host, event.to_string());
-                if let FrontEndEvent::Registered { aor, .. } | FrontEndEvent::Unregistered { aor, .. } = &event {
-                    self.share(id, aor);
-                }
+                self.on_server_event(id, &event);
                 let now = self.now;
                 self.server_mut(id).events.push((now, event));
             }
+        }
+    }
+
+    fn on_server_event(&mut self, id: FrontEndId, event: &FrontEndEvent) {
+        if let FrontEndEvent::Registered { aor, .. } | FrontEndEvent::Unregistered { aor, .. } = event {
+            self.share(id, aor);
+        }
+        let far = |world: &Self, conn: Conn| {
+            let (link, side) = world.ends.get(&(id.into(), Name::FrontEnd(conn)))?;
+            Some(world.end(*link, 1 - side).host)
+        };
+        match event {
+            FrontEndEvent::Registered { aor, conn, .. } if self.servers.len() > 1 => {
+                let Some(host) = far(self, *conn) else { return };
+                let before = self.registered_at.insert((aor.clone(), host), id);
+                if before.is_some_and(|before| before != id) {
+                    let shared = self.sharing.contains(&id);
+                    self.strike(host, if shared { Fault::FailOver } else { Fault::FailOverLoss });
+                }
+            }
+            FrontEndEvent::TurnedAway { conn, status, .. } => {
+                let redirects = |host: &ServerHost| matches!(host.front_end.manner(), Manner::Redirect(_));
+                let fault = match status.code() {
+                    302 if self.servers.iter().filter(|host| redirects(host)).count() > 1 => Fault::RedirectLoop,
+                    302 => Fault::Redirected,
+                    423 => Fault::TooBrief,
+                    _ => Fault::Unavailable,
+                };
+                if let Some(host) = far(self, *conn) {
+                    self.strike(host, fault);
+                }
+            }
+            _ => {}
         }
     }
 

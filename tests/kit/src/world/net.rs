@@ -15,7 +15,7 @@ use sansip::{
     Transport,
 };
 
-use super::fault::{Fault, Passed};
+use super::fault::{Connecting, Fault, Passed};
 use super::trace::readable;
 use super::{Happening, Host, LineId, StackId, World};
 use crate::frontend::Conn;
@@ -37,6 +37,9 @@ pub struct Network {
 
 /// After this time a system gives up connecting, where it does: before a stack of the usual settings would.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// So near the end of the range of time a clock is a trouble.
+const FAR: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// From one host to another, where nothing else is said.
 const LATENCY: Duration = Duration::from_millis(10);
@@ -185,6 +188,12 @@ impl World {
 
     /// A stack connects.
     pub(super) fn connect(&mut self, stack: StackId, connect: Connect) {
+        if self.connects.is_some() {
+            let known = self.host_mut(stack).stack.connection(connect.conn);
+            let (at, asked) = (self.now, known.and_then(|known| known.host));
+            let connecting = Connecting { at, host: stack, asked };
+            self.connects.iter_mut().for_each(|all| all.push(connecting.clone()));
+        }
         self.open_link(
             Host::Stack(stack),
             Name::Stack(connect.conn),
@@ -220,6 +229,9 @@ impl World {
         };
         self.links.insert(id, link);
         self.ends.insert((host, name), (id, 0));
+        if self.now > Time::MAX - FAR {
+            self.strike(host, Fault::FarClock);
+        }
         if self.network.latency > LATENCY {
             self.strike(host, Fault::Latency);
         }
