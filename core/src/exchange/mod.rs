@@ -47,6 +47,7 @@ pub use draft::NextHop;
 pub(crate) use draft::{ContactTemplate, Draft, Owner, Policy, Sequence, SessionPart, to_of};
 pub(crate) use fingerprint::Fingerprint;
 pub(crate) use incoming::Incomings;
+pub(crate) use outcome::retry_after;
 pub(crate) use reply::{Lower, Pending, Replies, Reply};
 pub(crate) use voice::{Voice, Words};
 pub(crate) use write::{contact_value, reach};

@@ -24,6 +24,7 @@ use core::time::Duration;
 use crate::cx::{Cx, visit};
 use crate::error::Misuse;
 use crate::event::{OperationError, RegistrationReason, RegistrationState};
+use crate::exchange::retry_after;
 use crate::ids::{EndpointId, OperationId};
 use crate::time::Time;
 use crate::timers::{TimerId, TimerKey};
@@ -531,12 +532,24 @@ impl Registration {
     /// When to try again after a failure (R7). One event tells of a stretch of outage; who leaves has no use for it.
     fn after_failure(&mut self, cx: &mut Cx<'_>, error: OperationError, out: &mut Vec<Effect>) -> Time {
         cx.counters.registrations.refresh_failed += 1;
+        // What its exchange has not waited for, because it does so once only (E12).
+        let told = match &error {
+            OperationError::Register { response, .. } => retry_after(response),
+            OperationError::ConnectionFailure(_)
+            | OperationError::Tls(_)
+            | OperationError::Timeout
+            | OperationError::Authentication { .. }
+            | OperationError::MessageParsing(_)
+            | OperationError::FailureResponse(_)
+            | OperationError::OperationFailure(_) => None,
+        };
         if self.outage.is_none() && self.leaving.is_empty() {
             out.push(Effect::Outage(error));
         }
         let failures = self.outage.unwrap_or(0);
         self.outage = Some(failures.saturating_add(1));
-        cx.now + backoff(cx, failures)
+        let told = told.map_or(Duration::ZERO, |told| told.min(cx.config.retry_after_cap));
+        cx.now + backoff(cx, failures).max(told)
     }
 
     fn registered(&self, cx: &mut Cx<'_>, until: Time, next: Next) -> State {

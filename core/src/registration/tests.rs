@@ -495,6 +495,29 @@ fn a_refresh_always_comes_before_the_expiry_and_never_sooner_than_the_floor() {
     }
 }
 
+// rules: R7, R10, E12
+#[test]
+fn a_refused_refresh_is_not_tried_again_before_the_servers_retry_after() {
+    let refused = |seconds: u32| {
+        let bytes = format!(
+            "SIP/2.0 503 Busy\r\nVia: SIP/2.0/TCP a;branch=z9hG4bKa\r\nFrom: <sip:a@b>;tag=a\r\nTo: <sip:a@b>;tag=b\r\n\
+             Call-ID: 1\r\nCSeq: 1 REGISTER\r\nRetry-After: {seconds}\r\nContent-Length: 0\r\n\r\n"
+        );
+        let response = Message::parse(Bytes::from(bytes), &MessageLimits::default()).unwrap();
+        let (reason, response) = (RegistrationReason::Refused, alloc::boxed::Box::new(response));
+        Input::Refused(OperationError::Register { reason, response })
+    };
+    // The back-off would be 2 s, and nobody waits for longer than five minutes.
+    for (seconds, waits) in [(1, 2), (40, 40), (300, 300), (4000, 300)] {
+        let mut bench = Bench::exact(true);
+        bench.step(Input::Register(OperationId::from_number(1)));
+        bench.step(Input::Accepted(Duration::from_secs(100_000)));
+        assert_eq!(bench.fire(), [Effect::SendRegister]);
+        bench.step(refused(seconds));
+        assert_eq!(bench.wait(), Duration::from_secs(waits), "{seconds}");
+    }
+}
+
 // rules: R7, R10
 #[test]
 fn refused_refreshes_back_off_within_the_bounds_and_tell_of_one_outage() {

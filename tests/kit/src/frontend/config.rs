@@ -92,6 +92,29 @@ impl FrontEndConfig {
     }
 }
 
+/// What a registrar says to those who want to register.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Manner {
+    /// The usual.
+    #[default]
+    Usual,
+    /// 302 with these Contact values.
+    Redirect(Vec<String>),
+    /// 423 to who asks for less than this, in place of the least expiry of the settings.
+    TooBrief(Duration),
+    /// 503, with a Retry-After of so many seconds where one is said.
+    Unavailable(Option<u32>),
+    /// How a registrar protects itself from a crowd: a REGISTER that comes when so many were taken in the same second is
+    /// answered 503, before anybody is asked to prove anything.
+    Crowded {
+        /// So many are taken in one second. Who is challenged is taken twice.
+        per_second: u32,
+        /// The bounds of Retry-After, in seconds; evenly distributed, so that those who were put off come back one by
+        /// one.
+        retry_after: std::ops::RangeInclusive<u32>,
+    },
+}
+
 /// One account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {

@@ -48,6 +48,17 @@ pub enum FrontEndEvent {
         /// Why.
         reason: Unbound,
     },
+    /// Somebody who wants to register is told to do it elsewhere, for longer, or later.
+    TurnedAway {
+        /// Over which connection they came.
+        conn: Conn,
+        /// The address of record.
+        aor: String,
+        /// 302, 423 or 503.
+        status: StatusCode,
+        /// After how many seconds they may come again, where that is said.
+        seconds: Option<u32>,
+    },
     /// Somebody has to prove who they are.
     Challenged {
         /// What they asked for.
@@ -149,6 +160,15 @@ impl fmt::Display for FrontEndEvent {
             }
             Self::Unregistered { aor, contact, reason } => {
                 write!(f, "{aor} no longer at {contact}: {reason}")
+            }
+            Self::TurnedAway {
+                conn,
+                aor,
+                status,
+                seconds,
+            } => {
+                write!(f, "{aor} turned away over {conn}: {status}")?;
+                seconds.map_or(Ok(()), |seconds| write!(f, ", {seconds} s"))
             }
             Self::Challenged { method, from, stale } => {
                 write!(

@@ -593,7 +593,7 @@ impl FrontEnd {
         };
         request.response = Some(bytes.clone());
         let (conn, sender) = (request.conn, request.sender);
-        let now_at = || sender.and_then(|sender| self.registrar.binding(sender)?.flow);
+        let now_at = || self.live_flow(self.registrar.binding(sender?)?);
         let conn = if self.connections.contains_key(&conn) {
             Some(conn)
         } else {
