@@ -157,10 +157,8 @@ impl Endpoints {
             (crate::Transport::Tls, _) | (_, None) => transport,
             (crate::Transport::Tcp, Some(named)) => named,
         };
-        let host = uri
-            .host
-            .ip()
-            .map_or_else(|| uri.host.to_string(), |ip| ip.to_string());
+        let host = uri.maddr().unwrap_or_else(|| uri.host.clone());
+        let host = host.ip().map_or_else(|| host.to_string(), |ip| ip.to_string());
         let server = Hop::new(&host, uri.port, transport);
         if server == sip.home {
             below.low.auth.returned(id);

@@ -48,6 +48,13 @@ pub enum FrontEndEvent {
         /// Why.
         reason: Unbound,
     },
+    /// Who was deregistered has answered the NOTIFY that said so.
+    Notified {
+        /// The contact.
+        contact: String,
+        /// The answer.
+        status: StatusCode,
+    },
     /// Somebody has to prove who they are.
     Challenged {
         /// What they asked for.
@@ -116,6 +123,10 @@ pub enum Unbound {
     Expired,
     /// Its connection is gone.
     FlowLost,
+    /// The server has deregistered it, and said so with a NOTIFY.
+    ByServer,
+    /// The server has lost it, and said nothing.
+    Lost,
 }
 
 impl fmt::Display for Unbound {
@@ -124,6 +135,8 @@ impl fmt::Display for Unbound {
             Self::ByCommand => "by command",
             Self::Expired => "expired",
             Self::FlowLost => "connection lost",
+            Self::ByServer => "by the server",
+            Self::Lost => "forgotten",
         })
     }
 }
@@ -149,6 +162,9 @@ impl fmt::Display for FrontEndEvent {
             }
             Self::Unregistered { aor, contact, reason } => {
                 write!(f, "{aor} no longer at {contact}: {reason}")
+            }
+            Self::Notified { contact, status } => {
+                write!(f, "{contact} knows that it is deregistered: {status}")
             }
             Self::Challenged { method, from, stale } => {
                 write!(

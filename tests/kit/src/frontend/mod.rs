@@ -16,6 +16,7 @@
 
 mod config;
 mod context;
+mod deregister;
 mod digest;
 mod edit;
 mod event;
@@ -41,9 +42,11 @@ use sansip::{Time, Transport};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 pub use self::config::{FrontEndConfig, User};
+pub use self::deregister::{Deregistration, Lost};
 pub use self::event::{FrontEndEvent, Unbound};
 
 use self::context::Proxy;
+use self::deregister::Notifying;
 use self::digest::{Guard, Side, Verdict};
 use self::edit::Edit;
 use self::flow::TokenKey;
@@ -122,6 +125,7 @@ pub struct FrontEnd {
     registrar: Registrar,
     guard: Guard,
     proxy: Proxy,
+    notifying: Notifying,
     /// What is due when. An entry whose object has moved on means nothing any more.
     timers: BTreeSet<(Time, Due)>,
     out: VecDeque<Output>,
@@ -157,6 +161,7 @@ impl FrontEnd {
             registrar: Registrar::default(),
             guard,
             proxy: Proxy::default(),
+            notifying: Notifying::new(),
             timers: BTreeSet::new(),
             out: VecDeque::new(),
         }
@@ -229,6 +234,7 @@ impl FrontEnd {
                 reason: Unbound::FlowLost,
             });
         }
+        self.notifying.retain(|_, (over, _)| *over != conn);
         self.proxy_connection_lost(now, conn);
     }
 
@@ -295,6 +301,7 @@ impl FrontEnd {
         self.run += 1;
         self.connections.clear();
         self.proxy = Proxy::default();
+        self.notifying.clear();
         self.out.clear();
         match memory {
             Memory::Kept => self.registrar.forget_flows(),
