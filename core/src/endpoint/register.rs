@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::action::Transport;
 use crate::cx::Cx;
 use crate::error::{Misuse, ParseError};
 use crate::event::{Completion, Event, OperationError, RegistrationReason, RegistrationState, RemovalReason};
@@ -19,7 +20,7 @@ use crate::wire::uri::{Uri, UserCase, equal};
 use crate::wire::{HeaderName, Message, Method, StatusCode};
 
 use super::profile::registered_methods;
-use super::route::named_transport;
+use super::route::hop_of;
 use super::{Endpoint, Endpoints, Kind};
 use crate::connection::{Hop, Lease};
 use crate::timers::TimerKey;
@@ -152,14 +153,12 @@ impl Endpoints {
         let Ok(parsed) = Uri::parse(target) else { return };
         let Some(uri) = parsed.as_sip() else { return };
         let transport = sip.server.transport();
+        let named = hop_of(uri, transport);
         // The path to the new server is no less protected than that to the old one.
-        let transport = match (transport, named_transport(uri)) {
-            (crate::Transport::Tls, _) | (_, None) => transport,
-            (crate::Transport::Tcp, Some(named)) => named,
+        let server = match transport {
+            Transport::Tls => named.with_transport(Transport::Tls),
+            Transport::Tcp => named,
         };
-        let host = uri.maddr().unwrap_or_else(|| uri.host.clone());
-        let host = host.ip().map_or_else(|| host.to_string(), |ip| ip.to_string());
-        let server = Hop::new(&host, uri.port, transport);
         if server == sip.home {
             below.low.auth.returned(id);
         } else {
