@@ -82,6 +82,15 @@ pub enum Event {
         /// Its port, where it was named.
         port: Option<u16>,
     },
+    /// The server had lost the endpoint, which wanted to refresh its registration, and has taken it anew (R14). Its
+    /// established sessions count as dead: each ends with [`SessionReason::SessionDoesNotExist`]. What it has subscribed to
+    /// or published there is to be made again.
+    Forgotten {
+        /// Whose.
+        endpoint: EndpointId,
+        /// The connection over which the server said so.
+        conn: Option<ConnId>,
+    },
     /// The state of a peer-to-peer endpoint changed (P1).
     PeerToPeer {
         /// Whose.

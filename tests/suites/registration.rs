@@ -225,6 +225,9 @@ fn short_bindings_are_refreshed_in_time_and_never_in_a_busy_loop() {
         (60, secs(5)),
         (20, secs(5)),
         (8, secs(5)),
+        (6, secs(5)),
+        (5, secs(5)),
+        (4, secs(5)),
         (2, secs(5)),
         (1, secs(5)),
     ] {
@@ -243,7 +246,8 @@ fn short_bindings_are_refreshed_in_time_and_never_in_a_busy_loop() {
                 last = world.now();
             }
             world.run_for(secs(1));
-            assert_eq!(state(world, alice), Some(Registered));
+            // It is not lost and found at every refresh, however short it is.
+            assert_eq!(changes(world, alice).len(), 2, "{granted}");
             leave(world, alice, line);
         });
     }

@@ -160,6 +160,7 @@ impl Desk {
             Event::Registration { endpoint, .. }
             | Event::ServerChanged { endpoint, .. }
             | Event::PeerToPeer { endpoint, .. }
+            | Event::Forgotten { endpoint, .. }
             | Event::Outage { endpoint, .. } => {
                 let parcel = Parcel::Endpoint(endpoint, EndpointEvent::Event(event));
                 self.post(adapter, Some(endpoint), parcel, task);

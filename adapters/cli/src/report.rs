@@ -85,6 +85,13 @@ pub(crate) fn print(out: Output, event: &Event) {
                 fields,
             );
         }
+        Event::Forgotten { endpoint, .. } => {
+            out.event(
+                "forgotten",
+                "the server had lost this endpoint, and has it again",
+                vec![("endpoint", json!(endpoint.number()))],
+            );
+        }
         Event::ServerChanged { endpoint, host, port } => {
             let fields = vec![
                 ("endpoint", json!(endpoint.number())),

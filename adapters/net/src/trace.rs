@@ -70,9 +70,10 @@ fn event(event: &Event) {
                 warn!(target: OPERATION, %operation, error = error_kind(error), detail, status, "failed");
             }
         },
-        Event::Registration { .. } | Event::Outage { .. } | Event::ServerChanged { .. } => {
-            registration(event)
-        }
+        Event::Registration { .. }
+        | Event::Outage { .. }
+        | Event::Forgotten { .. }
+        | Event::ServerChanged { .. } => registration(event),
         Event::PeerToPeer {
             endpoint,
             old,
@@ -145,6 +146,10 @@ fn registration(event: &Event) {
             let (conn, status) = (conn.map(display), error.response().and_then(status_of));
             let (detail, error) = (detail_of(error), error_kind(error));
             warn!(target: REGISTRATION, %endpoint, conn, error, detail, status, "outage");
+        }
+        Event::Forgotten { endpoint, conn } => {
+            let conn = conn.map(display);
+            warn!(target: REGISTRATION, %endpoint, conn, "forgotten");
         }
         Event::ServerChanged { endpoint, host, port } => {
             info!(target: REGISTRATION, %endpoint, host, port, "server changed");

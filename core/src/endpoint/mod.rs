@@ -1,12 +1,15 @@
 //! Real-time endpoints (UCMA): what they are and who they are, and page-mode messages. Beside this file: dispatch
-//! ([`directory`]), the way out ([`route`]), REGISTER ([`register`]), and the end ([`end`]).
+//! ([`directory`]), the way out ([`route`]), REGISTER ([`register`]), the server's NOTIFY that ends a registration
+//! ([`deregister`]), what an endpoint says of itself ([`profile`]), and the end ([`end`]).
 //!
 //! Both kinds are one [`Endpoint`]: what they share is written once (E6); what differs is in [`Kind`].
 
 mod config;
+mod deregister;
 mod directory;
 mod end;
 mod identity;
+mod profile;
 pub(crate) mod reach;
 mod register;
 mod route;
@@ -24,8 +27,7 @@ use crate::cx::Cx;
 use crate::error::Misuse;
 use crate::event::{Completion, PeerToPeerState, RegistrationState};
 use crate::exchange::{
-    ContactTemplate, Draft, Exchanges, Lower, NextHop, Owner, Policy, Request, Sequence, Voice, What, Words,
-    to_of,
+    ContactTemplate, Draft, Exchanges, Lower, NextHop, Owner, Policy, Request, Sequence, Voice, What, to_of,
 };
 use crate::ids::{ConnId, EndpointId, ManagerId, OperationId, SequenceId, SessionId};
 use crate::map::{HashKey, Map};
@@ -38,8 +40,11 @@ use crate::wire::write::{HeaderBlock, Parties};
 use crate::wire::{Message, Method, write};
 
 pub use config::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEndpointConfig};
+pub(crate) use deregister::{Notice, REGISTRATION_EVENT};
 use directory::Directory;
 use identity::Identity;
+pub(crate) use profile::{OPTION_TAGS, SESSION_METHODS, accepted_methods, allow};
+use profile::{check_profile, voice};
 use reach::Reach;
 pub(crate) use route::Way;
 
@@ -67,7 +72,9 @@ enum Kind {
 #[derive(Clone, Debug)]
 struct Sip {
     registration: Registration,
-    /// Where it registers: at first as it was told, then where that server has sent it (R9).
+    /// The server that it was told.
+    home: Hop,
+    /// Where it registers: at home, or where that has sent it (R9).
     server: Hop,
     /// The cached connection to the server (C6).
     flow: Option<Lease>,
@@ -80,6 +87,7 @@ struct Sip {
     redirects: u8,
     gruu: Option<Box<str>>,
     service_route: Vec<Box<str>>,
+    path: Vec<Box<str>>,
     /// The server gives up a connection that is silent for so long (R12); a keep-alive goes out before (C26).
     patience: Option<Duration>,
     keep_alive: Option<TimerId>,
@@ -120,6 +128,8 @@ pub(crate) struct Endpoints {
     ending: BTreeSet<EndpointId>,
     /// The ending ones of which something has ended since it was last asked whether they wait for more.
     changed: Vec<EndpointId>,
+    /// Those that their server had lost, until their sessions have been told (R14).
+    forgotten: Vec<EndpointId>,
     default: Option<EndpointId>,
 }
 
@@ -132,6 +142,7 @@ impl Endpoints {
             by_manager: BTreeSet::new(),
             ending: BTreeSet::new(),
             changed: Vec::new(),
+            forgotten: Vec::new(),
             default: None,
         }
     }
@@ -184,6 +195,7 @@ impl Endpoints {
         low.auth.insert(id, config.credentials, config.protocols);
         let kind = Kind::Sip(Box::new(Sip {
             registration: Registration::new(id, config.auto_refresh),
+            home: server.clone(),
             server,
             flow: None,
             dropped: false,
@@ -194,6 +206,7 @@ impl Endpoints {
             redirects: config.redirects,
             gruu: None,
             service_route: Vec::new(),
+            path: Vec::new(),
             patience: None,
             keep_alive: None,
         }));
@@ -366,6 +379,12 @@ impl Endpoints {
         Some(uri)
     }
 
+    /// The route of requests outside sessions (R17), and the path to this endpoint (R12), as the server has told them.
+    pub(crate) fn routes(&self, id: EndpointId) -> (&[Box<str>], &[Box<str>]) {
+        self.sip(id)
+            .map_or((&[], &[]), |sip| (&sip.service_route, &sip.path))
+    }
+
     pub(crate) fn server(&self, id: EndpointId) -> Option<(&str, Option<u16>, Transport)> {
         self.sip(id)
             .map(|sip| (sip.server.host(), sip.server.port(), sip.server.transport()))
@@ -388,14 +407,17 @@ impl Endpoints {
         here: Option<IpAddr>,
         strict: bool,
     ) -> Option<EndpointId> {
-        let takes = |id: EndpointId| {
-            self.table
-                .get(&id)
-                .is_some_and(|endpoint| endpoint.manager == manager && endpoint.terminating.is_empty())
-        };
+        let takes = |id: EndpointId| self.takes(id, manager);
         self.directory
             .find(request, here, &takes, strict)
             .or_else(|| self.default.filter(|id| takes(*id)))
+    }
+
+    /// Whether an endpoint takes requests from the connections of this manager.
+    fn takes(&self, id: EndpointId, manager: ManagerId) -> bool {
+        self.table
+            .get(&id)
+            .is_some_and(|endpoint| endpoint.manager == manager && endpoint.terminating.is_empty())
     }
 
     /// Whether the user that a request names is one of ours whose endpoint is ending: no request finds it any more.
@@ -443,6 +465,11 @@ impl Endpoints {
             endpoint.sessions.remove(&session);
         }
         self.changed.push(id);
+    }
+
+    /// The endpoints that their server had lost since the last call (R14).
+    pub(crate) fn take_forgotten(&mut self) -> Vec<EndpointId> {
+        core::mem::take(&mut self.forgotten)
     }
 
     pub(crate) fn sessions(&self, id: EndpointId) -> Vec<SessionId> {
@@ -620,101 +647,4 @@ impl Endpoint {
         }
         text
     }
-}
-
-/// What an endpoint of this profile says in all its messages.
-fn voice(profile: &Profile, config: &crate::Config, registers: bool) -> Voice {
-    let tags = profile.option_tags.iter().map(String::as_str);
-    let tags: Vec<&str> = tags.chain(OPTION_TAGS).collect();
-    let agent = match &profile.user_agent {
-        Some(agent) => alloc::format!("{agent} {}", config.user_agent),
-        None => config.user_agent.clone(),
-    };
-    let types = profile.content_types.join(", ");
-    let allow = allow(profile);
-    let register = register::fields(&allow);
-    Voice::new(&Words {
-        allow: &allow,
-        supported: &tags.join(", "),
-        agent: &agent,
-        accept: if types.is_empty() { "*/*" } else { &types },
-        register: if registers { &register } else { &[] },
-        own: &profile.headers,
-    })
-}
-
-/// The option tags that the stack itself understands.
-pub(crate) const OPTION_TAGS: [&str; 1] = ["gruu"];
-
-/// The value of Allow for an endpoint.
-pub(crate) fn allow(profile: &Profile) -> String {
-    let methods = accepted_methods(profile);
-    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
-    names.join(", ")
-}
-
-/// The methods that an endpoint takes, with those that go with INVITE.
-pub(crate) fn accepted_methods(profile: &Profile) -> Vec<Method> {
-    let mut methods = profile.methods.clone();
-    if methods.contains(&Method::Invite) {
-        methods.extend([Method::Ack, Method::Bye, Method::Cancel, Method::Update]);
-    }
-    methods
-}
-
-/// Contact parameters that say something of a registration, which is the stack's to say (R12).
-const OWN_PARAMETERS: [&str; 8] = [
-    "expires",
-    "q",
-    "+sip.instance",
-    "reg-id",
-    "methods",
-    "gruu",
-    "pub-gruu",
-    "temp-gruu",
-];
-
-fn check_profile(profile: &Profile) -> Result<(), Misuse> {
-    let misuse = |argument| move |error: crate::ParseError| Misuse::argument(argument, error.to_string());
-    if let Some(display) = &profile.display_name {
-        write::check_display_name(display).map_err(misuse("display_name"))?;
-    }
-    if let Some(agent) = &profile.user_agent {
-        write::check_user_agent(agent).map_err(misuse("user_agent"))?;
-    }
-    for (name, value) in &profile.feature_parameters {
-        if value
-            .as_ref()
-            .is_some_and(|value| value.chars().any(char::is_control))
-        {
-            return Err(Misuse::argument(
-                "feature_parameters",
-                "control characters in a value",
-            ));
-        }
-        if OWN_PARAMETERS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
-            return Err(Misuse::argument(
-                "feature_parameters",
-                "a parameter of the stack's own",
-            ));
-        }
-        let text = match value {
-            Some(value) => alloc::format!(";{name}={}", write::quoted(value)),
-            None => alloc::format!(";{name}"),
-        };
-        write::check_contact_params(&text).map_err(misuse("feature_parameters"))?;
-    }
-    for method in &profile.methods {
-        write::check_token(method.as_str()).map_err(misuse("methods"))?;
-    }
-    for name in &profile.content_types {
-        write::check_content_type(name).map_err(misuse("content_types"))?;
-    }
-    for tag in &profile.option_tags {
-        write::check_token(tag).map_err(misuse("option_tags"))?;
-    }
-    for (name, value) in &profile.headers {
-        write::check_header(name, value).map_err(misuse("headers"))?;
-    }
-    Ok(())
 }

@@ -120,6 +120,15 @@ impl Parts<'_> {
         operation
     }
 
+    /// The established sessions of endpoints that their server had lost are over (R14).
+    fn forget_sessions(&mut self) {
+        for endpoint in self.endpoints.take_forgotten() {
+            for session in self.endpoints.sessions(endpoint) {
+                self.sessions.forget(&mut self.cx, below!(self), session);
+            }
+        }
+    }
+
     fn on_connection(&mut self, indication: FromConnection) {
         match indication {
             FromConnection::Ready(conn) => {
@@ -241,6 +250,7 @@ impl Parts<'_> {
             (Owner::Registration(endpoint), what) => {
                 self.endpoints
                     .handle_register_exchange(&mut self.cx, below!(self), endpoint, what);
+                self.forget_sessions();
             }
             (Owner::Message(endpoint, operation), what) => {
                 self.endpoints

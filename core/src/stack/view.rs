@@ -190,6 +190,26 @@ impl EndpointView<'_> {
         Ok(operation)
     }
 
+    /// The methods that the endpoint takes from now on, in place of those of its [`Profile`](crate::Profile). Without
+    /// INVITE it cannot be called; what goes with sessions it takes in sessions all the same. While it is registered the
+    /// server hears of them with the next refresh (R15).
+    ///
+    /// # Errors
+    /// A method that is no token, or the endpoint is ending.
+    pub fn set_methods(&mut self, methods: Vec<Method>) -> Result<(), Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            SetMethods {
+                endpoint: self.id,
+                methods: methods.clone()
+            }
+        );
+        self.stack
+            .endpoints
+            .set_methods(&self.stack.config, self.id, methods)
+    }
+
     /// Sends a request outside sessions: MESSAGE, INFO, OPTIONS, SERVICE, NOTIFY or BENOTIFY (M1). It completes with the
     /// final response (M2), a BENOTIFY when the connection has taken it (M3).
     ///
@@ -361,6 +381,18 @@ impl EndpointView<'_> {
     /// The GRUU; of a SipEndpoint only while it is registered (E4).
     pub fn gruu(&self) -> Option<&str> {
         self.stack.endpoints.gruu(self.id)
+    }
+
+    /// The route that the server wants requests outside sessions to take, in order (Service-Route, RFC 3608; R17). Empty
+    /// while the endpoint is not registered.
+    pub fn service_route(&self) -> impl Iterator<Item = &str> {
+        self.stack.endpoints.routes(self.id).0.iter().map(AsRef::as_ref)
+    }
+
+    /// The path on which the server reaches this endpoint, as it has told it (RFC 3327; R12). Empty while the endpoint is
+    /// not registered.
+    pub fn path(&self) -> impl Iterator<Item = &str> {
+        self.stack.endpoints.routes(self.id).1.iter().map(AsRef::as_ref)
     }
 
     /// Host, port where it is known, and transport of the server; `None` for a peer-to-peer endpoint.

@@ -93,7 +93,11 @@ fn lose(fleet: Fleet) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    println!("{regained}\nlived twice in {:.1} s{}", begun.elapsed().as_secs_f64(), memory());
+    println!(
+        "{regained}\nlived twice in {:.1} s{}",
+        begun.elapsed().as_secs_f64(),
+        memory()
+    );
     ExitCode::SUCCESS
 }
 

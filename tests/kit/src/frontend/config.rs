@@ -40,6 +40,9 @@ pub struct FrontEndConfig {
     /// The time after which a silent client is to send a keep-alive: told to who offers `ms-keep-alive`, and as
     /// Flow-Timer to who asks for `outbound`. `None`: not told.
     pub keep_alive: Option<Duration>,
+    /// Whether a 2xx to REGISTER says what the server had before, as Microsoft's servers do: `Presence-State` with
+    /// `added`, `fixed` or `refreshed`.
+    pub presence_state: bool,
     /// RFC 3261 section 17.1.1.1; 500 ms. Timers B, F, H, L and M are 64 times it.
     pub t1: Duration,
     /// RFC 3261 section 16.6: how long an INVITE may ring after its last provisional response; 181 s.
@@ -68,6 +71,7 @@ impl FrontEndConfig {
             gruu: true,
             remove_lost_flows: true,
             keep_alive: Some(Duration::from_secs(300)),
+            presence_state: false,
             t1: Duration::from_millis(500),
             timer_c: Duration::from_secs(181),
             message: MessageLimits::default(),

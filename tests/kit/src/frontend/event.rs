@@ -59,6 +59,13 @@ pub enum FrontEndEvent {
         /// After how many seconds they may come again, where that is said.
         seconds: Option<u32>,
     },
+    /// Who was deregistered has answered the NOTIFY that said so.
+    Notified {
+        /// The contact.
+        contact: String,
+        /// The answer.
+        status: StatusCode,
+    },
     /// Somebody has to prove who they are.
     Challenged {
         /// What they asked for.
@@ -127,6 +134,10 @@ pub enum Unbound {
     Expired,
     /// Its connection is gone.
     FlowLost,
+    /// The server has deregistered it, and said so with a NOTIFY.
+    ByServer,
+    /// The server has lost it, and said nothing.
+    Lost,
 }
 
 impl fmt::Display for Unbound {
@@ -135,6 +146,8 @@ impl fmt::Display for Unbound {
             Self::ByCommand => "by command",
             Self::Expired => "expired",
             Self::FlowLost => "connection lost",
+            Self::ByServer => "by the server",
+            Self::Lost => "forgotten",
         })
     }
 }
@@ -169,6 +182,9 @@ impl fmt::Display for FrontEndEvent {
             } => {
                 write!(f, "{aor} turned away over {conn}: {status}")?;
                 seconds.map_or(Ok(()), |seconds| write!(f, ", {seconds} s"))
+            }
+            Self::Notified { contact, status } => {
+                write!(f, "{contact} knows that it is deregistered: {status}")
             }
             Self::Challenged { method, from, stale } => {
                 write!(

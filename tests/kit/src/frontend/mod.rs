@@ -16,6 +16,7 @@
 
 mod config;
 mod context;
+mod deregister;
 mod digest;
 mod edit;
 mod event;
@@ -42,9 +43,11 @@ use sansip::{Time, Transport};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 pub use self::config::{FrontEndConfig, Manner, User};
+pub use self::deregister::{Deregistration, Lost};
 pub use self::event::{FrontEndEvent, Unbound};
 
 use self::context::Proxy;
+use self::deregister::Notifying;
 use self::digest::{Accounts, Guard, Side, Verdict};
 use self::edit::Edit;
 use self::flow::TokenKey;
@@ -127,6 +130,7 @@ pub struct FrontEnd {
     /// The second in which registrations were taken last, and how many.
     taken: (u64, u32),
     proxy: Proxy,
+    notifying: Notifying,
     /// What is due when. An entry whose object has moved on means nothing any more.
     timers: BTreeSet<(Time, Due)>,
     out: VecDeque<Output>,
@@ -166,6 +170,7 @@ impl FrontEnd {
             manner: Manner::Usual,
             taken: (0, 0),
             proxy: Proxy::default(),
+            notifying: Notifying::new(),
             timers: BTreeSet::new(),
             out: VecDeque::new(),
         }
@@ -248,6 +253,7 @@ impl FrontEnd {
                 reason: Unbound::FlowLost,
             });
         }
+        self.notifying.retain(|_, (over, _)| *over != conn);
         self.proxy_connection_lost(now, conn);
     }
 
@@ -321,6 +327,7 @@ impl FrontEnd {
         self.run += 1;
         self.connections.clear();
         self.proxy = Proxy::default();
+        self.notifying.clear();
         self.out.clear();
         match memory {
             Memory::Kept => self.registrar.forget_flows(),
@@ -349,7 +356,9 @@ impl FrontEnd {
         let Ok(uri) = sansip::wire::uri::Uri::parse(aor) else {
             return;
         };
-        let expiries = self.registrar.adopt(&other.registrar, &sansip::wire::uri::canonical_key(&uri));
+        let expiries = self
+            .registrar
+            .adopt(&other.registrar, &sansip::wire::uri::canonical_key(&uri));
         self.timers
             .extend(expiries.into_iter().map(|(at, id)| (at, Due::Binding(id))));
         self.forget_timers();
@@ -357,7 +366,11 @@ impl FrontEnd {
 
     /// The same of all addresses.
     pub fn share_all(&mut self, other: &Self) {
-        let all: Vec<String> = other.registrar.accounts().map(|(aor, _)| aor.to_owned()).collect();
+        let all: Vec<String> = other
+            .registrar
+            .accounts()
+            .map(|(aor, _)| aor.to_owned())
+            .collect();
         all.iter().for_each(|aor| self.share(other, aor));
     }
 
@@ -550,7 +563,8 @@ impl FrontEnd {
 
     /// Whether there is time for a REGISTER at present, and whether this is the place for it.
     fn admit(&mut self, now: Time) -> Result<(), Refused> {
-        let retry = |refused: Refused, seconds: u32| refused.with(HeaderName::RetryAfter, seconds.to_string());
+        let retry =
+            |refused: Refused, seconds: u32| refused.with(HeaderName::RetryAfter, seconds.to_string());
         let unavailable = Refused::new(StatusCode::SERVICE_UNAVAILABLE);
         match &self.manner {
             Manner::Usual | Manner::TooBrief(_) => Ok(()),

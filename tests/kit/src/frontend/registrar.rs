@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sansip::Time;
-use sansip::wire::header::{Contact, Params};
+use sansip::wire::header::{Contact, Params, PresenceState, to_string};
 use sansip::wire::uri::{Host, Uri, UserCase, canonical_key, equal};
 use sansip::wire::{HeaderName, Message, StatusCode};
 
@@ -37,7 +37,9 @@ pub(super) struct Binding {
     pub(super) instance: Option<String>,
     reg_id: Option<String>,
     params: Params<'static>,
-    call_id: String,
+    pub(super) call_id: String,
+    /// The tag of From in the last REGISTER.
+    pub(super) tag: Option<String>,
     cseq: u32,
     /// What `opaque=` says in the Microsoft form of its GRUU.
     opaque: String,
@@ -106,6 +108,7 @@ pub(super) struct Registration {
     key: String,
     pub(super) aor: String,
     call_id: String,
+    tag: Option<String>,
     cseq: u32,
     epid: Option<String>,
     changes: Changes,
@@ -179,6 +182,17 @@ pub(super) struct Registered {
     pub(super) unbound: Vec<String>,
     /// The bindings made, with the time at which each expires.
     pub(super) expiries: Vec<(Time, BindingId)>,
+    /// What the first of them was before.
+    before: Option<Before>,
+}
+
+/// What a registrar had of an endpoint when it registered (MS-SIPREGE section 2.2.1.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    /// The endpoint, without a binding.
+    Endpoint,
+    Binding,
 }
 
 impl Registration {
@@ -206,6 +220,7 @@ impl Registration {
             key: canonical_key(&to.0.uri),
             aor: aor_text(user),
             call_id: message.call_id().map_err(bad)?.to_owned(),
+            tag: from.tag().map(str::to_owned),
             cseq: cseq.number,
             epid: from.0.params.get("epid").map(|epid| epid.to_ascii_lowercase()),
             changes: read_changes(message, config, min_expires)?,
@@ -442,6 +457,11 @@ impl Registrar {
             return;
         }
         let refreshed = old.as_ref().is_some_and(|(_, present)| *present);
+        done.before.get_or_insert(match &old {
+            Some((_, true)) => Before::Binding,
+            Some((_, false)) => Before::Endpoint,
+            None => Before::Nothing,
+        });
         let mut uri = change.uri.clone();
         if change.proxy_replace {
             replace_address(&mut uri, source);
@@ -477,6 +497,7 @@ impl Registrar {
             reg_id: change.reg_id.clone(),
             params: change.params.clone(),
             call_id: registration.call_id.clone(),
+            tag: registration.tag.clone(),
             cseq: registration.cseq,
             opaque: opaque.unwrap_or_else(|| {
                 let naming = Naming::Device {
@@ -527,6 +548,15 @@ impl Registrar {
                 HeaderName::Contact,
                 format!("<{}>{}", binding.target(), params.as_str()),
             ));
+        }
+        if let (true, Some(before)) = (config.presence_state, done.before) {
+            let action = match before {
+                Before::Nothing => "added",
+                Before::Endpoint => "fixed",
+                Before::Binding => "refreshed",
+            };
+            let value = to_string(&PresenceState::new(action));
+            done.headers.push((HeaderName::PresenceState, value));
         }
         if registration.makes_outbound_flow() {
             done.headers.push((HeaderName::Require, String::from("outbound")));
@@ -608,6 +638,41 @@ impl Registrar {
         let expiries = bindings.map(|binding| (binding.expires_at, binding.id)).collect();
         self.accounts.insert(key.to_owned(), account.clone());
         expiries
+    }
+
+    /// Takes out the bindings of an address, all or those of one endpoint id. They are remembered as former ones, or not
+    /// at all.
+    pub(super) fn take(&mut self, aor: &str, epid: Option<&str>, remember: bool) -> Vec<Binding> {
+        let Ok(uri) = Uri::parse(aor) else {
+            return Vec::new();
+        };
+        let Some(account) = self.accounts.get_mut(&canonical_key(&uri)) else {
+            return Vec::new();
+        };
+        let meant = |binding: &Binding| {
+            epid.is_none_or(|epid| {
+                binding
+                    .epid
+                    .as_deref()
+                    .is_some_and(|known| known.eq_ignore_ascii_case(epid))
+            })
+        };
+        let (taken, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut account.bindings).into_iter().partition(meant);
+        account.bindings = kept;
+        if remember {
+            for binding in taken.iter().cloned() {
+                forget(&mut self.index, account.retire(binding));
+            }
+        } else {
+            let (lost, kept): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut account.former).into_iter().partition(meant);
+            account.former = kept;
+            for binding in taken.iter().chain(&lost) {
+                self.index.remove(&binding.id);
+            }
+        }
+        taken
     }
 
     /// All connections are gone, the memory is not.

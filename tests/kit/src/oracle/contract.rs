@@ -140,6 +140,11 @@ impl Contract {
             Event::ServerChanged { endpoint, .. } | Event::Outage { endpoint, .. } => {
                 self.alive(*endpoint, event)
             }
+            Event::Forgotten { endpoint, .. } => {
+                self.alive(*endpoint, event);
+                let state = self.registration(*endpoint);
+                assert_eq!(state, RegistrationState::Registered, "{event:?}");
+            }
             Event::MessageReceived { endpoint, .. } => {
                 self.alive(*endpoint, event);
                 self.messages += 1;

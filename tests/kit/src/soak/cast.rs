@@ -60,6 +60,7 @@ impl Setup {
         if self.plain {
             config.keep_alive = None;
         }
+        config.presence_state = !self.plain;
         config
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sansip::wire::{Method, StatusCode};
 use sansip::{
     Content, EndpointId, Event, ListenError, ListenerId, ManagerId, Misuse, OperationId, PeerCertificate,
-    RegistrationState, SendOptions, SessionId, SessionState, SrvRecord, Time, Transport,
+    RegistrationReason, RegistrationState, SendOptions, SessionId, SessionState, SrvRecord, Time, Transport,
 };
 
 use super::Tally;
@@ -34,6 +34,15 @@ pub(super) const LONGEST: Duration = Duration::from_secs(900);
 /// Waits, in milliseconds.
 const WAITS: [u64; 16] = [
     0, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 32_000, 65_000, 190_000, 1_000_000,
+];
+
+/// Why a server ends a registration (R13): it is not tried again.
+const DEREGISTERED: [RegistrationReason; 5] = [
+    RegistrationReason::TooManyActiveEndpoints,
+    RegistrationReason::UserChanged,
+    RegistrationReason::UserMoved,
+    RegistrationReason::UserServicesUnavailable,
+    RegistrationReason::PreferredRegistrarChanged,
 ];
 
 /// How often the mischief-maker answers by itself in one step.
@@ -362,7 +371,11 @@ impl<'a> Life<'a> {
                     self.outages.extend(actor.map(|actor| (*when, actor.role)));
                 }
                 Event::Registration {
-                    endpoint, old, new, ..
+                    endpoint,
+                    old,
+                    new,
+                    reason,
+                    ..
                 } => {
                     let failed =
                         (*old, *new) == (RegistrationState::Registering, RegistrationState::Unregistered);
@@ -371,6 +384,15 @@ impl<'a> Life<'a> {
                         actors.find(|actor| actor.role.host == at && actor.endpoint == *endpoint)
                     {
                         actor.failed = failed;
+                        actor.told = match (*old, *new) {
+                            // Who was deregistered while a REGISTER was under way may be taken back by its answer.
+                            (RegistrationState::Unregistered, RegistrationState::Registered) => true,
+                            (_, RegistrationState::Unregistering) => false,
+                            (RegistrationState::Registered, RegistrationState::Unregistered) => {
+                                actor.told && !DEREGISTERED.contains(reason)
+                            }
+                            _ => actor.told,
+                        };
                         if *new != RegistrationState::Registered {
                             let role = actor.role;
                             self.outages.retain(|(_, out)| *out != role);
@@ -483,6 +505,8 @@ impl<'a> Life<'a> {
                 2 => self.world.crash(self.server, Memory::Kept),
                 _ => self.world.crash(self.server, Memory::Lost),
             },
+            What::Deregister | What::Lose => self.unbind(step),
+            What::Methods => self.set_methods(first, second),
             What::Replace => self.replace(usize::from(first) % HOSTS),
             What::Chunks => {
                 self.world.network.chunks = match first % 4 {
@@ -504,7 +528,9 @@ impl<'a> Life<'a> {
             What::Manner => self.manner = (first & 1 != 0).then_some([second, third]),
             What::Echo => self.echo(first, second, third),
             What::Crowd => self.crowd(),
-            What::Dial | What::Ask | What::Reply | What::Garble | What::Misbehave => self.mischief(step),
+            What::Dial | What::Ask | What::Reply | What::Dismiss | What::Garble | What::Misbehave => {
+                self.mischief(step);
+            }
         }
     }
 
@@ -553,6 +579,20 @@ impl<'a> Life<'a> {
                 (actor.told, actor.failed) = (told, false);
             }
         }
+    }
+
+    /// What the endpoint takes has nothing to do with what it may send.
+    pub(super) fn set_methods(&mut self, first: u8, second: u8) {
+        let Some((_, endpoint)) = self.endpoint(usize::from(first) % CAST.len()) else {
+            return;
+        };
+        let mut methods = vec![Method::Message, Method::Info, Method::Options, Method::Notify];
+        methods.truncate(usize::from(second >> 1) % 5);
+        methods.extend((second & 1 == 0).then_some(Method::Invite));
+        let result = self.world.with(endpoint.host, |stack, now| {
+            stack.endpoint(now, endpoint.id)?.set_methods(methods)
+        });
+        result.expect("the methods of an endpoint that lives");
     }
 
     pub(super) fn message(&mut self, first: u8, second: u8, third: u8) {

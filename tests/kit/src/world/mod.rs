@@ -314,7 +314,10 @@ impl World {
     /// # Panics
     /// Somebody does.
     pub fn set_clock(&mut self, now: Time) {
-        assert!(self.hosts.is_empty(), "a clock is set before somebody lives by it");
+        assert!(
+            self.hosts.is_empty(),
+            "a clock is set before somebody lives by it"
+        );
         self.now = now;
     }
 
@@ -736,13 +739,22 @@ impl World {
                 let before = self.registered_at.insert((aor.clone(), host), id);
                 if before.is_some_and(|before| before != id) {
                     let shared = self.sharing.contains(&id);
-                    self.strike(host, if shared { Fault::FailOver } else { Fault::FailOverLoss });
+                    self.strike(
+                        host,
+                        if shared {
+                            Fault::FailOver
+                        } else {
+                            Fault::FailOverLoss
+                        },
+                    );
                 }
             }
             FrontEndEvent::TurnedAway { conn, status, .. } => {
                 let redirects = |host: &ServerHost| matches!(host.front_end.manner(), Manner::Redirect(_));
                 let fault = match status.code() {
-                    302 if self.servers.iter().filter(|host| redirects(host)).count() > 1 => Fault::RedirectLoop,
+                    302 if self.servers.iter().filter(|host| redirects(host)).count() > 1 => {
+                        Fault::RedirectLoop
+                    }
                     302 => Fault::Redirected,
                     423 => Fault::TooBrief,
                     _ => Fault::Unavailable,
