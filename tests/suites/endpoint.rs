@@ -1035,7 +1035,6 @@ fn connects(world: &World, who: &str) -> Vec<String> {
     world
         .trace()
         .lines()
-        .iter()
         .filter(|line| line.who == who && line.what.starts_with("Connect("))
         .map(|line| line.what.clone())
         .collect()
