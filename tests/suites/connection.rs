@@ -1052,7 +1052,6 @@ fn in_dialogs_too_everything_goes_over_the_servers_connection() {
         let asked = world
             .trace()
             .lines()
-            .iter()
             .filter(|line| line.what.starts_with("Connect("))
             .count();
         assert_eq!(asked, 1);

@@ -1621,7 +1621,7 @@ fn a_handshake_that_never_ends_is_given_up_in_bounded_time() {
         world.set_reachability(address, Reachability::BlackHole);
         let operation = world.register(alice);
         let connected = |world: &World| {
-            let mut lines = world.trace().lines().iter();
+            let mut lines = world.trace().lines();
             lines.find_map(|line| line.what.starts_with("Connect(").then_some(line.at))
         };
         world.run_until(|world| connected(world).is_some());
