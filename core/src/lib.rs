@@ -65,6 +65,11 @@
 //! them with the name that was asked for, the allow list and the required usages, so that this is decided in one place.
 //! An outgoing TLS connection that is reported without a certificate is refused.
 //!
+//! # What is promised, and what can be set
+//!
+//! [`rules`] has every rule that a stack keeps, with the tests that prove it; [`configuration`] every setting and limit,
+//! with its default and what happens at it.
+//!
 //! # What to watch
 //!
 //! [`Stack::counters`] says what the stack has done, exactly and at any time: [`Counters`]. [`Stack::census`] says what it
@@ -131,6 +136,12 @@ mod laws;
 mod map;
 mod time;
 mod timers;
+
+#[doc = include_str!("rules.md")]
+pub mod rules {}
+
+#[doc = include_str!("configuration.md")]
+pub mod configuration {}
 
 pub use action::{
     Action, Answer, CloseReason, Connect, Established, ListenError, PeerCertificate, Question, ResolveError,
