@@ -95,6 +95,14 @@ pub enum Input {
         transport: Transport,
         size: usize,
     },
+    /// [`ManagerView::set_idle`](crate::ManagerView::set_idle).
+    SetManagerIdle {
+        manager: ManagerId,
+        incoming: Option<Duration>,
+        outgoing: Option<Duration>,
+    },
+    /// [`ManagerView::apply_idle`](crate::ManagerView::apply_idle).
+    ApplyIdle { manager: ManagerId },
     /// [`EndpointView::register`](crate::EndpointView::register).
     Register { endpoint: EndpointId },
     /// [`EndpointView::unregister`](crate::EndpointView::unregister).
@@ -235,6 +243,12 @@ impl Stack {
             } => self
                 .manager(now, manager)?
                 .set_pool_maximum(&host, port, transport, size)?,
+            Input::SetManagerIdle {
+                manager,
+                incoming,
+                outgoing,
+            } => self.manager(now, manager)?.set_idle(incoming, outgoing)?,
+            Input::ApplyIdle { manager } => self.manager(now, manager)?.apply_idle()?,
             Input::Register { endpoint } => {
                 self.endpoint(now, endpoint)?.register()?;
             }
