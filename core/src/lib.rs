@@ -73,6 +73,11 @@
 //! has, nothing flows: the stack asks not to read, keeps what was read already up to [`Limits::unauthorized`], and lets
 //! requests wait. An application that says nothing for [`Config::authorization_timeout`] has denied.
 //!
+//! # What is promised, and what can be set
+//!
+//! [`rules`] has every rule that a stack keeps, with the tests that prove it; [`configuration`] every setting and limit,
+//! with its default and what happens at it.
+//!
 //! # What to watch
 //!
 //! [`Stack::counters`] says what the stack has done, exactly and at any time: [`Counters`]. [`Stack::census`] says what it
@@ -139,6 +144,12 @@ mod laws;
 mod map;
 mod time;
 mod timers;
+
+#[doc = include_str!("rules.md")]
+pub mod rules {}
+
+#[doc = include_str!("configuration.md")]
+pub mod configuration {}
 
 pub use action::{
     Action, Answer, CloseReason, Connect, Established, ListenError, PeerCertificate, Question, ResolveError,

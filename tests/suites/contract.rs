@@ -1463,7 +1463,7 @@ fn law_1_and_law_5_whatever_happens_every_operation_completes_once_and_nothing_i
     );
 }
 
-// rules: X5, X6, R16
+// rules: X3, X5, X6, R16
 #[test]
 fn law_5_an_operation_completes_by_itself_in_bounded_time() {
     for seed in world::seeds(80) {

@@ -330,6 +330,80 @@ fn the_instance_follows_from_the_epid_or_is_given() {
     });
 }
 
+// rules: E14
+#[test]
+fn endpoints_of_one_stack_talk_to_each_other() {
+    world::run(14, |world| {
+        let server = served(world);
+        let host = world.stack();
+        accept_calls(world, host);
+        let carol = world.peer_to_peer_endpoint(host, PeerToPeerConfig::new("sip:carol@one.invalid"));
+        let dave = world.peer_to_peer_endpoint(host, PeerToPeerConfig::new("sip:dave@one.invalid"));
+        let address = world.listen(host, 5060);
+        let [alice, bob] = ["alice", "bob"].map(|user| {
+            let config = world.account(server, user);
+            let endpoint = world.sip_endpoint(host, config);
+            let operation = world.register(endpoint);
+            world.result(host, operation).unwrap();
+            endpoint
+        });
+        // Directly, and through the server: a message and a call, both ways.
+        let direct = |user| format!("sip:{user}@{address}");
+        for (from, target, to) in [
+            (carol, direct("dave"), dave),
+            (dave, direct("carol"), carol),
+            (alice, "sip:bob@example.com".to_owned(), bob),
+            (bob, "sip:alice@example.com".to_owned(), alice),
+        ] {
+            let before = receivers(world, host).len();
+            let sent = world.message(from, &target, "hi");
+            world.result(host, sent).unwrap();
+            let (session, made) = world.invite(from, &target, Some(sdp()));
+            world.result(host, made).unwrap();
+            assert_eq!(receivers(world, host)[before..], [to.id, to.id], "{target}");
+            let ended = world.with(host, |stack, now| {
+                stack.session(now, session).unwrap().terminate()
+            });
+            world.result(host, ended).unwrap();
+            world.run_for(secs(1));
+            assert_eq!(
+                world.with(host, |stack, _| stack.census().sessions),
+                0,
+                "{target}"
+            );
+        }
+    });
+}
+
+// rules: P10, M6
+#[test]
+fn a_subscription_is_refused_unless_the_application_takes_them() {
+    for takes in [false, true] {
+        world::run(15, move |world| {
+            let mut config = PeerToPeerConfig::new(BOB);
+            if takes {
+                config.profile.methods.push(Method::Subscribe);
+            }
+            let it = callee_with(world, config);
+            let more = "Event: presence\nContact: <sip:p@peer.invalid>";
+            world.say(it.line, &to_bob("SUBSCRIBE", 1, more));
+            world.run_for(secs(1));
+            let heard = world.heard(it.line);
+            let code = heard[0].status().unwrap().code();
+            let allowed = field(&heard[0], HeaderName::Allow);
+            if takes {
+                assert_eq!((code, receivers(world, it.host)), (200, vec![it.bob.id]));
+            } else {
+                assert_eq!((code, receivers(world, it.host)), (405, vec![]));
+                assert!(
+                    allowed.contains("NOTIFY") && !allowed.contains("SUBSCRIBE"),
+                    "{allowed}"
+                );
+            }
+        });
+    }
+}
+
 // rules: E6, E7, E8
 #[test]
 fn both_kinds_of_endpoint_do_the_same_things() {
@@ -1287,7 +1361,7 @@ fn the_target_names_the_transport_and_sips_means_tls() {
     }
 }
 
-// rules: P6, M2
+// rules: P6, A10, M2
 #[test]
 fn a_challenge_ends_the_request_of_a_peer_to_peer_endpoint() {
     world::run(26, |world| {

@@ -118,6 +118,8 @@ fn managed() -> Vec<u8> {
     view.set_pool_size(3).unwrap();
     view.set_pool_maximum("two.invalid", None, Transport::Tls, 2)
         .unwrap_err();
+    view.set_idle(Some(Duration::from_secs(9)), None).unwrap();
+    view.apply_idle().unwrap();
     stack.handle_bytes(now, conn, MESSAGE.replace('\n', "\r\n").as_bytes());
     let received = drain_until(&mut stack, |event| match event {
         Event::MessageReceived { incoming, .. } => Some(*incoming),
@@ -151,7 +153,7 @@ fn every_kind_of_input_is_replayed() {
         }
     }
     // All there are.
-    assert_eq!(kinds.len(), 37, "{kinds:?}");
+    assert_eq!(kinds.len(), 39, "{kinds:?}");
 }
 
 const PASSWORD: &str = "tr0ub4dor&3";

@@ -14,8 +14,9 @@ use std::time::Duration;
 use sansip::wire::header::{Contact, Supported};
 use sansip::wire::{HeaderName, Message, Method};
 use sansip::{
-    Completion, ConnectionFailure, Event, ManagerConfig, ManagerKind, Misuse, OperationError,
-    RegistrationReason, RegistrationState, Time, Transport,
+    Action, CloseReason, Completion, Config, ConnectionFailure, Event, ManagerConfig, ManagerKind, Misuse,
+    OperationError, RegistrationReason, RegistrationState, Server, SipEndpointConfig, Stack, Time,
+    TlsFailureKind, Transport, UnixTime,
 };
 use sansip_testkit::frontend::{FrontEndConfig, FrontEndEvent};
 use sansip_testkit::world::{self, Endpoint, LineId, Reachability, World};
@@ -23,8 +24,8 @@ use sansip_testkit::world::{self, Endpoint, LineId, Reachability, World};
 use RegistrationReason as Reason;
 use RegistrationState::{Registered, Registering, Unregistered, Unregistering};
 use common::{
-    TICK, accept_calls, answer, at, bound, codes, failure_code, field, grant, next_line, next_request,
-    registered, request, scripted_server, scripted_server_with, sdp, secs, served,
+    TICK, accept_calls, actions, answer, at, bound, codes, failure_code, field, grant, next_line,
+    next_request, registered, request, scripted_server, scripted_server_with, sdp, secs, served,
 };
 
 type Change = (RegistrationState, RegistrationState, RegistrationReason);
@@ -572,7 +573,7 @@ fn any_other_failure_ends_a_first_registration_with_the_response() {
     }
 }
 
-// rules: R10
+// rules: R10, R11
 #[test]
 fn a_first_registration_fails_in_bounded_time_whatever_is_wrong() {
     for (reachability, bound) in [
@@ -611,6 +612,73 @@ fn a_first_registration_fails_in_bounded_time_whatever_is_wrong() {
             Some(&(Registering, Unregistered, Reason::Timeout))
         );
     });
+}
+
+// rules: R11, C17, C27
+#[test]
+fn tls_that_this_side_refuses_is_its_own_error_and_a_server_that_stalls_is_not() {
+    world::run(24, |world| {
+        let server = served(world);
+        let host = world.stack();
+        let config = world.account(server, "alice");
+        let config = SipEndpointConfig {
+            transport: Transport::Tls,
+            server: Some(Server {
+                port: Some(world.address(server, Transport::Tls).port()),
+                ..config.server.clone().unwrap()
+            }),
+            ..config
+        };
+        let alice = world.sip_endpoint(host, config);
+        for kind in [
+            TlsFailureKind::UntrustedRemoteCertificate,
+            TlsFailureKind::CertificateExpired,
+            TlsFailureKind::RemoteCertificateRevoked,
+        ] {
+            world.set_certificate_fault(server, Some(kind));
+            let before = world.now();
+            let operation = world.register(alice);
+            let error = world.result(host, operation).unwrap_err();
+            assert!(
+                matches!(&error, OperationError::Tls(failure) if failure.kind == kind),
+                "{error:?}"
+            );
+            assert!(world.now().since(before) < secs(1), "at once");
+            assert_eq!(
+                changes(world, alice).last(),
+                Some(&(Registering, Unregistered, Reason::ConnectionFailure))
+            );
+        }
+    });
+    // Who accepts a connection and never ends the handshake is given up with the time for one attempt.
+    let mut stack = Stack::new(Config::default(), [1; 32], Time::ZERO, UnixTime(0));
+    let mut config = SipEndpointConfig::new("sip:alice@example.com");
+    config.server = Some(Server {
+        host: "192.0.2.1".to_owned(),
+        port: Some(5061),
+    });
+    let alice = stack.add_sip_endpoint(Time::ZERO, config).unwrap();
+    let operation = stack.endpoint(Time::ZERO, alice).unwrap().register().unwrap();
+    let ended = |stack: &mut Stack| {
+        actions(stack).into_iter().find_map(|action| match action {
+            Action::Event(Event::Completed {
+                operation: id,
+                result,
+            }) if id == operation => Some(result),
+            _ => None,
+        })
+    };
+    assert_eq!(ended(&mut stack), None);
+    let bound = Time::ZERO + secs(10);
+    stack.handle_timeout(Time::from_micros(bound.as_micros() - 1));
+    assert_eq!(ended(&mut stack), None, "not before");
+    stack.handle_timeout(bound);
+    let Some(Err(OperationError::ConnectionFailure(ConnectionFailure::Connect { reason, .. }))) =
+        ended(&mut stack)
+    else {
+        panic!("it goes on");
+    };
+    assert_eq!(reason, CloseReason::TimedOut);
 }
 
 // rules: R10
@@ -656,6 +724,46 @@ fn a_failed_refresh_is_tried_again_until_the_binding_runs_out_and_after() {
 }
 
 // ---------------------------------------------------------------- what is in a REGISTER, and in its answer
+
+// rules: R15, M6
+#[test]
+fn the_methods_that_an_endpoint_takes_are_declared_and_no_other_is_taken() {
+    let with_invite = "INVITE, MESSAGE, ACK, BYE, CANCEL, UPDATE";
+    for (methods, declared, code) in [
+        (vec![Method::Message], "MESSAGE", 405),
+        (vec![Method::Invite, Method::Message], with_invite, 100),
+    ] {
+        world::run(23, move |world| {
+            let (peer, alice) =
+                scripted_server_with(world, |config| config.profile.methods.clone_from(&methods));
+            let (line, register) = register_at(world, peer, alice, 3600, "");
+            let contacts: Vec<Contact<'_>> = register.list::<Contact<'_>>().map(Result::unwrap).collect();
+            let params = &contacts[0].address().unwrap().params;
+            assert_eq!(params.get("methods").as_deref(), Some(declared));
+            assert_eq!(field(&register, HeaderName::Allow), declared);
+            let more = "Contact: <sip:p@peer.invalid>";
+            let invite = request(
+                "INVITE",
+                "sip:alice@example.com",
+                "<sip:alice@example.com>",
+                1,
+                more,
+            );
+            world.say(line, &invite);
+            world.run_for(secs(1));
+            let heard = world.heard(line);
+            assert_eq!(heard[0].status().unwrap().code(), code);
+            let events = world.events(alice.host);
+            let offered = events
+                .iter()
+                .filter(|(_, event)| matches!(event, Event::SessionReceived { .. }));
+            assert_eq!(offered.count(), usize::from(code == 100));
+            if code == 405 {
+                assert_eq!(field(&heard[0], HeaderName::Allow), declared);
+            }
+        });
+    }
+}
 
 // rules: R12, E5
 #[test]

@@ -18,6 +18,10 @@ use crate::event::ConnectionFailure;
 use crate::locate::Hop;
 use crate::map::{HashKey, Map};
 
+/// Why the settings of idle times and of pools are misuse on a client manager.
+pub(super) const CLOSES_NOTHING: &str = "a client manager closes no connection for idleness";
+pub(super) const SHARES_NOTHING: &str = "a client manager shares no connections";
+
 /// What a connection manager is for (rule C1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
@@ -100,10 +104,10 @@ impl ManagerConfig {
     fn check(&self) -> Result<(), Misuse> {
         let is_server = self.kind != ManagerKind::Client;
         if !is_server && (self.idle_incoming.is_some() || self.idle_outgoing.is_some()) {
-            return Err(Misuse::Kind("a client manager closes no connection for idleness"));
+            return Err(Misuse::Kind(CLOSES_NOTHING));
         }
         if !is_server && self.pool_size.is_some() {
-            return Err(Misuse::Kind("a client manager shares no connections"));
+            return Err(Misuse::Kind(SHARES_NOTHING));
         }
         if self.pool_size == Some(0) {
             return Err(Misuse::argument("pool_size", "must be at least 1"));
@@ -204,7 +208,7 @@ impl Manager {
     }
 
     /// The idle time of a new connection (C10).
-    fn idle(&self, incoming: bool, stack: &Config) -> Duration {
+    pub(super) fn idle(&self, incoming: bool, stack: &Config) -> Duration {
         match (self.config.kind, incoming) {
             (ManagerKind::Client, _) => Duration::ZERO,
             (ManagerKind::ServerTcp | ManagerKind::ServerTls, true) => {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::lifetime::{End, Input, Lifetime, LifetimePrint, Outcome, Role, Terms};
 use super::listener::{self, Listener, ListenerPrint};
-use super::manager::{Manager, ManagerConfig, ManagerKind, MutualTls};
+use super::manager::{CLOSES_NOTHING, Manager, ManagerConfig, ManagerKind, MutualTls, SHARES_NOTHING};
 use super::pool::{Choice, Pool, PoolPrint};
 use super::queue::{SendQueue, Sent};
 use super::{ConnectionInfo, Indication, Lease, SendError};
@@ -265,7 +265,7 @@ impl Connections {
 
     /// The size of new pools of a server manager (C4).
     pub(crate) fn set_pool_size(&mut self, manager: ManagerId, size: usize) -> Result<(), Misuse> {
-        let config = &mut self.sharing_manager(manager)?.config;
+        let config = &mut self.server_manager(manager, SHARES_NOTHING)?.config;
         if size == 0 {
             return Err(Misuse::argument("size", "must be at least 1"));
         }
@@ -280,7 +280,7 @@ impl Connections {
         hop: &Hop,
         size: usize,
     ) -> Result<(), Misuse> {
-        let manager = self.sharing_manager(manager)?;
+        let manager = self.server_manager(manager, SHARES_NOTHING)?;
         if size == 0 {
             return Err(Misuse::argument("size", "must be at least 1"));
         }
@@ -307,7 +307,34 @@ impl Connections {
             .set_mutual_tls(mutual_tls)
     }
 
-    fn sharing_manager(&mut self, id: ManagerId) -> Result<&mut Manager, Misuse> {
+    /// How long its new connections may be without traffic, incoming and outgoing (C10); `None` for what the stack has.
+    pub(crate) fn set_idle_defaults(
+        &mut self,
+        manager: ManagerId,
+        incoming: Option<Duration>,
+        outgoing: Option<Duration>,
+    ) -> Result<(), Misuse> {
+        let config = &mut self.server_manager(manager, CLOSES_NOTHING)?.config;
+        (config.idle_incoming, config.idle_outgoing) = (incoming, outgoing);
+        Ok(())
+    }
+
+    /// Every connection of the manager gets the time that its new ones get (C10).
+    pub(crate) fn apply_idle_defaults(&mut self, cx: &mut Cx<'_>, id: ManagerId) -> Result<(), Misuse> {
+        let manager = self.server_manager(id, CLOSES_NOTHING)?;
+        let (incoming, outgoing) = (manager.idle(true, cx.config), manager.idle(false, cx.config));
+        let all = self
+            .connections
+            .values_mut()
+            .map(|connection| &mut connection.lifetime);
+        for lifetime in all.filter(|lifetime| lifetime.manager == id) {
+            let is_incoming = lifetime.role.hop().is_none();
+            lifetime.set_idle(if is_incoming { incoming } else { outgoing }, cx);
+        }
+        Ok(())
+    }
+
+    fn server_manager(&mut self, id: ManagerId, otherwise: &'static str) -> Result<&mut Manager, Misuse> {
         let manager = self
             .managers
             .get_mut(&id)
@@ -315,7 +342,7 @@ impl Connections {
         if manager.shares() {
             Ok(manager)
         } else {
-            Err(Misuse::Kind("a client manager shares no connections"))
+            Err(Misuse::Kind(otherwise))
         }
     }
 
@@ -460,7 +487,7 @@ impl Connections {
             .get_mut(&conn)
             .ok_or(Misuse::Unknown("the connection"))?;
         if matches!(connection.lifetime.role, Role::Private(_)) {
-            return Err(Misuse::Kind("a client manager closes no connection for idleness"));
+            return Err(Misuse::Kind(CLOSES_NOTHING));
         }
         connection.lifetime.set_idle(after, cx);
         Ok(())

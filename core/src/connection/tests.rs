@@ -1070,6 +1070,55 @@ fn idle_times_can_be_set_and_client_managers_have_none() {
     assert!(world.room.is_ready(incoming) && world.room.is_ready(of_client));
 }
 
+// rules: C10, C11
+#[test]
+fn other_idle_times_are_for_new_connections_until_they_are_applied_to_all() {
+    let (mut world, manager) = World::with(SERVER_TCP);
+    let client = world.manager(ManagerConfig::new(ManagerKind::Client));
+    for id in [client, manager] {
+        let set = world.go(|room, _| {
+            room.set_idle_defaults(id, Some(Duration::from_secs(50)), Some(Duration::from_secs(30)))
+        });
+        let is_server = id == manager;
+        assert_eq!(set.is_ok(), is_server);
+        assert_eq!(
+            world.go(|room, cx| room.apply_idle_defaults(cx, id)).is_ok(),
+            is_server
+        );
+    }
+    world
+        .go(|room, _| room.set_idle_defaults(manager, None, None))
+        .unwrap();
+    let old = world.connected(manager, &tcp("192.0.2.1")).conn;
+    let incoming = world.accepted(manager);
+    world.go(|room, cx| room.proven(cx, incoming));
+    world
+        .go(|room, _| {
+            room.set_idle_defaults(
+                manager,
+                Some(Duration::from_secs(50)),
+                Some(Duration::from_secs(30)),
+            )
+        })
+        .unwrap();
+    let new = world.connected(manager, &tcp("192.0.2.1")).conn;
+    let began = world.services.now;
+    world.almost(began + Duration::from_secs(30));
+    assert!(world.room.is_ready(new));
+    world.until(began + Duration::from_secs(30));
+    assert!(!world.room.is_ready(new) && world.room.is_ready(old));
+    // What was without traffic for longer goes at once, and the other counts on from its last traffic.
+    world
+        .go(|room, cx| room.apply_idle_defaults(cx, manager))
+        .unwrap();
+    world.until(began + Duration::from_secs(30));
+    assert!(!world.room.is_ready(old) && world.room.is_ready(incoming));
+    world.almost(began + Duration::from_secs(50));
+    assert!(world.room.is_ready(incoming));
+    world.until(began + Duration::from_secs(50));
+    assert!(!world.room.is_ready(incoming));
+}
+
 // rules: C29
 #[test]
 fn when_framing_is_lost_a_last_answer_goes_out_and_the_connection_is_closed() {

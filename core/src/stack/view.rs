@@ -3,6 +3,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use super::parts::below;
 use super::{Stack, record};
@@ -138,6 +139,40 @@ impl ManagerView<'_> {
             }
         );
         self.stack.connections.set_mutual_tls(self.id, mutual_tls)
+    }
+
+    /// Sets how long its connections may be without traffic, incoming and outgoing ones apart (C10): zero for ever,
+    /// `None` for what the stack has. It is for new connections; [`apply_idle`](Self::apply_idle) brings it to those that
+    /// are there.
+    ///
+    /// # Errors
+    /// Misuse: a client manager closes no connection for idleness (C11).
+    pub fn set_idle(&mut self, incoming: Option<Duration>, outgoing: Option<Duration>) -> Result<(), Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            SetManagerIdle {
+                manager: self.id,
+                incoming,
+                outgoing
+            }
+        );
+        self.stack
+            .connections
+            .set_idle_defaults(self.id, incoming, outgoing)
+    }
+
+    /// Gives every connection of the manager the idle time that its new ones get (C10), counted from its last traffic;
+    /// what was set for one connection is overwritten.
+    ///
+    /// # Errors
+    /// Misuse: a client manager closes no connection for idleness (C11).
+    pub fn apply_idle(&mut self) -> Result<(), Misuse> {
+        record!(self.stack, self.stack.now, ApplyIdle { manager: self.id });
+        let id = self.id;
+        self.stack.step(self.stack.now, |p| {
+            p.low.connections.apply_idle_defaults(&mut p.cx, id)
+        })
     }
 
     /// Where the manager listens.

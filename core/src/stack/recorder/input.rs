@@ -108,6 +108,14 @@ pub enum Input {
         manager: ManagerId,
         mutual_tls: MutualTls,
     },
+    /// [`ManagerView::set_idle`](crate::ManagerView::set_idle).
+    SetManagerIdle {
+        manager: ManagerId,
+        incoming: Option<Duration>,
+        outgoing: Option<Duration>,
+    },
+    /// [`ManagerView::apply_idle`](crate::ManagerView::apply_idle).
+    ApplyIdle { manager: ManagerId },
     /// [`EndpointView::register`](crate::EndpointView::register).
     Register { endpoint: EndpointId },
     /// [`EndpointView::unregister`](crate::EndpointView::unregister).
@@ -262,6 +270,12 @@ impl Stack {
             Input::SetMutualTls { manager, mutual_tls } => {
                 self.manager(now, manager)?.set_mutual_tls(mutual_tls)?;
             }
+            Input::SetManagerIdle {
+                manager,
+                incoming,
+                outgoing,
+            } => self.manager(now, manager)?.set_idle(incoming, outgoing)?,
+            Input::ApplyIdle { manager } => self.manager(now, manager)?.apply_idle()?,
             Input::Register { endpoint } => {
                 self.endpoint(now, endpoint)?.register()?;
             }

@@ -775,7 +775,15 @@ impl<'a> Life<'a> {
                 stack.disconnect(now, conn);
             } else {
                 // Of a client manager's it is misuse.
-                let _ = stack.set_idle(now, conn, Duration::from_secs(u64::from(third) % 64));
+                let idle = Duration::from_secs(u64::from(third) % 64);
+                let _ = stack.set_idle(now, conn, idle);
+                if third > 240
+                    && let Some(info) = stack.connection(conn)
+                    && let Ok(mut manager) = stack.manager(now, info.manager)
+                {
+                    let _ = manager.set_idle(Some(idle), None);
+                    let _ = manager.apply_idle();
+                }
             }
         });
     }
