@@ -21,7 +21,7 @@ use rand_core::{RngCore, SeedableRng};
 use sansip::record::{Difference, Input, Replay, ReplayError};
 use sansip::security::digest::Algorithm;
 use sansip::security::{Credentials, Secret};
-use sansip::wire::StatusCode;
+use sansip::wire::{Method, StatusCode};
 use sansip::{
     Action, Config, ConnId, Content, Event, ManagerConfig, ManagerKind, PeerToPeerConfig, Stack, Time,
     Transport, UnixTime,
@@ -114,6 +114,8 @@ fn managed() -> Vec<u8> {
         .unwrap();
     stack.set_default_endpoint(Some(bob));
     stack.set_idle(now, conn, Duration::from_secs(7)).unwrap();
+    let methods = vec![Method::Message, Method::Invite];
+    stack.endpoint(now, bob).unwrap().set_methods(methods).unwrap();
     let mut view = stack.manager(now, tls).unwrap();
     view.set_pool_size(3).unwrap();
     view.set_pool_maximum("two.invalid", None, Transport::Tls, 2)
@@ -153,7 +155,7 @@ fn every_kind_of_input_is_replayed() {
         }
     }
     // All there are.
-    assert_eq!(kinds.len(), 39, "{kinds:?}");
+    assert_eq!(kinds.len(), 40, "{kinds:?}");
 }
 
 const PASSWORD: &str = "tr0ub4dor&3";

@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::config::Config;
 use crate::cx::Cx;
 use crate::error::Misuse;
 use crate::event::{Completion, Event, OperationError, RegistrationReason, RegistrationState, RemovalReason};
@@ -17,7 +18,7 @@ use crate::wire::uri::{Uri, UserCase, equal};
 use crate::wire::{HeaderName, Message, Method, StatusCode};
 
 use super::route::named_transport;
-use super::{Endpoint, Endpoints, Kind, allow};
+use super::{Endpoint, Endpoints, Kind, Profile, allow, check_profile, voice};
 use crate::connection::{Hop, Lease};
 use crate::timers::TimerKey;
 
@@ -52,6 +53,25 @@ impl Endpoints {
             sip.dropped = false;
         }
         self.register_step(cx, below, id, Input::Register(operation), None);
+    }
+
+    /// What the endpoint takes from now on; the next REGISTER says so (R15).
+    pub(crate) fn set_methods(
+        &mut self,
+        config: &Config,
+        id: EndpointId,
+        methods: Vec<Method>,
+    ) -> Result<(), Misuse> {
+        self.may_command(id, "set_methods")?;
+        let endpoint = self.table.get_mut(&id).ok_or(Misuse::Unknown("endpoint"))?;
+        let profile = Profile {
+            methods,
+            ..(*endpoint.profile).clone()
+        };
+        check_profile(&profile)?;
+        endpoint.voice = voice(&profile, config, matches!(endpoint.kind, Kind::Sip(_)));
+        *endpoint.profile = profile;
+        Ok(())
     }
 
     pub(crate) fn unregister(

@@ -175,7 +175,8 @@ impl Parts<'_> {
             Some(session) => self.sessions.endpoint(session),
             None => self.find_endpoint(conn, message),
         };
-        if self.support(endpoint, message).is_err() || (session.is_none() && claims_dialog(message)) {
+        let is_inside = session.is_some();
+        if self.support(endpoint, message, is_inside).is_err() || (!is_inside && claims_dialog(message)) {
             return;
         }
         if let Some(session) = session {
@@ -218,7 +219,7 @@ impl Parts<'_> {
             Some(session) => self.sessions.endpoint(session),
             None => self.find_endpoint(conn, &pending.message),
         };
-        if let Err(refusal) = self.support(endpoint, &pending.message) {
+        if let Err(refusal) = self.support(endpoint, &pending.message, session.is_some()) {
             return self.refuse_pending(&pending, &refusal);
         }
         match (session, endpoint) {
@@ -311,7 +312,12 @@ impl Parts<'_> {
     }
 
     /// Whether the endpoint takes such a request (E10, M6); without an endpoint, whether any of this stack would.
-    fn support(&self, endpoint: Option<EndpointId>, message: &Message) -> Result<(), Refusal> {
+    fn support(
+        &self,
+        endpoint: Option<EndpointId>,
+        message: &Message,
+        is_inside: bool,
+    ) -> Result<(), Refusal> {
         let profile = endpoint.and_then(|endpoint| self.endpoints.profile(endpoint));
         let default = crate::endpoint::Profile::default();
         let profile = profile.unwrap_or(&default);
@@ -319,6 +325,10 @@ impl Parts<'_> {
         // A BENOTIFY is a NOTIFY that wants no answer.
         if message.method() == Some(&Method::Benotify) && methods.contains(&Method::Notify) {
             methods.push(Method::Benotify);
+        }
+        // A session that is there goes on, though its endpoint takes no new ones (R15).
+        if is_inside {
+            methods.extend([Method::Invite, Method::Bye, Method::Update]);
         }
         let tags = profile.option_tags.iter().map(String::as_str);
         let options: Vec<&str> = tags.chain(crate::endpoint::OPTION_TAGS).collect();

@@ -209,6 +209,25 @@ impl EndpointView<'_> {
         Ok(operation)
     }
 
+    /// Sets the methods that the endpoint takes from now on, as [`Profile::methods`](crate::Profile::methods). Where it is
+    /// registered its server learns of it with the next refresh (R15); sessions that are there go on.
+    ///
+    /// # Errors
+    /// Misuse: a method is no token, or the endpoint is ending.
+    pub fn set_methods(&mut self, methods: Vec<Method>) -> Result<(), Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            SetMethods {
+                endpoint: self.id,
+                methods: methods.clone()
+            }
+        );
+        self.stack
+            .endpoints
+            .set_methods(&self.stack.config, self.id, methods)
+    }
+
     /// Sends a request outside sessions: MESSAGE, INFO, OPTIONS, SERVICE, NOTIFY or BENOTIFY (M1). It completes with the
     /// final response (M2), a BENOTIFY when the connection has taken it (M3).
     ///

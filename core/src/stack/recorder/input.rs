@@ -107,6 +107,11 @@ pub enum Input {
     Register { endpoint: EndpointId },
     /// [`EndpointView::unregister`](crate::EndpointView::unregister).
     Unregister { endpoint: EndpointId },
+    /// [`EndpointView::set_methods`](crate::EndpointView::set_methods).
+    SetMethods {
+        endpoint: EndpointId,
+        methods: Vec<Method>,
+    },
     /// [`EndpointView::send_message`](crate::EndpointView::send_message).
     SendMessage {
         endpoint: EndpointId,
@@ -255,6 +260,7 @@ impl Stack {
             Input::Unregister { endpoint } => {
                 self.endpoint(now, endpoint)?.unregister()?;
             }
+            Input::SetMethods { endpoint, methods } => self.endpoint(now, endpoint)?.set_methods(methods)?,
             Input::SendMessage {
                 endpoint,
                 target,

@@ -10,9 +10,9 @@ use sansip::wire::frame::{Frame, Framer};
 use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
     Action, Answer, CloseReason, Config, ConnId, Connect, Content, EndpointId, Established, Event,
-    IncomingId, ListenError, ListenerId, Misuse, OperationId, PeerCertificate, PeerToPeerConfig, QueryId,
-    Question, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, SrvRecord, Stack, Time,
-    Transport, UnixTime,
+    IncomingId, ListenError, ListenerId, Misuse, OperationId, PeerCertificate, PeerToPeerConfig, Profile,
+    QueryId, Question, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, SrvRecord, Stack,
+    Time, Transport, UnixTime,
 };
 use siphasher::sip::SipHasher13;
 
@@ -539,7 +539,11 @@ impl<'a> Run<'a> {
         let options = SendOptions::default();
         match letter {
             'r' => self.started(|run| run.stack.endpoint(run.now, id)?.register()),
-            'u' => self.started(|run| run.stack.endpoint(run.now, id)?.unregister()),
+            'u' => {
+                // What it takes besides changes nothing here, but is said in the next REGISTER.
+                let _ = view.set_methods([Profile::default().methods, vec![Method::Subscribe]].concat());
+                self.started(|run| run.stack.endpoint(run.now, id)?.unregister());
+            }
             's' => {
                 if let Ok(session) = view.create_session(target) {
                     self.know_session(session, id);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sansip::wire::{Method, StatusCode};
 use sansip::{
     Content, EndpointId, Event, ListenError, ListenerId, ManagerId, Misuse, OperationId, PeerCertificate,
-    RegistrationState, SendOptions, SessionId, SessionState, SrvRecord, Time, Transport,
+    Profile, RegistrationState, SendOptions, SessionId, SessionState, SrvRecord, Time, Transport,
 };
 
 use super::Tally;
@@ -543,7 +543,11 @@ impl<'a> Life<'a> {
         };
         let result = self.world.with(endpoint.host, |stack, now| {
             let mut view = stack.endpoint(now, endpoint.id)?;
-            if told { view.register() } else { view.unregister() }
+            if told {
+                return view.register();
+            }
+            let _ = view.set_methods([Profile::default().methods, vec![Method::Subscribe]].concat());
+            view.unregister()
         });
         if let Ok(operation) = result {
             self.began(actor.role.host, operation, None);
