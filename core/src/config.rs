@@ -115,9 +115,12 @@ pub struct Limits {
     pub endpoints: usize,
     /// Answers of the domain name system that are kept. The oldest goes first; 1,024.
     pub dns_cache: usize,
-    /// Times that one request may be sent, for challenges, 3xx and 423 together. The answer that would have it sent once
-    /// more is its outcome; 8.
+    /// Times that one request may be sent to one target, for challenges, 3xx and 423 together. The answer that would have
+    /// it sent once more is its outcome; 8.
     pub attempts: usize,
+    /// Addresses that one request is tried at, of all servers of its next hop together (C25). What it failed with at the
+    /// last of them is its outcome; 64, which is 32 servers with an address of each family.
+    pub targets: usize,
 }
 
 impl Default for Limits {
@@ -135,6 +138,7 @@ impl Default for Limits {
             endpoints: 2_000_000,
             dns_cache: 1_024,
             attempts: 8,
+            targets: 64,
         }
     }
 }

@@ -238,6 +238,8 @@ counters! {
         dns_cache: u64,
         /// Requests that were not sent once more, though the response asked for it.
         attempts: u64,
+        /// Requests that were not tried at a further address, because of those that they were tried at before.
+        targets: u64,
     }
 }
 

@@ -133,8 +133,8 @@ mod time;
 mod timers;
 
 pub use action::{
-    Action, Answer, CloseReason, Connect, Established, ListenError, PeerCertificate, Question, ResolveError,
-    SrvRecord, TlsFailure, TlsFailureKind, Transport,
+    Action, Answer, CloseReason, Connect, Established, ListenError, NaptrRecord, PeerCertificate, Question,
+    ResolveError, SrvRecord, TlsFailure, TlsFailureKind, Transport,
 };
 pub use auth::{
     AllowedProtocols, AuthenticationFailure, AuthenticationFailureReason, AuthenticationProtocol,

@@ -48,6 +48,7 @@ pub fn action(action: &Action) {
         Action::StopListening(listener) => debug!(target: LISTENER, %listener, "stop listening"),
         Action::Resolve { query, question } => {
             let (kind, name) = match question {
+                Question::Naptr(name) => ("naptr", name),
                 Question::Srv(name) => ("srv", name),
                 Question::Addresses(name) => ("addresses", name),
             };
@@ -246,6 +247,9 @@ pub fn received(conn: ConnId, bytes: usize) {
 /// The domain name system has answered.
 pub fn resolved(query: QueryId, result: &Result<Answer, ResolveError>) {
     match result {
+        Ok(Answer::Naptr { records, .. }) => {
+            debug!(target: DNS, %query, kind = "naptr", answers = records.len(), "resolved");
+        }
         Ok(Answer::Srv { records, .. }) => {
             debug!(target: DNS, %query, kind = "srv", answers = records.len(), "resolved");
         }

@@ -129,7 +129,10 @@ struct Exchange {
     state: State,
     facts: Facts,
     auth: Attempt,
+    /// How often it was sent to the present target.
     attempts: usize,
+    /// How often it was sent at all.
+    sends: u32,
     failed: Vec<SocketAddr>,
     waited: bool,
     reconnected: bool,
@@ -233,6 +236,7 @@ impl Exchanges {
                 facts: Facts::default(),
                 auth: Attempt::default(),
                 attempts: 0,
+                sends: 0,
                 failed: Vec::new(),
                 waited: false,
                 reconnected: false,
@@ -552,7 +556,7 @@ impl Exchanges {
         let cseq = match exchange.draft.sequence {
             // Of an ACK, the number is that of its INVITE (RFC 3261 section 13.2.2.4).
             Sequence::Fixed(number) if exchange.draft.method == Method::Ack => number,
-            Sequence::Fixed(first) => first.saturating_add(u32::try_from(exchange.attempts).unwrap_or(0)),
+            Sequence::Fixed(first) => first.saturating_add(exchange.sends),
             Sequence::Counter(counter) => match self.sequences.get_mut(&counter) {
                 Some(last) => {
                     *last = last.saturating_add(1);
@@ -562,6 +566,7 @@ impl Exchanges {
             },
         };
         exchange.attempts += 1;
+        exchange.sends = exchange.sends.saturating_add(1);
         let body = exchange
             .draft
             .content

@@ -34,13 +34,14 @@ impl Exchanges {
         if status.is_success() {
             return self.on_success(cx, low, id, response, up);
         }
-        if cancelled || exchange.attempts >= cx.config.limits.attempts {
-            let wanted = match status.code() {
-                401 | 407 | 423 => !cancelled,
-                300..=399 => !cancelled && exchange.policy.redirects > 0,
+        let is_worn = exchange.attempts >= cx.config.limits.attempts
+            && match status.code() {
+                401 | 407 | 423 => true,
+                300..=399 => exchange.policy.redirects > 0,
                 _ => false,
             };
-            cx.counters.refusals.attempts += u64::from(wanted);
+        if cancelled || is_worn {
+            cx.counters.refusals.attempts += u64::from(is_worn && !cancelled);
             return self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up);
         }
         match status.code() {
@@ -207,7 +208,7 @@ impl Exchanges {
     }
 
     /// Whether the hop of this exchange has an address left after the one in use, which is marked as failed.
-    fn next_target(&mut self, cx: &Cx<'_>, low: &mut Lower<'_>, id: ExchangeId) -> bool {
+    fn next_target(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId) -> bool {
         let Some(exchange) = self.table.get_mut(&id) else {
             return false;
         };
@@ -228,7 +229,16 @@ impl Exchanges {
             exchange.failed.push(remote);
         }
         low.connections.address_failed(cx, remote);
-        low.connections.has_other_target(&hop, &exchange.failed)
+        if !low.connections.has_other_target(&hop, &exchange.failed) {
+            return false;
+        }
+        if exchange.failed.len() >= cx.config.limits.targets {
+            cx.counters.refusals.targets += 1;
+            return false;
+        }
+        // What the next one asks for is its own affair.
+        exchange.attempts = 0;
+        true
     }
 
     fn pause_or_fail(

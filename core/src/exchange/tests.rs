@@ -209,6 +209,10 @@ impl Bench {
             Action::Resolve { query, question } => {
                 let ttl = Duration::from_secs(3600);
                 let answer = match question {
+                    Question::Naptr(_) => Answer::Naptr {
+                        records: Vec::new(),
+                        ttl,
+                    },
                     Question::Srv(_) => {
                         let record = |priority, target: &str| SrvRecord {
                             priority,

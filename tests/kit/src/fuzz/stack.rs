@@ -10,7 +10,7 @@ use sansip::wire::frame::{Frame, Framer};
 use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
     Action, Answer, CloseReason, Config, ConnId, Connect, Content, EndpointId, Established, Event,
-    IncomingId, ListenError, ListenerId, Misuse, OperationId, PeerCertificate, PeerToPeerConfig, QueryId,
+    IncomingId, ListenError, ListenerId, Misuse, NaptrRecord, OperationId, PeerCertificate, PeerToPeerConfig, QueryId,
     Question, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, SrvRecord, Stack, Time,
     Transport, UnixTime,
 };
@@ -795,6 +795,20 @@ fn answer_to(question: &Question) -> Answer {
             addresses: vec![address(1, 0).ip(), address(3, 0).ip()],
             ttl,
         },
+        Question::Naptr(name) => {
+            let records = ["SIP+D2T", "SIPS+D2T"].map(|services| NaptrRecord {
+                order: 1,
+                preference: 1,
+                flags: String::from("s"),
+                services: String::from(services),
+                regexp: String::new(),
+                replacement: format!("_sip.{name}"),
+            });
+            Answer::Naptr {
+                records: records.to_vec(),
+                ttl,
+            }
+        }
         Question::Srv(_) => {
             let record = SrvRecord {
                 priority: 1,
