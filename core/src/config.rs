@@ -118,6 +118,9 @@ pub struct Limits {
     /// Times that one request may be sent to one target, for challenges, 3xx and 423 together. The answer that would have
     /// it sent once more is its outcome; 8.
     pub attempts: usize,
+    /// Requests that an endpoint of a client manager has outstanding to its server (C24). Further ones wait for their turn,
+    /// but for ACK, CANCEL, PRACK, BYE and REGISTER, and time out where it does not come in 64 T1; 20.
+    pub outstanding: usize,
     /// Addresses that one request is tried at, of all servers of its next hop together (C25). What it failed with at the
     /// last of them is its outcome; 64, which is 32 servers with an address of each family.
     pub targets: usize,
@@ -138,6 +141,7 @@ impl Default for Limits {
             endpoints: 2_000_000,
             dns_cache: 1_024,
             attempts: 8,
+            outstanding: 20,
             targets: 64,
         }
     }

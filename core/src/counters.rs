@@ -194,6 +194,8 @@ counters! {
         request: u64,
         /// A final response to an INVITE after its CANCEL (RFC 3261 section 9.1).
         cancel: u64,
+        /// A place among the requests that are outstanding ([`Limits::outstanding`](crate::Limits), C24).
+        held: u64,
         /// The ACK for a final response to an INVITE (timer H; RFC 3261 section 13.3.1.4).
         ack: u64,
         /// The end of an invitation, from whichever side ([`Config::max_connect_duration`](crate::Config), S12).

@@ -908,6 +908,28 @@ fn limits_of_attempts(world: &mut World, ledger: &Ledger) {
     assert_eq!(counters(world, host).registrations.failed, 1);
 }
 
+/// Two addresses of one name, of which the second is not tried; and a MESSAGE that never has its turn.
+fn limits_of_targets_and_turns(world: &mut World, ledger: &Ledger) {
+    let caller = caller_of(world, |limits| limits.targets = 1);
+    let silent = ["192.0.2.77", "192.0.2.78"].map(|text| text.parse().unwrap());
+    world.names.set_addresses("two.addresses.invalid", &silent);
+    world.message(caller.alice, "sip:carol@two.addresses.invalid:5060", "hello");
+    world.run_for(secs(60));
+    refused(world, ledger, caller.host, "refusals.targets");
+
+    let host = world.stack_with(limited(|limits| limits.outstanding = 1));
+    let (_, alice) = common::scripted_server_on(world, host);
+    for _ in 0..2 {
+        world.message(alice, CAROL, "hello");
+    }
+    world.run_for(T1_64 - Duration::from_millis(500));
+    assert_eq!(counters(world, host).timeouts, Counters::default().timeouts);
+    world.run_for(secs(1));
+    let timeouts = counters(world, host).timeouts;
+    assert_eq!((timeouts.held, timeouts.request), (1, 1));
+    ledger.0.borrow_mut().insert("timeouts.held".to_owned());
+}
+
 type Flow = fn(&mut World, &Ledger);
 
 const FLOWS: &[(&str, Flow)] = &[
@@ -945,6 +967,7 @@ const FLOWS: &[(&str, Flow)] = &[
     ("limits of commands", limits_of_commands),
     ("limits of a session", limits_of_a_session),
     ("limits of attempts", limits_of_attempts),
+    ("limits of targets and turns", limits_of_targets_and_turns),
 ];
 
 // rules: X7

@@ -65,6 +65,8 @@ pairs! {
     endpoints,
     dns_cache,
     attempts,
+    outstanding,
+    targets,
 }
 
 fn address(text: &str) -> SocketAddr {
@@ -161,6 +163,12 @@ impl Host {
         view.send_message(target, Method::Message, None, SendOptions::default())
     }
 
+    fn message_of(&mut self, endpoint: EndpointId, target: &str) -> OperationId {
+        let mut view = self.stack.endpoint(self.now, endpoint).unwrap();
+        view.send_message(target, Method::Message, None, SendOptions::default())
+            .unwrap()
+    }
+
     /// The connection that is asked for is made.
     fn connect(&mut self) -> ConnId {
         let connect = self.drain().into_iter().find_map(|action| match action {
@@ -184,6 +192,28 @@ impl Host {
         assert_eq!(sent.len(), 1);
         sent.remove(0)
     }
+}
+
+/// alice at the server 10.0.0.9, registered over this connection.
+fn registered(limit: impl FnOnce(&mut Limits)) -> (Host, EndpointId, ConnId) {
+    let mut host = Host::new(limit);
+    let alice = SipEndpointConfig {
+        server: Some(Server {
+            host: "10.0.0.9".into(),
+            port: Some(5060),
+        }),
+        transport: Transport::Tcp,
+        ..SipEndpointConfig::new("sip:alice@example.com")
+    };
+    let alice = host.stack.add_sip_endpoint(host.now, alice).unwrap();
+    host.stack.endpoint(host.now, alice).unwrap().register().unwrap();
+    let conn = host.connect();
+    let register = host.asked(conn);
+    let contact = field(&register, HeaderName::Contact);
+    let granted = format!("Contact: {contact};expires=3600");
+    host.say(conn, &answer(&register, "200 OK", "x", &granted));
+    host.drain();
+    (host, alice, conn)
 }
 
 fn failure(actions: &[Action], operation: OperationId) -> Option<OperationError> {
@@ -576,5 +606,61 @@ mod pairs {
         };
         assert_eq!(run(2), [true], "sent three times");
         assert_eq!(run(3), [false], "not a fourth time");
+    }
+
+    // rules: C24
+    pub(super) fn outstanding() {
+        // With room for three, four MESSAGEs: the fourth is held, until one is answered.
+        for (limit, at_once) in [(4, 4), (3, 3)] {
+            let (mut host, alice, conn) = registered(|limits| limits.outstanding = limit);
+            for _ in 0..4 {
+                host.message_of(alice, "sip:bob@example.com");
+            }
+            let sent = host.sent(conn);
+            assert_eq!(sent.len(), at_once);
+            host.say(conn, &answer(&sent[0], "200 OK", "x", ""));
+            assert_eq!(host.sent(conn).len(), 4 - at_once);
+        }
+    }
+
+    // rules: C25
+    pub(super) fn targets() {
+        // Three addresses of one host, all of which refuse.
+        let run = |targets: usize| {
+            let mut host = Host::new(|limits| limits.targets = targets);
+            let operation = host.message("sip:p@three.invalid:5060").unwrap();
+            let mut tried = 0;
+            loop {
+                let actions = host.drain();
+                if let Some(error) = failure(&actions, operation) {
+                    let is_refused = matches!(
+                        error,
+                        OperationError::ConnectionFailure(ConnectionFailure::Connect {
+                            reason: CloseReason::Refused,
+                            ..
+                        })
+                    );
+                    assert!(is_refused, "{error:?}");
+                    return tried;
+                }
+                for action in actions {
+                    match action {
+                        Action::Resolve { query, .. } => {
+                            let addresses = ["10.0.0.7", "10.0.0.8", "10.0.0.9"];
+                            let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
+                            let ttl = secs(0);
+                            let answer = Answer::Addresses { addresses, ttl };
+                            host.stack.handle_resolved(host.now, query, Ok(answer));
+                        }
+                        Action::Connect(to) => {
+                            tried += 1;
+                            host.stack.handle_closed(host.now, to.conn, CloseReason::Refused);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        };
+        assert_eq!([run(2), run(3), run(4)], [2, 3, 3]);
     }
 }

@@ -30,7 +30,10 @@ fn answer(query: &[u8], over_tcp: bool) -> Vec<u8> {
     let is_big = question.starts_with(b"\x03big");
     let (data, kind): (&[u8], u8) = match kind {
         1 => (&[192, 0, 2, 7], 1),
-        35 => (b"\x00\x32\x00\x01\x01s\x07SIP+D2T\x00\x04_sip\x04_tcp\x07example\x00", 35),
+        35 => (
+            b"\x00\x32\x00\x01\x01s\x07SIP+D2T\x00\x04_sip\x04_tcp\x07example\x00",
+            35,
+        ),
         33 => (b"\x00\x0a\x00\x05\x13\xc4\x04host\x07example\x00", 33),
         _ => (&[], 0),
     };
@@ -158,7 +161,12 @@ fn addresses_and_services_are_found_each_from_a_port_of_its_own() {
     let record = &records[0];
     assert_eq!((record.order, record.preference), (50, 1));
     assert_eq!(
-        [&record.flags, &record.services, &record.regexp, &record.replacement],
+        [
+            &record.flags,
+            &record.services,
+            &record.regexp,
+            &record.replacement
+        ],
         ["s", "SIP+D2T", "", "_sip._tcp.example"]
     );
     let askers = server.askers.lock().unwrap().clone();

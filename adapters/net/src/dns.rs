@@ -565,7 +565,9 @@ impl<Q: Copy> Resolver<Q> {
             if lookup.names.is_empty() {
                 return Some(match (lookup.empty, lookup.wanted) {
                     (Some(ttl), wanted) => Ok(wanted.answer(Vec::new(), ttl)),
-                    (None, wanted @ (Wanted::Pointers | Wanted::Services)) => Ok(wanted.answer(Vec::new(), 0)),
+                    (None, wanted @ (Wanted::Pointers | Wanted::Services)) => {
+                        Ok(wanted.answer(Vec::new(), 0))
+                    }
                     (None, Wanted::Addresses) => Err(ResolveError::NoSuchName),
                 });
             }
@@ -948,9 +950,27 @@ mod tests {
         let query = sent(&mut resolver);
         assert_eq!(asked(&query.bytes), ("example.com.".to_owned(), NAPTR));
         let response = Response::to(&query.bytes, NO_ERROR)
-            .pointer("Example.com", 300, [50, 51], [b"s", b"SIPS+D2T", b""], "_sips._tcp.example.com")
-            .pointer("example.com", 200, [90, 1], [b"U", b"E2U+sip", b"!^.*$!sip:\xff!"], ".")
-            .pointer("example.org", 1, [1, 1], [b"s", b"SIP+D2T", b""], "_sip._tcp.example.org")
+            .pointer(
+                "Example.com",
+                300,
+                [50, 51],
+                [b"s", b"SIPS+D2T", b""],
+                "_sips._tcp.example.com",
+            )
+            .pointer(
+                "example.com",
+                200,
+                [90, 1],
+                [b"U", b"E2U+sip", b"!^.*$!sip:\xff!"],
+                ".",
+            )
+            .pointer(
+                "example.org",
+                1,
+                [1, 1],
+                [b"s", b"SIP+D2T", b""],
+                "_sip._tcp.example.org",
+            )
             .service("example.com", 1, [1, 1, 1], "a.example.com");
         reply(&mut resolver, NOW, &query, &response);
         let record = |order, preference, texts: [&str; 3], replacement: &str| {

@@ -398,6 +398,19 @@ impl Connections {
         Some((lifetime.manager, lifetime.role.transport()))
     }
 
+    /// Whether it has one owner: that of a client manager (C5).
+    pub(crate) fn is_private(&self, conn: ConnId) -> bool {
+        let is_private = |connection: &Connection| matches!(connection.lifetime.role, Role::Private(_));
+        self.connections.get(&conn).is_some_and(is_private)
+    }
+
+    /// Whether it is ready and at most half of what may wait on it does (C30).
+    pub(crate) fn has_room(&self, config: &crate::Config, conn: ConnId) -> bool {
+        self.connections.get(&conn).is_some_and(|connection| {
+            connection.lifetime.is_ready() && connection.queue.len() <= config.limits.send_queue / 2
+        })
+    }
+
     pub(crate) fn is_ready(&self, conn: ConnId) -> bool {
         self.connections
             .get(&conn)
@@ -718,13 +731,20 @@ impl Connections {
             }
             (End::Lost(reason), Some(remote)) => {
                 let taken = connection.queue.taken();
+                let hop = connection.lifetime.role.hop();
+                let target = hop.map(|hop| (hop.clone(), remote));
                 cx.out.event(Event::ConnectionRemoved {
                     conn,
                     manager,
                     remote,
                     reason: reason.clone(),
                 });
-                self.up.push_back(Indication::Lost { conn, reason, taken });
+                self.up.push_back(Indication::Lost {
+                    conn,
+                    reason,
+                    taken,
+                    target,
+                });
             }
             // Both have been connected, so their other end is known.
             (End::Refused(_) | End::Lost(_), None) => {}

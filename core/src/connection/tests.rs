@@ -41,6 +41,11 @@ fn not_connected(remote: &str, reason: CloseReason) -> OperationError {
     .into()
 }
 
+/// The target of a connection to this address.
+fn went_to(host: &str) -> Option<(Hop, SocketAddr)> {
+    Some((tcp(host), format!("{host}:5060").parse().unwrap()))
+}
+
 fn names(questions: &[(QueryId, Question)]) -> Vec<String> {
     let name = |question: &Question| match question {
         Question::Naptr(name) => format!("NAPTR {name}"),
@@ -129,7 +134,8 @@ fn a_released_connection_lingers_for_a_minute_and_is_closed() {
         [Indication::Lost {
             conn,
             reason,
-            taken: 0
+            taken: 0,
+            target: went_to("192.0.2.1"),
         }]
     );
     assert_eq!((world.room.connections(), world.services.timers.len()), (0, 0));
@@ -542,7 +548,10 @@ fn where_the_named_services_have_no_records_it_is_the_domain_itself() {
     let (mut world, manager) = World::with(ManagerKind::Client);
     _ = world.acquire(manager, &Hop::new("example.com", None, Transport::Tcp));
     let query = world.questions()[0].0;
-    let named = [(1, 1, "SIP+D2T", "x.example.com"), (2, 1, "SIP+D2T", "y.example.com")];
+    let named = [
+        (1, 1, "SIP+D2T", "x.example.com"),
+        (2, 1, "SIP+D2T", "y.example.com"),
+    ];
     world.answer(query, naptr(&named, 60));
     for name in ["SRV x.example.com", "SRV y.example.com"] {
         let questions = world.questions();
@@ -823,10 +832,16 @@ fn other_targets_are_known_through_the_service_too() {
             _ => None,
         })
         .unwrap();
-    let named = [(1, 1, "SIP+D2T", "x.example.org"), (2, 1, "SIP+D2T", "y.example.org")];
+    let named = [
+        (1, 1, "SIP+D2T", "x.example.org"),
+        (2, 1, "SIP+D2T", "y.example.org"),
+    ];
     world.answer(query, naptr(&named, 60));
     let query = world.questions()[0].0;
-    world.answer(query, srv(&[(1, 1, 5080, "192.0.2.8"), (1, 1, 0, "192.0.2.9")], 60));
+    world.answer(
+        query,
+        srv(&[(1, 1, 5080, "192.0.2.8"), (1, 1, 0, "192.0.2.9")], 60),
+    );
     assert!(world.room.has_other_target(&hop, &tried));
     assert!(!world.room.has_other_target(&hop, &[address("192.0.2.8:5080")]));
     let literal = tcp("192.0.2.7");
@@ -914,7 +929,8 @@ fn the_send_queue_holds_its_limit_and_one_byte_more_closes_the_connection() {
         [Indication::Lost {
             conn,
             reason,
-            taken: 5
+            taken: 5,
+            target: went_to("192.0.2.1"),
         }]
     );
     assert_eq!(world.wants(), [Action::Close(conn)]);
@@ -992,7 +1008,8 @@ fn an_incoming_connection_has_a_minute_for_its_first_valid_message() {
         Some(&Indication::Lost {
             conn,
             reason,
-            taken: 0
+            taken: 0,
+            target: None,
         })
     );
 
@@ -1139,7 +1156,8 @@ fn on_server_managers_a_connection_without_traffic_is_closed_even_with_users() {
         Some(&Indication::Lost {
             conn: incoming,
             reason,
-            taken: 0
+            taken: 0,
+            target: None,
         })
     );
 }
@@ -1230,7 +1248,8 @@ fn when_framing_is_lost_a_last_answer_goes_out_and_the_connection_is_closed() {
         [Indication::Lost {
             conn,
             reason,
-            taken: 11
+            taken: 11,
+            target: None,
         }]
     );
     assert_eq!(world.services.timers.len(), 0);
@@ -1330,7 +1349,8 @@ fn a_peer_that_pings_and_does_not_read_is_closed() {
             Indication::Lost {
                 conn,
                 reason,
-                taken: 0
+                taken: 0,
+                target: None,
             }
         ]
     );
@@ -1383,7 +1403,8 @@ fn disconnect_closes_now_and_does_nothing_twice() {
         [Indication::Lost {
             conn,
             reason: RemovalReason::Local,
-            taken: 0
+            taken: 0,
+            target: went_to("192.0.2.1"),
         }]
     );
     assert_eq!((world.room.queued_bytes(), world.room.leases()), (0, 0));
@@ -1412,7 +1433,8 @@ fn a_connection_that_the_peer_closes_is_reported_with_what_it_took() {
         [Indication::Lost {
             conn,
             reason: reason.clone(),
-            taken: 2
+            taken: 2,
+            target: went_to("192.0.2.1"),
         }]
     );
     let remote = address("192.0.2.1:5060");

@@ -1,9 +1,11 @@
 //! What a final response to an exchange's request leads to, or none.
 
 use alloc::boxed::Box;
+use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::{Cancel, Exchanges, Indication, Lower, Outcome, Owner, State, Up, What};
+use super::{Cancel, Exchanges, Indication, Lost, Lower, Outcome, Owner, State, Up, What};
+use crate::connection::Hop;
 use crate::cx::Cx;
 use crate::event::OperationError;
 use crate::ids::ExchangeId;
@@ -20,6 +22,7 @@ impl Exchanges {
         response: Box<Message>,
         up: &mut Up,
     ) {
+        self.uncount(id);
         let Some(exchange) = self.table.get(&id) else {
             return;
         };
@@ -209,6 +212,25 @@ impl Exchanges {
 
     /// Whether the hop of this exchange has an address left after the one in use, which is marked as failed.
     fn next_target(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId) -> bool {
+        let conn = self.table.get(&id).and_then(|exchange| exchange.facts.conn);
+        let Some((_, remote)) = conn.and_then(|conn| low.connections.ends(conn)) else {
+            return false;
+        };
+        let Some(hop) = conn.and_then(|conn| low.connections.hop(conn)).cloned() else {
+            return false;
+        };
+        self.fail_over(cx, low, id, &hop, remote)
+    }
+
+    /// Whether the hop has an address left after this one, which is marked as failed.
+    pub(super) fn fail_over(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: ExchangeId,
+        hop: &Hop,
+        remote: SocketAddr,
+    ) -> bool {
         let Some(exchange) = self.table.get_mut(&id) else {
             return false;
         };
@@ -216,20 +238,11 @@ impl Exchanges {
         if exchange.policy.identity.is_some() && !matches!(exchange.owner, Owner::Registration(_)) {
             return false;
         }
-        let Some(conn) = exchange.facts.conn else {
-            return false;
-        };
-        let Some((_, remote)) = low.connections.ends(conn) else {
-            return false;
-        };
-        let Some(hop) = low.connections.hop(conn).cloned() else {
-            return false;
-        };
         if !exchange.failed.contains(&remote) {
             exchange.failed.push(remote);
         }
         low.connections.address_failed(cx, remote);
-        if !low.connections.has_other_target(&hop, &exchange.failed) {
+        if !low.connections.has_other_target(hop, &exchange.failed) {
             return false;
         }
         if exchange.failed.len() >= cx.config.limits.targets {
@@ -271,6 +284,7 @@ impl Exchanges {
 
     /// No final response. What may be repeated safely goes to the next target, where there is one (R18).
     pub(super) fn on_timeout(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId, up: &mut Up) {
+        self.uncount(id);
         let repeatable = self
             .table
             .get(&id)
@@ -289,21 +303,21 @@ impl Exchanges {
         cx: &mut Cx<'_>,
         low: &mut Lower<'_>,
         id: ExchangeId,
-        reason: OperationError,
-        taken: u64,
+        lost: &Lost<'_>,
         up: &mut Up,
     ) {
+        self.uncount(id);
         let Some(exchange) = self.table.get(&id) else {
             return;
         };
         let State::Sent { place, cancel, .. } = &exchange.state else {
             return;
         };
-        let unsent = taken <= place.start;
+        let unsent = lost.taken <= place.start;
         if *cancel == Cancel::No && (unsent || exchange.policy.repeatable) {
-            self.reconnect_or(cx, low, id, reason, up);
+            self.again_or_fail(cx, low, id, lost, up);
         } else {
-            self.finish(cx, low, id, Err(reason), up);
+            self.finish(cx, low, id, Err(lost.error.clone()), up);
         }
     }
 }

@@ -20,7 +20,12 @@ pub(super) fn bound(resolution: Resolution) -> Resolution {
     resolution.map(|answer| match answer {
         Answer::Naptr { mut records, ttl } => {
             records.retain(|record| {
-                let texts = [&record.flags, &record.services, &record.regexp, &record.replacement];
+                let texts = [
+                    &record.flags,
+                    &record.services,
+                    &record.regexp,
+                    &record.replacement,
+                ];
                 texts.iter().all(|text| text.len() <= NAME)
             });
             records.sort_by_key(|record| (record.order, record.preference));
@@ -88,12 +93,18 @@ mod tests {
     fn of_more_than_thirty_two_records_the_best_are_kept() {
         for count in [32_u16, 33, 4000] {
             let ttl = DAY;
-            let records: Vec<_> = (0..count).rev().map(|order| naptr(order, "x".to_string())).collect();
+            let records: Vec<_> = (0..count)
+                .rev()
+                .map(|order| naptr(order, "x".to_string()))
+                .collect();
             let Ok(Answer::Naptr { records, .. }) = bound(Ok(Answer::Naptr { records, ttl })) else {
                 panic!()
             };
             assert!(records.iter().map(|record| record.order).eq(0..32));
-            let records: Vec<_> = (0..count).rev().map(|order| srv(order, "x".to_string())).collect();
+            let records: Vec<_> = (0..count)
+                .rev()
+                .map(|order| srv(order, "x".to_string()))
+                .collect();
             let Ok(Answer::Srv { records, .. }) = bound(Ok(Answer::Srv { records, ttl })) else {
                 panic!()
             };

@@ -108,7 +108,9 @@ mod tests {
     // rules: C31
     #[test]
     fn four_services_are_looked_at_and_no_fifth() {
-        let records: Vec<_> = (0..9).map(|n| record(n, 1, "SIP+D2T", &format!("s{n}"))).collect();
+        let records: Vec<_> = (0..9)
+            .map(|n| record(n, 1, "SIP+D2T", &format!("s{n}")))
+            .collect();
         assert_eq!(services(&records, Transport::Tcp), ["s0", "s1", "s2", "s3"]);
     }
 }

@@ -586,7 +586,9 @@ mod tests {
             let records = records.to_vec();
             let (name, nothing) = naptr();
             let addresses = |first: u8| {
-                let addresses = [first, first + 1].map(|last| IpAddr::from([192, 0, 2, last])).to_vec();
+                let addresses = [first, first + 1]
+                    .map(|last| IpAddr::from([192, 0, 2, last]))
+                    .to_vec();
                 Ok(Answer::Addresses { addresses, ttl: TTL })
             };
             for (question, resolution) in [

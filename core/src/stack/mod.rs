@@ -1,5 +1,6 @@
 //! The engine: owns every machine, and hands what one reports to the next.
 
+mod ended;
 mod fingerprint;
 mod parts;
 mod receive;
@@ -68,6 +69,7 @@ pub struct Stack {
     endpoints: Endpoints,
     /// What exchanges have to say, until it is handed on within the same call.
     from_exchanges: VecDeque<exchange::Indication>,
+    telling: ended::Telling,
     /// The request whose event was taken last: unanswered at the next poll, it has been let pass (M4).
     passing: Option<IncomingId>,
     client_manager: ManagerId,
@@ -101,7 +103,7 @@ pub enum Reason {
     Drain,
     /// A transaction.
     Transaction,
-    /// A connection: its attempt, its linger or idle time, its proof.
+    /// A connection: its attempt, its linger or idle time, its proof, and more of those who wait for it or had it.
     Connection,
     /// A question to the domain name system.
     Resolve,
@@ -204,6 +206,7 @@ impl Stack {
             sessions: Sessions::new(key),
             endpoints: Endpoints::new(key),
             from_exchanges: VecDeque::new(),
+            telling: ended::Telling::default(),
             passing: None,
             client_manager,
             server_tcp_manager,
@@ -352,7 +355,10 @@ impl Stack {
         if self.timers.next().is_some_and(|(at, _)| at <= self.now) {
             record!(self, now, Timeout);
         }
-        while let Some((_, key)) = self.timers.pop_due(self.now) {
+        let before = self.timers.mark();
+        while !self.timers.resumes_since(before)
+            && let Some((_, key)) = self.timers.pop_due(self.now)
+        {
             self.step(now, |p| p.fire(key));
         }
     }
@@ -659,6 +665,7 @@ impl Stack {
             sessions: &mut self.sessions,
             endpoints: &mut self.endpoints,
             from_exchanges: &mut self.from_exchanges,
+            telling: &mut self.telling,
         };
         let result = change(&mut parts);
         parts.pump();
@@ -680,7 +687,7 @@ impl Stack {
 const fn reason_of(key: &TimerKey) -> Reason {
     match key {
         TimerKey::Transaction(..) => Reason::Transaction,
-        TimerKey::Connection(..) => Reason::Connection,
+        TimerKey::Connection(..) | TimerKey::Waiting(_) | TimerKey::Ended => Reason::Connection,
         TimerKey::Resolve(_) => Reason::Resolve,
         TimerKey::Exchange(_) => Reason::Exchange,
         TimerKey::Incoming(_) => Reason::Incoming,

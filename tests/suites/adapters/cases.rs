@@ -12,7 +12,8 @@ use sansip::{
 use crate::agent::{ANSWER, Agent, GO, Heard, PATIENCE, Setup};
 use crate::certificates::{ALICE, BOB, Ca, client, mutual_server};
 use crate::peers::{
-    Front, dead, deaf_name_server, loopback, name_server, naming_name_server, read_some, reset, server, wordy_name_server,
+    Front, dead, deaf_name_server, loopback, name_server, naming_name_server, read_some, reset, server,
+    wordy_name_server,
 };
 
 /// A message both ways, a call that the caller ends, and a call that the callee ends.

@@ -188,8 +188,17 @@ pub(crate) fn naming_name_server(port: u16) -> SocketAddr {
         let data = match kind {
             35 => [&b"\0\x01\0\x01\x01s\x07SIP+D2T\0"[..], &service].concat(),
             33 => {
-                let port = if question[12..].starts_with(&service) { port } else { 1 };
-                [&[0, 1, 0, 1][..], &port.to_be_bytes(), &wire_name("host.pool.example")].concat()
+                let port = if question[12..].starts_with(&service) {
+                    port
+                } else {
+                    1
+                };
+                [
+                    &[0, 1, 0, 1][..],
+                    &port.to_be_bytes(),
+                    &wire_name("host.pool.example"),
+                ]
+                .concat()
             }
             1 => vec![127, 0, 0, 1],
             _ => return response(question, [0x81, 0x80], &[]),

@@ -10,9 +10,9 @@ use sansip::wire::frame::{Frame, Framer};
 use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
     Action, Answer, CloseReason, Config, ConnId, Connect, Content, EndpointId, Established, Event,
-    IncomingId, ListenError, ListenerId, Misuse, NaptrRecord, OperationId, PeerCertificate, PeerToPeerConfig, QueryId,
-    Question, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, SrvRecord, Stack, Time,
-    Transport, UnixTime,
+    IncomingId, ListenError, ListenerId, Misuse, NaptrRecord, OperationId, PeerCertificate, PeerToPeerConfig,
+    QueryId, Question, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, SrvRecord, Stack,
+    Time, Transport, UnixTime,
 };
 use siphasher::sip::SipHasher13;
 
@@ -167,6 +167,7 @@ fn small() -> Config {
         limits.attempts,
         limits.send_queue,
     ) = (4, 1, 2, 1500);
+    (limits.outstanding, limits.targets) = (1, 2);
     limits.message = MessageLimits {
         header_block: 1200,
         headers: 14,
