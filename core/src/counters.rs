@@ -240,6 +240,11 @@ counters! {
         dns_cache: u64,
         /// Requests that were not sent once more, though the response asked for it.
         attempts: u64,
+        /// Requests that failed because of [`Config::connection_throttle`](crate::Config) (C22).
+        connection_throttle: u64,
+        /// Requests of peers that were answered 503, or dropped where nothing answers them, because of
+        /// [`Config::message_throttle`](crate::Config) (C23).
+        message_throttle: u64,
         /// Requests that were not tried at a further address, because of those that they were tried at before.
         targets: u64,
     }

@@ -201,6 +201,13 @@ pub enum Event {
         /// Why.
         reason: RemovalReason,
     },
+    /// A connection has too much outstanding, or no more (C22).
+    ConnectionThrottled {
+        /// Which.
+        conn: ConnId,
+        /// Whether new requests over it fail from now on.
+        throttled: bool,
+    },
     /// A peer that connected to us could not be talked to over TLS (C28).
     IncomingTlsFailed {
         /// Which manager listened.
@@ -215,6 +222,16 @@ pub enum Event {
         /// Which.
         endpoint: EndpointId,
     },
+}
+
+impl Event {
+    /// Whether it brings a request of a peer.
+    pub(crate) const fn brings_request(&self) -> bool {
+        matches!(
+            self,
+            Self::MessageReceived { .. } | Self::SessionMessage { .. } | Self::SessionReceived { .. }
+        )
+    }
 }
 
 /// How an operation succeeded.
@@ -362,6 +379,8 @@ pub enum OperationFailure {
     SessionTerminated,
     /// A limit of the stack was reached.
     LimitReached,
+    /// Its connection has too much outstanding (C22).
+    ConnectionThrottled,
 }
 
 impl fmt::Display for OperationFailure {
@@ -371,6 +390,7 @@ impl fmt::Display for OperationFailure {
             Self::EndpointTerminated => "the endpoint was terminated",
             Self::SessionTerminated => "the session ended",
             Self::LimitReached => "a limit of the stack is reached",
+            Self::ConnectionThrottled => "the connection has too much outstanding",
         })
     }
 }

@@ -140,7 +140,7 @@ pub use auth::{
     AllowedProtocols, AuthenticationFailure, AuthenticationFailureReason, AuthenticationProtocol,
     OfferedProtocol,
 };
-pub use config::{Config, Limits};
+pub use config::{Config, Limits, Throttle};
 pub use connection::{ConnectionInfo, ManagerConfig, ManagerKind, MutualTls};
 pub use counters::Counters;
 pub use endpoint::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEndpointConfig};

@@ -208,6 +208,14 @@ fn connections(out: Output, event: &Event) {
                 fields,
             );
         }
+        Event::ConnectionThrottled { conn, throttled } => {
+            let fields = vec![
+                ("connection", json!(conn.number())),
+                ("throttled", json!(throttled)),
+            ];
+            let what = if *throttled { "too much" } else { "room again" };
+            out.event("throttled", format!("connection has {what} outstanding"), fields);
+        }
         Event::IncomingTlsFailed { remote, failure, .. } => {
             let fields = vec![
                 ("remote", json!(remote.to_string())),

@@ -111,9 +111,10 @@ fn event(event: &Event) {
             listener,
             error: Some(detail),
         } => warn!(target: LISTENER, %listener, %detail, "listening ended"),
-        Event::ConnectionAdded { .. } | Event::ConnectionRemoved { .. } | Event::IncomingTlsFailed { .. } => {
-            connection(event);
-        }
+        Event::ConnectionAdded { .. }
+        | Event::ConnectionRemoved { .. }
+        | Event::ConnectionThrottled { .. }
+        | Event::IncomingTlsFailed { .. } => connection(event),
         // A kind that is younger than this list.
         _ => debug!(target: ENDPOINT, "other"),
     }
@@ -203,6 +204,9 @@ fn connection(event: &Event) {
             };
             let tls = tls.map(tracing::field::debug);
             debug!(target: CONNECTION, %conn, %manager, %remote, reason, socket, tls, %detail, "connection removed");
+        }
+        Event::ConnectionThrottled { conn, throttled } => {
+            warn!(target: CONNECTION, %conn, throttled, "connection throttled");
         }
         Event::IncomingTlsFailed {
             manager,

@@ -37,6 +37,8 @@ pub(crate) struct Connections {
     pub(super) up: VecDeque<Indication>,
     /// While the application lags behind: the connections that are not read from because they brought something.
     pub(super) paused: Option<BTreeSet<ConnId>>,
+    /// Those that were stopped and are read from again: what has arrived meanwhile is still to be taken.
+    pub(super) backlog: BTreeSet<ConnId>,
     leases: usize,
     queued: usize,
 }
@@ -53,6 +55,10 @@ pub(super) struct Connection {
     pub(super) pinged: bool,
     /// When bytes were last queued, keep-alives included.
     pub(super) sent: Time,
+    /// Too much is outstanding on it (C22).
+    pub(super) throttled: bool,
+    /// It is not read from because of that.
+    pub(super) stopped: bool,
 }
 
 /// What is known of a connection once it is there.
@@ -67,8 +73,8 @@ pub(super) struct Ends {
 /// The state of the room in canonical form: connections and listeners in the order of their making.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Fingerprint {
-    /// Each with its users and queued bytes, and the pool that it is in.
-    pub(crate) connections: Vec<(LifetimePrint, usize, usize, Option<PoolPrint>)>,
+    /// Each with its users and queued bytes, the pool that it is in, and whether it is throttled and not read from.
+    pub(crate) connections: Vec<(LifetimePrint, usize, usize, Option<PoolPrint>, [bool; 2])>,
     pub(crate) listeners: Vec<ListenerPrint>,
     pub(crate) queries: Vec<QueryPrint>,
 }
@@ -85,6 +91,8 @@ impl Connection {
             ends,
             pinged: false,
             sent: cx.now,
+            throttled: false,
+            stopped: false,
         }
     }
 
@@ -107,6 +115,7 @@ impl Connections {
             locator: Locator::new(key),
             up: VecDeque::new(),
             paused: None,
+            backlog: BTreeSet::new(),
             leases: 0,
             queued: 0,
         }
@@ -605,6 +614,7 @@ impl Connections {
                 connection.users,
                 connection.queue.len(),
                 pool_of(connection),
+                [connection.throttled, connection.stopped],
             )
         });
         Fingerprint {
@@ -710,6 +720,7 @@ impl Connections {
         if let Some(paused) = &mut self.paused {
             paused.remove(&conn);
         }
+        self.backlog.remove(&conn);
         let (manager, remote) = (connection.lifetime.manager, connection.remote());
         let counted = cx.counters.connecting(connection.lifetime.role.hop().is_none());
         match &end {

@@ -480,6 +480,16 @@ impl Exchanges {
                     self.need_connection(id, up);
                 }
             }
+            // What ends it may have come and is not read (C22).
+            State::Sent { ref mut cancel, .. }
+                if exchange
+                    .facts
+                    .conn
+                    .is_some_and(|conn| low.connections.is_stopped(conn)) =>
+            {
+                let again = cx.now + cx.config.t1.saturating_mul(64);
+                *cancel = Cancel::Sent(cx.timers.set(again, TimerKey::Exchange(id)));
+            }
             State::Sent { transaction, .. } => {
                 cx.counters.timeouts.cancel += 1;
                 low.transactions.abandon(cx, transaction);

@@ -8,6 +8,7 @@ use alloc::collections::BTreeSet;
 
 use super::{Exchange, Exchanges, Lower, State, Up};
 use crate::cx::Cx;
+use crate::event::{OperationError, OperationFailure};
 use crate::ids::{ConnId, EndpointId, ExchangeId};
 use crate::timers::TimerKey;
 use crate::wire::Method;
@@ -19,7 +20,7 @@ pub(super) struct Window {
     held: BTreeSet<ExchangeId>,
 }
 
-/// Whether a request goes out whatever else waits.
+/// Whether a request goes out whatever else waits, and whatever the throttle says.
 pub(super) fn is_urgent(method: &Method) -> bool {
     matches!(
         method,
@@ -40,6 +41,12 @@ impl Exchanges {
         let Some(exchange) = self.table.get_mut(&id) else {
             return;
         };
+        // Only what is new: a request that the peer wants otherwise is the same one still (C22).
+        if exchange.sends == 0 && low.connections.is_throttled(conn) && !is_urgent(&exchange.draft.method) {
+            cx.counters.refusals.connection_throttle += 1;
+            let error = OperationError::OperationFailure(OperationFailure::ConnectionThrottled);
+            return self.finish(cx, low, id, Err(error), up);
+        }
         let endpoint = exchange
             .window_over(low, conn)
             .filter(|_| !is_urgent(&exchange.draft.method) && exchange.draft.method != Method::Benotify);

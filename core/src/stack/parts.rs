@@ -59,6 +59,18 @@ impl Parts<'_> {
         for (session, endpoint) in self.sessions.take_ended() {
             self.endpoints.remove_session(endpoint, session);
         }
+        for conn in self.low.transactions.take_changed() {
+            let open = self.low.transactions.open(conn);
+            match self
+                .low
+                .connections
+                .weigh(&mut self.cx, conn, open.ours + open.theirs, open.theirs)
+            {
+                Some(true) => self.low.transactions.stand_still(&mut self.cx, conn),
+                Some(false) => self.low.transactions.go_on(&mut self.cx, conn),
+                None => {}
+            }
+        }
         self.exchanges
             .release_held(&mut self.cx, &mut self.low, self.from_exchanges);
         let mut freed = self.cx.out.take_freed();
@@ -68,7 +80,8 @@ impl Parts<'_> {
             .settle(&mut self.cx, below!(self), freed, &|endpoint| {
                 incomings.of(endpoint)
             });
-        self.low.connections.has_indication() || !self.from_exchanges.is_empty()
+        let has_more = self.low.connections.has_indication() || !self.from_exchanges.is_empty();
+        has_more || self.low.connections.take_backlog(&mut self.cx)
     }
 
     /// A timer has fired.

@@ -151,6 +151,9 @@ impl Contract {
             Event::ConnectionRemoved { conn, .. } => {
                 assert_eq!(self.connections.insert(*conn, false), Some(true), "{event:?}");
             }
+            Event::ConnectionThrottled { conn, .. } => {
+                assert_eq!(self.connections.get(conn), Some(&true), "{event:?}");
+            }
             Event::EndpointTerminated { endpoint } => self.on_terminated(*endpoint),
             // A peer that speaks no TLS belongs to no object; a later kind of event is not known here.
             Event::IncomingTlsFailed { .. } | _ => {}
