@@ -1041,6 +1041,7 @@ mod tests {
         }
     }
 
+    // rules: R18
     #[test]
     fn both_families_are_asked_at_once_and_make_one_answer() {
         for v4_first in [false, true] {
@@ -1068,6 +1069,7 @@ mod tests {
         }
     }
 
+    // rules: R18
     #[test]
     fn a_family_that_stays_silent_is_waited_for_one_second() {
         let mut resolver = resolver(servers(&[FIRST]));
@@ -1086,6 +1088,7 @@ mod tests {
         assert!(closed(&mut resolver).len() == 2 && resolver.is_idle());
     }
 
+    // rules: R18
     #[test]
     fn a_name_without_addresses_is_empty_and_one_that_does_not_exist_is_an_error() {
         let cases = [
@@ -1105,6 +1108,7 @@ mod tests {
         }
     }
 
+    // rules: R18, C31
     #[test]
     fn a_response_has_to_fit_in_id_question_source_and_socket() {
         let mut resolver = resolver(servers(&[FIRST, SECOND]));
@@ -1207,6 +1211,7 @@ mod tests {
         );
     }
 
+    // rules: R18
     #[test]
     fn a_server_that_fails_is_left_for_the_next_at_once() {
         let mut conf = servers(&[FIRST, SECOND]);
@@ -1229,6 +1234,7 @@ mod tests {
         }
     }
 
+    // rules: R18
     #[test]
     fn a_socket_that_fails_and_a_referral_take_the_next_turn() {
         let mut resolver = resolver(servers(&[FIRST, SECOND]));
@@ -1244,6 +1250,7 @@ mod tests {
         assert_eq!(answer(&mut resolver), None);
     }
 
+    // rules: R18
     #[test]
     fn a_truncated_response_is_asked_for_again_over_tcp_in_any_pieces() {
         for piece in [1, 3, 4096] {
@@ -1289,6 +1296,7 @@ mod tests {
         }
     }
 
+    // rules: R18
     #[test]
     fn a_connection_that_ends_early_or_talks_nonsense_takes_the_next_turn() {
         let mut conf = servers(&[FIRST, SECOND]);
@@ -1306,6 +1314,7 @@ mod tests {
         assert!(closed(&mut resolver).len() == 2 && resolver.is_idle());
     }
 
+    // rules: R18
     #[test]
     fn aliases_are_followed_within_a_response_and_beyond_it() {
         let mut conf = servers(&[FIRST]);
@@ -1343,6 +1352,7 @@ mod tests {
         assert_eq!(answer(&mut resolver), Some(services(vec![], 30)));
     }
 
+    // rules: R18, C31
     #[test]
     fn aliases_in_a_circle_are_a_server_failure() {
         let start = "_sip._tcp.example.com";
@@ -1364,6 +1374,7 @@ mod tests {
         }
     }
 
+    // rules: C31
     #[test]
     fn sixteen_aliases_are_followed_and_no_more() {
         for (aliases, expected) in [(16, services(vec![], 0)), (17, Err(ResolveError::ServerFailure))] {
@@ -1421,6 +1432,7 @@ mod tests {
         assert_eq!(std::iter::from_fn(|| resolver.poll_transmit()).count(), 4);
     }
 
+    // rules: R18
     #[test]
     fn without_servers_there_is_no_resolver() {
         let mut resolver = resolver(servers(&[]));
@@ -1556,6 +1568,7 @@ mod tests {
         assert_eq!((resolver.poll_transmit(), resolver.poll_close()), (None, None));
     }
 
+    // rules: C31
     #[test]
     fn no_damage_to_a_response_does_harm() {
         let mut damage = ChaCha12Rng::from_seed([3; 32]);

@@ -613,6 +613,7 @@ fn with_a_port_or_an_address_the_service_is_not_looked_up() {
     }
 }
 
+// rules: R18
 #[test]
 fn what_the_resolver_cannot_say_fails_with_its_error() {
     for error in [
@@ -652,6 +653,7 @@ fn what_the_resolver_cannot_say_fails_with_its_error() {
     }
 }
 
+// rules: R18
 #[test]
 fn a_question_waits_for_the_resolve_timeout_only() {
     let (mut world, manager) = World::with(ManagerKind::Client);

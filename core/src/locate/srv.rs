@@ -87,6 +87,35 @@ mod tests {
 
     // rules: R18
     #[test]
+    fn every_order_within_a_priority_is_as_often_as_rfc_2782_makes_it() {
+        // The first is drawn by its share of all weights, the second by its share of those that are left.
+        let mut entropy = Entropy::new([8; 32]);
+        let weights = [10_u16, 30, 60];
+        let records: Vec<SrvRecord> = weights.map(|weight| record(1, weight, "x")).to_vec();
+        const DRAWS: u32 = 60_000;
+        let mut counts = alloc::collections::BTreeMap::new();
+        for _ in 0..DRAWS {
+            let order: Vec<u16> = order(&records, &mut entropy)
+                .iter()
+                .map(|record| record.weight)
+                .collect();
+            *counts.entry(order).or_insert(0_u32) += 1;
+        }
+        assert_eq!(counts.len(), 6);
+        for (order, count) in counts {
+            let [first, second] = [order[0], order[1]].map(f64::from);
+            let share = first / 100.0 * second / (100.0 - first);
+            let expected = f64::from(DRAWS) * share;
+            let deviation = (expected * (1.0 - share)).sqrt();
+            assert!(
+                (f64::from(count) - expected).abs() < 5.0 * deviation,
+                "{order:?}: {count}, expected {expected}"
+            );
+        }
+    }
+
+    // rules: R18
+    #[test]
     fn a_weight_of_zero_is_seldom_first_beside_others_and_every_record_comes_once() {
         let mut entropy = Entropy::new([5; 32]);
         let records = [record(1, 10, "b"), record(1, 0, "zero"), record(1, 10, "a")];

@@ -12,7 +12,7 @@ use sansip::{
     Action, Answer, CloseReason, Config, ConnId, Connect, Content, EndpointId, Established, Event,
     IncomingId, ListenError, ListenerId, Misuse, NaptrRecord, OperationId, PeerCertificate, PeerToPeerConfig,
     QueryId, Question, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, SrvRecord, Stack,
-    Time, Transport, UnixTime,
+    Throttle, Time, Transport, UnixTime,
 };
 use siphasher::sip::SipHasher13;
 
@@ -173,6 +173,8 @@ fn small() -> Config {
         headers: 14,
         body: 50,
     };
+    config.connection_throttle = Some(Throttle { high: 2, low: 2 });
+    config.message_throttle = Some(Throttle { high: 2, low: 1 });
     config
 }
 

@@ -147,6 +147,24 @@ mod tests {
         assert!(
             matches!(names.answer(&service), Some(Ok(Answer::Srv { records, .. })) if records.is_empty())
         );
+        let pointer = NaptrRecord {
+            order: 1,
+            preference: 1,
+            flags: "s".to_owned(),
+            services: "SIP+D2T".to_owned(),
+            regexp: String::new(),
+            replacement: "_sip._tcp.example.com".to_owned(),
+        };
+        names.set_pointers("example.com", std::slice::from_ref(&pointer));
+        let question_of = |name: &str| Question::Naptr(name.to_owned());
+        for (name, expected) in [("EXAMPLE.com", vec![pointer]), ("example.org", vec![])] {
+            let ttl = Duration::from_secs(60);
+            let expected = Answer::Naptr {
+                records: expected,
+                ttl,
+            };
+            assert_eq!(names.answer(&question_of(name)), Some(Ok(expected)));
+        }
         assert_eq!(
             names.fail("example.com", ResolveError::Timeout).answer(&question),
             Some(Err(ResolveError::Timeout))
