@@ -58,7 +58,10 @@ impl Load {
         if let Some(conn) = transaction.conn
             && core::mem::replace(&mut transaction.counted, false)
         {
-            self.change(conn, transaction.is_client(), |count| *count -= 1);
+            // Of a connection that is gone nothing is counted any more.
+            self.change(conn, transaction.is_client(), |count| {
+                *count = count.saturating_sub(1)
+            });
         }
     }
 
