@@ -553,11 +553,12 @@ fn connections_that_nobody_allows(_: &mut World, ledger: &Ledger) {
     common::actions(&mut stack);
     stack.handle_listening(start, listener, Ok(address));
     let shown = |names: &[&str]| {
-        let mut shown = PeerCertificate::default();
-        shown.addresses = names.iter().map(|name| name.parse().unwrap()).collect();
-        Some(Box::new(shown))
+        Some(Box::new(PeerCertificate {
+            addresses: names.iter().map(|name| name.parse().unwrap()).collect(),
+            ..PeerCertificate::default()
+        }))
     };
-    let mut enters = |stack: &mut Stack, names: &[&str]| {
+    let enters = |stack: &mut Stack, names: &[&str]| {
         let remote = "192.0.2.9:40000".parse().unwrap();
         let conn = stack.handle_accepted(start, listener, address, remote);
         let (local, peer) = (address, shown(names));
@@ -916,7 +917,7 @@ fn limits_of_commands(world: &mut World, ledger: &Ledger) {
                 CAROL,
                 Method::Message,
                 Some(Content::text("hello")),
-                sansip::SendOptions::default(),
+                SendOptions::default(),
             )
         })
     };

@@ -82,7 +82,7 @@ pub(crate) fn peers_converse_over_mutual_tls<A: Agent>() {
 // rules: C18, C19
 pub(crate) fn whom_we_have_connected_to_may_connect_to_us<A: Agent>() {
     let ca = Ca::new();
-    let mut agent = |user: &str, name: &str, allowed: &[&str]| {
+    let agent = |user: &str, name: &str, allowed: &[&str]| {
         let client = client(ca.trust(), Some(ca.identity(name)));
         let server = mutual_server(ca.identity(name), ca.trust());
         let mut agent = A::start(Setup::tls(user, Some(client), Some(server)).mutual(allowed));
