@@ -16,8 +16,8 @@ use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
     Action, CloseReason, Config, ConnId, ConnectionFailure, Content, Event, ListenError, ManagerConfig,
     ManagerId, ManagerKind, Misuse, OperationError, OperationFailure, OperationId, PeerCertificate,
-    PeerToPeerConfig, RemovalReason, SendOptions, Server, SessionState, SipEndpointConfig, TlsFailureKind,
-    Transport,
+    PeerToPeerConfig, RegistrationReason, RegistrationState, RemovalReason, SendOptions, Server,
+    SessionState, SipEndpointConfig, TlsFailureKind, Transport,
 };
 use sansip_testkit::world::{self, Chunks, Endpoint, LineId, PeerId, StackId, World};
 
@@ -1142,7 +1142,7 @@ fn requests_wait_for_the_word_of_the_application() {
     });
 }
 
-// rules: C21, X4, S1
+// rules: C21, X4, S1, R8
 #[test]
 fn what_waits_for_a_denied_connection_fails() {
     world::run(31, |world| {
@@ -1167,6 +1167,19 @@ fn what_waits_for_a_denied_connection_fails() {
         assert_eq!(removed(world, alice.host), vec![RemovalReason::Denied; 2]);
         let registering = world.register(carol);
         assert!(not_authorized(&world.result(carol.host, registering)));
+        let reasons: Vec<_> = world
+            .events(carol.host)
+            .iter()
+            .filter_map(|(_, event)| match event {
+                Event::Registration { new, reason, .. } => Some((*new, *reason)),
+                _ => None,
+            })
+            .collect();
+        let failed = (
+            RegistrationState::Unregistered,
+            RegistrationReason::ConnectionFailure,
+        );
+        assert_eq!(reasons.last(), Some(&failed));
         world.run_for(secs(1));
         for peer in [peer, server] {
             for line in world.lines(peer) {

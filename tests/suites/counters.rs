@@ -554,9 +554,10 @@ fn connections_that_nobody_allows(_: &mut World, ledger: &Ledger) {
     common::actions(&mut stack);
     stack.handle_listening(start, listener, Ok(address));
     let shown = |names: &[&str]| {
-        let mut shown = PeerCertificate::default();
-        shown.addresses = names.iter().map(|name| name.parse().unwrap()).collect();
-        Some(Box::new(shown))
+        Some(Box::new(PeerCertificate {
+            addresses: names.iter().map(|name| name.parse().unwrap()).collect(),
+            ..PeerCertificate::default()
+        }))
     };
     let enters = |stack: &mut Stack, names: &[&str]| {
         let remote = "192.0.2.9:40000".parse().unwrap();

@@ -30,7 +30,7 @@ use core::time::Duration;
 
 use crate::cx::{Cx, visit};
 use crate::error::Misuse;
-use crate::event::{OperationError, RegistrationReason, RegistrationState};
+use crate::event::{OperationError, OperationFailure, RegistrationReason, RegistrationState};
 use crate::exchange::retry_after;
 use crate::ids::{EndpointId, OperationId};
 use crate::time::Time;
@@ -732,7 +732,9 @@ fn backoff(cx: &mut Cx<'_>, failures: u32) -> Duration {
 fn reason_of(error: &OperationError) -> RegistrationReason {
     use crate::auth::AuthenticationFailureReason as Auth;
     match error {
-        OperationError::ConnectionFailure(_) | OperationError::Tls(_) => {
+        OperationError::ConnectionFailure(_)
+        | OperationError::Tls(_)
+        | OperationError::OperationFailure(OperationFailure::ConnectionNotAuthorized) => {
             RegistrationReason::ConnectionFailure
         }
         OperationError::Timeout => RegistrationReason::Timeout,

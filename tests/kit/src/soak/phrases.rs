@@ -122,6 +122,7 @@ const PHRASES: &[&str] = &[
     "authorize 0/1/2 1 1, register 0/2/3, wait 8, decide 0/1/2 0 0/1, wait 10, mend",
     "authorize 3/4 1 1/2, dial 0/1, wait 6, disconnect/reset/misbehave 3/4, wait 6, mend, wait 11",
     "authorize 3/5 1 1, message 4 4, wait 6, disconnect/reset/end 3/4, wait 6, mend, wait 10",
+    "authorize 3/4 1 1, call 4/5/6/7 *, wait 7, hang-up, wait 6, mend",
     "authorize 3 1 1, dial 0, wait 6, ask 0 4, echo 3 0/1/2/3, wait 13, mend",
     "authorize 3 1 1, message 4 4, message 4 4, wait 5, echo 3 0/1, end 4, wait 13, mend",
     "authorize 3/4/5 1 0/2, dial 0/1/2, message 4/6 *, wait 7, mend",
