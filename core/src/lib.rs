@@ -21,7 +21,7 @@
 //!
 //! 1. Any call in any order is legal. Who drains late makes things late, never wrong.
 //! 2. Before the deadline `handle_timeout` does nothing; at it, it makes progress; afterwards the next deadline is later,
-//!    or actions are queued.
+//!    or actions are queued, or more is left of what concerns very many: then it is now, and each call does a slice.
 //! 3. Any re-chunking of received bytes at one time gives the same actions.
 //! 4. The same seed and inputs give byte-identical actions and bytes to send.
 //! 5. When nothing is alive nothing is held: [`Stack::census`].

@@ -361,7 +361,8 @@ impl Stack {
         });
     }
 
-    /// The time is `now`. Before the deadline of [`poll_timeout`](Self::poll_timeout) it does nothing.
+    /// The time is `now`. Before the deadline of [`poll_timeout`](Self::poll_timeout) it does nothing. Of what concerns
+    /// very many it does a slice, and the deadline of the next one is now: so others have their turn.
     pub fn handle_timeout(&mut self, now: Time) {
         self.advance(now);
         if self.timers.next().is_some_and(|(at, _)| at <= self.now) {

@@ -43,8 +43,8 @@ use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 use sansip::{
-    Action, Answer, CloseReason, Config, ConnId, EndpointId, Event, ListenError, ListenerId, PeerCertificate,
-    QueryId, ResolveError, Stack, Time, TlsFailureKind, UnixTime,
+    Action, Answer, CloseReason, Config, ConnId, EndpointId, Event, Fingerprint, ListenError, ListenerId,
+    PeerCertificate, QueryId, ResolveError, Stack, Time, TlsFailureKind, UnixTime,
 };
 
 use crate::frontend::{Conn, FrontEnd, FrontEndEvent, Manner, Memory, Output};
@@ -124,6 +124,8 @@ struct StackHost {
     observer: Observer,
     /// Its adapter will take actions later.
     is_late: bool,
+    /// What it was after a deadline that left work to do at once.
+    left: Option<(Time, Fingerprint)>,
 }
 
 impl StackHost {
@@ -537,7 +539,8 @@ impl World {
         }
     }
 
-    /// A deadline has come. Law 2: the next one is later, since all actions are taken.
+    /// A deadline has come. Law 2: the next one is later, since all actions are taken; or it is now, for a further slice of
+    /// work, and each of these leaves the stack otherwise than the one before.
     fn time_out(&mut self, host: Host) {
         let now = self.now;
         match host {
@@ -550,12 +553,16 @@ impl World {
                 self.note(host, format!("deadline: {}", reason.unwrap_or_default()));
                 self.host_mut(id).stack.handle_timeout(now);
                 self.drain(host);
-                let late = self.host_mut(id).is_late;
-                let next = self.host_mut(id).stack.poll_timeout().map(|(at, _)| at);
+                let stack_host = self.host_mut(id);
+                let next = stack_host.stack.poll_timeout().map(|(at, _)| at);
+                let left = next
+                    .is_some_and(|next| next <= now)
+                    .then(|| (now, stack_host.stack.fingerprint()));
                 assert!(
-                    late || next.is_none_or(|next| next > now),
+                    stack_host.is_late || left.is_none() || left != stack_host.left,
                     "{host}: no progress at a deadline"
                 );
+                stack_host.left = left;
             }
             Host::FrontEnd(id) => {
                 self.server_mut(id).front_end.handle_timeout(now);
