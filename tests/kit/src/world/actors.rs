@@ -32,6 +32,7 @@ impl World {
             application: None,
             observer: Observer::default(),
             is_late: false,
+            is_draining: false,
         });
         self.settle_in(Host::Stack(id));
         self.schedule(Host::Stack(id));

@@ -124,6 +124,8 @@ struct StackHost {
     observer: Observer,
     /// Its adapter will take actions later.
     is_late: bool,
+    /// Its adapter is taking them: what is wanted meanwhile is taken by the same loop.
+    is_draining: bool,
 }
 
 impl StackHost {
@@ -183,6 +185,8 @@ pub struct World {
     pub laziness: Duration,
     /// The limit of the recordings that stacks made from now on make of their input, in bytes; `None` makes none.
     pub recording: Option<usize>,
+    /// Whether what passes between stacks and links is kept until it is [taken](Self::take_passages).
+    pub watched: bool,
     seed: u64,
     now: Time,
     entropy: ChaCha12Rng,
@@ -276,6 +280,7 @@ impl World {
             names: Names::default(),
             laziness: Duration::ZERO,
             recording: None,
+            watched: true,
             seed,
             now,
             entropy: ChaCha12Rng::seed_from_u64(seed),
@@ -390,7 +395,7 @@ impl World {
         let host = self.host_mut(id);
         host.stack = stack;
         host.observer = Observer::default();
-        host.is_late = false;
+        (host.is_late, host.is_draining) = (false, false);
         // Its ids begin anew: old events would be taken for its own.
         host.events.clear();
         self.schedule(id.into());
@@ -635,10 +640,14 @@ impl World {
     }
 
     fn drain_now(&mut self, id: StackId) {
+        if std::mem::replace(&mut self.host_mut(id).is_draining, true) {
+            return;
+        }
         while let Some(action) = self.host_mut(id).stack.poll_action() {
             self.note(Host::Stack(id), format!("{action:?}"));
             self.carry_out(id, action);
         }
+        self.host_mut(id).is_draining = false;
         observer::judge_active(&self.host_mut(id).stack, Host::Stack(id));
     }
 
