@@ -338,8 +338,11 @@ impl Talked {
         let known = self.numbers.get(&key).or_else(|| self.numbers.get(&outside));
         let number = number_of(message);
         let losses = self.losses;
+        // One that waits in a queue behind a message of which a part is sent has taken one, too.
+        let mut open = self.streams.values().filter(|stream| stream.gone.is_none());
+        let waits = open.any(|stream| stream.sent.buffered() > 0);
         if let Some(last) = known.copied() {
-            let follows = number == last.number + 1 || (number > last.number && last.losses < losses);
+            let follows = number == last.number + 1 || (number > last.number && (waits || last.losses < losses));
             assert!(follows, "CSeq {number} after {}: {}", last.number, shown(message));
         }
         self.numbers.insert(key, Counted { at, number, losses });
@@ -498,7 +501,8 @@ impl Talked {
             return;
         }
         if !status.is_final() {
-            begun.alerted = true;
+            // Too late for an INVITE that was given up before.
+            begun.alerted |= at.since(begun.at) < MEMORY;
             return;
         }
         let success = status.is_success();

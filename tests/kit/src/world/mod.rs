@@ -606,8 +606,8 @@ impl World {
         self.queue.insert((time, self.tickets), happening);
     }
 
-    fn note(&mut self, who: impl fmt::Display, what: impl Into<String>) {
-        self.trace.push(self.now, who, what);
+    fn note(&mut self, who: impl Into<Option<Host>>, what: impl Into<String>) {
+        self.trace.push(self.now, who.into(), what);
     }
 
     // --- carrying out
@@ -751,7 +751,7 @@ impl World {
             FrontEndEvent::TurnedAway { conn, status, .. } => {
                 let redirects = |host: &ServerHost| matches!(host.front_end.manner(), Manner::Redirect(_));
                 let fault = match status.code() {
-                    302 if self.servers.iter().filter(|host| redirects(host)).count() > 1 => Fault::RedirectLoop,
+                    302 if self.servers.iter().all(redirects) => Fault::RedirectLoop,
                     302 => Fault::Redirected,
                     423 => Fault::TooBrief,
                     _ => Fault::Unavailable,
@@ -800,7 +800,7 @@ impl World {
 
     /// The census, for who has to see the world after a panic.
     pub(crate) fn conclude(&mut self) {
-        self.note("world", "comes to its end");
+        self.note(None, "comes to its end");
         for id in (0..self.stacks.len()).map(StackId) {
             self.with(id, Stack::terminate_all);
         }
