@@ -1054,7 +1054,7 @@ fn in_dialogs_too_everything_goes_over_the_servers_connection() {
         let asked = world
             .trace()
             .lines()
-            .filter(|line| line.what.starts_with("Connect("))
+            .filter(|line| line.what().starts_with("Connect("))
             .count();
         assert_eq!(asked, 1);
         // Leaving: the server answers the last REGISTER.

@@ -1622,7 +1622,7 @@ fn a_handshake_that_never_ends_is_given_up_in_bounded_time() {
         let operation = world.register(alice);
         let connected = |world: &World| {
             let mut lines = world.trace().lines();
-            lines.find_map(|line| line.what.starts_with("Connect(").then_some(line.at))
+            lines.find_map(|line| line.what().starts_with("Connect(").then_some(line.at))
         };
         world.run_until(|world| connected(world).is_some());
         let end = connected(world).unwrap() + secs(10);

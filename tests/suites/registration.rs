@@ -1043,12 +1043,12 @@ fn everything_goes_to_the_server_whatever_the_target() {
         let asked = world
             .trace()
             .lines()
-            .filter(|line| line.what.starts_with("Connect("))
+            .filter(|line| line.what().starts_with("Connect("))
             .count();
         let names = world
             .trace()
             .lines()
-            .filter(|line| line.what.starts_with("Resolve"))
+            .filter(|line| line.what().starts_with("Resolve"))
             .count();
         assert_eq!((asked, names), (1, 1), "and no other name is looked up");
     });

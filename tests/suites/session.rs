@@ -256,12 +256,12 @@ fn last(world: &World, host: StackId, session: SessionId) -> Option<(State, Reas
 
 /// When a host has put messages with these words on a link.
 fn sent(world: &World, host: impl Into<Host>, words: &[&str]) -> Vec<Time> {
-    let host = host.into().to_string();
+    let host = host.into();
     let fits = |what: &str| what.starts_with("sends to") && words.iter().all(|word| what.contains(word));
     world
         .trace()
         .lines()
-        .filter(|line| line.who == host && fits(&line.what))
+        .filter(|line| line.who == Some(host) && fits(&line.what()))
         .map(|line| line.at)
         .collect()
 }

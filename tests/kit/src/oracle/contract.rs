@@ -209,6 +209,20 @@ impl Contract {
         }
     }
 
+    /// Forgets what was over before this time, for who watches long. Names are not used again: what is said of something
+    /// that is forgotten is about nothing that was ever begun.
+    pub(crate) fn forget(&mut self, before: Time) {
+        self.operations
+            .retain(|_, operation| operation.completed.is_none_or(|at| at >= before));
+        let operations = self.operations.values();
+        let wanted: BTreeSet<SessionId> = operations.filter_map(|operation| operation.establishes).collect();
+        self.sessions
+            .retain(|id, session| session.state != SessionState::Disconnected || wanted.contains(id));
+        self.connections.retain(|_, told| !matches!(told, Told::Removed));
+        self.registered.clear();
+        self.changes.clear();
+    }
+
     fn on_terminated(&mut self, endpoint: EndpointId) {
         assert!(self.terminated.insert(endpoint), "{endpoint} ended twice");
         let mut sessions = self.sessions.iter();

@@ -16,7 +16,7 @@ use crate::world::{FrontEndId, World};
 /// The users of the domain, each with a password.
 const USERS: [(&str, &str); 3] = [("alice", "secret"), ("bob", "hidden"), ("grace", "quiet")];
 
-/// How a life is set up, from one byte.
+/// How a life is set up, from two bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Setup {
     /// After each step.
@@ -29,16 +29,24 @@ pub(super) struct Setup {
     /// The server gives no GRUUs and wants no keep-alive, and the two who are less lucky are on a server manager that
     /// listens.
     pub(super) plain: bool,
+    /// There are two servers; where they share their bindings, that is said.
+    pub(super) servers: Option<Sharing>,
+    /// The clock begins a week before the end of the range of time.
+    pub(super) far: bool,
 }
 
+/// Whether two servers share their bindings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sharing(pub(super) bool);
+
 impl Setup {
-    pub(super) fn of(byte: u8) -> Self {
-        let bit = |at: u8| byte >> at & 1 == 1;
+    pub(super) fn of(bits: u16) -> Self {
+        let bit = |at: u8| bits >> at & 1 == 1;
         let millis = |set: bool, millis: u64| Duration::from_millis(if set { millis } else { 0 });
         Self {
             pause: [0, 15, 60, 300]
                 .map(Duration::from_millis)
-                .get(usize::from(byte & 3))
+                .get(usize::from(bits & 3))
                 .copied()
                 .unwrap_or_default(),
             forgets_lost_flows: bit(2),
@@ -47,6 +55,8 @@ impl Setup {
             jitter: millis(bit(5), 20),
             small: bit(6),
             plain: bit(7),
+            servers: (bit(8) && bit(9)).then_some(Sharing(bit(10))),
+            far: bit(11) && bit(12),
         }
     }
 

@@ -14,7 +14,8 @@ use sansip::{
 
 use super::Tally;
 use super::cast::{
-    CAST, Desk, HOSTS, INSIDE, Kind, LISTENING, OUTSIDE, Role, Setup, Shared, body, on_event, tls_manager,
+    CAST, Desk, HOSTS, INSIDE, Kind, LISTENING, OUTSIDE, Role, Setup, Shared, Sharing, body, on_event,
+    tls_manager,
 };
 use super::step::{Scenario, Step, What};
 use crate::frontend::Memory;
@@ -96,7 +97,8 @@ pub(super) struct Message {
 pub(super) struct Life<'a> {
     pub(super) world: &'a mut World,
     pub(super) setup: Setup,
-    pub(super) server: FrontEndId,
+    /// One, or two of one domain.
+    pub(super) servers: Vec<FrontEndId>,
     pub(super) mallory: PeerId,
     pub(super) lines: Vec<LineId>,
     pub(super) talk: Talk,
@@ -111,8 +113,8 @@ pub(super) struct Life<'a> {
     pub(super) delivered: BTreeMap<(String, usize, EndpointId), usize>,
     /// Since when those who lost their connection or their binding are out of reach.
     pub(super) outages: Vec<(Time, Role)>,
-    /// How many events of the server were looked at.
-    pub(super) heard_of_server: usize,
+    /// How many events of each server were looked at.
+    pub(super) heard_of_servers: Vec<usize>,
     pub(super) tally: Tally,
 }
 
@@ -153,12 +155,18 @@ impl<'a> Life<'a> {
         (world.network.jitter, world.laziness) = (setup.jitter, setup.laziness);
         // As the adapters set it: what finds a connection that died without a word once something is sent on it.
         world.network.user_timeout = Some(Duration::from_secs(30));
-        let server = world.front_end(setup.front_end());
+        if setup.far {
+            world.set_clock(Time::MAX - Duration::from_secs(7 * 24 * 3600));
+        }
+        let servers = match setup.servers {
+            Some(Sharing(shared)) => world.front_ends(&setup.front_end(), shared).to_vec(),
+            None => vec![world.front_end(setup.front_end())],
+        };
         let mallory = world.peer();
         let mut life = Self {
             world,
             setup,
-            server,
+            servers,
             mallory,
             lines: Vec::new(),
             talk: Talk::default(),
@@ -169,7 +177,7 @@ impl<'a> Life<'a> {
             said: 0,
             delivered: BTreeMap::new(),
             outages: Vec::new(),
-            heard_of_server: 0,
+            heard_of_servers: Vec::new(),
             tally: Tally::default(),
         };
         life.settle();
@@ -276,10 +284,11 @@ impl<'a> Life<'a> {
     }
 
     pub(super) fn enter(&mut self, role: Role, generation: u32) -> Actor {
+        let server = self.server(0);
         let place = self.places.get_mut(role.host).expect("a host of the cast");
         let (id, tls) = (place.id, place.tls);
         let endpoint = if role.has_server() {
-            let mut config = role.sip_config(self.world, self.server, generation);
+            let mut config = role.sip_config(self.world, server, generation);
             if self.setup.plain && matches!(role.kind, Kind::Careless | Kind::Misled) {
                 config.manager = Some(self.world.with(id, |stack, _| stack.server_tcp_manager()));
                 config.transport = Transport::Tcp;
@@ -495,18 +504,26 @@ impl<'a> Life<'a> {
                 let time = one(&WAITS, first).unwrap_or_default() + u64::from(second);
                 self.pass(Duration::from_millis(time));
             }
-            What::Reset | What::HalfOpen | What::BlackHole | What::OneWay | What::Stall | What::Slow => {
-                self.harm_a_link(step);
-            }
+            What::Reset
+            | What::HalfOpen
+            | What::HalfClose
+            | What::BlackHole
+            | What::OneWay
+            | What::Stall
+            | What::Slow => self.harm_a_link(step),
             What::Reachability | What::Dns | What::Tls => self.harm_all(step),
-            What::Restart => match first % 4 {
-                0 => self.world.restart(self.server, Memory::Kept),
-                1 => self.world.restart(self.server, Memory::Lost),
-                2 => self.world.crash(self.server, Memory::Kept),
-                _ => self.world.crash(self.server, Memory::Lost),
-            },
             What::Deregister | What::Lose => self.unbind(step),
             What::Methods => self.set_methods(first, second),
+            What::Restart => {
+                let server = self.server(second);
+                match first % 4 {
+                    0 => self.world.restart(server, Memory::Kept),
+                    1 => self.world.restart(server, Memory::Lost),
+                    2 => self.world.crash(server, Memory::Kept),
+                    _ => self.world.crash(server, Memory::Lost),
+                }
+            }
+            What::Registrar => self.instruct(first, second, third),
             What::Replace => self.replace(usize::from(first) % HOSTS),
             What::Chunks => {
                 self.world.network.chunks = match first % 4 {
@@ -532,6 +549,10 @@ impl<'a> Life<'a> {
                 self.mischief(step);
             }
         }
+    }
+
+    pub(super) fn server(&self, choice: u8) -> FrontEndId {
+        one(&self.servers, choice).expect("a life has a server")
     }
 
     pub(super) fn place(&self, choice: u8) -> Option<&Place> {

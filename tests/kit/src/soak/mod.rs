@@ -26,6 +26,7 @@ mod recovery;
 mod shrink;
 mod step;
 mod trouble;
+pub mod year;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;

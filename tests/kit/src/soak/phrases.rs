@@ -133,6 +133,18 @@ const PHRASES: &[&str] = &[
     "stop-listening 0/1 1, wait 6, laziness 99, listen 0/1, stop-listening 0/1 1, wait 7, laziness 0, listen 0, listen 1, wait 6",
     "stop-listening 0/1 0, wait 6, message 4 1, message 6 0, wait 6, listen 0, listen 1, wait 6",
     "echo 3 2, echo 3 3, wait 5",
+    // Servers that say something else than yes, or are not there; who has two goes to the other one.
+    "registrar 0 1, register 0, wait 8, mend, register 0, wait 8",
+    "enroll, wait 8, registrar 0 1, restart 0, wait 10, mend, wait 10",
+    "enroll, wait 8, registrar 0 1, registrar 1 1, restart 0, restart 0 1, wait 10, mend, wait 11",
+    "registrar 0 2 *, registrar 1 2 *, enroll, wait 8, restart *, wait 10, mend, wait 10",
+    "registrar 0 3/4 *, registrar 1 3/4 *, register 0/1/2/3, wait 11, mend, enroll, wait 8",
+    "enroll, wait 8, registrar 0 4 *, registrar 1 4 *, restart *, restart * 1, message 0 1, wait 12, mend, wait 10",
+    "enroll, wait 8, half-close 0/1/2/5, half-close 0 1, message 0 1, wait 10",
+    "message 4 6, call 4 4 1, wait 7, half-close 3, half-close 3 1, half-close 4, wait 8",
+    "reachability 0/1/4/6 3, reachability 1 3, register 0, register 2, message 4 1, message 4 4, wait 11, mend, wait 8",
+    "enroll, wait 8, restart *, reachability 0 *, reachability 1 *, wait 11, message 0 1, message 3 0, wait 10, mend, wait 10",
+    "enroll, wait 8, restart * 1, reachability 8 *, reachability 9 *, wait 11, call 0 1 1, wait 10, mend, wait 10",
     // A name that hundreds wait for.
     "dns 3 7, crowd, wait 8, mend",
     "dns 3 *, crowd, wait 11, mend",

@@ -33,6 +33,7 @@ impl World {
             observer: Observer::default(),
             is_late: false,
             left: None,
+            is_draining: false,
         });
         self.settle_in(Host::Stack(id));
         self.schedule(Host::Stack(id));

@@ -223,7 +223,7 @@ impl World {
 
     pub(super) fn pass(&mut self, link: LinkId, side: usize, what: Passed) {
         let (at, host) = (self.now, self.end(link, side).host);
-        if matches!(host, Host::Stack(_)) {
+        if self.watched && matches!(host, Host::Stack(_)) {
             self.passages.push(Passage {
                 at,
                 link,

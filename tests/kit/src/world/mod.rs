@@ -126,6 +126,8 @@ struct StackHost {
     is_late: bool,
     /// What it was after a deadline that left work to do at once.
     left: Option<(Time, Fingerprint)>,
+    /// Its adapter is taking them: what is wanted meanwhile is taken by the same loop.
+    is_draining: bool,
 }
 
 impl StackHost {
@@ -185,6 +187,8 @@ pub struct World {
     pub laziness: Duration,
     /// The limit of the recordings that stacks made from now on make of their input, in bytes; `None` makes none.
     pub recording: Option<usize>,
+    /// Whether what passes between stacks and links is kept until it is [taken](Self::take_passages).
+    pub watched: bool,
     seed: u64,
     now: Time,
     entropy: ChaCha12Rng,
@@ -278,6 +282,7 @@ impl World {
             names: Names::default(),
             laziness: Duration::ZERO,
             recording: None,
+            watched: true,
             seed,
             now,
             entropy: ChaCha12Rng::seed_from_u64(seed),
@@ -395,7 +400,7 @@ impl World {
         let host = self.host_mut(id);
         host.stack = stack;
         host.observer = Observer::default();
-        host.is_late = false;
+        (host.is_late, host.is_draining) = (false, false);
         // Its ids begin anew: old events would be taken for its own.
         host.events.clear();
         self.schedule(id.into());
@@ -611,8 +616,8 @@ impl World {
         self.queue.insert((time, self.tickets), happening);
     }
 
-    fn note(&mut self, who: impl fmt::Display, what: impl Into<String>) {
-        self.trace.push(self.now, who, what);
+    fn note(&mut self, who: impl Into<Option<Host>>, what: impl Into<String>) {
+        self.trace.push(self.now, who.into(), what);
     }
 
     // --- carrying out
@@ -645,10 +650,14 @@ impl World {
     }
 
     fn drain_now(&mut self, id: StackId) {
+        if std::mem::replace(&mut self.host_mut(id).is_draining, true) {
+            return;
+        }
         while let Some(action) = self.host_mut(id).stack.poll_action() {
             self.note(Host::Stack(id), format!("{action:?}"));
             self.carry_out(id, action);
         }
+        self.host_mut(id).is_draining = false;
         observer::judge_active(&self.host_mut(id).stack, Host::Stack(id));
     }
 
@@ -759,9 +768,7 @@ impl World {
             FrontEndEvent::TurnedAway { conn, status, .. } => {
                 let redirects = |host: &ServerHost| matches!(host.front_end.manner(), Manner::Redirect(_));
                 let fault = match status.code() {
-                    302 if self.servers.iter().filter(|host| redirects(host)).count() > 1 => {
-                        Fault::RedirectLoop
-                    }
+                    302 if self.servers.iter().all(redirects) => Fault::RedirectLoop,
                     302 => Fault::Redirected,
                     423 => Fault::TooBrief,
                     _ => Fault::Unavailable,
@@ -810,7 +817,7 @@ impl World {
 
     /// The census, for who has to see the world after a panic.
     pub(crate) fn conclude(&mut self) {
-        self.note("world", "comes to its end");
+        self.note(None, "comes to its end");
         for id in (0..self.stacks.len()).map(StackId) {
             self.with(id, Stack::terminate_all);
         }

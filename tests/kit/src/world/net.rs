@@ -16,7 +16,6 @@ use sansip::{
 };
 
 use super::fault::{Connecting, Fault, Passed};
-use super::trace::readable;
 use super::{Happening, Host, LineId, StackId, World};
 use crate::frontend::Conn;
 
@@ -430,7 +429,7 @@ impl World {
     /// Puts bytes on the link.
     pub(super) fn transfer(&mut self, id: LinkId, from: Side, bytes: Bytes) {
         let (host, to) = (self.end(id, from).host, self.end(id, 1 - from).host);
-        self.note(host, format!("sends to {to}: {}", readable(&bytes)));
+        self.trace.push_bytes(self.now, host, to, bytes.clone());
         self.pass(id, from, Passed::Sent(bytes.clone()));
         if let Some(unread) = self.link_mut(id).unread.get_mut(from) {
             *unread += bytes.len();

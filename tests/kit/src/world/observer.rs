@@ -120,10 +120,9 @@ impl World {
             return None;
         }
         let (mut users, mut queued) = (0, 0);
-        for (host, name) in self.ends.keys() {
-            if let (Host::Stack(stack_id), Name::Stack(conn)) = (host, name)
-                && *stack_id == id
-            {
+        let own = self.ends.range((Host::Stack(id), Name::None)..);
+        for ((host, name), _) in own.take_while(|((host, _), _)| *host == Host::Stack(id)) {
+            if let Name::Stack(conn) = name {
                 let known = stack.connection(*conn);
                 let known = known.unwrap_or_else(|| panic!("{host} does not know its connection {conn}"));
                 (users, queued) = (users + known.users, queued + known.queued);

@@ -2,25 +2,47 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::hash::Hasher;
+use std::hash::{Hash, Hasher};
 
+use bytes::Bytes;
 use sansip::Time;
 use siphasher::sip::SipHasher13;
+
+use super::Host;
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// When.
     pub at: Time,
-    /// To whom or by whom.
-    pub who: String,
-    /// What.
-    pub what: String,
+    /// To whom or by whom; nobody is the world itself.
+    pub who: Option<Host>,
+    what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum What {
+    Text(String),
+    /// Bytes that were sent to somebody.
+    Bytes(Host, Bytes),
+}
+
+impl Line {
+    /// What happened, as text that loses nothing.
+    pub fn what(&self) -> String {
+        match &self.what {
+            What::Text(text) => text.clone(),
+            What::Bytes(to, bytes) => format!("sends to {to}: {}", bytes.escape_ascii()),
+        }
+    }
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:<8} {}", self.at, self.who, self.what)
+        let who = self
+            .who
+            .map_or_else(|| String::from("world"), |who| who.to_string());
+        write!(f, "{} {who:<8} {}", self.at, self.what())
     }
 }
 
@@ -51,9 +73,19 @@ impl Trace {
         }
     }
 
-    pub(super) fn push(&mut self, at: Time, who: impl fmt::Display, what: impl Into<String>) {
-        let (who, what) = (who.to_string(), what.into());
-        self.lines.push_back(Line { at, who, what });
+    pub(super) fn push(&mut self, at: Time, who: Option<Host>, what: impl Into<String>) {
+        let what = What::Text(what.into());
+        self.add(Line { at, who, what });
+    }
+
+    /// Bytes are written out only when somebody wants to read them.
+    pub(super) fn push_bytes(&mut self, at: Time, who: Host, to: Host, bytes: Bytes) {
+        let (who, what) = (Some(who), What::Bytes(to, bytes));
+        self.add(Line { at, who, what });
+    }
+
+    fn add(&mut self, line: Line) {
+        self.lines.push_back(line);
         while self.kept.is_some_and(|kept| self.lines.len() > kept)
             && let Some(line) = self.lines.pop_front()
         {
@@ -112,21 +144,21 @@ impl Eq for Trace {}
 
 fn digest(hasher: &mut SipHasher13, line: &Line) {
     hasher.write_u64(line.at.as_micros());
-    hasher.write(line.who.as_bytes());
-    hasher.write_u8(0);
-    hasher.write(line.what.as_bytes());
-    hasher.write_u8(0);
+    line.who.hash(hasher);
+    match &line.what {
+        What::Text(text) => hasher.write(text.as_bytes()),
+        What::Bytes(to, bytes) => {
+            to.hash(hasher);
+            hasher.write(bytes);
+        }
+    }
+    hasher.write_u8(0xff);
 }
 
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
     }
-}
-
-/// Bytes as a line of text that loses nothing.
-pub(super) fn readable(bytes: &[u8]) -> String {
-    bytes.escape_ascii().to_string()
 }
 
 #[cfg(test)]
@@ -136,12 +168,12 @@ mod tests {
     #[test]
     fn a_difference_is_found_in_lines_and_in_length() {
         let mut a = Trace::default();
-        a.push(Time::ZERO, "s1", "one");
+        a.push(Time::ZERO, None, "one");
         let mut b = a.clone();
         assert_eq!(a.difference(&b), None);
-        b.push(Time::ZERO, "s1", "two");
-        assert_eq!(a.difference(&b).unwrap().1.unwrap().what, "two");
-        a.push(Time::from_secs(1), "s1", "two");
+        b.push(Time::ZERO, None, "two");
+        assert_eq!(a.difference(&b).unwrap().1.unwrap().what(), "two");
+        a.push(Time::from_secs(1), None, "two");
         assert_eq!(a.difference(&b).unwrap().0.unwrap().at, Time::from_secs(1));
     }
 
@@ -151,8 +183,8 @@ mod tests {
             let (mut brief, mut whole) = (Trace::brief(), Trace::default());
             for number in 0..lines {
                 let what = if number == odd { "odd" } else { "even" };
-                brief.push(Time::from_secs(number), "s1", what);
-                whole.push(Time::from_secs(number), "s1", what);
+                brief.push(Time::from_secs(number), None, what);
+                whole.push(Time::from_secs(number), None, what);
             }
             assert_eq!(brief.digest(), whole.digest());
             brief
