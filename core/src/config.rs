@@ -49,7 +49,8 @@ pub struct Config {
     pub backoff_min: Duration,
     /// The greatest (R7); 64 s.
     pub backoff_max: Duration,
-    /// No refresh comes sooner than this after the last (R21); 5 s.
+    /// No refresh comes sooner than this after the last (R21); 5 s. What a server keeps for no longer counts as kept for
+    /// twice this: for a part of that time the server may not have the endpoint, but there is no sooner refresh to try.
     pub refresh_floor: Duration,
     /// Product tokens of User-Agent and Server.
     pub user_agent: String,

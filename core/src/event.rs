@@ -73,7 +73,8 @@ pub enum Event {
         /// made. `None` for a command, and for a binding that ran out.
         conn: Option<ConnId>,
     },
-    /// The server has sent the endpoint to another one (R9).
+    /// The server has sent the endpoint to another one; or it is back at the server that it was told, since the other one
+    /// failed or it registers anew (R9).
     ServerChanged {
         /// Whose.
         endpoint: EndpointId,

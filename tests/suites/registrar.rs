@@ -825,6 +825,28 @@ fn a_deregistration_that_crosses_a_register_leaves_the_last_word_to_its_answer()
     }
 }
 
+// rules: R13, E13
+#[test]
+fn an_endpoint_that_ends_while_it_is_deregistered_waits_for_what_is_under_way() {
+    world::run(131, |world| {
+        let (peer, alice) = scripted_server(world);
+        let (line, _) = register_for(world, peer, alice, 60);
+        let refresh = next_request(world, line, &Method::Register);
+        world.say(line, &notify(&refresh, 1, USUAL, REJECTED));
+        world.run_for(secs(1));
+        let ended = world.terminate(alice);
+        // What is said to an endpoint that is ending is said too late.
+        world.say(line, &notify(&refresh, 2, USUAL, REJECTED));
+        world.run_for(secs(1));
+        assert_eq!(codes(world, line), [200, 481]);
+        assert_eq!(world.ended(alice.host, ended), None);
+        // The server has taken it back after all: it is asked to let go.
+        world.say(line, &answer(&refresh, "200 OK", "s", &bound(&refresh, 600)));
+        assert_eq!(field(&grant(world, line, 0, ""), HeaderName::Expires), "0");
+        world.result(alice.host, ended).unwrap();
+    });
+}
+
 // rules: R13
 #[test]
 fn a_deregistration_that_comes_twice_is_one() {
@@ -1494,6 +1516,35 @@ fn an_answer_that_is_too_long_ends_the_registration_in_bounded_time() {
         world.run_for(secs(24 * 3600));
         assert_eq!(world.lines(peer), []);
     });
+}
+
+// rules: E4
+#[test]
+fn the_public_gruu_counts_before_the_drafts_and_that_before_a_temporary_one() {
+    let all = [
+        ("pub-gruu", "sip:alice@example.com;gr=1"),
+        ("gruu", "sip:alice@example.com;opaque=x;gruu"),
+        ("temp-gruu", "sip:t@example.com;gr"),
+    ];
+    for first in 0..all.len() {
+        world::run(165, move |world| {
+            let (peer, alice) = scripted_server(world);
+            let operation = world.register(alice);
+            let line = next_line(world, peer, 0);
+            let register = next_request(world, line, &Method::Register);
+            let mut more = bound(&register, 600);
+            for (name, gruu) in all.iter().skip(first).rev() {
+                more.push_str(&format!(";{name}=\"{gruu}\""));
+            }
+            world.say(line, &answer(&register, "200 OK", "s", &more));
+            world.result(alice.host, operation).unwrap();
+            assert_eq!(gruu(world, alice).as_deref(), Some(all[first].1));
+            let left = world.unregister(alice);
+            grant(world, line, 0, "");
+            world.result(alice.host, left).unwrap();
+            assert_eq!(gruu(world, alice), None);
+        });
+    }
 }
 
 // rules: E4

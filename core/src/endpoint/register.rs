@@ -373,6 +373,7 @@ impl Endpoints {
         let gruu = own
             .pub_gruu()
             .or_else(|| own.gruu())
+            .or_else(|| own.temp_gruu())
             .map(|gruu| gruu.into_owned().into_boxed_str());
         let gruu = gruu.filter(|gruu| old == Some(&**gruu) || !self.directory.knows_gruu(gruu));
         let gruu = gruu.filter(|gruu| Uri::parse(gruu).is_ok_and(|uri| uri.as_sip().is_some()));

@@ -1,5 +1,7 @@
 //! Short-lived views through which the application commands and reads one object.
 
+mod incoming;
+
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -14,11 +16,13 @@ use crate::error::{Misuse, ParseError};
 use crate::event::{
     Content, ExtraHeaders, OperationError, OperationFailure, PeerToPeerState, RegistrationState, SessionState,
 };
-use crate::exchange::{NextHop, Reply};
-use crate::ids::{EndpointId, IncomingId, ListenerId, ManagerId, OperationId, SessionId};
+use crate::exchange::NextHop;
+use crate::ids::{EndpointId, ListenerId, ManagerId, OperationId, SessionId};
 use crate::session::Cargo;
 use crate::wire::uri::Uri;
 use crate::wire::{Method, StatusCode, write};
+
+pub use incoming::IncomingView;
 
 /// A connection manager: to listen with (rule C14).
 #[derive(Debug)]
@@ -762,66 +766,6 @@ impl SessionView<'_> {
             self.stack
                 .step(self.stack.now, |p| p.cx.out.complete(*operation, Err(ended)));
         }))
-    }
-}
-
-/// A request that waits for the application's answer.
-#[derive(Debug)]
-pub struct IncomingView<'a> {
-    pub(super) stack: &'a mut Stack,
-    pub(super) id: IncomingId,
-}
-
-impl IncomingView<'_> {
-    /// Answers it; with a final status it is done, and a second answer is misuse (M4).
-    ///
-    /// # Errors
-    /// A malformed reason, header field or content type, or status 100.
-    pub fn answer(
-        &mut self,
-        status: StatusCode,
-        reason: Option<&str>,
-        content: Option<Content>,
-        headers: &[(String, String)],
-    ) -> Result<(), Misuse> {
-        record!(
-            self.stack,
-            self.stack.now,
-            AnswerIncoming {
-                incoming: self.id,
-                status,
-                reason: reason.map(ToString::to_string),
-                content: content.clone(),
-                headers: headers.to_vec()
-            }
-        );
-        check_cargo(content.as_ref(), headers)?;
-        if let Some(reason) = reason {
-            write::check_reason(reason).map_err(misuse("reason"))?;
-        }
-        if status == StatusCode::TRYING {
-            return Err(Misuse::argument("status", "100 is the stack's own"));
-        }
-        let id = self.id;
-        self.stack.step(self.stack.now, |p| {
-            let reply = Reply {
-                reason,
-                content: content.as_ref(),
-                extra: headers,
-                ..Reply::new(status)
-            };
-            p.incomings.answer(&mut p.cx, &mut p.low, id, reply)
-        })
-    }
-
-    /// Keeps it for later: letting it pass does not answer it; 500 follows after
-    /// [`Config::answer_timeout`](crate::Config::answer_timeout) (M9).
-    ///
-    /// # Errors
-    /// It has been answered.
-    pub fn hold(&mut self) -> Result<(), Misuse> {
-        record!(self.stack, self.stack.now, Hold { incoming: self.id });
-        self.stack.incomings.hold(self.id)
     }
 }
 

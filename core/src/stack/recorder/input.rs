@@ -120,11 +120,6 @@ pub enum Input {
     Register { endpoint: EndpointId },
     /// [`EndpointView::unregister`](crate::EndpointView::unregister).
     Unregister { endpoint: EndpointId },
-    /// [`EndpointView::set_methods`](crate::EndpointView::set_methods).
-    SetMethods {
-        endpoint: EndpointId,
-        methods: Vec<Method>,
-    },
     /// [`EndpointView::send_message`](crate::EndpointView::send_message).
     SendMessage {
         endpoint: EndpointId,
@@ -192,6 +187,11 @@ pub enum Input {
     },
     /// [`IncomingView::hold`](crate::IncomingView::hold).
     Hold { incoming: IncomingId },
+    /// [`EndpointView::set_methods`](crate::EndpointView::set_methods).
+    SetMethods {
+        endpoint: EndpointId,
+        methods: Vec<Method>,
+    },
 }
 
 impl Input {

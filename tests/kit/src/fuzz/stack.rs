@@ -2,21 +2,21 @@
 
 use std::fmt::Write;
 use std::hash::Hasher;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use sansip::security::{Credentials, Secret};
 use sansip::wire::frame::{Frame, Framer};
 use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
-    Action, Answer, CloseReason, Config, ConnId, Connect, Content, EndpointId, Established, Event,
-    IncomingId, ListenError, ListenerId, Misuse, NaptrRecord, OperationId, PeerCertificate, PeerToPeerConfig,
-    QueryId, Question, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, SrvRecord, Stack,
-    Throttle, Time, Transport, UnixTime,
+    Action, CloseReason, Config, ConnId, Connect, Content, EndpointId, Established, Event, IncomingId,
+    ListenError, ListenerId, Misuse, OperationId, PeerCertificate, PeerToPeerConfig, QueryId, Question,
+    ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, Stack, Throttle, Time, Transport,
+    UnixTime,
 };
 use siphasher::sip::SipHasher13;
 
 use super::frontend::Hashed;
+use super::resolver::{address, answer_to, no_addresses};
 use super::script::Script;
 use super::talk::Talk;
 use crate::oracle::{Contract, sent};
@@ -87,6 +87,8 @@ const FINAL: [u16; 8] = [200, 202, 404, 486, 488, 500, 603, 180];
 /// | `x` | connection, way | a connection is gone, stalls or goes on, is closed by command, allowed or denied |
 /// | `y` | count, changes | what a peer said last comes once more, with some bytes changed |
 /// | `j` | way | listening ends, the embedder gets lazy or diligent, new connections are held for the application or not |
+/// | `j` | 5, endpoint, methods | an endpoint takes other methods |
+/// | `j` | 6, request, body | a peer says that who registers there is registered no more |
 ///
 /// The oracle sees commands, events and bytes. Everything is done twice, once with all bytes in pieces of one, and has
 /// to come out the same.
@@ -149,11 +151,6 @@ struct Line {
     /// Its last byte has been sent: half a message may be the last.
     framer: Framer,
 }
-
-fn address(last: u8, port: u16) -> SocketAddr {
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)), port)
-}
-
 fn sdp() -> Content {
     Content::new("application/sdp", "v=0\r\n")
 }
@@ -348,7 +345,7 @@ impl<'a> Run<'a> {
                     self.arrive(Some(line), &bytes);
                 }
             }
-            'j' => match self.script.pick(5) {
+            'j' => match self.script.pick(9) {
                 0 => {
                     let error = ListenError::Other(String::from("as the script has it"));
                     let listener = self.listeners.first().copied();
@@ -362,6 +359,12 @@ impl<'a> Run<'a> {
                     for manager in [self.stack.client_manager(), self.stack.server_tcp_manager()] {
                         let view = self.stack.manager(self.now, manager);
                         view.expect("a manager").set_authorizes(self.holding);
+                    }
+                }
+                5 => self.set_methods(),
+                6 => {
+                    if let Some((line, bytes)) = self.talk.dismiss(&mut self.script) {
+                        self.arrive(Some(line), &bytes);
                     }
                 }
                 _ => self.lazy = !self.lazy,
@@ -591,6 +594,17 @@ impl<'a> Run<'a> {
         }
     }
 
+    fn set_methods(&mut self) {
+        let (at, count) = (self.script.pick(self.endpoints.len()), self.script.pick(16));
+        let methods = COMMANDS.iter().take(count).cloned().collect();
+        if let Some(id) = self.endpoints.get(at)
+            && let Ok(mut view) = self.stack.endpoint(self.now, *id)
+        {
+            // Of an endpoint that is ending it is misuse.
+            let _ = view.set_methods(methods);
+        }
+    }
+
     fn know_session(&mut self, session: SessionId, endpoint: EndpointId) {
         self.oracle.on_session(session, endpoint);
         self.sessions.push(session);
@@ -815,50 +829,6 @@ fn show(now: Time, what: &str) {
     }
 }
 
-fn no_addresses() -> Answer {
-    Answer::Addresses {
-        addresses: Vec::new(),
-        ttl: Duration::from_secs(30),
-    }
-}
-
-/// Every name has two addresses, and every service a record.
-fn answer_to(question: &Question) -> Answer {
-    let ttl = Duration::from_secs(300);
-    match question {
-        Question::Addresses(_) => Answer::Addresses {
-            addresses: vec![address(1, 0).ip(), address(3, 0).ip()],
-            ttl,
-        },
-        Question::Naptr(name) => {
-            let records = ["SIP+D2T", "SIPS+D2T"].map(|services| NaptrRecord {
-                order: 1,
-                preference: 1,
-                flags: String::from("s"),
-                services: String::from(services),
-                regexp: String::new(),
-                replacement: format!("_sip.{name}"),
-            });
-            Answer::Naptr {
-                records: records.to_vec(),
-                ttl,
-            }
-        }
-        Question::Srv(_) => {
-            let record = SrvRecord {
-                priority: 1,
-                weight: 1,
-                port: 5070,
-                target: String::from("srv.invalid"),
-            };
-            Answer::Srv {
-                records: vec![record],
-                ttl,
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use sansip::{RegistrationState, SessionState};
@@ -880,6 +850,8 @@ mod tests {
         let told = told("00 r0 f060 f030 w9 u0 f030");
         assert_eq!(count(&told.registered, RegistrationState::Registered), 1);
         assert_eq!(count(&told.registered, RegistrationState::Unregistering), 1);
+        let told = self::told("00 r0 f060 f030 j501 r0 j402 f030");
+        assert_eq!(count(&told.registered, RegistrationState::Registered), 2);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sansip::wire::{Method, StatusCode};
 use sansip::{
     Content, EndpointId, Event, ListenError, ListenerId, ManagerId, Misuse, OperationId, PeerCertificate,
-    RegistrationReason, RegistrationState, SendOptions, SessionId, SessionState, SrvRecord, Time, Transport,
+    RegistrationState, SendOptions, SessionId, SessionState, SrvRecord, Time, Transport,
 };
 
 use super::Tally;
@@ -17,6 +17,7 @@ use super::cast::{
     CAST, Desk, HOSTS, INSIDE, Kind, LISTENING, OUTSIDE, Role, Setup, Shared, Sharing, body, on_event,
     tls_manager,
 };
+use super::registration::told_after;
 use super::step::{Scenario, Step, What};
 use crate::frontend::Memory;
 use crate::fuzz::script::Script;
@@ -35,15 +36,6 @@ pub(super) const LONGEST: Duration = Duration::from_secs(900);
 /// Waits, in milliseconds.
 const WAITS: [u64; 16] = [
     0, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 32_000, 65_000, 190_000, 1_000_000,
-];
-
-/// Why a server ends a registration (R13): it is not tried again.
-const DEREGISTERED: [RegistrationReason; 5] = [
-    RegistrationReason::TooManyActiveEndpoints,
-    RegistrationReason::UserChanged,
-    RegistrationReason::UserMoved,
-    RegistrationReason::UserServicesUnavailable,
-    RegistrationReason::PreferredRegistrarChanged,
 ];
 
 /// How often the mischief-maker answers by itself in one step.
@@ -393,15 +385,7 @@ impl<'a> Life<'a> {
                         actors.find(|actor| actor.role.host == at && actor.endpoint == *endpoint)
                     {
                         actor.failed = failed;
-                        actor.told = match (*old, *new) {
-                            // Who was deregistered while a REGISTER was under way may be taken back by its answer.
-                            (RegistrationState::Unregistered, RegistrationState::Registered) => true,
-                            (_, RegistrationState::Unregistering) => false,
-                            (RegistrationState::Registered, RegistrationState::Unregistered) => {
-                                actor.told && !DEREGISTERED.contains(reason)
-                            }
-                            _ => actor.told,
-                        };
+                        actor.told = told_after(actor.told, (*old, *new), *reason);
                         if *new != RegistrationState::Registered {
                             let role = actor.role;
                             self.outages.retain(|(_, out)| *out != role);
@@ -571,49 +555,6 @@ impl<'a> Life<'a> {
         let host = self.places.get(actor.role.host)?.id;
         let id = actor.endpoint;
         Some((actor, Endpoint { host, id }))
-    }
-
-    pub(super) fn act_on_registration(&mut self, step: Step) {
-        let [first, ..] = step.arguments;
-        match step.what {
-            What::Enroll => {
-                (0..CAST.len())
-                    .filter(|at| CAST.get(*at).is_some_and(|role| role.has_server()))
-                    .for_each(|at| self.set_registered(at, true));
-            }
-            what => self.set_registered(usize::from(first) % CAST.len(), what == What::Register),
-        }
-    }
-
-    /// Misuse in the state that there is, or of a peer, changes nothing.
-    pub(super) fn set_registered(&mut self, at: usize, told: bool) {
-        let Some((actor, endpoint)) = self.endpoint(at) else {
-            return;
-        };
-        let result = self.world.with(endpoint.host, |stack, now| {
-            let mut view = stack.endpoint(now, endpoint.id)?;
-            if told { view.register() } else { view.unregister() }
-        });
-        if let Ok(operation) = result {
-            self.began(actor.role.host, operation, None);
-            if let Some(actor) = self.actors.get_mut(at) {
-                (actor.told, actor.failed) = (told, false);
-            }
-        }
-    }
-
-    /// What the endpoint takes has nothing to do with what it may send.
-    pub(super) fn set_methods(&mut self, first: u8, second: u8) {
-        let Some((_, endpoint)) = self.endpoint(usize::from(first) % CAST.len()) else {
-            return;
-        };
-        let mut methods = vec![Method::Message, Method::Info, Method::Options, Method::Notify];
-        methods.truncate(usize::from(second >> 1) % 5);
-        methods.extend((second & 1 == 0).then_some(Method::Invite));
-        let result = self.world.with(endpoint.host, |stack, now| {
-            stack.endpoint(now, endpoint.id)?.set_methods(methods)
-        });
-        result.expect("the methods of an endpoint that lives");
     }
 
     pub(super) fn message(&mut self, first: u8, second: u8, third: u8) {

@@ -23,6 +23,7 @@ mod judge;
 mod life;
 mod phrases;
 mod recovery;
+mod registration;
 mod shrink;
 mod step;
 mod trouble;

@@ -6,10 +6,10 @@ use std::time::Duration;
 use sansip::wire::Method;
 use sansip::{CloseReason, Established, ListenError, ResolveError, SendOptions, TlsFailureKind};
 
-use super::cast::{CAST, Desk, HOSTS};
+use super::cast::{Desk, HOSTS};
 use super::life::{LONGEST, Life, latest, one};
 use super::step::{CROWD, Step, What};
-use crate::frontend::{Deregistration, Lost, Manner};
+use crate::frontend::Manner;
 use crate::fuzz::script::Script;
 use crate::oracle::{Contract, Talked};
 use crate::world::{Fault, Host, LineId, Reachability};
@@ -171,30 +171,6 @@ impl Life<'_> {
                 }
             }
         }
-    }
-
-    /// The server deregisters endpoints, or loses them without a word.
-    pub(super) fn unbind(&mut self, step: Step) {
-        let [first, second, third] = step.arguments;
-        let Some((actor, _)) = self.endpoint(usize::from(first) % CAST.len()) else {
-            return;
-        };
-        let (uri, epid) = (actor.role.uri(), actor.role.epid(actor.generation));
-        let epid = third.is_multiple_of(2).then_some(epid.as_str());
-        let server = self.server(third / 2);
-        self.world.with_server(server, |server, _| {
-            if step.what == What::Deregister {
-                let why = one(&Deregistration::ALL, second).unwrap_or(Deregistration::Unregistered);
-                server.deregister(&uri, epid, why);
-            } else {
-                let what = if second & 1 == 0 {
-                    Lost::Binding
-                } else {
-                    Lost::Endpoint
-                };
-                server.lose(&uri, epid, what);
-            }
-        });
     }
 
     /// A host's process dies; its application starts again, and knows nothing.
