@@ -37,6 +37,8 @@ pub struct Config {
     pub retry_after_cap: Duration,
     /// How long the application may take to answer a request that it holds back (M9); 32 s.
     pub answer_timeout: Duration,
+    /// How long the application may take to decide on a connection that is held for it (C21); then it counts as denied; 32 s.
+    pub authorization_timeout: Duration,
     /// How long a session may take from INVITE to a final response, zero means for ever (S12); 3 min.
     pub max_connect_duration: Duration,
     /// The expiry asked for in REGISTER; 3600 s.
@@ -75,6 +77,7 @@ impl Default for Config {
             dead_address_hold: Duration::from_secs(10 * 60),
             retry_after_cap: Duration::from_secs(5 * 60),
             answer_timeout: Duration::from_secs(32),
+            authorization_timeout: Duration::from_secs(32),
             max_connect_duration: Duration::from_secs(3 * 60),
             register_expires: Duration::from_secs(3600),
             reconnect_jitter: Duration::from_secs(2),
@@ -99,6 +102,15 @@ pub struct Limits {
     /// Open connections, incoming ones and our own. A further incoming one is closed at once, a further outgoing one
     /// fails its request; 100,000.
     pub connections: usize,
+    /// Bytes that a connection may bring before the application has allowed it (C21), which are those that were read already
+    /// when the stack said not to. Beyond it the connection is closed; 64 KiB.
+    pub unauthorized: usize,
+    /// Hosts that a manager has connected to and that are on its allow list for this (C19). The one that it has not connected
+    /// to for the longest time goes first; 1,024.
+    pub learned_hosts: usize,
+    /// Names and extended key usages in the certificate of a peer. One with more is refused as TLS failure
+    /// [`Other`](crate::TlsFailureKind::Other); 1,000.
+    pub certificate_entries: usize,
     /// Transactions alive. A further incoming request is answered 503, an outgoing one fails; 100,000.
     pub transactions: usize,
     /// Sessions alive. A further INVITE is answered 503, a further command is misuse; 50,000.
@@ -126,6 +138,9 @@ impl Default for Limits {
             message: MessageLimits::default(),
             send_queue: 1 << 20,
             connections: 100_000,
+            unauthorized: 64 << 10,
+            learned_hosts: 1_024,
+            certificate_entries: 1_000,
             transactions: 100_000,
             sessions: 50_000,
             forks: 16,

@@ -143,7 +143,8 @@ counters! {
         started: u64,
         /// Became ready for data, after TLS where there is TLS.
         made: u64,
-        /// Never became ready: every address was tried, or the TLS handshake of the peer failed.
+        /// Never became ready: every address was tried, the TLS handshake of the peer failed, or the application did not
+        /// allow it.
         failed: u64,
         /// Never became ready, because nobody wanted it any more.
         abandoned: u64,
@@ -208,6 +209,8 @@ counters! {
         handshake: u64,
         /// The first valid message of a peer ([`Config::unproven`](crate::Config), C12).
         unproven: u64,
+        /// The application's word on a connection ([`Config::authorization_timeout`](crate::Config), C21).
+        authorization: u64,
         /// An answer of the domain name system ([`Config::resolve_timeout`](crate::Config)).
         resolve: u64,
     }
@@ -220,6 +223,12 @@ counters! {
         send_queue: u64,
         /// Connections of peers that were closed at once, and connections of our own that were not made.
         connections: u64,
+        /// Connections closed because they brought too much before they were allowed.
+        unauthorized: u64,
+        /// Hosts that were pushed off an allow list.
+        learned_hosts: u64,
+        /// Certificates of peers that had too much in them.
+        certificate_entries: u64,
         /// Requests answered 503, and requests that were not sent.
         transactions: u64,
         /// INVITEs answered 503, and commands refused as misuse.

@@ -46,7 +46,7 @@ pub(crate) struct Outbox {
     /// How many actions the embedder has taken.
     taken: u64,
     events: usize,
-    operations: BTreeMap<OperationId, EndpointId>,
+    operations: BTreeMap<OperationId, Option<EndpointId>>,
     /// How many operations each endpoint has.
     counts: BTreeMap<EndpointId, usize>,
     /// Whose operations have completed since somebody asked.
@@ -96,11 +96,13 @@ impl Outbox {
         self.events
     }
 
-    /// A new operation of this endpoint.
-    pub(crate) fn start(&mut self, ids: &mut Ids, endpoint: EndpointId) -> OperationId {
-        let operation = ids.next();
+    /// A new operation of this endpoint, or of the whole stack.
+    pub(crate) fn start(&mut self, ids: &mut Ids, endpoint: impl Into<Option<EndpointId>>) -> OperationId {
+        let (operation, endpoint) = (ids.next(), endpoint.into());
         self.operations.insert(operation, endpoint);
-        *self.counts.entry(endpoint).or_default() += 1;
+        if let Some(endpoint) = endpoint {
+            *self.counts.entry(endpoint).or_default() += 1;
+        }
         operation
     }
 
@@ -111,15 +113,17 @@ impl Outbox {
         result: Result<Completion, OperationError>,
     ) -> Option<EndpointId> {
         let endpoint = self.operations.remove(&operation)?;
-        if let Some(count) = self.counts.get_mut(&endpoint) {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(&endpoint);
+        if let Some(endpoint) = endpoint {
+            if let Some(count) = self.counts.get_mut(&endpoint) {
+                *count -= 1;
+                if *count == 0 {
+                    self.counts.remove(&endpoint);
+                }
             }
+            self.freed.push(endpoint);
         }
-        self.freed.push(endpoint);
         self.event(Event::Completed { operation, result });
-        Some(endpoint)
+        endpoint
     }
 
     /// How many operations of an endpoint are under way.

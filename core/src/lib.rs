@@ -9,9 +9,9 @@
 //!
 //! | you call | when | what can follow from [`poll_action`](Stack::poll_action) |
 //! |---|---|---|
-//! | [`handle_connected`](Stack::handle_connected) | an [`Action::Connect`] succeeded, TLS included; a TLS handshake of an accepted connection is done | `Transmit` of what waited, `Event::ConnectionAdded`; `Close` where the certificate does not fit |
+//! | [`handle_connected`](Stack::handle_connected) | an [`Action::Connect`] succeeded, TLS included; a TLS handshake of an accepted connection is done | `Transmit` of what waited, `Event::ConnectionAdded`; `Close` where the certificate does not fit; `Reading` and `Event::AuthorizationRequested` where the application decides |
 //! | [`handle_closed`](Stack::handle_closed) | a connection could not be made, or is gone | `Connect` to the next address, events, completions |
-//! | [`handle_accepted`](Stack::handle_accepted) | a listener accepted a connection | `Event::ConnectionAdded`; `Close` above a limit |
+//! | [`handle_accepted`](Stack::handle_accepted) | a listener accepted a connection | `Event::ConnectionAdded`, or the same question; `Close` above a limit |
 //! | [`handle_bytes`](Stack::handle_bytes) | bytes arrived, in pieces of any size | events, `Transmit` of answers, `Close` where the framing is lost |
 //! | [`handle_transmitted`](Stack::handle_transmitted) | the socket took bytes of [`transmit`](Stack::transmit) | completions, `Close` after the last bytes |
 //! | [`handle_listening`](Stack::handle_listening), [`handle_listener_lost`](Stack::handle_listener_lost) | an [`Action::Listen`] succeeded, failed, or ended | events |
@@ -64,6 +64,14 @@
 //! its validity in time and its revocation, and reports names and usages as a [`PeerCertificate`]; the stack matches
 //! them with the name that was asked for, the allow list and the required usages, so that this is decided in one place.
 //! An outgoing TLS connection that is reported without a certificate is refused.
+//!
+//! # Who may talk to us
+//!
+//! Three gates stand behind the proof of a chain, each a setting of the connection manager: [`MutualTls`] is the list of names
+//! that may connect over TLS, [`ManagerConfig::required_key_usages`] what every certificate must be for, and with
+//! [`ManagerConfig::authorizes`] the application itself decides on each connection, from both sides, over TCP too. Until it
+//! has, nothing flows: the stack asks not to read, keeps what was read already up to [`Limits::unauthorized`], and lets
+//! requests wait. An application that says nothing for [`Config::authorization_timeout`] has denied.
 //!
 //! # What is promised, and what can be set
 //!

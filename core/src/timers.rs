@@ -23,6 +23,8 @@ pub(crate) enum TimerKey {
     Session(SessionId, session::Timer),
     Registration(EndpointId),
     KeepAlive(EndpointId),
+    /// The graceful end of the stack.
+    Drain,
 }
 
 /// An armed timer. Never used again, so that a stale one stops nothing.

@@ -101,6 +101,7 @@ fn every_setting_of_a_stack_is_there_with_its_default() {
             dead_address_hold: time(dead_address_hold),
             retry_after_cap: time(retry_after_cap),
             answer_timeout: time(answer_timeout),
+            authorization_timeout: time(authorization_timeout),
             max_connect_duration: time(max_connect_duration),
             register_expires: time(register_expires),
             reconnect_jitter: time(reconnect_jitter),
@@ -130,6 +131,9 @@ fn every_limit_is_there_with_its_default() {
             events: number(events),
             endpoints: number(endpoints),
             dns_cache: number(dns_cache),
+            unauthorized: number(unauthorized),
+            learned_hosts: number(learned_hosts),
+            certificate_entries: number(certificate_entries),
             attempts: number(attempts),
         }
     );
@@ -152,6 +156,7 @@ fn every_setting_of_a_manager_is_there_with_its_default() {
             mutual_tls: format!("{mutual_tls:?}"),
             pool_size: optional(pool_size),
             required_key_usages: list(&required_key_usages),
+            authorizes: authorizes.to_string(),
             idle_incoming: optional(idle_incoming),
             idle_outgoing: optional(idle_outgoing),
         }

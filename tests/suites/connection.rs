@@ -15,8 +15,8 @@ use std::time::Duration;
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
     CloseReason, Config, ConnId, ConnectionFailure, Content, Event, ListenError, ManagerConfig, ManagerId,
-    ManagerKind, Misuse, OperationError, OperationId, PeerCertificate, PeerToPeerConfig, RemovalReason,
-    SendOptions, SessionState, TlsFailureKind, Transport,
+    ManagerKind, Misuse, OperationError, OperationFailure, OperationId, PeerCertificate, PeerToPeerConfig,
+    RemovalReason, SendOptions, SessionState, TlsFailureKind, Transport,
 };
 use sansip_testkit::world::{self, Chunks, Endpoint, LineId, PeerId, StackId, World};
 
@@ -1052,7 +1052,6 @@ fn in_dialogs_too_everything_goes_over_the_servers_connection() {
         let asked = world
             .trace()
             .lines()
-            .iter()
             .filter(|line| line.what.starts_with("Connect("))
             .count();
         assert_eq!(asked, 1);
@@ -1072,5 +1071,190 @@ fn a_client_managers_connection_is_not_closed_for_idleness() {
         let link = world.link_between(alice.host, server);
         world.run_for(secs(24 * 3600));
         assert!(world.is_open(link));
+    });
+}
+
+// ---------------------------------------------------------------- the word of the application
+
+fn authorize(world: &mut World, host: StackId) {
+    world.with(host, |stack, now| {
+        for manager in [stack.client_manager(), stack.server_tcp_manager()] {
+            stack.manager(now, manager).unwrap().set_authorizes(true);
+        }
+    });
+}
+
+/// The connections that the application has been asked about, with who made them.
+fn asked(world: &World, host: StackId) -> Vec<(ConnId, bool)> {
+    let events = world.events(host).iter();
+    events
+        .filter_map(|(_, event)| match event {
+            Event::AuthorizationRequested { conn, incoming, .. } => Some((*conn, *incoming)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn not_authorized<T>(result: &Result<T, OperationError>) -> bool {
+    let expected = OperationError::OperationFailure(OperationFailure::ConnectionNotAuthorized);
+    result.as_ref().is_err_and(|error| *error == expected)
+}
+
+// rules: C21
+#[test]
+fn requests_wait_for_the_word_of_the_application() {
+    world::run(30, |world| {
+        let (alice, peer) = caller(world);
+        authorize(world, alice.host);
+        world.with(alice.host, |stack, now| {
+            let manager = stack.server_tcp_manager();
+            stack.manager(now, manager).unwrap().set_pool_size(1).unwrap();
+        });
+        let first = world.message(alice, CAROL, "one");
+        let second = world.message(alice, CAROL, "two");
+        world.run_for(secs(31));
+        let line = world.lines(peer)[0];
+        assert_eq!(world.heard(line).len(), 0, "it is connected, and carries nothing");
+        let [(conn, false)] = asked(world, alice.host)[..] else {
+            panic!("asked once for both")
+        };
+        assert_eq!(added(world, alice.host), []);
+        world.with(alice.host, |stack, now| {
+            assert!(!stack.connection(conn).unwrap().ready);
+            stack.allow_connection(now, conn).unwrap();
+            assert_eq!(stack.allow_connection(now, conn), Err(Misuse::Answered));
+            assert_eq!(stack.deny_connection(now, conn), Err(Misuse::Answered));
+        });
+        world.run_for(secs(1));
+        let heard = world.heard(line);
+        let texts: Vec<&[u8]> = heard.iter().map(Message::body_bytes).collect();
+        assert_eq!(texts, [b"one", b"two"]);
+        for (got, sent) in heard.iter().zip([first, second]) {
+            world.say(line, &answer(got, "200 OK", "c", ""));
+            world.result(alice.host, sent).unwrap();
+        }
+        assert_eq!(added(world, alice.host).len(), 1);
+        // The connection that was allowed is used again without a question.
+        exchange(world, alice, peer, CAROL);
+        assert_eq!(asked(world, alice.host).len(), 1);
+    });
+}
+
+// rules: C21, X4, S1
+#[test]
+fn what_waits_for_a_denied_connection_fails() {
+    world::run(31, |world| {
+        let (alice, peer) = caller(world);
+        let (server, carol) = scripted_server(world);
+        for host in [alice.host, carol.host] {
+            authorize(world, host);
+            world.on_event(host, |stack, now, event| {
+                if let Event::AuthorizationRequested { conn, .. } = event {
+                    stack.deny_connection(now, *conn).unwrap();
+                }
+            });
+        }
+        let sent = world.message(alice, CAROL, "hi");
+        assert!(not_authorized(&world.result(alice.host, sent)));
+        let (_, call) = world.invite(alice, CAROL, None);
+        assert!(not_authorized(&world.result(alice.host, call)));
+        assert_eq!(
+            session_states(world, alice.host).last(),
+            Some(&SessionState::Disconnected)
+        );
+        assert_eq!(removed(world, alice.host), vec![RemovalReason::Denied; 2]);
+        let registering = world.register(carol);
+        assert!(not_authorized(&world.result(carol.host, registering)));
+        world.run_for(secs(1));
+        for peer in [peer, server] {
+            for line in world.lines(peer) {
+                assert!(world.heard(line).is_empty() && !world.is_line_open(line));
+            }
+        }
+    });
+}
+
+// rules: C21, C12
+#[test]
+fn what_comes_in_waits_for_the_word_of_the_application() {
+    world::run(32, |world| {
+        let host = world.stack();
+        let bob = world.peer_to_peer_endpoint(host, PeerToPeerConfig::new(BOB));
+        let address = world.listen(host, 5060);
+        authorize(world, host);
+        let peer = world.peer();
+        let lines = [1, 2, 3].map(|number| {
+            let line = world.dial(peer, address, None);
+            world.say(line, &to_bob("MESSAGE", number, ""));
+            world.run_for(secs(1));
+            line
+        });
+        let conns = asked(world, host);
+        assert!(
+            matches!(conns[..], [(_, true), (_, true), (_, true)]),
+            "{conns:?}"
+        );
+        assert_eq!(receivers(world, host), []);
+        world.with(host, |stack, now| {
+            stack.allow_connection(now, conns[0].0).unwrap();
+            stack.deny_connection(now, conns[1].0).unwrap();
+        });
+        world.run_for(secs(1));
+        assert_eq!(codes(world, lines[0]), [200]);
+        assert_eq!(receivers(world, host), [bob.id]);
+        // Of the third it says nothing: 32 s after the question it is denied.
+        world.run_for(secs(32));
+        let open = lines.map(|line| world.is_line_open(line));
+        assert_eq!(open, [true, false, false]);
+        assert_eq!(
+            removed(world, host),
+            [RemovalReason::Denied, RemovalReason::NotAuthorized]
+        );
+        assert_eq!(receivers(world, host), [bob.id]);
+        // What is over can be decided on without harm.
+        world.with(host, |stack, now| {
+            assert_eq!(stack.allow_connection(now, conns[2].0), Ok(()));
+        });
+    });
+}
+
+// rules: C16
+#[test]
+fn a_server_reads_who_came_and_why_each_left() {
+    world::run(33, |world| {
+        let (alice, peer) = caller(world);
+        exchange(world, alice, peer, CAROL);
+        world.run_for(secs(61));
+        let told: Vec<String> = world
+            .events(alice.host)
+            .iter()
+            .filter_map(|(_, event)| match event {
+                Event::PoolAdded { host, port, .. } => Some(format!("pool {host} {port:?}")),
+                Event::PoolRemoved { host, port, .. } => Some(format!("no pool {host} {port:?}")),
+                Event::ConnectionAdded {
+                    incoming,
+                    transport,
+                    matched,
+                    ..
+                } => Some(format!("added {incoming} {transport} {matched:?}")),
+                Event::ConnectionRemoved {
+                    incoming,
+                    transport,
+                    matched,
+                    reason,
+                    ..
+                } => Some(format!("removed {incoming} {transport} {matched:?} {reason}")),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "pool peer.invalid Some(5060)",
+                "added false tcp None",
+                "removed false tcp None released and not used again",
+                "no pool peer.invalid Some(5060)",
+            ]
+        );
     });
 }

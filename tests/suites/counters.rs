@@ -12,12 +12,13 @@ mod common;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
-    Config, Content, Counters, Event, Limits, ManagerConfig, ManagerKind, Misuse, PeerToPeerConfig,
-    SessionId, Stack, Time, UnixTime,
+    Action, Config, Content, Counters, Established, Event, Limits, ManagerConfig, ManagerKind, Misuse,
+    MutualTls, PeerCertificate, PeerToPeerConfig, SendOptions, SessionId, Stack, Time, Transport, UnixTime,
 };
 use sansip_testkit::world::{self, LineId, Reachability, StackId, World};
 
@@ -529,6 +530,71 @@ fn handshakes(_: &mut World, ledger: &Ledger) {
     );
 }
 
+/// The application says nothing of two connections to hosts, of which a list has room for one; of one from the local host
+/// it hears no more, since that talks too much before; and a third has too much in its certificate.
+fn connections_that_nobody_allows(_: &mut World, ledger: &Ledger) {
+    let start = Time::from_secs(1);
+    let config = limited(|limits| {
+        (
+            limits.unauthorized,
+            limits.learned_hosts,
+            limits.certificate_entries,
+        ) = (10, 1, 1);
+    });
+    let mut stack = Stack::new(config, [1; 32], start, UnixTime(0));
+    let mut config = ManagerConfig::new(ManagerKind::ServerTls);
+    (config.authorizes, config.mutual_tls) = (true, MutualTls::Allowed(Vec::new()));
+    let manager = stack.add_manager(config).unwrap();
+    let mut config = PeerToPeerConfig::new("sip:bob@two.invalid");
+    (config.manager, config.default_transport) = (Some(manager), Transport::Tls);
+    let bob = stack.add_peer_to_peer_endpoint(start, config).unwrap();
+    let address: SocketAddr = "192.0.2.1:5061".parse().unwrap();
+    let listener = stack.manager(start, manager).unwrap().listen(address).unwrap();
+    common::actions(&mut stack);
+    stack.handle_listening(start, listener, Ok(address));
+    let shown = |names: &[&str]| {
+        let mut shown = PeerCertificate::default();
+        shown.addresses = names.iter().map(|name| name.parse().unwrap()).collect();
+        Some(Box::new(shown))
+    };
+    let enters = |stack: &mut Stack, names: &[&str]| {
+        let remote = "192.0.2.9:40000".parse().unwrap();
+        let conn = stack.handle_accepted(start, listener, address, remote);
+        let (local, peer) = (address, shown(names));
+        stack.handle_connected(start, conn, Established { local, remote, peer });
+        conn
+    };
+    let local = enters(&mut stack, &["192.0.2.1"]);
+    stack.handle_bytes(start, local, b"INVITE sip:");
+    enters(&mut stack, &["192.0.2.1", "192.0.2.2"]);
+    for host in ["192.0.2.7", "192.0.2.8"] {
+        let mut view = stack.endpoint(start, bob).unwrap();
+        let (target, options) = (format!("sip:p@{host}"), SendOptions::default());
+        view.send_message(&target, Method::Message, None, options)
+            .unwrap();
+        for action in common::actions(&mut stack) {
+            if let Action::Connect(connect) = action {
+                let (local, remote, peer) = (address, connect.remote, shown(&[host]));
+                stack.handle_connected(start, connect.conn, Established { local, remote, peer });
+            }
+        }
+    }
+    stack.handle_timeout(start + secs(32));
+    ledger.check(
+        stack.counters(),
+        &[
+            ("connections.incoming.started", 2),
+            ("connections.incoming.failed", 2),
+            ("connections.outgoing.started", 2),
+            ("connections.outgoing.failed", 2),
+            ("timeouts.authorization", 2),
+            ("refusals.unauthorized", 1),
+            ("refusals.learned_hosts", 1),
+            ("refusals.certificate_entries", 1),
+        ],
+    );
+}
+
 // ---------------------------------------------------------------- what does not come in time
 
 /// These grow among others.
@@ -850,7 +916,7 @@ fn limits_of_commands(world: &mut World, ledger: &Ledger) {
                 CAROL,
                 Method::Message,
                 Some(Content::text("hello")),
-                sansip::SendOptions::default(),
+                SendOptions::default(),
             )
         })
     };
@@ -925,6 +991,7 @@ const FLOWS: &[(&str, Flow)] = &[
     ),
     ("connections that fail", connections_that_fail),
     ("handshakes", handshakes),
+    ("connections that nobody allows", connections_that_nobody_allows),
     ("an INVITE without an answer", requests_without_an_answer),
     ("a MESSAGE without an answer", messages_without_an_answer),
     ("a CANCEL without an end", a_cancel_without_an_end),

@@ -16,9 +16,9 @@ use sansip::wire::frame::{Frame, Framer};
 use sansip::wire::{HeaderName, Message, MessageLimits, Method};
 use sansip::{
     Action, Answer, CloseReason, Completion, Config, ConnId, ConnectionFailure, EndpointId, Established,
-    Event, IncomingId, Limits, ListenerId, Misuse, OperationError, OperationFailure, OperationId,
-    PeerToPeerConfig, RemovalReason, SendOptions, Server, SessionId, SipEndpointConfig, Stack, Time,
-    Transport, UnixTime,
+    Event, IncomingId, Limits, ListenerId, ManagerConfig, ManagerKind, Misuse, MutualTls, OperationError,
+    OperationFailure, OperationId, PeerCertificate, PeerToPeerConfig, RemovalReason, SendOptions, Server,
+    SessionId, SipEndpointConfig, Stack, Time, Transport, UnixTime,
 };
 
 use common::{answer, field, request, sdp, secs, wire};
@@ -56,6 +56,9 @@ pairs! {
     message: { header_block, headers, body, },
     send_queue,
     connections,
+    unauthorized,
+    learned_hosts,
+    certificate_entries,
     transactions,
     sessions,
     forks,
@@ -328,6 +331,83 @@ mod pairs {
         host.drain();
         host.message("sip:p@10.0.0.9").unwrap();
         host.connect();
+    }
+
+    // rules: C21
+    pub(super) fn unauthorized() {
+        let mut host = Host::new(|limits| limits.unauthorized = 100);
+        let manager = host.stack.server_tcp_manager();
+        host.stack
+            .manager(host.now, manager)
+            .unwrap()
+            .set_authorizes(true);
+        let conn = host.peer();
+        host.stack.handle_bytes(host.now, conn, &[b'x'; 100]);
+        assert_eq!(host.drain(), []);
+        host.stack.handle_bytes(host.now, conn, b"x");
+        let limit = RemovalReason::Limit("bytes before the connection is allowed");
+        assert_eq!(heard(&host.drain(), removed), [limit]);
+    }
+
+    /// Connects to these hosts, each of which shows a certificate with its name and some more, and says who of them may
+    /// connect to us afterwards.
+    fn let_in(limit: impl FnOnce(&mut Limits), names: &[&str], more: usize) -> Vec<bool> {
+        let mut host = Host::new(limit);
+        let mut config = ManagerConfig::new(ManagerKind::ServerTls);
+        config.mutual_tls = MutualTls::Allowed(Vec::new());
+        let manager = host.stack.add_manager(config).unwrap();
+        let mut config = PeerToPeerConfig::new("sip:tess@two.invalid");
+        (config.manager, config.default_transport) = (Some(manager), Transport::Tls);
+        host.bob = host.stack.add_peer_to_peer_endpoint(host.now, config).unwrap();
+        let mut view = host.stack.manager(host.now, manager).unwrap();
+        host.listener = view.listen(address("10.0.0.1:5061")).unwrap();
+        host.stack
+            .handle_listening(host.now, host.listener, Ok(address("10.0.0.1:5061")));
+        host.drain();
+        let shown = |name: &str| {
+            let mut shown = PeerCertificate::default();
+            shown.addresses.push(name.parse().unwrap());
+            shown.dns_names = (0..more).map(|n| format!("n{n}.invalid")).collect();
+            Some(Box::new(shown))
+        };
+        for name in names {
+            host.message(&format!("sip:p@{name}")).unwrap();
+            let connect = host.drain().into_iter().find_map(|action| match action {
+                Action::Connect(connect) => Some(connect),
+                _ => None,
+            });
+            let connect = connect.unwrap();
+            let (local, remote, peer) = (address("10.0.0.1:50000"), connect.remote, shown(name));
+            let established = Established { local, remote, peer };
+            host.stack.handle_connected(host.now, connect.conn, established);
+            host.drain();
+        }
+        let mut enters = |name: &&str| {
+            let conn = host.peer();
+            let (local, remote) = (address("10.0.0.1:5061"), address("10.0.0.2:4000"));
+            let peer = shown(name);
+            let established = Established { local, remote, peer };
+            host.stack.handle_connected(host.now, conn, established);
+            host.stack.connection(conn).is_some_and(|info| info.ready)
+        };
+        names.iter().map(&mut enters).collect()
+    }
+
+    // rules: C19
+    pub(super) fn learned_hosts() {
+        let two = |limits: &mut Limits| limits.learned_hosts = 2;
+        assert_eq!(let_in(two, &["10.0.0.7", "10.0.0.8"], 0), [true, true]);
+        assert_eq!(
+            let_in(two, &["10.0.0.7", "10.0.0.8", "10.0.0.9"], 0),
+            [false, true, true]
+        );
+    }
+
+    // rules: C17, C18
+    pub(super) fn certificate_entries() {
+        let ten = |limits: &mut Limits| limits.certificate_entries = 10;
+        assert_eq!(let_in(ten, &["10.0.0.7"], 9), [true]);
+        assert_eq!(let_in(ten, &["10.0.0.7"], 10), [false]);
     }
 
     pub(super) fn transactions() {

@@ -226,6 +226,9 @@ fn short_bindings_are_refreshed_in_time_and_never_in_a_busy_loop() {
         (60, secs(5)),
         (20, secs(5)),
         (8, secs(5)),
+        (6, secs(5)),
+        (5, secs(5)),
+        (4, secs(5)),
         (2, secs(5)),
         (1, secs(5)),
     ] {
@@ -244,7 +247,8 @@ fn short_bindings_are_refreshed_in_time_and_never_in_a_busy_loop() {
                 last = world.now();
             }
             world.run_for(secs(1));
-            assert_eq!(state(world, alice), Some(Registered));
+            // It is not lost and found at every refresh, however short it is.
+            assert_eq!(changes(world, alice).len(), 2, "{granted}");
             leave(world, alice, line);
         });
     }
@@ -721,59 +725,6 @@ fn a_failed_refresh_is_tried_again_until_the_binding_runs_out_and_after() {
 
 // ---------------------------------------------------------------- what is in a REGISTER, and in its answer
 
-// rules: R15, S4
-#[test]
-fn other_methods_are_declared_with_the_next_refresh_and_sessions_go_on() {
-    world::run(25, |world| {
-        let (peer, alice) = scripted_server(world);
-        let (line, register) = register_at(world, peer, alice, 600, "");
-        let (_, made) = world.invite(alice, "sip:bob@example.com", Some(sdp()));
-        let invite = next_request(world, line, &Method::Invite);
-        world.say(
-            line,
-            &answer(&invite, "200 OK", "b", "Contact: <sip:bob@peer.invalid>"),
-        );
-        world.result(alice.host, made).unwrap();
-        world.run_for(secs(1));
-        let set = |world: &mut World, methods: &[Method]| {
-            world.with(alice.host, |stack, now| {
-                stack
-                    .endpoint(now, alice.id)
-                    .unwrap()
-                    .set_methods(methods.to_vec())
-            })
-        };
-        world.heard(line);
-        assert!(matches!(
-            set(world, &[Method::Other("A B".into())]),
-            Err(Misuse::Argument { .. })
-        ));
-        assert_eq!(set(world, &[Method::Message]), Ok(()));
-        world.run_for(secs(60));
-        assert_eq!(world.heard(line), [], "not before the refresh");
-        // What was said at first counts no more; a session that is there can be ended by its peer.
-        let more = "Contact: <sip:p@peer.invalid>";
-        let uri = "sip:alice@example.com";
-        world.say(line, &request("INVITE", uri, &format!("<{uri}>"), 1, more));
-        let contact = field(&invite, HeaderName::Contact);
-        let target = contact.trim_start_matches('<').split('>').next().unwrap();
-        let to = field(&invite, HeaderName::From);
-        let bye = request("BYE", target, &to, 2, "")
-            .replace(
-                "From: <sip:p@peer.invalid>;tag=p2",
-                "From: <sip:bob@example.com>;tag=b",
-            )
-            .replace("call-2", invite.call_id().unwrap());
-        world.say(line, &bye);
-        world.run_for(secs(1));
-        assert_eq!(codes(world, line), [405, 200]);
-        let refresh = grant(world, line, 600, "");
-        assert_ne!(field(&register, HeaderName::Allow), "MESSAGE");
-        assert_eq!(field(&refresh, HeaderName::Allow), "MESSAGE");
-        leave(world, alice, line);
-    });
-}
-
 // rules: R15, M6
 #[test]
 fn the_methods_that_an_endpoint_takes_are_declared_and_no_other_is_taken() {
@@ -1092,13 +1043,11 @@ fn everything_goes_to_the_server_whatever_the_target() {
         let asked = world
             .trace()
             .lines()
-            .iter()
             .filter(|line| line.what.starts_with("Connect("))
             .count();
         let names = world
             .trace()
             .lines()
-            .iter()
             .filter(|line| line.what.starts_with("Resolve"))
             .count();
         assert_eq!((asked, names), (1, 1), "and no other name is looked up");

@@ -261,7 +261,6 @@ fn sent(world: &World, host: impl Into<Host>, words: &[&str]) -> Vec<Time> {
     world
         .trace()
         .lines()
-        .iter()
         .filter(|line| line.who == host && fits(&line.what))
         .map(|line| line.at)
         .collect()

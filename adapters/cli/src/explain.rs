@@ -72,6 +72,8 @@ fn connection(failure: &ConnectionFailure) -> Option<&'static str> {
             | RemovalReason::SlowReader
             | RemovalReason::Unanswered
             | RemovalReason::Local
+            | RemovalReason::Denied
+            | RemovalReason::NotAuthorized
             | RemovalReason::Limit(_) => None,
         },
         ConnectionFailure::NotConnected | ConnectionFailure::Limit(_) | ConnectionFailure::NoTransport(_) => {

@@ -21,6 +21,14 @@
 //! ```
 //! From every state: closed by the peer, or by command: gone. Read rules C6, C8, C10, C12, C17, C25, C29 and C32 first.
 //!
+//! Where the application decides on each connection (C21), `connected` leads here instead, from both sides:
+//!
+//! ```text
+//!   connected ─► Held ──allowed──► Live, or Unproven for what came in
+//!                 │ denied, or nothing said for 32 s
+//!                 └─► gone: what waits for it fails
+//! ```
+//!
 //! A report of the embedder on a connection attempt counts only once it has taken the action that asked for that
 //! attempt: an embedder that drains late may still report on the attempt before.
 
@@ -57,6 +65,8 @@ pub(crate) enum Timer {
     Idle,
     /// The last bytes have to go.
     Flush,
+    /// The application has to say whether it may be used (C21).
+    Authorization,
 }
 
 /// Where the connection came from, and who may use it.
@@ -89,6 +99,15 @@ impl Role {
     }
 }
 
+/// What its manager says of a new connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Terms {
+    /// How long it may be without traffic (C10); zero means never.
+    pub(super) idle: Duration,
+    /// Whether the application decides on it (C21).
+    pub(super) holds: bool,
+}
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub(super) struct Lifetime {
@@ -97,6 +116,8 @@ pub(super) struct Lifetime {
     pub(super) role: Role,
     state: State,
     idle: Idle,
+    /// The application decides on it (C21).
+    holds: bool,
 }
 
 /// C10. The timer is not moved for each message; when it fires it looks whether there has been one.
@@ -121,6 +142,9 @@ enum State {
         timeout: TimerId,
     },
     Handshaking {
+        deadline: TimerId,
+    },
+    Held {
         deadline: TimerId,
     },
     Unproven {
@@ -164,6 +188,9 @@ pub(crate) enum Input {
     Drained,
     /// Close it now.
     Disconnect(RemovalReason),
+    /// The application has decided (C21).
+    Allowed,
+    Denied,
     Timer(Timer),
 }
 
@@ -177,6 +204,8 @@ pub(super) enum Outcome {
     },
     /// It can be used.
     Ready,
+    /// It could be used, if the application allows it.
+    Held,
     /// It has no user and waits for one.
     Lingers,
     /// It has a user again.
@@ -198,6 +227,8 @@ pub(super) enum End {
     Refused(TlsFailure),
     /// It was ready.
     Lost(RemovalReason),
+    /// The application had been asked about it, and it has not become ready: why, and what fails those who wait for it.
+    Withheld(RemovalReason, OperationError),
 }
 
 /// The state of a connection in canonical form: no ids, timers relative to now.
@@ -220,7 +251,7 @@ impl Lifetime {
         manager: ManagerId,
         role: Role,
         search: Search,
-        idle: Duration,
+        terms: Terms,
     ) -> Self {
         let state = State::Locating {
             search: Box::new(search),
@@ -231,10 +262,11 @@ impl Lifetime {
             role,
             state,
             idle: Idle {
-                after: idle,
+                after: terms.idle,
                 last_traffic: Time::ZERO,
                 timer: None,
             },
+            holds: terms.holds,
         }
     }
 
@@ -244,7 +276,7 @@ impl Lifetime {
         manager: ManagerId,
         listener: ListenerId,
         transport: Transport,
-        idle: Duration,
+        terms: Terms,
         cx: &mut Cx<'_>,
     ) -> (Self, Option<Outcome>) {
         let deadline = cx.timers.set(
@@ -253,7 +285,7 @@ impl Lifetime {
         );
         let role = Role::Incoming { listener, transport };
         let idle = Idle {
-            after: idle,
+            after: terms.idle,
             last_traffic: cx.now,
             timer: None,
         };
@@ -263,6 +295,7 @@ impl Lifetime {
             role,
             state: State::Handshaking { deadline },
             idle,
+            holds: terms.holds,
         };
         let outcome = match transport {
             Transport::Tcp => new.step(Input::Connected(Ok(())), false, cx),
@@ -286,7 +319,17 @@ impl Lifetime {
 
     /// An outgoing connection that is not there yet.
     pub(super) const fn is_coming(&self) -> bool {
+        self.is_searching() || self.is_held() && !matches!(self.role, Role::Incoming { .. })
+    }
+
+    /// It looks for an address that can be connected to.
+    pub(super) const fn is_searching(&self) -> bool {
         matches!(self.state, State::Locating { .. } | State::Connecting { .. })
+    }
+
+    /// The application is asked whether it may be used (C21).
+    pub(super) const fn is_held(&self) -> bool {
+        matches!(self.state, State::Held { .. })
     }
 
     /// What is received on it counts.
@@ -310,6 +353,7 @@ impl Lifetime {
             State::Connecting { remote, .. } => Some(*remote),
             State::Locating { .. }
             | State::Handshaking { .. }
+            | State::Held { .. }
             | State::Unproven { .. }
             | State::Live
             | State::Lingering { .. }
@@ -325,6 +369,7 @@ impl Lifetime {
             State::Locating { search } => Some((search, true)),
             State::Connecting { search, .. } => Some((search, false)),
             State::Handshaking { .. }
+            | State::Held { .. }
             | State::Unproven { .. }
             | State::Live
             | State::Lingering { .. }
@@ -370,6 +415,9 @@ impl Lifetime {
             }
             (S::Connecting { timeout, .. }, I::Connected(Ok(()))) => {
                 cx.timers.stop(timeout);
+                if self.holds {
+                    return self.hold(cx);
+                }
                 self.begin(S::Live, cx)
             }
             (S::Connecting { search, remote, timeout, .. }, I::Connected(Err(failure))) => {
@@ -400,6 +448,10 @@ impl Lifetime {
                 Some(Outcome::Gone(End::Failed(aborted())))
             }
 
+            (S::Handshaking { deadline }, I::Connected(Ok(()))) if self.holds => {
+                cx.timers.stop(deadline);
+                self.hold(cx)
+            }
             (S::Handshaking { deadline }, I::Connected(Ok(()))) => self.begin(S::Unproven { deadline }, cx),
             (S::Handshaking { deadline }, I::Connected(Err(failure))) => {
                 cx.timers.stop(deadline);
@@ -419,6 +471,40 @@ impl Lifetime {
                 cx.timers.stop(deadline);
                 self.close(cx);
                 Some(Outcome::Gone(End::Abandoned))
+            }
+
+            (S::Held { deadline }, I::Allowed) => {
+                cx.timers.stop(deadline);
+                cx.out.push(Action::Reading(self.conn, true));
+                match self.role {
+                    Role::Incoming { .. } => {
+                        let deadline = self.arm(Timer::Unproven, cx.config.unproven, cx);
+                        self.begin(S::Unproven { deadline }, cx)
+                    }
+                    Role::Shared(_) | Role::Private(_) => self.begin(S::Live, cx),
+                }
+            }
+            (S::Held { deadline }, I::Denied) => {
+                cx.timers.stop(deadline);
+                self.withhold(RemovalReason::Denied, not_authorized(), cx)
+            }
+            (S::Held { .. }, I::Timer(Timer::Authorization)) => {
+                cx.counters.timeouts.authorization += 1;
+                self.withhold(RemovalReason::NotAuthorized, not_authorized(), cx)
+            }
+            (S::Held { deadline }, I::Unused) => {
+                cx.timers.stop(deadline);
+                self.withhold(RemovalReason::Released, aborted(), cx)
+            }
+            (S::Held { deadline }, I::Disconnect(reason)) => {
+                cx.timers.stop(deadline);
+                self.withhold(reason, aborted(), cx)
+            }
+            // It does not go on to the next address: what the application then says could be meant for this one.
+            (S::Held { deadline }, I::Closed(reason)) => {
+                cx.timers.stop(deadline);
+                let error = OperationError::ConnectionFailure(ConnectionFailure::Lost(reason.clone()));
+                Some(Outcome::Gone(End::Withheld(RemovalReason::Remote(reason), error)))
             }
 
             (S::Unproven { deadline }, I::Proven) => {
@@ -498,6 +584,7 @@ impl Lifetime {
                 state @ (S::Locating { .. }
                 | S::Connecting { .. }
                 | S::Handshaking { .. }
+                | S::Held { .. }
                 | S::Unproven { .. }
                 | S::Live
                 | S::Parting { .. }
@@ -515,7 +602,8 @@ impl Lifetime {
             // ... a late or repeated report of the embedder, ...
             | (state @ S::Locating { .. }, I::Connected(_) | I::Closed(_))
             | (
-                state @ (S::Unproven { .. }
+                state @ (S::Held { .. }
+                | S::Unproven { .. }
                 | S::Live
                 | S::Lingering { .. }
                 | S::Parting { .. }
@@ -526,6 +614,7 @@ impl Lifetime {
             | (
                 state @ (S::Connecting { .. }
                 | S::Handshaking { .. }
+                | S::Held { .. }
                 | S::Unproven { .. }
                 | S::Live
                 | S::Lingering { .. }
@@ -538,17 +627,31 @@ impl Lifetime {
                 state @ (S::Locating { .. }
                 | S::Connecting { .. }
                 | S::Handshaking { .. }
+                | S::Held { .. }
                 | S::Unproven { .. }
                 | S::Live
                 | S::Lingering { .. }
                 | S::Parting { .. }),
                 I::Drained,
             )
+            // ... the application has not been asked, or has answered, ...
+            | (
+                state @ (S::Locating { .. }
+                | S::Connecting { .. }
+                | S::Handshaking { .. }
+                | S::Unproven { .. }
+                | S::Live
+                | S::Lingering { .. }
+                | S::Parting { .. }
+                | S::Closing { .. }),
+                I::Allowed | I::Denied,
+            )
             // ... nothing is received on it, or it is proven already, ...
             | (
                 state @ (S::Locating { .. }
                 | S::Connecting { .. }
                 | S::Handshaking { .. }
+                | S::Held { .. }
                 | S::Parting { .. }
                 | S::Closing { .. }),
                 I::Proven | I::FramingLost(_),
@@ -558,18 +661,37 @@ impl Lifetime {
             | (state @ S::Locating { .. }, I::Timer(_))
             | (
                 state @ S::Connecting { .. },
-                I::Timer(Timer::Unproven | Timer::Linger | Timer::Idle | Timer::Flush),
+                I::Timer(
+                    Timer::Unproven | Timer::Linger | Timer::Idle | Timer::Flush | Timer::Authorization,
+                ),
             )
             | (
                 state @ S::Handshaking { .. },
-                I::Timer(Timer::Connect | Timer::Linger | Timer::Idle | Timer::Flush),
+                I::Timer(Timer::Connect | Timer::Linger | Timer::Idle | Timer::Flush | Timer::Authorization),
             )
-            | (state @ S::Unproven { .. }, I::Timer(Timer::Connect | Timer::Linger | Timer::Flush))
-            | (state @ S::Live, I::Timer(Timer::Connect | Timer::Unproven | Timer::Linger | Timer::Flush))
-            | (state @ S::Lingering { .. }, I::Timer(Timer::Connect | Timer::Unproven | Timer::Flush))
+            | (
+                state @ S::Held { .. },
+                I::Timer(Timer::Connect | Timer::Unproven | Timer::Linger | Timer::Idle | Timer::Flush),
+            )
+            | (
+                state @ S::Unproven { .. },
+                I::Timer(Timer::Connect | Timer::Linger | Timer::Flush | Timer::Authorization),
+            )
+            | (
+                state @ S::Live,
+                I::Timer(
+                    Timer::Connect | Timer::Unproven | Timer::Linger | Timer::Flush | Timer::Authorization,
+                ),
+            )
+            | (
+                state @ S::Lingering { .. },
+                I::Timer(Timer::Connect | Timer::Unproven | Timer::Flush | Timer::Authorization),
+            )
             | (
                 state @ (S::Parting { .. } | S::Closing { .. }),
-                I::Timer(Timer::Connect | Timer::Unproven | Timer::Linger | Timer::Idle),
+                I::Timer(
+                    Timer::Connect | Timer::Unproven | Timer::Linger | Timer::Idle | Timer::Authorization,
+                ),
             ) => {
                 self.state = state;
                 None
@@ -587,6 +709,8 @@ impl Lifetime {
                 | I::FramingLost(_)
                 | I::Drained
                 | I::Disconnect(_)
+                | I::Allowed
+                | I::Denied
                 | I::Timer(_),
             ) => None,
         }
@@ -610,6 +734,19 @@ impl Lifetime {
         self.idle.last_traffic = cx.now;
         self.arm_idle(cx);
         Some(Outcome::Ready)
+    }
+
+    /// Waits for the word of the application (C21). Nothing is read meanwhile.
+    fn hold(&mut self, cx: &mut Cx<'_>) -> Option<Outcome> {
+        let deadline = self.arm(Timer::Authorization, cx.config.authorization_timeout, cx);
+        cx.out.push(Action::Reading(self.conn, false));
+        self.state = State::Held { deadline };
+        Some(Outcome::Held)
+    }
+
+    fn withhold(&self, reason: RemovalReason, error: OperationError, cx: &mut Cx<'_>) -> Option<Outcome> {
+        self.close(cx);
+        Some(Outcome::Gone(End::Withheld(reason, error)))
     }
 
     /// Closes it once its bytes have gone.
@@ -665,6 +802,7 @@ impl Lifetime {
             State::Locating { search } => ("locating", None, Some(search)),
             State::Connecting { search, timeout, .. } => ("connecting", Some(timeout), Some(search)),
             State::Handshaking { deadline } => ("handshaking", Some(deadline), None),
+            State::Held { deadline } => ("held", Some(deadline), None),
             State::Unproven { deadline } => ("unproven", Some(deadline), None),
             State::Live => ("live", None, None),
             State::Lingering { deadline } => ("lingering", Some(deadline), None),
@@ -677,6 +815,7 @@ impl Lifetime {
             State::Locating { .. }
             | State::Connecting { .. }
             | State::Handshaking { .. }
+            | State::Held { .. }
             | State::Unproven { .. }
             | State::Live
             | State::Lingering { .. }
@@ -699,6 +838,7 @@ fn stop(state: &State, cx: &mut Cx<'_>) {
     match state {
         State::Connecting { timeout: timer, .. }
         | State::Handshaking { deadline: timer }
+        | State::Held { deadline: timer }
         | State::Unproven { deadline: timer }
         | State::Lingering { deadline: timer }
         | State::Parting { resume: timer, .. }
@@ -739,6 +879,11 @@ fn handshake_failure(reason: CloseReason) -> TlsFailure {
             }
         }
     }
+}
+
+/// The application does not want it to be used (C21).
+const fn not_authorized() -> OperationError {
+    OperationError::OperationFailure(OperationFailure::ConnectionNotAuthorized)
 }
 
 /// The application closed a connection that was being made.
@@ -783,11 +928,14 @@ mod tests {
             ("framing", Input::FramingLost("bad".to_string())),
             ("drained", Input::Drained),
             ("disconnect", Input::Disconnect(RemovalReason::Local)),
+            ("allowed", Input::Allowed),
+            ("denied", Input::Denied),
             ("Connect", Input::Timer(Timer::Connect)),
             ("Unproven", Input::Timer(Timer::Unproven)),
             ("Linger", Input::Timer(Timer::Linger)),
             ("Idle", Input::Timer(Timer::Idle)),
             ("Flush", Input::Timer(Timer::Flush)),
+            ("Authorization", Input::Timer(Timer::Authorization)),
         ])
     }
 
@@ -797,12 +945,17 @@ mod tests {
         let (mut ids, mut cx) = (Ids::default(), services.cx());
         let (conn, manager) = (ids.next(), ids.next());
         let hop = Hop::new("192.0.2.1", None, Transport::Tcp);
+        let terms = Terms {
+            idle: IDLE,
+            holds: name.starts_with("held"),
+        };
         let outgoing =
-            |role: Role| Lifetime::outgoing(conn, manager, role, Search::new(hop.clone(), &[]), IDLE);
-        let mut incoming =
-            |transport, cx: &mut Cx<'_>| Lifetime::incoming(conn, manager, ids.next(), transport, IDLE, cx).0;
+            |role: Role| Lifetime::outgoing(conn, manager, role, Search::new(hop.clone(), &[]), terms);
+        let mut incoming = |transport, cx: &mut Cx<'_>| {
+            Lifetime::incoming(conn, manager, ids.next(), transport, terms, cx).0
+        };
         let mut machine = match name {
-            "handshaking" => incoming(Transport::Tls, &mut cx),
+            "handshaking" | "held incoming" => incoming(Transport::Tls, &mut cx),
             "unproven" | "live incoming" | "parting" => incoming(Transport::Tcp, &mut cx),
             "live private" | "closing" => outgoing(Role::Private(hop.clone())),
             _ => outgoing(Role::Shared(hop.clone())),
@@ -810,7 +963,8 @@ mod tests {
         let path: &[(Input, bool)] = match name {
             "locating" | "handshaking" | "unproven" => &[],
             "connecting" => &[(Input::Target(address()), false)],
-            "live shared" | "live private" => &[
+            "held incoming" => &[(Input::Connected(Ok(())), false)],
+            "live shared" | "live private" | "held" => &[
                 (Input::Target(address()), false),
                 (Input::Connected(Ok(())), false),
             ],
@@ -847,6 +1001,7 @@ mod tests {
             Some(Outcome::Gone(End::Failed(error))) => format!("failed({error})"),
             Some(Outcome::Gone(End::Refused(failure))) => format!("refused({failure})"),
             Some(Outcome::Gone(End::Lost(reason))) => format!("lost({reason})"),
+            Some(Outcome::Gone(End::Withheld(reason, error))) => format!("withheld({reason}; {error})"),
             Some(other) => format!("{other:?}").to_lowercase(),
         }
     }
@@ -878,6 +1033,9 @@ mod tests {
                     assert_eq!((connect.conn, connect.remote, connect.tls), expected);
                     return "connect".to_string();
                 }
+                if action == Action::Reading(machine.conn, true) {
+                    return "read".to_string();
+                }
                 assert_eq!(action, Action::Close(machine.conn));
                 "close".to_string()
             })
@@ -903,6 +1061,7 @@ mod tests {
         match state {
             State::Connecting { timeout: timer, .. }
             | State::Handshaking { deadline: timer }
+            | State::Held { deadline: timer }
             | State::Unproven { deadline: timer }
             | State::Lingering { deadline: timer }
             | State::Parting { resume: timer, .. }
@@ -969,6 +1128,73 @@ mod tests {
             "gone; refused(failed (timed out)); close; ",
         ),
         ("handshaking", "disconnect", None, "gone; abandoned; close; "),
+        ("held", "allowed", None, "live; ready; read; Idle@1007"),
+        (
+            "held",
+            "denied",
+            None,
+            "gone; withheld(denied by the application; the application did not allow the connection); close; ",
+        ),
+        (
+            "held",
+            "Authorization",
+            None,
+            "gone; withheld(not allowed by the application in time; the application did not allow the connection); close; ",
+        ),
+        (
+            "held",
+            "unused",
+            None,
+            "gone; withheld(released and not used again; aborted); close; ",
+        ),
+        (
+            "held",
+            "disconnect",
+            None,
+            "gone; withheld(closed by this side; aborted); close; ",
+        ),
+        (
+            "held",
+            "closed",
+            None,
+            "gone; withheld(reset by the peer; connection lost: reset by the peer); ; ",
+        ),
+        (
+            "held incoming",
+            "allowed",
+            None,
+            "unproven; ready; read; Unproven@167 Idle@1007",
+        ),
+        (
+            "held incoming",
+            "denied",
+            None,
+            "gone; withheld(denied by the application; the application did not allow the connection); close; ",
+        ),
+        (
+            "held incoming",
+            "Authorization",
+            None,
+            "gone; withheld(not allowed by the application in time; the application did not allow the connection); close; ",
+        ),
+        (
+            "held incoming",
+            "unused",
+            None,
+            "gone; withheld(released and not used again; aborted); close; ",
+        ),
+        (
+            "held incoming",
+            "disconnect",
+            None,
+            "gone; withheld(closed by this side; aborted); close; ",
+        ),
+        (
+            "held incoming",
+            "closed",
+            None,
+            "gone; withheld(reset by the peer; connection lost: reset by the peer); ; ",
+        ),
         ("unproven", "proven", None, "live; -; ; Idle@1000"),
         (
             "unproven",
@@ -1102,6 +1328,8 @@ mod tests {
         ("locating", "locating; -; ; "),
         ("connecting", "connecting; -; ; Connect@110"),
         ("handshaking", "handshaking; -; ; Unproven@160"),
+        ("held", "held; -; ; Authorization@132"),
+        ("held incoming", "held; -; ; Authorization@132"),
         ("unproven", "unproven; -; ; Unproven@160 Idle@1000"),
         ("live shared", "live; -; ; Idle@1000"),
         ("live private", "live; -; ; Idle@1000"),
@@ -1112,7 +1340,7 @@ mod tests {
         ("gone", "gone; -; ; "),
     ];
 
-    // rules: C6, C8, C10, C12, C17, C25, C28, C29, C32
+    // rules: C6, C8, C10, C12, C17, C21, C25, C28, C29, C32
     #[test]
     fn every_state_and_input() {
         let mut listed: BTreeMap<_, _> = BTreeMap::new();

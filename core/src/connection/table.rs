@@ -9,9 +9,9 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::lifetime::{End, Input, Lifetime, LifetimePrint, Outcome, Role};
+use super::lifetime::{End, Input, Lifetime, LifetimePrint, Outcome, Role, Terms};
 use super::listener::{self, Listener, ListenerPrint};
-use super::manager::{CLOSES_NOTHING, Manager, ManagerConfig, ManagerKind, SHARES_NOTHING};
+use super::manager::{CLOSES_NOTHING, Manager, ManagerConfig, ManagerKind, MutualTls, SHARES_NOTHING};
 use super::pool::{Choice, Pool, PoolPrint};
 use super::queue::{SendQueue, Sent};
 use super::{ConnectionInfo, Indication, Lease, SendError};
@@ -93,6 +93,12 @@ impl Connection {
             .as_ref()
             .map(|ends| ends.remote)
             .or_else(|| self.lifetime.target())
+    }
+
+    /// Over TLS, the name that its certificate was accepted for.
+    fn matched(&self) -> Option<String> {
+        let ends = self.ends.as_ref()?;
+        ends.matched.as_deref().map(String::from)
     }
 }
 
@@ -185,8 +191,17 @@ impl Connections {
     }
 
     /// Stops listening; the connections that came in over it go on.
-    pub(crate) fn stop_listening(&mut self, cx: &mut Cx<'_>, id: ListenerId) -> Result<(), Misuse> {
-        if !self.listeners.contains_key(&id) {
+    pub(crate) fn stop_listening(
+        &mut self,
+        cx: &mut Cx<'_>,
+        manager: ManagerId,
+        id: ListenerId,
+    ) -> Result<(), Misuse> {
+        if self
+            .listeners
+            .get(&id)
+            .is_none_or(|listener| listener.manager != manager)
+        {
             return Err(Misuse::Unknown("the listener"));
         }
         self.drive_listener(cx, id, listener::Input::Stop);
@@ -230,6 +245,12 @@ impl Connections {
         self.listening_addresses(manager).next().is_some()
     }
 
+    /// Whether a manager has asked for an address that it does not have yet.
+    pub(crate) fn is_starting(&self, manager: ManagerId) -> bool {
+        let mut listeners = self.listeners.values();
+        listeners.any(|listener| listener.manager == manager && listener.address().is_none())
+    }
+
     /// The addresses that a manager listens on now, in the order in which they were asked for.
     pub(crate) fn listening_addresses(
         &self,
@@ -269,6 +290,21 @@ impl Connections {
             .ok_or(Misuse::Unknown("the pool"))?
             .set_maximum(size);
         Ok(())
+    }
+
+    /// Whether new connections are held for the application (C21).
+    pub(crate) fn set_authorizes(&mut self, manager: ManagerId, on: bool) {
+        if let Some(manager) = self.managers.get_mut(&manager) {
+            manager.config.authorizes = on;
+        }
+    }
+
+    /// Whom a manager lets connect from now on (C18).
+    pub(crate) fn set_mutual_tls(&mut self, id: ManagerId, mutual_tls: MutualTls) -> Result<(), Misuse> {
+        let manager = self.managers.get_mut(&id);
+        manager
+            .ok_or(Misuse::Unknown("the connection manager"))?
+            .set_mutual_tls(mutual_tls)
     }
 
     /// How long its new connections may be without traffic, incoming and outgoing (C10); `None` for what the stack has.
@@ -356,19 +392,27 @@ impl Connections {
             return Err(ConnectionFailure::Limit("connections"));
         }
         let conn: ConnId = cx.ids.next();
-        let mut idle = Duration::ZERO;
+        let mut terms = Terms::default();
         let mut role = Role::Private(hop.clone());
-        if let Some(manager) = self.managers.get_mut(&id).filter(|manager| manager.shares()) {
-            idle = manager.idle(false, cx.config);
-            role = Role::Shared(hop.clone());
-            let size = manager.pool_size(cx.config);
-            manager
-                .pools
-                .or_insert_with(hop.clone(), || Pool::new(size))
-                .add(conn);
+        if let Some(manager) = self.managers.get_mut(&id) {
+            terms = manager.terms(false, cx.config);
+            if manager.shares() {
+                role = Role::Shared(hop.clone());
+                let size = manager.pool_size(cx.config);
+                let pool = manager.pools.or_insert_with(hop.clone(), || Pool::new(size));
+                if pool.is_empty() {
+                    cx.out.event(Event::PoolAdded {
+                        manager: id,
+                        host: hop.host().to_string(),
+                        port: hop.port(),
+                        transport: hop.transport(),
+                    });
+                }
+                pool.add(conn);
+            }
         }
         let search = Search::new(hop.clone(), avoid);
-        let mut connection = Connection::new(Lifetime::outgoing(conn, id, role, search, idle), None, cx);
+        let mut connection = Connection::new(Lifetime::outgoing(conn, id, role, search, terms), None, cx);
         connection.users = 1;
         self.leases += 1;
         self.connections.insert(conn, connection);
@@ -446,6 +490,18 @@ impl Connections {
             return Err(Misuse::Kind(CLOSES_NOTHING));
         }
         connection.lifetime.set_idle(after, cx);
+        Ok(())
+    }
+
+    /// The application has decided on a connection that is held for it (C21). It does nothing if that is gone.
+    pub(crate) fn authorize(&mut self, cx: &mut Cx<'_>, conn: ConnId, allowed: bool) -> Result<(), Misuse> {
+        let Some(connection) = self.connections.get(&conn) else {
+            return Ok(());
+        };
+        if !connection.lifetime.is_held() {
+            return Err(Misuse::Answered);
+        }
+        self.drive(cx, conn, if allowed { Input::Allowed } else { Input::Denied });
         Ok(())
     }
 
@@ -564,7 +620,7 @@ impl Connections {
             queued: connection.queue.len(),
             host: hop.map(|hop| hop.host().to_string()),
             port: hop.and_then(Hop::port),
-            matched: ends.and_then(|ends| ends.matched.as_deref()).map(String::from),
+            matched: connection.matched(),
             certificate: ends.and_then(|ends| ends.certificate.as_deref()).cloned(),
         })
     }
@@ -585,6 +641,11 @@ impl Connections {
 
     pub(crate) fn connections(&self) -> usize {
         self.connections.len()
+    }
+
+    /// The oldest connections, so many at the most.
+    pub(crate) fn first(&self, count: usize) -> Vec<ConnId> {
+        self.connections.keys().take(count).copied().collect()
     }
 
     pub(crate) fn listeners(&self) -> usize {
@@ -666,12 +727,30 @@ impl Connections {
                 }
                 self.locate(cx, conn);
             }
+            Outcome::Held => self.held(cx, conn),
             Outcome::Ready => self.ready(cx, conn),
-            Outcome::Lingers => self.in_pool(conn, |pool| pool.lingers(conn)),
-            Outcome::Reused => self.in_pool(conn, |pool| pool.reused(conn)),
-            Outcome::Leaves => self.in_pool(conn, |pool| pool.leaves(conn)),
+            Outcome::Lingers => self.in_pool(cx, conn, |pool| pool.lingers(conn)),
+            Outcome::Reused => self.in_pool(cx, conn, |pool| pool.reused(conn)),
+            Outcome::Leaves => self.in_pool(cx, conn, |pool| pool.leaves(conn)),
             Outcome::Gone(end) => self.gone(cx, conn, end),
         }
+    }
+
+    /// Asks the application (C21).
+    fn held(&self, cx: &mut Cx<'_>, conn: ConnId) {
+        let Some(connection) = self.connections.get(&conn) else {
+            return;
+        };
+        let Some(remote) = connection.remote() else { return };
+        let lifetime = &connection.lifetime;
+        cx.out.event(Event::AuthorizationRequested {
+            conn,
+            manager: lifetime.manager,
+            remote,
+            incoming: lifetime.role.hop().is_none(),
+            transport: lifetime.role.transport(),
+            matched: connection.matched(),
+        });
     }
 
     fn ready(&mut self, cx: &mut Cx<'_>, conn: ConnId) {
@@ -691,15 +770,17 @@ impl Connections {
             remote,
             incoming,
             transport,
+            matched: connection.matched(),
         });
         self.up.push_back(Indication::Ready(conn));
     }
 
-    fn in_pool(&mut self, conn: ConnId, change: impl FnOnce(&mut Pool)) {
+    fn in_pool(&mut self, cx: &mut Cx<'_>, conn: ConnId, change: impl FnOnce(&mut Pool)) {
         let Some(connection) = self.connections.get(&conn) else {
             return;
         };
-        let Some(manager) = self.managers.get_mut(&connection.lifetime.manager) else {
+        let id = connection.lifetime.manager;
+        let Some(manager) = self.managers.get_mut(&id) else {
             return;
         };
         let Role::Shared(hop) = &connection.lifetime.role else {
@@ -711,11 +792,18 @@ impl Connections {
         change(pool);
         if pool.is_empty() {
             manager.pools.remove(hop);
+            cx.out.event(Event::PoolRemoved {
+                manager: id,
+                host: hop.host().to_string(),
+                port: hop.port(),
+                transport: hop.transport(),
+            });
         }
     }
 
     fn gone(&mut self, cx: &mut Cx<'_>, conn: ConnId, end: End) {
-        self.in_pool(conn, |pool| pool.leaves(conn));
+        self.tell_end(cx, conn, &end);
+        self.in_pool(cx, conn, |pool| pool.leaves(conn));
         let Some(connection) = self.connections.remove(&conn) else {
             return;
         };
@@ -724,37 +812,49 @@ impl Connections {
         if let Some(paused) = &mut self.paused {
             paused.remove(&conn);
         }
-        let (manager, remote) = (connection.lifetime.manager, connection.remote());
         let counted = cx.counters.connecting(connection.lifetime.role.hop().is_none());
         match &end {
             End::Abandoned => counted.abandoned += 1,
-            End::Failed(_) | End::Refused(_) => counted.failed += 1,
+            End::Failed(_) | End::Refused(_) | End::Withheld(..) => counted.failed += 1,
             End::Lost(_) => counted.closed += 1,
         }
-        match (end, remote) {
-            (End::Abandoned, _) => {}
-            (End::Failed(error), _) => {
+        match end {
+            End::Abandoned | End::Refused(_) => {}
+            End::Failed(error) | End::Withheld(_, error) => {
                 self.up.push_back(Indication::Failed { conn, error });
             }
-            (End::Refused(failure), Some(remote)) => {
-                cx.out.event(Event::IncomingTlsFailed {
-                    manager,
-                    remote,
-                    failure,
-                });
-            }
-            (End::Lost(reason), Some(remote)) => {
+            End::Lost(reason) => {
                 let taken = connection.queue.taken();
-                cx.out.event(Event::ConnectionRemoved {
-                    conn,
-                    manager,
-                    remote,
-                    reason: reason.clone(),
-                });
                 self.up.push_back(Indication::Lost { conn, reason, taken });
             }
-            // Both have been connected, so their other end is known.
-            (End::Refused(_) | End::Lost(_), None) => {}
+        }
+    }
+
+    /// The end of a connection as the application sees it (C16, C28). One that never was there is not told of: the request
+    /// that wanted it is.
+    fn tell_end(&self, cx: &mut Cx<'_>, conn: ConnId, end: &End) {
+        let Some(connection) = self.connections.get(&conn) else {
+            return;
+        };
+        // Who has been connected has another end that is known.
+        let Some(remote) = connection.remote() else { return };
+        let (lifetime, manager) = (&connection.lifetime, connection.lifetime.manager);
+        match end {
+            End::Abandoned | End::Failed(_) => {}
+            End::Refused(failure) => cx.out.event(Event::IncomingTlsFailed {
+                manager,
+                remote,
+                failure: failure.clone(),
+            }),
+            End::Lost(reason) | End::Withheld(reason, _) => cx.out.event(Event::ConnectionRemoved {
+                conn,
+                manager,
+                remote,
+                incoming: lifetime.role.hop().is_none(),
+                transport: lifetime.role.transport(),
+                matched: connection.matched(),
+                reason: reason.clone(),
+            }),
         }
     }
 }

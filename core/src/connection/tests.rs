@@ -14,7 +14,7 @@ use super::*;
 use crate::action::{Action, CloseReason, Question, ResolveError, TlsFailure, TlsFailureKind};
 use crate::counters::Label;
 use crate::error::Misuse;
-use crate::event::{ConnectionFailure, Event};
+use crate::event::{ConnectionFailure, Event, OperationFailure};
 use crate::ids::QueryId;
 use crate::time::Time;
 use crate::wire::Method;
@@ -120,9 +120,21 @@ fn a_released_connection_lingers_for_a_minute_and_is_closed() {
         conn,
         manager,
         remote,
+        incoming: false,
+        transport: Transport::Tcp,
+        matched: None,
         reason: reason.clone(),
     };
-    assert_eq!(world.actions(), [Action::Close(conn), Action::Event(removed)]);
+    let empty = Event::PoolRemoved {
+        manager,
+        host: "192.0.2.1".to_string(),
+        port: Some(5060),
+        transport: Transport::Tcp,
+    };
+    assert_eq!(
+        world.actions(),
+        [Action::Close(conn), Action::Event(removed), Action::Event(empty)]
+    );
     assert_eq!(
         world.indications(),
         [Indication::Lost {
@@ -314,6 +326,7 @@ fn a_refused_connect_fails_with_its_reason_and_voids_the_leases() {
     assert_eq!(world.indications(), [Indication::Failed { conn, error }]);
     assert_eq!((world.room.leases(), world.room.connections()), (0, 0));
     // A void lease can be given back, and a late report is about nothing.
+    assert_eq!(world.wants(), []);
     world.release(lease);
     world.go(|room, cx| room.handle_closed(cx, conn, CloseReason::Reset));
     assert_eq!(
@@ -334,7 +347,7 @@ fn an_attempt_takes_no_longer_than_the_connect_timeout() {
     world.until(secs(110));
     let error = not_connected("192.0.2.1:5060", CloseReason::TimedOut);
     assert_eq!(world.indications(), [Indication::Failed { conn, error }]);
-    assert_eq!(world.actions(), [Action::Close(conn)]);
+    assert_eq!(world.wants(), [Action::Close(conn)]);
 }
 
 // rules: C17, C27
@@ -750,13 +763,13 @@ fn a_connection_that_loses_its_users_before_it_is_ready_is_given_up() {
     let conn = connecting.conn;
     world.actions();
     world.release(connecting);
-    assert_eq!(world.actions(), [Action::Close(conn)]);
+    assert_eq!(world.wants(), [Action::Close(conn)]);
     let locating = world.acquire(manager, &tcp("example.com"));
     let query = world.questions()[0].0;
     world.release(locating);
     world.answer(query, addresses(&["192.0.2.1"], 60));
     assert_eq!(
-        (world.actions(), world.indications(), world.room.connections()),
+        (world.wants(), world.indications(), world.room.connections()),
         (vec![], vec![], 0)
     );
     assert_eq!(world.services.timers.len(), 0);
@@ -858,6 +871,7 @@ fn an_incoming_connection_has_a_minute_for_its_first_valid_message() {
         remote,
         incoming: true,
         transport,
+        matched: None,
     };
     assert_eq!(world.events().last(), Some(&added));
     assert_eq!(world.indications().last(), Some(&Indication::Ready(conn)));
@@ -1347,12 +1361,23 @@ fn a_connection_that_the_peer_closes_is_reported_with_what_it_took() {
     let remote = address("192.0.2.1:5060");
     assert_eq!(
         world.events(),
-        [Event::ConnectionRemoved {
-            conn,
-            manager,
-            remote,
-            reason
-        }]
+        [
+            Event::ConnectionRemoved {
+                conn,
+                manager,
+                remote,
+                incoming: false,
+                transport: Transport::Tcp,
+                matched: None,
+                reason
+            },
+            Event::PoolRemoved {
+                manager,
+                host: "192.0.2.1".to_string(),
+                port: Some(5060),
+                transport: Transport::Tcp
+            }
+        ]
     );
     // The pool does not give it out any more.
     assert_ne!(world.acquire(manager, &tcp("192.0.2.1")).conn, conn);
@@ -1406,7 +1431,9 @@ fn listening_begins_is_refused_is_lost_and_ends() {
     let (local, remote) = (got, address("192.0.2.1:40000"));
     let early = world.go(|room, cx| room.handle_accepted(cx, listener, local, remote));
     world.actions();
-    world.go(|room, cx| room.stop_listening(cx, listener)).unwrap();
+    world
+        .go(|room, cx| room.stop_listening(cx, manager, listener))
+        .unwrap();
     assert_eq!(
         world.actions(),
         [
@@ -1419,7 +1446,7 @@ fn listening_begins_is_refused_is_lost_and_ends() {
     assert!(world.room.is_ready(early));
     world.go(|room, cx| room.handle_listening(cx, listener, Ok(got)));
     assert_eq!((world.actions(), world.room.listeners()), (vec![], 0));
-    let misuse = world.go(|room, cx| room.stop_listening(cx, listener));
+    let misuse = world.go(|room, cx| room.stop_listening(cx, manager, listener));
     assert_eq!(misuse, Err(Misuse::Unknown("the listener")));
 }
 
@@ -1442,7 +1469,9 @@ fn a_listener_can_be_stopped_before_it_began_and_lost_after() {
         listener
     };
     let listener = listen(&mut world);
-    world.go(|room, cx| room.stop_listening(cx, listener)).unwrap();
+    world
+        .go(|room, cx| room.stop_listening(cx, manager, listener))
+        .unwrap();
     assert_eq!(world.wants(), [Action::StopListening(listener)]);
     let listener = listen(&mut world);
     assert!(
@@ -1790,4 +1819,346 @@ proptest! {
         };
         prop_assert_eq!(play(&cuts), play(&[]));
     }
+}
+
+// The word of the application.
+
+fn authorizing(world: &mut World, kind: ManagerKind) -> ManagerId {
+    world.manager(ManagerConfig {
+        authorizes: true,
+        ..ManagerConfig::new(kind)
+    })
+}
+
+/// What the application is asked, and what is told of the end of a connection.
+fn asked_and_removed(events: &[Event]) -> Vec<String> {
+    let told = events.iter().filter_map(|event| match event {
+        Event::AuthorizationRequested { incoming, .. } => Some(format!("asked, incoming {incoming}")),
+        Event::ConnectionAdded { .. } => Some("added".to_string()),
+        Event::ConnectionRemoved { reason, .. } => Some(format!("removed: {reason}")),
+        _ => None,
+    });
+    told.collect()
+}
+
+// rules: C21
+#[test]
+fn a_held_connection_carries_nothing_until_it_is_allowed() {
+    let mut world = World::new();
+    let manager = authorizing(&mut world, SERVER_TCP);
+    let lease = world.acquire(manager, &tcp("192.0.2.1"));
+    let conn = lease.conn;
+    world.connect(conn);
+    assert_eq!(world.indications(), []);
+    let actions = world.actions();
+    let (remote, transport) = (address("192.0.2.1:5060"), Transport::Tcp);
+    let asked = Event::AuthorizationRequested {
+        conn,
+        manager,
+        remote,
+        incoming: false,
+        transport,
+        matched: None,
+    };
+    assert_eq!(actions, [Action::Reading(conn, false), Action::Event(asked)]);
+    // Nothing goes out, nothing comes in; another request can wait for it, too.
+    let label = Label::request(&Method::Message);
+    let sent = world.go(|room, cx| room.send(cx, conn, Bytes::from_static(b"x"), label));
+    assert_eq!(sent, Err(SendError::NotReady));
+    assert_eq!(
+        world.go(|room, cx| room.send_ping(cx, conn)),
+        Err(SendError::NotReady)
+    );
+    world.receive(conn, MESSAGE);
+    assert_eq!((world.actions(), world.indications()), (vec![], vec![]));
+    assert!(world.room.is_usable(conn) && !world.room.is_ready(conn));
+    assert!(world.go(|room, cx| room.share(cx, conn)).is_some());
+    world.until(secs(120));
+    world.go(|room, cx| room.authorize(cx, conn, true)).unwrap();
+    assert_eq!(world.indications(), [Indication::Ready(conn)]);
+    let added = Event::ConnectionAdded {
+        conn,
+        manager,
+        remote,
+        incoming: false,
+        transport,
+        matched: None,
+    };
+    assert_eq!(
+        world.actions(),
+        [Action::Reading(conn, true), Action::Event(added)]
+    );
+    // What had been read before is not lost.
+    world.receive(conn, b"");
+    let bytes = Bytes::from_static(MESSAGE);
+    assert_eq!(world.indications(), [Indication::Message { conn, bytes }]);
+    // It was asked once.
+    for allowed in [true, false] {
+        let again = world.go(|room, cx| room.authorize(cx, conn, allowed));
+        assert_eq!(again, Err(Misuse::Answered));
+    }
+    assert_eq!(world.actions(), []);
+}
+
+// rules: C21
+#[test]
+fn a_denied_connection_fails_who_waits_for_it() {
+    let mut world = World::new();
+    let manager = authorizing(&mut world, SERVER_TCP);
+    let conn = world.acquire(manager, &tcp("192.0.2.1")).conn;
+    world.connect(conn);
+    world.actions();
+    world.go(|room, cx| room.authorize(cx, conn, false)).unwrap();
+    let error = OperationError::OperationFailure(OperationFailure::ConnectionNotAuthorized);
+    assert_eq!(world.indications(), [Indication::Failed { conn, error }]);
+    let actions = world.actions();
+    assert_eq!(actions[0], Action::Close(conn));
+    assert!(matches!(
+        actions[1..],
+        [
+            Action::Event(Event::ConnectionRemoved {
+                reason: RemovalReason::Denied,
+                ..
+            }),
+            Action::Event(Event::PoolRemoved { .. })
+        ]
+    ));
+    assert_eq!((world.room.connections(), world.room.leases()), (0, 0));
+    assert_eq!(world.services.timers.len(), 0);
+    assert_eq!(world.services.counters.connections.outgoing.failed, 1);
+    // Its address is not to blame.
+    assert_eq!(world.room.authorize(&mut world.services.cx(), conn, true), Ok(()));
+    assert_eq!(world.actions(), []);
+}
+
+// rules: C21
+#[test]
+fn an_application_that_says_nothing_for_32_seconds_has_denied() {
+    for incoming in [false, true] {
+        let mut world = World::new();
+        let manager = authorizing(&mut world, SERVER_TCP);
+        let conn = if incoming {
+            world.accepted(manager)
+        } else {
+            let conn = world.acquire(manager, &tcp("192.0.2.1")).conn;
+            world.connect(conn);
+            conn
+        };
+        let events = world.events();
+        assert_eq!(
+            asked_and_removed(&events),
+            [format!("asked, incoming {incoming}")]
+        );
+        world.indications();
+        world.almost(secs(132));
+        assert_eq!((world.actions(), world.indications()), (vec![], vec![]));
+        world.until(secs(132));
+        let error = OperationError::OperationFailure(OperationFailure::ConnectionNotAuthorized);
+        assert_eq!(world.indications(), [Indication::Failed { conn, error }]);
+        let told = asked_and_removed(&world.events());
+        assert_eq!(told, ["removed: not allowed by the application in time"]);
+        assert_eq!(world.services.counters.timeouts.authorization, 1);
+        assert_eq!((world.room.connections(), world.services.timers.len()), (0, 0));
+    }
+}
+
+// rules: C12, C21
+#[test]
+fn the_minute_for_the_first_message_begins_when_an_incoming_connection_is_allowed() {
+    let mut world = World::new();
+    let manager = authorizing(&mut world, SERVER_TCP);
+    let conn = world.accepted(manager);
+    world.actions();
+    world.until(secs(131));
+    world.go(|room, cx| room.authorize(cx, conn, true)).unwrap();
+    assert_eq!(asked_and_removed(&world.events()), ["added"]);
+    world.almost(secs(191));
+    assert!(world.room.is_ready(conn));
+    world.until(secs(191));
+    assert_eq!(
+        asked_and_removed(&world.events()),
+        ["removed: no valid message in time"]
+    );
+}
+
+// rules: C18, C21, C28
+#[test]
+fn the_application_is_asked_after_tls_and_only_about_who_would_get_in() {
+    let mut world = World::new();
+    let manager = world.manager(ManagerConfig {
+        mutual_tls: MutualTls::Allowed(vec![".example.com".to_string()]),
+        authorizes: true,
+        ..ManagerConfig::new(ManagerKind::ServerTls)
+    });
+    let conn = world.accepted(manager);
+    assert_eq!(asked_and_removed(&world.events()), Vec::<String>::new());
+    world.connect_as(conn, Some(certificate("a.example.com")));
+    let events = world.events();
+    let [
+        Event::AuthorizationRequested {
+            matched, transport, ..
+        },
+    ] = &events[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!(
+        (matched.as_deref(), *transport),
+        (Some(".example.com"), Transport::Tls)
+    );
+    assert_eq!(
+        world.room.info(conn).unwrap().certificate,
+        Some(certificate("a.example.com"))
+    );
+    // A repeated report changes nothing.
+    world.connect_as(conn, Some(certificate("b.example.com")));
+    assert_eq!(world.actions(), []);
+    let stranger = world.accepted(manager);
+    world.connect_as(stranger, Some(certificate("a.example.net")));
+    let events = world.events();
+    assert!(
+        matches!(events[..], [Event::IncomingTlsFailed { .. }]),
+        "{events:?}"
+    );
+}
+
+// rules: C21, C32
+#[test]
+fn a_held_connection_that_ends_is_told_and_does_not_go_on_to_the_next_address() {
+    let ends: [(fn(&mut World, ConnId), &str); 3] = [
+        (
+            |world, conn| world.go(|room, cx| room.handle_closed(cx, conn, CloseReason::Reset)),
+            "reset by the peer",
+        ),
+        (
+            |world, conn| world.go(|room, cx| room.disconnect(cx, conn, RemovalReason::Local)),
+            "closed by this side",
+        ),
+        (
+            |world, conn| world.release(Lease { conn }),
+            "released and not used again",
+        ),
+    ];
+    for (end, why) in ends {
+        let mut world = World::new();
+        let manager = authorizing(&mut world, SERVER_TCP);
+        let conn = world
+            .acquire(manager, &Hop::new("example.com", Some(5060), Transport::Tcp))
+            .conn;
+        let query = world.questions()[0].0;
+        world.answer(query, addresses(&["192.0.2.1", "192.0.2.2"], 60));
+        world.connect(conn);
+        world.actions();
+        end(&mut world, conn);
+        let actions = world.actions();
+        assert!(!actions.iter().any(|action| matches!(action, Action::Connect(_))));
+        let events: Vec<Event> = actions.into_iter().filter_map(event_of).collect();
+        assert_eq!(asked_and_removed(&events), [format!("removed: {why}")]);
+        assert!(matches!(world.indications()[..], [Indication::Failed { .. }]));
+        assert_eq!((world.room.connections(), world.room.leases()), (0, 0));
+    }
+}
+
+fn event_of(action: Action) -> Option<Event> {
+    match action {
+        Action::Event(event) => Some(event),
+        _ => None,
+    }
+}
+
+// rules: C21, C31
+#[test]
+fn what_comes_before_a_connection_is_allowed_is_bounded() {
+    for split in [1, 100, 1000] {
+        let mut world = World::new();
+        world.services.config.limits.unauthorized = 1000;
+        let manager = authorizing(&mut world, SERVER_TCP);
+        let conn = world.accepted(manager);
+        world.actions();
+        let bytes = [b'x'; 1000];
+        bytes.chunks(split).for_each(|chunk| world.receive(conn, chunk));
+        assert_eq!((world.actions(), world.room.connections()), (vec![], 1));
+        world.receive(conn, b"x");
+        let told = asked_and_removed(&world.events());
+        let limit = "removed: the limit of bytes before the connection is allowed is reached";
+        assert_eq!(told, [limit]);
+        assert_eq!(world.services.counters.refusals.unauthorized, 1);
+    }
+}
+
+// rules: C16
+#[test]
+fn pools_and_connections_are_told_as_they_come_and_go() {
+    let mut world = World::new();
+    let manager = world.manager(ManagerConfig {
+        pool_size: Some(2),
+        ..ManagerConfig::new(ManagerKind::ServerTls)
+    });
+    let hop = Hop::new("192.0.2.1", None, Transport::Tls);
+    let (first, second) = (world.acquire(manager, &hop), world.acquire(manager, &hop));
+    let pool = |added: bool| {
+        let (host, port, transport) = ("192.0.2.1".to_string(), None, Transport::Tls);
+        if added {
+            Event::PoolAdded {
+                manager,
+                host,
+                port,
+                transport,
+            }
+        } else {
+            Event::PoolRemoved {
+                manager,
+                host,
+                port,
+                transport,
+            }
+        }
+    };
+    assert_eq!(world.events(), [pool(true)]);
+    let mut shown = certificate("example.com");
+    shown.addresses = vec!["192.0.2.1".parse().unwrap()];
+    for lease in [&first, &second] {
+        let conn = lease.conn;
+        world.connect_as(conn, Some(shown.clone()));
+        let added = Event::ConnectionAdded {
+            conn,
+            manager,
+            remote: address("192.0.2.1:5061"),
+            incoming: false,
+            transport: Transport::Tls,
+            matched: Some("192.0.2.1".to_string()),
+        };
+        assert_eq!(world.events(), [added]);
+    }
+    let removed = |conn, reason| Event::ConnectionRemoved {
+        conn,
+        manager,
+        remote: address("192.0.2.1:5061"),
+        incoming: false,
+        transport: Transport::Tls,
+        matched: Some("192.0.2.1".to_string()),
+        reason,
+    };
+    let conn = first.conn;
+    world.go(|room, cx| room.handle_closed(cx, conn, CloseReason::Closed));
+    let reason = RemovalReason::Remote(CloseReason::Closed);
+    assert_eq!(world.events(), [removed(conn, reason)]);
+    // The last one takes the pool with it.
+    let conn = second.conn;
+    world.release(second);
+    world.until(secs(160));
+    assert_eq!(
+        world.events(),
+        [removed(conn, RemovalReason::Released), pool(false)]
+    );
+    // What could never be made is told by the request; of it only the pool is seen.
+    let third = world.acquire(manager, &hop);
+    world.actions();
+    world.go(|room, cx| room.handle_closed(cx, third.conn, CloseReason::Refused));
+    assert_eq!(world.events(), [pool(false)]);
+    // A client manager has no pools.
+    let client = world.manager(ManagerConfig::new(ManagerKind::Client));
+    let _lease = world.connected(client, &tcp("192.0.2.1"));
+    let pools = |event: &Event| matches!(event, Event::PoolAdded { .. } | Event::PoolRemoved { .. });
+    assert!(!world.events().iter().any(pools));
 }

@@ -172,7 +172,7 @@ impl PeerToPeer {
 }
 
 /// The transport that a URI asks for: `sips` means TLS (P4).
-pub(super) fn named_transport(uri: &SipUri<'_>) -> Option<Transport> {
+fn named_transport(uri: &SipUri<'_>) -> Option<Transport> {
     if uri.secure {
         return Some(Transport::Tls);
     }
@@ -183,7 +183,8 @@ pub(super) fn named_transport(uri: &SipUri<'_>) -> Option<Transport> {
     }
 }
 
-fn hop_of(uri: &SipUri<'_>, default: Transport) -> Hop {
+/// Where a URI leads; over the default transport where it names none.
+pub(super) fn hop_of(uri: &SipUri<'_>, default: Transport) -> Hop {
     let host = uri.maddr().unwrap_or_else(|| uri.host.clone());
     let host = host.ip().map_or_else(|| host.to_string(), |ip| ip.to_string());
     Hop::new(&host, uri.port, named_transport(uri).unwrap_or(default))

@@ -47,6 +47,7 @@ pub use draft::NextHop;
 pub(crate) use draft::{ContactTemplate, Draft, Owner, Policy, Sequence, SessionPart, to_of};
 pub(crate) use fingerprint::Fingerprint;
 pub(crate) use incoming::Incomings;
+pub(crate) use outcome::retry_after;
 pub(crate) use reply::{Lower, Pending, Replies, Reply};
 pub(crate) use voice::{Voice, Words};
 pub(crate) use write::{contact_value, reach};
@@ -324,13 +325,11 @@ impl Exchanges {
         let Some(exchange) = self.table.get(&id) else {
             return true;
         };
-        let draft = &exchange.draft;
-        // Inside a dialog From may be as the peer has written it, who may put it otherwise; parameters may follow.
-        let tag = draft.from.rsplit_once(";tag=").map(|(_, rest)| {
-            let tag = rest.split_once(';').map_or(rest, |(tag, _)| tag);
-            tag.trim_end()
-        });
-        response.call_id().is_ok_and(|call_id| *call_id == *draft.call_id)
+        let parties = &exchange.draft.parties;
+        // Inside a dialog From may be as the peer has written it, who may put it otherwise.
+        let tag = parties.tag_of_from();
+        let is_in_call = |call_id: &str| call_id == parties.call_id();
+        response.call_id().is_ok_and(is_in_call)
             && tag.is_none_or(|tag| response.from_().is_ok_and(|from| from.tag() == Some(tag)))
     }
 

@@ -242,12 +242,7 @@ impl Exchanges {
         let Some(exchange) = self.table.get_mut(&id) else {
             return;
         };
-        let wait = response
-            .typed::<RetryAfter<'_>>()
-            .ok()
-            .flatten()
-            .map(|retry| Duration::from_secs(u64::from(retry.seconds)))
-            .filter(|wait| *wait <= cx.config.retry_after_cap);
+        let wait = retry_after(&response).filter(|wait| *wait <= cx.config.retry_after_cap);
         match wait {
             Some(wait) if exchange.policy.retry_after && !exchange.waited => {
                 exchange.waited = true;
@@ -296,4 +291,10 @@ impl Exchanges {
             self.finish(cx, low, id, Err(reason), up);
         }
     }
+}
+
+/// How long the server wants nothing from us, where it says so.
+pub(crate) fn retry_after(response: &Message) -> Option<Duration> {
+    let told = response.typed::<RetryAfter<'_>>().ok().flatten()?;
+    Some(Duration::from_secs(u64::from(told.seconds)))
 }

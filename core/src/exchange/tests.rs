@@ -20,6 +20,7 @@ use crate::security::{Credentials, Secret};
 use crate::time::Time;
 use crate::transaction::{ResponseMatch, Transactions};
 use crate::wire::MessageLimits;
+use crate::wire::write::{HeaderBlock, Parties};
 
 #[derive(Clone)]
 struct Bench {
@@ -343,7 +344,8 @@ impl Bench {
                 TimerKey::Incoming(_)
                 | TimerKey::Session(..)
                 | TimerKey::Registration(_)
-                | TimerKey::KeepAlive(_) => panic!("{key:?}"),
+                | TimerKey::KeepAlive(_)
+                | TimerKey::Drain => panic!("{key:?}"),
             }
             self.settle();
         }
@@ -439,18 +441,19 @@ const POLICY: Policy = Policy {
     identity: None,
 };
 
+const ALICE: &str = "<sip:alice@example.com>;tag=alice";
+const BOB: &str = "<sip:bob@example.com>";
+
 fn request(method: Method) -> Request {
     let draft = Draft {
         method,
         uri: "sip:bob@example.com".into(),
         route: Vec::new(),
-        from: "<sip:alice@example.com>;tag=alice".into(),
-        to: "<sip:bob@example.com>".into(),
-        call_id: "call".into(),
+        parties: Parties::new(ALICE, BOB, "call"),
         sequence: Sequence::Fixed(1),
         contact: Some(ContactTemplate::default()),
         expires: None,
-        block: crate::wire::write::HeaderBlock::default(),
+        block: HeaderBlock::default(),
         extra: Vec::new(),
         content: None,
     };
@@ -1237,7 +1240,8 @@ proptest! {
                     let asked = if which == 2 { register() } else { request(methods[which].clone()) };
                     let mut asked = authenticated(&mut bench, asked);
                     // What it is, and of whom.
-                    asked.draft.call_id = format!("{}", ids.len()).into();
+                    let call_id = format!("{}", ids.len());
+                    asked.draft.parties = Parties::new(ALICE, BOB, &call_id);
                     ids.push(bench.start(asked));
                 }
                 Happening::Cancel(which) => {

@@ -1,5 +1,6 @@
 //! The engine: owns every machine, and hands what one reports to the next.
 
+mod drain;
 mod fingerprint;
 mod parts;
 mod receive;
@@ -38,6 +39,7 @@ use crate::timers::{TimerKey, Timers};
 use crate::transaction::Transactions;
 use crate::wire::write::Scratch;
 
+use drain::Drain;
 pub use fingerprint::Fingerprint;
 use parts::Parts;
 pub use view::{EndpointView, IncomingView, ManagerView, SessionView};
@@ -70,6 +72,7 @@ pub struct Stack {
     from_exchanges: VecDeque<exchange::Indication>,
     /// The request whose event was taken last: unanswered at the next poll, it has been let pass (M4).
     passing: Option<IncomingId>,
+    drain: Option<Drain>,
     client_manager: ManagerId,
     server_tcp_manager: ManagerId,
     #[cfg(feature = "record")]
@@ -115,6 +118,8 @@ pub enum Reason {
     Registration,
     /// A keep-alive to a server.
     KeepAlive,
+    /// The graceful end of the stack.
+    Ending,
 }
 
 impl fmt::Display for Reason {
@@ -129,6 +134,7 @@ impl fmt::Display for Reason {
             Self::Session => "session",
             Self::Registration => "registration",
             Self::KeepAlive => "keep-alive",
+            Self::Ending => "ending",
         })
     }
 }
@@ -205,6 +211,7 @@ impl Stack {
             endpoints: Endpoints::new(key),
             from_exchanges: VecDeque::new(),
             passing: None,
+            drain: None,
             client_manager,
             server_tcp_manager,
             #[cfg(feature = "record")]
@@ -266,6 +273,11 @@ impl Stack {
             }
         );
         self.step(now, |p| p.low.connections.handle_bytes(&mut p.cx, conn, bytes));
+        self.take_frames(now, conn);
+    }
+
+    /// Takes all that has come on a connection, one thing after the other.
+    fn take_frames(&mut self, now: Time, conn: ConnId) {
         while self.step(now, |p| p.low.connections.take_frame(&mut p.cx, conn)) {
             if self.connections.is_paused() {
                 self.step(now, |p| p.low.connections.hold_back(&mut p.cx, conn));
@@ -353,7 +365,11 @@ impl Stack {
             record!(self, now, Timeout);
         }
         while let Some((_, key)) = self.timers.pop_due(self.now) {
-            self.step(now, |p| p.fire(key));
+            if key == TimerKey::Drain {
+                self.go_on_draining(true);
+            } else {
+                self.step(now, |p| p.fire(key));
+            }
         }
     }
 
@@ -449,6 +465,29 @@ impl Stack {
         });
     }
 
+    /// Lets a connection be used that is held for the application (C21): what waits for it goes out, and it is read from. It
+    /// does nothing if the connection is gone.
+    ///
+    /// # Errors
+    /// It is not held: it was allowed before, or nobody had to be asked.
+    pub fn allow_connection(&mut self, now: Time, conn: ConnId) -> Result<(), Misuse> {
+        record!(self, now, AllowConnection { conn });
+        self.step(now, |p| p.low.connections.authorize(&mut p.cx, conn, true))?;
+        self.take_frames(now, conn);
+        Ok(())
+    }
+
+    /// Closes a connection that is held for the application (C21); the requests that wait for it fail as
+    /// [`ConnectionNotAuthorized`](crate::OperationFailure::ConnectionNotAuthorized). It does nothing if the connection is
+    /// gone.
+    ///
+    /// # Errors
+    /// It is not held.
+    pub fn deny_connection(&mut self, now: Time, conn: ConnId) -> Result<(), Misuse> {
+        record!(self, now, DenyConnection { conn });
+        self.step(now, |p| p.low.connections.authorize(&mut p.cx, conn, false))
+    }
+
     /// Another idle time for one connection of a server manager; zero means never (C10).
     ///
     /// # Errors
@@ -463,7 +502,7 @@ impl Stack {
     /// An endpoint that lives at a server.
     ///
     /// # Errors
-    /// A malformed setting, or an endpoint with this URI and endpoint id exists (E1).
+    /// A malformed setting, an endpoint with this URI and endpoint id exists (E1), or the stack is draining.
     pub fn add_sip_endpoint(&mut self, now: Time, config: SipEndpointConfig) -> Result<EndpointId, Misuse> {
         record!(
             self,
@@ -472,6 +511,7 @@ impl Stack {
                 config: Box::new(config.clone())
             }
         );
+        self.may_begin("add_sip_endpoint")?;
         let manager = self.client_manager;
         self.step(now, |p| {
             p.endpoints
@@ -483,7 +523,7 @@ impl Stack {
     ///
     /// # Errors
     /// A malformed setting, a client manager (C1), or an endpoint with this URI and endpoint id, or this GRUU, exists
-    /// (E1, E4).
+    /// (E1, E4), or the stack is draining.
     pub fn add_peer_to_peer_endpoint(
         &mut self,
         now: Time,
@@ -496,6 +536,7 @@ impl Stack {
                 config: Box::new(config.clone())
             }
         );
+        self.may_begin("add_peer_to_peer_endpoint")?;
         let manager = self.server_tcp_manager;
         self.step(now, |p| {
             p.endpoints
@@ -627,6 +668,15 @@ impl Stack {
         UnixTime(unix.0.saturating_add(self.now.since(origin).as_secs()))
     }
 
+    /// Nothing new begins while the stack is draining.
+    const fn may_begin(&self, operation: &'static str) -> Result<(), Misuse> {
+        if self.is_draining() {
+            let state = "draining";
+            return Err(Misuse::State { operation, state });
+        }
+        Ok(())
+    }
+
     /// Time never runs backwards: an earlier `now` counts as the latest one.
     fn advance(&mut self, now: Time) {
         self.now = self.now.max(now);
@@ -666,6 +716,9 @@ impl Stack {
             self.counters.refusals.events += u64::from(!self.connections.is_paused());
             self.connections.pause_all();
         }
+        if self.drain.is_some() {
+            self.go_on_draining(false);
+        }
         result
     }
 
@@ -687,5 +740,6 @@ const fn reason_of(key: &TimerKey) -> Reason {
         TimerKey::Session(..) => Reason::Session,
         TimerKey::Registration(_) => Reason::Registration,
         TimerKey::KeepAlive(_) => Reason::KeepAlive,
+        TimerKey::Drain => Reason::Ending,
     }
 }

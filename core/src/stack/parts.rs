@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use crate::connection::{self, Indication as FromConnection, Lease};
 use crate::cx::Cx;
-use crate::endpoint::{Endpoints, Way};
-use crate::event::{ConnectionFailure, OperationError, PeerToPeerReason, PeerToPeerState, RemovalReason};
+use crate::endpoint::{Endpoints, Way, reach};
+use crate::event::{ConnectionFailure, OperationError, RemovalReason};
 use crate::exchange::{self, Exchanges, Incomings, Lower, Owner, Pending, Reply, SessionPart, What};
 use crate::ids::{ConnId, EndpointId, OperationId};
 use crate::session::Sessions;
@@ -100,6 +100,8 @@ impl Parts<'_> {
                 self.endpoints
                     .handle_register_timer(&mut self.cx, below!(self), id)
             }
+            // The stack's own.
+            TimerKey::Drain => {}
         }
     }
 
@@ -116,6 +118,15 @@ impl Parts<'_> {
         self.endpoints
             .terminate(&mut self.cx, below!(self), id, operation);
         operation
+    }
+
+    /// The established sessions of endpoints that their server had lost are over (R14).
+    fn forget_sessions(&mut self) {
+        for endpoint in self.endpoints.take_forgotten() {
+            for session in self.endpoints.sessions(endpoint) {
+                self.sessions.forget(&mut self.cx, below!(self), session);
+            }
+        }
     }
 
     fn on_connection(&mut self, indication: FromConnection) {
@@ -137,21 +148,21 @@ impl Parts<'_> {
             FromConnection::BadFraming { conn, error } => self.refuse_framing(conn, &error),
             FromConnection::Ping(_) | FromConnection::Pong(_) => {}
             FromConnection::Listening { manager, .. } => {
-                let reason = PeerToPeerReason::Listening;
-                self.endpoints
-                    .handle_listening(&mut self.cx, manager, PeerToPeerState::Connected, reason);
-            }
-            FromConnection::NotListening {
-                manager,
-                error: Some(_),
-                ..
-            } => {
-                if !self.low.connections.is_listening(manager) {
-                    self.endpoints.handle_not_listening(&mut self.cx, manager);
+                if self.low.connections.listening_addresses(manager).count() == 1 {
+                    self.endpoints
+                        .handle_listening(&mut self.cx, manager, reach::Input::Listening);
                 }
             }
-            // By command, whose view has told the endpoints.
-            FromConnection::NotListening { error: None, .. } => {}
+            FromConnection::NotListening { manager, error, .. } => {
+                if !self.low.connections.is_listening(manager) {
+                    let others = self.low.connections.is_starting(manager);
+                    let input = match error {
+                        Some(_) => reach::Input::Gone { others },
+                        None => reach::Input::Stopped { others },
+                    };
+                    self.endpoints.handle_listening(&mut self.cx, manager, input);
+                }
+            }
         }
     }
 
@@ -168,7 +179,9 @@ impl Parts<'_> {
             | RemovalReason::FramingLost(_)
             | RemovalReason::SlowReader
             | RemovalReason::Unanswered
-            | RemovalReason::Local => {
+            | RemovalReason::Local
+            | RemovalReason::Denied
+            | RemovalReason::NotAuthorized => {
                 OperationError::ConnectionFailure(ConnectionFailure::Closed(reason.clone()))
             }
         };
@@ -237,6 +250,7 @@ impl Parts<'_> {
             (Owner::Registration(endpoint), what) => {
                 self.endpoints
                     .handle_register_exchange(&mut self.cx, below!(self), endpoint, what);
+                self.forget_sessions();
             }
             (Owner::Message(endpoint, operation), what) => {
                 self.endpoints

@@ -8,12 +8,11 @@ use core::time::Duration;
 use super::parts::below;
 use super::{Stack, record};
 use crate::action::Transport;
-use crate::connection::{Hop, ManagerKind};
-use crate::endpoint::{PageMessage, SendOptions};
+use crate::connection::{Hop, ManagerKind, MutualTls};
+use crate::endpoint::{PageMessage, SendOptions, reach};
 use crate::error::{Misuse, ParseError};
 use crate::event::{
-    Content, ExtraHeaders, OperationError, OperationFailure, PeerToPeerReason, PeerToPeerState,
-    RegistrationState, SessionState,
+    Content, ExtraHeaders, OperationError, OperationFailure, PeerToPeerState, RegistrationState, SessionState,
 };
 use crate::exchange::{NextHop, Reply};
 use crate::ids::{EndpointId, IncomingId, ListenerId, ManagerId, OperationId, SessionId};
@@ -33,7 +32,7 @@ impl ManagerView<'_> {
     /// [`Event::ListeningEnded`](crate::Event::ListeningEnded) follows.
     ///
     /// # Errors
-    /// A client manager, or this manager listens on that address already.
+    /// A client manager, this manager listens on that address already, or the stack is draining.
     pub fn listen(&mut self, address: SocketAddr) -> Result<ListenerId, Misuse> {
         record!(
             self.stack,
@@ -43,13 +42,14 @@ impl ManagerView<'_> {
                 address
             }
         );
+        self.stack.may_begin("listen")?;
         let id = self.id;
         self.stack.step(self.stack.now, |p| {
-            let first = !p.low.connections.is_listening(id);
+            let first = !p.low.connections.is_listening(id) && !p.low.connections.is_starting(id);
             let listener = p.low.connections.listen(&mut p.cx, id, address)?;
             if first {
-                let (state, reason) = (PeerToPeerState::Connecting, PeerToPeerReason::Listening);
-                p.endpoints.handle_listening(&mut p.cx, id, state, reason);
+                p.endpoints
+                    .handle_listening(&mut p.cx, id, reach::Input::Starting);
             }
             Ok(listener)
         })
@@ -58,7 +58,7 @@ impl ManagerView<'_> {
     /// Stops listening on one address. Connections that were accepted there live on.
     ///
     /// # Errors
-    /// It does not listen.
+    /// It does not listen, or not for this manager.
     pub fn stop_listening(&mut self, listener: ListenerId) -> Result<(), Misuse> {
         record!(
             self.stack,
@@ -70,15 +70,7 @@ impl ManagerView<'_> {
         );
         let id = self.id;
         self.stack.step(self.stack.now, |p| {
-            p.low.connections.stop_listening(&mut p.cx, listener)?;
-            if !p.low.connections.is_listening(id) {
-                let reason = PeerToPeerReason::StoppedListening;
-                p.endpoints
-                    .handle_listening(&mut p.cx, id, PeerToPeerState::Disconnecting, reason);
-                p.endpoints
-                    .handle_listening(&mut p.cx, id, PeerToPeerState::Disconnected, reason);
-            }
-            Ok(())
+            p.low.connections.stop_listening(&mut p.cx, id, listener)
         })
     }
 
@@ -123,6 +115,30 @@ impl ManagerView<'_> {
         self.stack
             .connections
             .set_pool_maximum(self.id, &Hop::new(host, port, transport), size)
+    }
+
+    /// Whether the application decides on each new connection ([`ManagerConfig::authorizes`](crate::ManagerConfig::authorizes),
+    /// C21). Those that are held stay held.
+    pub fn set_authorizes(&mut self, on: bool) {
+        record!(self.stack, self.stack.now, SetAuthorizes { manager: self.id, on });
+        self.stack.connections.set_authorizes(self.id, on);
+    }
+
+    /// Whom the manager lets connect over TLS from now on (C18); connections that are there go on. What it has learned by
+    /// C19 it keeps from one list to the next.
+    ///
+    /// # Errors
+    /// Not a server manager of TLS, or an entry that is no name, no `.domain` and no address.
+    pub fn set_mutual_tls(&mut self, mutual_tls: MutualTls) -> Result<(), Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            SetMutualTls {
+                manager: self.id,
+                mutual_tls: mutual_tls.clone()
+            }
+        );
+        self.stack.connections.set_mutual_tls(self.id, mutual_tls)
     }
 
     /// Sets how long its connections may be without traffic, incoming and outgoing ones apart (C10): zero for ever,
@@ -209,11 +225,12 @@ impl EndpointView<'_> {
         Ok(operation)
     }
 
-    /// Sets the methods that the endpoint takes from now on, as [`Profile::methods`](crate::Profile::methods). Where it is
-    /// registered its server learns of it with the next refresh (R15); sessions that are there go on.
+    /// The methods that the endpoint takes from now on, in place of those of its [`Profile`](crate::Profile). Without
+    /// INVITE it cannot be called; what goes with sessions it takes in sessions all the same. While it is registered the
+    /// server hears of them with the next refresh (R15).
     ///
     /// # Errors
-    /// Misuse: a method is no token, or the endpoint is ending.
+    /// A method that is no token, or the endpoint is ending.
     pub fn set_methods(&mut self, methods: Vec<Method>) -> Result<(), Misuse> {
         record!(
             self.stack,
@@ -286,7 +303,7 @@ impl EndpointView<'_> {
     /// Makes a session with this target in state Idle, to be established later (S2).
     ///
     /// # Errors
-    /// A malformed target, or the limit of sessions is reached.
+    /// A malformed target, the limit of sessions is reached, or the stack is draining.
     pub fn create_session(&mut self, target: &str) -> Result<SessionId, Misuse> {
         record!(
             self.stack,
@@ -302,6 +319,7 @@ impl EndpointView<'_> {
     fn make_session(&mut self, target: &str) -> Result<SessionId, Misuse> {
         self.stack.endpoints.may_command(self.id, "create_session")?;
         check_request_uri(target)?;
+        self.stack.may_begin("create_session")?;
         if self.stack.sessions.len() >= self.stack.config.limits.sessions {
             self.stack.counters.refusals.sessions += 1;
             return Err(Misuse::Limit("sessions"));
@@ -398,6 +416,18 @@ impl EndpointView<'_> {
     /// The GRUU; of a SipEndpoint only while it is registered (E4).
     pub fn gruu(&self) -> Option<&str> {
         self.stack.endpoints.gruu(self.id)
+    }
+
+    /// The route that the server wants requests outside sessions to take, in order (Service-Route, RFC 3608; R17). Empty
+    /// while the endpoint is not registered.
+    pub fn service_route(&self) -> impl Iterator<Item = &str> {
+        self.stack.endpoints.routes(self.id).0.iter().map(AsRef::as_ref)
+    }
+
+    /// The path on which the server reaches this endpoint, as it has told it (RFC 3327; R12). Empty while the endpoint is
+    /// not registered.
+    pub fn path(&self) -> impl Iterator<Item = &str> {
+        self.stack.endpoints.routes(self.id).1.iter().map(AsRef::as_ref)
     }
 
     /// Host, port where it is known, and transport of the server; `None` for a peer-to-peer endpoint.

@@ -8,6 +8,7 @@ names! {
         Locating: Self::Locating { .. },
         Connecting: Self::Connecting { .. },
         Handshaking: Self::Handshaking { .. },
+        Held: Self::Held { .. },
         Unproven: Self::Unproven { .. },
         Live: Self::Live,
         Lingering: Self::Lingering { .. },
@@ -30,11 +31,14 @@ names! {
         FramingLost: Self::FramingLost(_),
         Drained: Self::Drained,
         Disconnect: Self::Disconnect(_),
+        Allowed: Self::Allowed,
+        Denied: Self::Denied,
         TimerConnect: Self::Timer(Timer::Connect),
         TimerUnproven: Self::Timer(Timer::Unproven),
         TimerLinger: Self::Timer(Timer::Linger),
         TimerIdle: Self::Timer(Timer::Idle),
         TimerFlush: Self::Timer(Timer::Flush),
+        TimerAuthorization: Self::Timer(Timer::Authorization),
     }
 }
 
@@ -45,6 +49,7 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             states: &[
                 "Connecting",
                 "Handshaking",
+                "Held",
                 "Unproven",
                 "Live",
                 "Lingering",
@@ -55,7 +60,15 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             reason: "the search is asked for an address in Locating alone",
         },
         Impossible {
-            states: &["Locating", "Unproven", "Live", "Lingering", "Parting", "Closing"],
+            states: &[
+                "Locating",
+                "Held",
+                "Unproven",
+                "Live",
+                "Lingering",
+                "Parting",
+                "Closing",
+            ],
             inputs: &["Connected", "Untrusted"],
             reason: "the report is not about an attempt: the table passes over it",
         },
@@ -75,9 +88,36 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             reason: "it has no user who could leave",
         },
         Impossible {
-            states: &["Locating", "Connecting", "Handshaking"],
+            states: &["Locating", "Connecting", "Handshaking", "Held"],
             inputs: &["Proven", "FramingLost", "Drained"],
             reason: "nothing is read from it and nothing is queued on it",
+        },
+        Impossible {
+            states: &[
+                "Locating",
+                "Connecting",
+                "Handshaking",
+                "Unproven",
+                "Live",
+                "Lingering",
+                "Parting",
+                "Closing",
+            ],
+            inputs: &["Allowed", "Denied"],
+            reason: "to say so of a connection that is not held is misuse, which changes nothing",
+        },
+        Impossible {
+            states: &[
+                "Connecting",
+                "Handshaking",
+                "Unproven",
+                "Live",
+                "Lingering",
+                "Parting",
+                "Closing",
+            ],
+            inputs: &["TimerAuthorization"],
+            reason: "the timer is set in Held and stopped on leaving it",
         },
         Impossible {
             states: &["Parting", "Closing"],
@@ -92,12 +132,14 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
                 "TimerLinger",
                 "TimerIdle",
                 "TimerFlush",
+                "TimerAuthorization",
             ],
             reason: "it has no timer: the question to the domain name system has its own",
         },
         Impossible {
             states: &[
                 "Handshaking",
+                "Held",
                 "Unproven",
                 "Live",
                 "Lingering",
@@ -108,7 +150,7 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             reason: "the timer of an attempt is stopped with the attempt",
         },
         Impossible {
-            states: &["Connecting", "Live", "Lingering", "Parting", "Closing"],
+            states: &["Connecting", "Held", "Live", "Lingering", "Parting", "Closing"],
             inputs: &["TimerUnproven"],
             reason: "only what comes in has to prove itself, and the timer is stopped when it has, or leaves",
         },
@@ -116,6 +158,7 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             states: &[
                 "Connecting",
                 "Handshaking",
+                "Held",
                 "Unproven",
                 "Live",
                 "Parting",
@@ -125,12 +168,19 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             reason: "the timer is set in Lingering and stopped on leaving it",
         },
         Impossible {
-            states: &["Connecting", "Handshaking", "Parting", "Closing"],
+            states: &["Connecting", "Handshaking", "Held", "Parting", "Closing"],
             inputs: &["TimerIdle"],
             reason: "the timer runs while the connection is ready and is stopped as it leaves",
         },
         Impossible {
-            states: &["Connecting", "Handshaking", "Unproven", "Live", "Lingering"],
+            states: &[
+                "Connecting",
+                "Handshaking",
+                "Held",
+                "Unproven",
+                "Live",
+                "Lingering",
+            ],
             inputs: &["TimerFlush"],
             reason: "the timer is set in Parting and in Closing, from which there is no way back",
         },

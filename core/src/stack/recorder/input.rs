@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Answer, CloseReason, Established, ListenError, ResolveError, Transport};
-use crate::connection::ManagerConfig;
+use crate::connection::{ManagerConfig, MutualTls};
 use crate::endpoint::{PeerToPeerConfig, SendOptions, SipEndpointConfig};
 use crate::error::Misuse;
 use crate::event::{Content, ExtraHeaders};
@@ -66,6 +66,10 @@ pub enum Input {
     AddManager { config: ManagerConfig },
     /// [`Stack::disconnect`].
     Disconnect { conn: ConnId },
+    /// [`Stack::allow_connection`].
+    AllowConnection { conn: ConnId },
+    /// [`Stack::deny_connection`].
+    DenyConnection { conn: ConnId },
     /// [`Stack::set_idle`].
     SetIdle { conn: ConnId, after: Duration },
     /// [`Stack::add_sip_endpoint`]; the passwords are empty.
@@ -78,6 +82,8 @@ pub enum Input {
     Terminate { endpoint: EndpointId },
     /// [`Stack::terminate_all`].
     TerminateAll,
+    /// [`Stack::drain`].
+    Drain { patience: Duration },
     /// [`ManagerView::listen`](crate::ManagerView::listen).
     Listen { manager: ManagerId, address: SocketAddr },
     /// [`ManagerView::stop_listening`](crate::ManagerView::stop_listening).
@@ -94,6 +100,13 @@ pub enum Input {
         port: Option<u16>,
         transport: Transport,
         size: usize,
+    },
+    /// [`ManagerView::set_authorizes`](crate::ManagerView::set_authorizes).
+    SetAuthorizes { manager: ManagerId, on: bool },
+    /// [`ManagerView::set_mutual_tls`](crate::ManagerView::set_mutual_tls).
+    SetMutualTls {
+        manager: ManagerId,
+        mutual_tls: MutualTls,
     },
     /// [`ManagerView::set_idle`](crate::ManagerView::set_idle).
     SetManagerIdle {
@@ -217,6 +230,8 @@ impl Stack {
                 self.add_manager(config)?;
             }
             Input::Disconnect { conn } => self.disconnect(now, conn),
+            Input::AllowConnection { conn } => self.allow_connection(now, conn)?,
+            Input::DenyConnection { conn } => self.deny_connection(now, conn)?,
             Input::SetIdle { conn, after } => self.set_idle(now, conn, after)?,
             Input::AddSipEndpoint { config } => {
                 self.add_sip_endpoint(now, *config)?;
@@ -232,6 +247,9 @@ impl Stack {
                 self.terminate(now, endpoint);
             }
             Input::TerminateAll => self.terminate_all(now),
+            Input::Drain { patience } => {
+                self.drain(now, patience);
+            }
             Input::Listen { manager, address } => {
                 self.manager(now, manager)?.listen(address)?;
             }
@@ -248,6 +266,10 @@ impl Stack {
             } => self
                 .manager(now, manager)?
                 .set_pool_maximum(&host, port, transport, size)?,
+            Input::SetAuthorizes { manager, on } => self.manager(now, manager)?.set_authorizes(on),
+            Input::SetMutualTls { manager, mutual_tls } => {
+                self.manager(now, manager)?.set_mutual_tls(mutual_tls)?;
+            }
             Input::SetManagerIdle {
                 manager,
                 incoming,
@@ -260,7 +282,9 @@ impl Stack {
             Input::Unregister { endpoint } => {
                 self.endpoint(now, endpoint)?.unregister()?;
             }
-            Input::SetMethods { endpoint, methods } => self.endpoint(now, endpoint)?.set_methods(methods)?,
+            Input::SetMethods { endpoint, methods } => {
+                self.endpoint(now, endpoint)?.set_methods(methods)?;
+            }
             Input::SendMessage {
                 endpoint,
                 target,

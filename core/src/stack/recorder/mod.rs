@@ -33,7 +33,7 @@ pub use input::Input;
 pub(crate) const MAGIC: [u8; 8] = *b"\x89sansip\n";
 
 /// Goes up with every change of the format, a field of a setting included.
-pub(crate) const FORMAT: u8 = 1;
+pub(crate) const FORMAT: u8 = 2;
 
 /// Octets that are kept free for the end: the last run of polls with its check, and the marker.
 const END: usize = 10 + 1 + 5 + 8 + 1;

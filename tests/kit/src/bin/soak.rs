@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+use sansip_testkit::soak::fleet::{self, Fleet};
 use sansip_testkit::soak::{self, Failure, Scenario, Tally};
 
 /// Random lives of whole systems, each lived twice, compared, and judged by what can be seen from outside.
@@ -35,6 +36,9 @@ struct Arguments {
     /// The scenario that a file's bytes are, as a fuzzer has it.
     #[arg(long, value_name = "FILE")]
     bytes: Option<PathBuf>,
+    /// So many endpoints lose their server at one instant, and are registered again.
+    #[arg(long, value_name = "ENDPOINTS", conflicts_with_all = ["scenario", "bytes"])]
+    fleet: Option<usize>,
     /// Go on after a failure, and tell all kinds that were found.
     #[arg(long)]
     keep_going: bool,
@@ -42,6 +46,12 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(endpoints) = arguments.fleet {
+        return lose(Fleet {
+            endpoints,
+            seed: arguments.seed.unwrap_or_default(),
+        });
+    }
     let single = match one(&arguments) {
         Ok(single) => single,
         Err(error) => {
@@ -71,6 +81,31 @@ fn main() -> ExitCode {
         println!("{what}");
     }
     ExitCode::from(u8::from(!failures.is_empty() || !missing.is_empty()))
+}
+
+/// A fleet, and what it cost.
+fn lose(fleet: Fleet) -> ExitCode {
+    let begun = Instant::now();
+    let regained = match fleet::run(fleet) {
+        Ok(regained) => regained,
+        Err(unfit) => {
+            eprintln!("{unfit}");
+            return ExitCode::FAILURE;
+        }
+    };
+    println!(
+        "{regained}\nlived twice in {:.1} s{}",
+        begun.elapsed().as_secs_f64(),
+        memory()
+    );
+    ExitCode::SUCCESS
+}
+
+/// The most memory that this process has held, where the system says it.
+fn memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    most.map_or_else(String::new, |most| format!(", {} at most", most.trim()))
 }
 
 fn one(arguments: &Arguments) -> Result<Option<Scenario>, String> {

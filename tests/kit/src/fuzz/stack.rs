@@ -10,9 +10,9 @@ use sansip::wire::frame::{Frame, Framer};
 use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
     Action, Answer, CloseReason, Config, ConnId, Connect, Content, EndpointId, Established, Event,
-    IncomingId, ListenError, ListenerId, Misuse, OperationId, PeerCertificate, PeerToPeerConfig, Profile,
-    QueryId, Question, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, SrvRecord, Stack,
-    Time, Transport, UnixTime,
+    IncomingId, ListenError, ListenerId, Misuse, OperationId, PeerCertificate, PeerToPeerConfig, QueryId,
+    Question, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, SrvRecord, Stack, Time,
+    Transport, UnixTime,
 };
 use siphasher::sip::SipHasher13;
 
@@ -84,9 +84,9 @@ const FINAL: [u16; 8] = [200, 202, 404, 486, 488, 500, 603, 180];
 /// | `t` | session | the application ends it |
 /// | `v` | session, way | the application refuses or redirects |
 /// | `w` | how long | time passes |
-/// | `x` | connection, way | a connection is gone, stalls or goes on, or is closed by command |
+/// | `x` | connection, way | a connection is gone, stalls or goes on, is closed by command, allowed or denied |
 /// | `y` | count, changes | what a peer said last comes once more, with some bytes changed |
-/// | `j` | way | listening ends, the embedder gets lazy or diligent |
+/// | `j` | way | listening ends, the embedder gets lazy or diligent, new connections are held for the application or not |
 ///
 /// The oracle sees commands, events and bytes. Everything is done twice, once with all bytes in pieces of one, and has
 /// to come out the same.
@@ -134,6 +134,8 @@ struct Run<'a> {
     willing: bool,
     /// Actions are not taken for now.
     lazy: bool,
+    /// New connections are held for the application.
+    holding: bool,
     seen: SipHasher13,
     steps: usize,
 }
@@ -167,6 +169,11 @@ fn small() -> Config {
         limits.attempts,
         limits.send_queue,
     ) = (4, 1, 2, 1500);
+    (
+        limits.unauthorized,
+        limits.learned_hosts,
+        limits.certificate_entries,
+    ) = (600, 1, 1);
     limits.message = MessageLimits {
         header_block: 1200,
         headers: 14,
@@ -211,6 +218,7 @@ impl<'a> Run<'a> {
             oracle: Contract::default(),
             willing: first & 4 == 0,
             lazy: false,
+            holding: false,
             seen: SipHasher13::new(),
             steps: 0,
         };
@@ -337,7 +345,7 @@ impl<'a> Run<'a> {
                     self.arrive(Some(line), &bytes);
                 }
             }
-            'j' => match self.script.pick(4) {
+            'j' => match self.script.pick(5) {
                 0 => {
                     let error = ListenError::Other(String::from("as the script has it"));
                     let listener = self.listeners.first().copied();
@@ -346,6 +354,13 @@ impl<'a> Run<'a> {
                         .for_each(|id| self.stack.handle_listener_lost(self.now, id, error.clone()));
                 }
                 1 => self.willing = !self.willing,
+                4 => {
+                    self.holding = !self.holding;
+                    for manager in [self.stack.client_manager(), self.stack.server_tcp_manager()] {
+                        let view = self.stack.manager(self.now, manager);
+                        view.expect("a manager").set_authorizes(self.holding);
+                    }
+                }
                 _ => self.lazy = !self.lazy,
             },
             'h' | 'q' => self.answer_request(letter),
@@ -464,7 +479,7 @@ impl<'a> Run<'a> {
     }
 
     fn harm(&mut self) {
-        let (line, way) = (self.line(), self.script.pick(6));
+        let (line, way) = (self.line(), self.script.pick(8));
         let Some(line) = line else { return };
         match way {
             0 => self.lose(line, CloseReason::Closed),
@@ -479,6 +494,16 @@ impl<'a> Run<'a> {
             4 => {
                 if let Some(line) = self.lines.get(line) {
                     self.stack.disconnect(self.now, line.conn);
+                }
+            }
+            6 | 7 => {
+                if let Some(line) = self.lines.get(line) {
+                    // One that is not held is misuse.
+                    let _ = if way == 6 {
+                        self.stack.allow_connection(self.now, line.conn)
+                    } else {
+                        self.stack.deny_connection(self.now, line.conn)
+                    };
                 }
             }
             _ => {
@@ -539,11 +564,7 @@ impl<'a> Run<'a> {
         let options = SendOptions::default();
         match letter {
             'r' => self.started(|run| run.stack.endpoint(run.now, id)?.register()),
-            'u' => {
-                // What it takes besides changes nothing here, but is said in the next REGISTER.
-                let _ = view.set_methods([Profile::default().methods, vec![Method::Subscribe]].concat());
-                self.started(|run| run.stack.endpoint(run.now, id)?.unregister());
-            }
+            'u' => self.started(|run| run.stack.endpoint(run.now, id)?.unregister()),
             's' => {
                 if let Ok(session) = view.create_session(target) {
                     self.know_session(session, id);
@@ -768,6 +789,7 @@ impl<'a> Run<'a> {
         if waiting.is_empty() {
             return;
         }
+        self.oracle.on_transmit(line.conn);
         self.seen.write(&waiting);
         show(self.now, &String::from_utf8_lossy(&waiting));
         line.framer.push(&waiting);
@@ -853,6 +875,17 @@ mod tests {
         let cancelled = told("00 k g001 p00 g037 g017 w9");
         assert_eq!(count(&cancelled.changes, SessionState::Connected), 0);
         assert_eq!(count(&cancelled.changes, SessionState::Disconnected), 1);
+    }
+
+    #[test]
+    fn scenarios_of_held_connections_are_some() {
+        let request = "g050 q04";
+        assert_eq!(told(&format!("00 j4 k {request}")).messages, 0);
+        assert_eq!(told(&format!("00 j4 k {request} x06")).messages, 1);
+        assert_eq!(told(&format!("00 j4 k {request} x07")).messages, 0);
+        // What was sent, and the end of three endpoints.
+        assert_eq!(told("00 j4 m210 x06 f030").succeeded, 4);
+        assert_eq!(told("00 j4 m210 x07 f030").succeeded, 3);
     }
 
     #[test]

@@ -490,7 +490,8 @@ impl Talked {
             return;
         }
         if !status.is_final() {
-            begun.alerted = true;
+            // What comes after timer B has been given up for alerts nobody any more.
+            begun.alerted |= at.since(begun.at) < MEMORY;
             return;
         }
         let success = status.is_success();

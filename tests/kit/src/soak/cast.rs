@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
-    Config, Content, Event, IncomingId, ManagerConfig, ManagerId, ManagerKind, MutualTls, OperationId,
-    PeerToPeerConfig, Server, SessionId, SipEndpointConfig, Stack, Time, Transport,
+    Config, ConnId, Content, Event, IncomingId, ManagerConfig, ManagerId, ManagerKind, MutualTls,
+    OperationId, PeerToPeerConfig, Server, SessionId, SipEndpointConfig, Stack, Time, Transport,
 };
 
 use crate::frontend::FrontEndConfig;
@@ -60,6 +60,7 @@ impl Setup {
         if self.plain {
             config.keep_alive = None;
         }
+        config.presence_state = !self.plain;
         config
     }
 
@@ -70,6 +71,7 @@ impl Setup {
             (limits.sessions, limits.forks, limits.pending_per_session) = (2, 1, 1);
             (limits.events, limits.dns_cache, limits.attempts) = (4, 1, 3);
             (limits.operations, limits.send_queue, limits.connections) = (6, 4000, 6);
+            (limits.unauthorized, limits.learned_hosts) = (600, 1);
             limits.message = MessageLimits {
                 header_block: 4000,
                 headers: 40,
@@ -247,6 +249,10 @@ pub(super) struct Desk {
     pub(super) begun: Vec<(Time, OperationId)>,
     /// Requests that wait for an answer.
     pub(super) held: Vec<IncomingId>,
+    /// How connections are decided on that are held for the application; see [`on_event`].
+    pub(super) decides: u8,
+    /// Those that wait for it to decide.
+    pub(super) asked: Vec<ConnId>,
 }
 
 /// A desk that the world's application and the life share.
@@ -257,6 +263,18 @@ pub(super) fn on_event(desk: &Shared, stack: &mut Stack, now: Time, event: &Even
     let mut desk = desk.borrow_mut();
     if let Event::SessionReceived { session, .. } = event {
         take_call(&mut desk, stack, now, *session);
+    }
+    if let Event::AuthorizationRequested { conn, .. } = event {
+        // It may be gone by now; nobody has decided on it before.
+        let decided = match desk.decides % 3 {
+            0 => stack.allow_connection(now, *conn),
+            1 => {
+                desk.asked.push(*conn);
+                Ok(())
+            }
+            _ => stack.deny_connection(now, *conn),
+        };
+        assert_eq!(decided, Ok(()), "{conn} is not held");
     }
     if let Event::OfferReceived { session, .. } = event
         && desk.calls & 8 == 0

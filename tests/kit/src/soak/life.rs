@@ -9,7 +9,7 @@ use std::time::Duration;
 use sansip::wire::{Method, StatusCode};
 use sansip::{
     Content, EndpointId, Event, ListenError, ListenerId, ManagerId, Misuse, OperationId, PeerCertificate,
-    Profile, RegistrationState, SendOptions, SessionId, SessionState, SrvRecord, Time, Transport,
+    RegistrationReason, RegistrationState, SendOptions, SessionId, SessionState, SrvRecord, Time, Transport,
 };
 
 use super::Tally;
@@ -34,6 +34,15 @@ pub(super) const LONGEST: Duration = Duration::from_secs(900);
 /// Waits, in milliseconds.
 const WAITS: [u64; 16] = [
     0, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 32_000, 65_000, 190_000, 1_000_000,
+];
+
+/// Why a server ends a registration (R13): it is not tried again.
+const DEREGISTERED: [RegistrationReason; 5] = [
+    RegistrationReason::TooManyActiveEndpoints,
+    RegistrationReason::UserChanged,
+    RegistrationReason::UserMoved,
+    RegistrationReason::UserServicesUnavailable,
+    RegistrationReason::PreferredRegistrarChanged,
 ];
 
 /// How often the mischief-maker answers by itself in one step.
@@ -362,7 +371,11 @@ impl<'a> Life<'a> {
                     self.outages.extend(actor.map(|actor| (*when, actor.role)));
                 }
                 Event::Registration {
-                    endpoint, old, new, ..
+                    endpoint,
+                    old,
+                    new,
+                    reason,
+                    ..
                 } => {
                     let failed =
                         (*old, *new) == (RegistrationState::Registering, RegistrationState::Unregistered);
@@ -371,6 +384,15 @@ impl<'a> Life<'a> {
                         actors.find(|actor| actor.role.host == at && actor.endpoint == *endpoint)
                     {
                         actor.failed = failed;
+                        actor.told = match (*old, *new) {
+                            // Who was deregistered while a REGISTER was under way may be taken back by its answer.
+                            (RegistrationState::Unregistered, RegistrationState::Registered) => true,
+                            (_, RegistrationState::Unregistering) => false,
+                            (RegistrationState::Registered, RegistrationState::Unregistered) => {
+                                actor.told && !DEREGISTERED.contains(reason)
+                            }
+                            _ => actor.told,
+                        };
                         if *new != RegistrationState::Registered {
                             let role = actor.role;
                             self.outages.retain(|(_, out)| *out != role);
@@ -466,6 +488,8 @@ impl<'a> Life<'a> {
                     .for_each(|at| self.end_actor(at));
             }
             What::Disconnect | What::Idle => self.act_on_connection(step),
+            What::Authorize => self.authorize(first, second, third),
+            What::Decide => self.decide(first, second, third),
             What::StopListening | What::Listen => self.act_on_listening(step),
             What::Wait => {
                 let time = one(&WAITS, first).unwrap_or_default() + u64::from(second);
@@ -481,6 +505,8 @@ impl<'a> Life<'a> {
                 2 => self.world.crash(self.server, Memory::Kept),
                 _ => self.world.crash(self.server, Memory::Lost),
             },
+            What::Deregister | What::Lose => self.unbind(step),
+            What::Methods => self.set_methods(first, second),
             What::Replace => self.replace(usize::from(first) % HOSTS),
             What::Chunks => {
                 self.world.network.chunks = match first % 4 {
@@ -502,7 +528,9 @@ impl<'a> Life<'a> {
             What::Manner => self.manner = (first & 1 != 0).then_some([second, third]),
             What::Echo => self.echo(first, second, third),
             What::Crowd => self.crowd(),
-            What::Dial | What::Ask | What::Reply | What::Garble | What::Misbehave => self.mischief(step),
+            What::Dial | What::Ask | What::Reply | What::Dismiss | What::Garble | What::Misbehave => {
+                self.mischief(step);
+            }
         }
     }
 
@@ -543,11 +571,7 @@ impl<'a> Life<'a> {
         };
         let result = self.world.with(endpoint.host, |stack, now| {
             let mut view = stack.endpoint(now, endpoint.id)?;
-            if told {
-                return view.register();
-            }
-            let _ = view.set_methods([Profile::default().methods, vec![Method::Subscribe]].concat());
-            view.unregister()
+            if told { view.register() } else { view.unregister() }
         });
         if let Ok(operation) = result {
             self.began(actor.role.host, operation, None);
@@ -555,6 +579,20 @@ impl<'a> Life<'a> {
                 (actor.told, actor.failed) = (told, false);
             }
         }
+    }
+
+    /// What the endpoint takes has nothing to do with what it may send.
+    pub(super) fn set_methods(&mut self, first: u8, second: u8) {
+        let Some((_, endpoint)) = self.endpoint(usize::from(first) % CAST.len()) else {
+            return;
+        };
+        let mut methods = vec![Method::Message, Method::Info, Method::Options, Method::Notify];
+        methods.truncate(usize::from(second >> 1) % 5);
+        methods.extend((second & 1 == 0).then_some(Method::Invite));
+        let result = self.world.with(endpoint.host, |stack, now| {
+            stack.endpoint(now, endpoint.id)?.set_methods(methods)
+        });
+        result.expect("the methods of an endpoint that lives");
     }
 
     pub(super) fn message(&mut self, first: u8, second: u8, third: u8) {
@@ -747,6 +785,38 @@ impl<'a> Life<'a> {
                     let _ = manager.apply_idle();
                 }
             }
+        });
+    }
+
+    /// Whether the application of a host decides on new connections, and how.
+    pub(super) fn authorize(&mut self, at: u8, on: u8, how: u8) {
+        let Some(place) = self.place(at) else { return };
+        let tls = place.tls;
+        place.desk.borrow_mut().decides = how;
+        self.world.with(place.id, |stack, now| {
+            for manager in [stack.client_manager(), stack.server_tcp_manager(), tls] {
+                if let Ok(mut view) = stack.manager(now, manager) {
+                    view.set_authorizes(on & 1 != 0);
+                }
+            }
+        });
+    }
+
+    fn decide(&mut self, at: u8, which: u8, allows: u8) {
+        let Some(place) = self.place(at) else { return };
+        let asked = place.desk.borrow().asked.clone();
+        let Some(conn) = latest(&asked, which) else {
+            return;
+        };
+        place.desk.borrow_mut().asked.retain(|other| *other != conn);
+        self.world.with(place.id, |stack, now| {
+            // The time for it may be over: then it is gone, and this does nothing.
+            let decided = if allows & 1 == 0 {
+                stack.allow_connection(now, conn)
+            } else {
+                stack.deny_connection(now, conn)
+            };
+            assert_eq!(decided, Ok(()), "{conn} is not held, and has not been decided on");
         });
     }
 

@@ -61,6 +61,10 @@ steps! {
     Disconnect "disconnect" 4,
     /// A connection is to be closed when it was idle for so long: host, which, time.
     Idle "idle" 3,
+    /// Whether the application of a host decides on new connections: host, whether, how (at once, later, never).
+    Authorize "authorize" 4,
+    /// It decides on one that is held: host, which, whether it allows it.
+    Decide "decide" 4,
     /// A host listens no more: host, whether by command.
     StopListening "stop-listening" 3,
     /// A host listens again: host.
@@ -87,6 +91,10 @@ steps! {
     Tls "tls" 8,
     /// A server stops and starts: how.
     Restart "restart" 4,
+    /// The server deregisters endpoints: whose, why, whether all of the user.
+    Deregister "deregister" 2,
+    /// The server loses endpoints without a word: whose, how much of them, whether all of the user.
+    Lose "lose" 2,
     /// A host's process dies and starts anew: host.
     Replace "replace" 3,
     /// How bytes are cut from now on.
@@ -105,6 +113,10 @@ steps! {
     Ask "ask" 14,
     /// It answers what it has heard: which, status, variant.
     Reply "reply" 22,
+    /// It says to somebody who registers that they no longer are: which REGISTER, what.
+    Dismiss "dismiss" 4,
+    /// An endpoint takes other methods from now on: endpoint, which.
+    Methods "methods" 2,
     /// From now on it answers all it hears at once: whether, status, variant.
     Manner "manner" 4,
     /// An adapter reports once more what it has reported: host, what, of which.

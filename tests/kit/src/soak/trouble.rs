@@ -6,9 +6,10 @@ use std::time::Duration;
 use sansip::wire::Method;
 use sansip::{CloseReason, Established, ListenError, ResolveError, SendOptions, TlsFailureKind};
 
-use super::cast::{Desk, HOSTS};
+use super::cast::{CAST, Desk, HOSTS};
 use super::life::{LONGEST, Life, latest, one};
 use super::step::{CROWD, Step, What};
+use crate::frontend::{Deregistration, Lost};
 use crate::fuzz::script::Script;
 use crate::oracle::{Contract, Talked};
 use crate::world::{Fault, Host, LineId, Reachability};
@@ -135,6 +136,7 @@ impl Life<'_> {
             self.world.set_wrong_certificate(host, false);
         }
         for place in 0..HOSTS {
+            self.authorize(u8::try_from(place).unwrap_or_default(), 0, 0);
             let Some(id) = self.places.get(place).map(|place| place.id) else {
                 continue;
             };
@@ -144,6 +146,29 @@ impl Life<'_> {
                 }
             }
         }
+    }
+
+    /// The server deregisters endpoints, or loses them without a word.
+    pub(super) fn unbind(&mut self, step: Step) {
+        let [first, second, third] = step.arguments;
+        let Some((actor, _)) = self.endpoint(usize::from(first) % CAST.len()) else {
+            return;
+        };
+        let (uri, epid) = (actor.role.uri(), actor.role.epid(actor.generation));
+        let epid = third.is_multiple_of(2).then_some(epid.as_str());
+        self.world.with_server(self.server, |server, _| {
+            if step.what == What::Deregister {
+                let why = one(&Deregistration::ALL, second).unwrap_or(Deregistration::Unregistered);
+                server.deregister(&uri, epid, why);
+            } else {
+                let what = if second & 1 == 0 {
+                    Lost::Binding
+                } else {
+                    Lost::Endpoint
+                };
+                server.lose(&uri, epid, what);
+            }
+        });
     }
 
     /// A host's process dies; its application starts again, and knows nothing.
@@ -205,6 +230,7 @@ impl Life<'_> {
                 let _ = script.number();
                 at.map(|at| self.talk.request(at, &uris, &mut script))
             }
+            What::Dismiss => self.talk.dismiss(&mut Script::new(&step.arguments)),
             What::Reply => self.talk.respond(&mut Script::new(&step.arguments)),
             What::Garble => self.talk.garble(&mut Script::new(&[0, first, second, third])),
             _ => return self.misbehave(first, second, third),

@@ -137,6 +137,12 @@ impl World {
 }
 
 impl Observer {
+    /// A connection is gone; what has come of a message on it never becomes one.
+    pub(super) fn forget(&mut self, conn: ConnId) {
+        self.sent.parts.remove(&conn);
+        self.received.parts.remove(&conn);
+    }
+
     /// The stack counts what was observed. What it took for malformed has no name that both agree on.
     pub(super) fn judge(&self, stack: &Stack, who: impl fmt::Display) {
         let counters = stack.counters();

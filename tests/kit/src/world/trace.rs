@@ -1,8 +1,11 @@
 //! What happened in a world, line by line, for people after a failure and for comparing two runs.
 
+use std::collections::VecDeque;
 use std::fmt;
+use std::hash::Hasher;
 
 use sansip::Time;
+use siphasher::sip::SipHasher13;
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,34 +26,61 @@ impl fmt::Display for Line {
 
 /// Everything that happened, oldest first: each action of each stack, each output of each front end, and all bytes on
 /// the links.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// One that is [`brief`](Self::brief) keeps the last lines, and of all others a digest.
+#[derive(Clone, Debug, Default)]
 pub struct Trace {
-    lines: Vec<Line>,
+    lines: VecDeque<Line>,
+    /// How many lines are kept; all, where nothing is said.
+    kept: Option<usize>,
+    /// What has become of those that are not.
+    gone: SipHasher13,
+    /// How many those are.
+    dropped: u64,
 }
 
 /// How many lines of a trace are shown after a failure.
 const SHOWN: usize = 80;
 
 impl Trace {
-    pub(super) fn push(&mut self, at: Time, who: impl fmt::Display, what: impl Into<String>) {
-        self.lines.push(Line {
-            at,
-            who: who.to_string(),
-            what: what.into(),
-        });
+    /// A trace of bounded size, for a world that lives long.
+    pub fn brief() -> Self {
+        Self {
+            kept: Some(SHOWN),
+            ..Self::default()
+        }
     }
 
-    /// The lines.
-    pub fn lines(&self) -> &[Line] {
-        &self.lines
+    pub(super) fn push(&mut self, at: Time, who: impl fmt::Display, what: impl Into<String>) {
+        let (who, what) = (who.to_string(), what.into());
+        self.lines.push_back(Line { at, who, what });
+        while self.kept.is_some_and(|kept| self.lines.len() > kept)
+            && let Some(line) = self.lines.pop_front()
+        {
+            self.dropped += 1;
+            digest(&mut self.gone, &line);
+        }
+    }
+
+    /// The lines that are kept.
+    pub fn lines(&self) -> impl DoubleEndedIterator<Item = &Line> + ExactSizeIterator {
+        self.lines.iter()
+    }
+
+    /// One number for everything that happened so far.
+    pub fn digest(&self) -> u64 {
+        let mut all = self.gone;
+        self.lines.iter().for_each(|line| digest(&mut all, line));
+        all.finish()
     }
 
     /// The last lines, for a failure.
     pub fn tail(&self) -> String {
         let skipped = self.lines.len().saturating_sub(SHOWN);
+        let before = self.dropped + u64::try_from(skipped).unwrap_or(u64::MAX);
         let mut text = String::new();
-        if skipped > 0 {
-            text.push_str(&format!("  ({skipped} lines before)\n"));
+        if before > 0 {
+            text.push_str(&format!("  ({before} lines before)\n"));
         }
         for line in self.lines.iter().skip(skipped) {
             text.push_str(&format!("  {line}\n"));
@@ -58,14 +88,34 @@ impl Trace {
         text
     }
 
-    /// The first line in which two traces differ, of each.
+    /// The first line in which two traces differ, of each; where they differ in what neither has kept, no line.
     pub fn difference(&self, other: &Self) -> Option<(Option<Line>, Option<Line>)> {
+        if self.digest() == other.digest() && self.lines == other.lines {
+            return None;
+        }
         let longest = self.lines.len().max(other.lines.len());
-        (0..longest)
+        let first = (0..longest)
             .map(|at| (self.lines.get(at), other.lines.get(at)))
-            .find(|(a, b)| a != b)
-            .map(|(a, b)| (a.cloned(), b.cloned()))
+            .find(|(a, b)| a != b);
+        Some(first.map_or((None, None), |(a, b)| (a.cloned(), b.cloned())))
     }
+}
+
+/// Two traces of the same lines are the same, however much of them is kept.
+impl PartialEq for Trace {
+    fn eq(&self, other: &Self) -> bool {
+        self.difference(other).is_none()
+    }
+}
+
+impl Eq for Trace {}
+
+fn digest(hasher: &mut SipHasher13, line: &Line) {
+    hasher.write_u64(line.at.as_micros());
+    hasher.write(line.who.as_bytes());
+    hasher.write_u8(0);
+    hasher.write(line.what.as_bytes());
+    hasher.write_u8(0);
 }
 
 impl fmt::Display for Trace {
@@ -93,5 +143,25 @@ mod tests {
         assert_eq!(a.difference(&b).unwrap().1.unwrap().what, "two");
         a.push(Time::from_secs(1), "s1", "two");
         assert_eq!(a.difference(&b).unwrap().0.unwrap().at, Time::from_secs(1));
+    }
+
+    #[test]
+    fn a_brief_trace_keeps_little_and_knows_all() {
+        let told = |lines: u64, odd: u64| {
+            let (mut brief, mut whole) = (Trace::brief(), Trace::default());
+            for number in 0..lines {
+                let what = if number == odd { "odd" } else { "even" };
+                brief.push(Time::from_secs(number), "s1", what);
+                whole.push(Time::from_secs(number), "s1", what);
+            }
+            assert_eq!(brief.digest(), whole.digest());
+            brief
+        };
+        let brief = told(500, 3);
+        assert_eq!(brief.lines().len(), SHOWN);
+        assert!(brief.tail().starts_with("  (420 lines before)\n"));
+        assert_eq!(brief.difference(&told(500, 3)), None);
+        assert_eq!(brief.difference(&told(500, 4)), Some((None, None)));
+        assert!(brief.difference(&told(500, 450)).unwrap().0.is_some());
     }
 }
