@@ -58,6 +58,39 @@ pub struct Config {
     pub strict_dispatch: bool,
     /// The name of this host in Via and Contact of server managers that listen; without it, the address is used.
     pub local_host_name: Option<String>,
+    /// The marks for transactions without a final response on one connection, both ways together (C22). Above the high one
+    /// a new request over it fails as ConnectionThrottled, and while at least as many as the low one wait for our answers
+    /// it is not read from; off.
+    pub connection_throttle: Option<Throttle>,
+    /// The marks for requests whose events the application has not taken (C23). Above the high one a further request is
+    /// answered 503; off.
+    pub message_throttle: Option<Throttle>,
+}
+
+/// The marks of a throttle: it is on from above the high one until below the low one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub struct Throttle {
+    /// The most that is let be.
+    pub high: usize,
+    /// What it has to fall below; 0 counts as 1.
+    pub low: usize,
+}
+
+impl Throttle {
+    /// Whether it is on after it was or was not, at this count.
+    pub(crate) const fn is_on(self, was_on: bool, count: usize) -> bool {
+        if was_on {
+            self.is_much(count)
+        } else {
+            count > self.high
+        }
+    }
+
+    /// Whether it is not below the low mark.
+    pub(crate) const fn is_much(self, count: usize) -> bool {
+        count >= self.low && count > 0
+    }
 }
 
 impl Default for Config {
@@ -87,6 +120,8 @@ impl Default for Config {
             user_agent: String::from(concat!("sansip/", env!("CARGO_PKG_VERSION"))),
             strict_dispatch: true,
             local_host_name: None,
+            connection_throttle: None,
+            message_throttle: None,
         }
     }
 }
@@ -127,9 +162,15 @@ pub struct Limits {
     pub endpoints: usize,
     /// Answers of the domain name system that are kept. The oldest goes first; 1,024.
     pub dns_cache: usize,
-    /// Times that one request may be sent, for challenges, 3xx and 423 together. The answer that would have it sent once
-    /// more is its outcome; 8.
+    /// Times that one request may be sent to one target, for challenges, 3xx and 423 together. The answer that would have
+    /// it sent once more is its outcome; 8.
     pub attempts: usize,
+    /// Requests that an endpoint of a client manager has outstanding to its server (C24). Further ones wait for their turn,
+    /// but for ACK, CANCEL, PRACK, BYE and REGISTER, and time out where it does not come in 64 T1; 20.
+    pub outstanding: usize,
+    /// Addresses that one request is tried at, of all servers of its next hop together (C25). What it failed with at the
+    /// last of them is its outcome; 64, which is 32 servers with an address of each family.
+    pub targets: usize,
 }
 
 impl Default for Limits {
@@ -150,6 +191,8 @@ impl Default for Limits {
             endpoints: 2_000_000,
             dns_cache: 1_024,
             attempts: 8,
+            outstanding: 20,
+            targets: 64,
         }
     }
 }

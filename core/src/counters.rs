@@ -195,6 +195,8 @@ counters! {
         request: u64,
         /// A final response to an INVITE after its CANCEL (RFC 3261 section 9.1).
         cancel: u64,
+        /// A place among the requests that are outstanding ([`Limits::outstanding`](crate::Limits), C24).
+        held: u64,
         /// The ACK for a final response to an INVITE (timer H; RFC 3261 section 13.3.1.4).
         ack: u64,
         /// The end of an invitation, from whichever side ([`Config::max_connect_duration`](crate::Config), S12).
@@ -247,6 +249,13 @@ counters! {
         dns_cache: u64,
         /// Requests that were not sent once more, though the response asked for it.
         attempts: u64,
+        /// Requests that failed because of [`Config::connection_throttle`](crate::Config) (C22).
+        connection_throttle: u64,
+        /// Requests of peers that were answered 503, or dropped where nothing answers them, because of
+        /// [`Config::message_throttle`](crate::Config) (C23).
+        message_throttle: u64,
+        /// Requests that were not tried at a further address, because of those that they were tried at before.
+        targets: u64,
     }
 }
 

@@ -46,6 +46,8 @@ pub(crate) struct Outbox {
     /// How many actions the embedder has taken.
     taken: u64,
     events: usize,
+    /// How many of the events bring a request of a peer.
+    messages: usize,
     operations: BTreeMap<OperationId, Option<EndpointId>>,
     /// How many operations each endpoint has.
     counts: BTreeMap<EndpointId, usize>,
@@ -55,8 +57,9 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn push(&mut self, action: Action) {
-        if matches!(action, Action::Event(_)) {
+        if let Action::Event(event) = &action {
             self.events += 1;
+            self.messages += usize::from(event.brings_request());
         }
         self.queue.push_back(action);
     }
@@ -68,8 +71,9 @@ impl Outbox {
     pub(crate) fn pop(&mut self) -> Option<Action> {
         let action = self.queue.pop_front();
         self.taken += u64::from(action.is_some());
-        if matches!(action, Some(Action::Event(_))) {
+        if let Some(Action::Event(event)) = &action {
             self.events -= 1;
+            self.messages -= usize::from(event.brings_request());
         }
         if self.queue.is_empty() && self.queue.capacity() > 256 {
             self.queue.shrink_to_fit();
@@ -94,6 +98,11 @@ impl Outbox {
     /// How many events wait for the application.
     pub(crate) const fn events(&self) -> usize {
         self.events
+    }
+
+    /// How many of them bring a request of a peer.
+    pub(crate) const fn messages(&self) -> usize {
+        self.messages
     }
 
     /// A new operation of this endpoint, or of the whole stack.

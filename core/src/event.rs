@@ -260,6 +260,13 @@ pub enum Event {
         /// What its connections spoke.
         transport: Transport,
     },
+    /// A connection has too much outstanding, or no more (C22).
+    ConnectionThrottled {
+        /// Which.
+        conn: ConnId,
+        /// Whether new requests over it fail from now on.
+        throttled: bool,
+    },
     /// A peer that connected to us could not be talked to over TLS (C28).
     IncomingTlsFailed {
         /// Which manager listened.
@@ -274,6 +281,16 @@ pub enum Event {
         /// Which.
         endpoint: EndpointId,
     },
+}
+
+impl Event {
+    /// Whether it brings a request of a peer.
+    pub(crate) const fn brings_request(&self) -> bool {
+        matches!(
+            self,
+            Self::MessageReceived { .. } | Self::SessionMessage { .. } | Self::SessionReceived { .. }
+        )
+    }
 }
 
 /// How an operation succeeded.
@@ -423,6 +440,8 @@ pub enum OperationFailure {
     LimitReached,
     /// The application denied the connection that it needed, or did not allow it in time (C21).
     ConnectionNotAuthorized,
+    /// Its connection has too much outstanding (C22).
+    ConnectionThrottled,
 }
 
 impl fmt::Display for OperationFailure {
@@ -433,6 +452,7 @@ impl fmt::Display for OperationFailure {
             Self::SessionTerminated => "the session ended",
             Self::LimitReached => "a limit of the stack is reached",
             Self::ConnectionNotAuthorized => "the application did not allow the connection",
+            Self::ConnectionThrottled => "the connection has too much outstanding",
         })
     }
 }

@@ -152,14 +152,14 @@ pub mod rules {}
 pub mod configuration {}
 
 pub use action::{
-    Action, Answer, CloseReason, Connect, Established, ListenError, PeerCertificate, Question, ResolveError,
-    SrvRecord, TlsFailure, TlsFailureKind, Transport,
+    Action, Answer, CloseReason, Connect, Established, ListenError, NaptrRecord, PeerCertificate, Question,
+    ResolveError, SrvRecord, TlsFailure, TlsFailureKind, Transport,
 };
 pub use auth::{
     AllowedProtocols, AuthenticationFailure, AuthenticationFailureReason, AuthenticationProtocol,
     OfferedProtocol,
 };
-pub use config::{Config, Limits};
+pub use config::{Config, Limits, Throttle};
 pub use connection::{ConnectionInfo, ManagerConfig, ManagerKind, MutualTls};
 pub use counters::Counters;
 pub use endpoint::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEndpointConfig};

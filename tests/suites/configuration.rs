@@ -111,6 +111,8 @@ fn every_setting_of_a_stack_is_there_with_its_default() {
             user_agent: format!("`{}`", user_agent.replace(env!("CARGO_PKG_VERSION"), "VERSION")),
             strict_dispatch: strict_dispatch.to_string(),
             local_host_name: optional(local_host_name),
+            connection_throttle: optional(connection_throttle),
+            message_throttle: optional(message_throttle),
         }
     );
 }
@@ -135,6 +137,8 @@ fn every_limit_is_there_with_its_default() {
             learned_hosts: number(learned_hosts),
             certificate_entries: number(certificate_entries),
             attempts: number(attempts),
+            outstanding: number(outstanding),
+            targets: number(targets),
         }
     );
     has_rows!(

@@ -14,12 +14,14 @@ use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
-    CloseReason, Config, ConnId, ConnectionFailure, Content, Event, ListenError, ManagerConfig, ManagerId,
-    ManagerKind, Misuse, OperationError, OperationFailure, OperationId, PeerCertificate, PeerToPeerConfig,
-    RemovalReason, SendOptions, SessionState, TlsFailureKind, Transport,
+    Action, CloseReason, Config, ConnId, ConnectionFailure, Content, Event, ListenError, ManagerConfig,
+    ManagerId, ManagerKind, Misuse, OperationError, OperationFailure, OperationId, PeerCertificate,
+    PeerToPeerConfig, RemovalReason, SendOptions, Server, SessionState, SipEndpointConfig, TlsFailureKind,
+    Transport,
 };
 use sansip_testkit::world::{self, Chunks, Endpoint, LineId, PeerId, StackId, World};
 
+use common::host::{Host, heard};
 use common::{
     TICK, accept_calls, answer, callee, codes, field, grant, hold_requests, next_line, next_request,
     receivers, registered, request, scripted_server, scripted_server_with, sdp, secs, served, session_states,
@@ -113,14 +115,14 @@ fn each_kind_of_endpoint_has_its_managers() {
         exchange(world, alice, peer, CAROL);
         assert_eq!(added(world, alice.host)[0].1, server);
         // A SipEndpoint is on the client manager unless it is told otherwise.
-        let sip = |manager| sansip::SipEndpointConfig {
+        let sip = |manager| SipEndpointConfig {
             manager,
             transport: Transport::Tcp,
-            server: Some(sansip::Server {
+            server: Some(Server {
                 host: "peer.invalid".into(),
                 port: Some(5060),
             }),
-            ..sansip::SipEndpointConfig::new("sip:alice@example.com")
+            ..SipEndpointConfig::new("sip:alice@example.com")
         };
         let usual = world.sip_endpoint(alice.host, sip(None));
         exchange(world, usual, peer, CAROL);
@@ -1257,4 +1259,76 @@ fn a_server_reads_who_came_and_why_each_left() {
             ]
         );
     });
+}
+
+// ---------------------------------------------------------------- very many users of one connection
+
+/// The requests that are queued, and those of the operations that have completed.
+fn heard_of(host: &mut Host, conn: ConnId) -> (usize, usize) {
+    let completed = heard(&host.drain(), |event| match event {
+        Event::Completed { .. } => Some(()),
+        _ => None,
+    });
+    (host.sent(conn).len(), completed.len())
+}
+
+// rules: C9, R5, X3, X5
+#[test]
+fn a_connection_of_two_thousand_endpoints_is_made_and_lost_in_slices() {
+    const SLICE: usize = 256;
+    const ALL: usize = 2_000;
+    let mut host = Host::of(|config| config.pool_size = 1);
+    let manager = host
+        .stack
+        .add_manager(ManagerConfig::new(ManagerKind::ServerTcp))
+        .unwrap();
+    for number in 0..ALL {
+        let config = SipEndpointConfig {
+            server: Some(Server {
+                host: "10.0.0.9".into(),
+                port: Some(5060),
+            }),
+            transport: Transport::Tcp,
+            manager: Some(manager),
+            ..SipEndpointConfig::new(format!("sip:u{number}@example.com"))
+        };
+        let endpoint = host.stack.add_sip_endpoint(host.now, config).unwrap();
+        host.message_of(endpoint, "sip:carol@example.com");
+    }
+    let conn = host.connect();
+    let mut sent = host.sent(conn).len();
+    assert_eq!(sent, SLICE);
+    while sent < ALL {
+        // The rest is due now, and each time a slice of it.
+        assert_eq!(host.stack.poll_timeout().unwrap().0, host.now);
+        host.stack.handle_timeout(host.now);
+        let (more, _) = heard_of(&mut host, conn);
+        assert!((1..=SLICE).contains(&more), "{more}");
+        sent += more;
+    }
+    assert_eq!(sent, ALL);
+    assert!(host.stack.poll_timeout().unwrap().0 > host.now);
+
+    host.stack.handle_closed(host.now, conn, CloseReason::Reset);
+    let (_, mut completed) = heard_of(&mut host, conn);
+    assert_eq!(completed, SLICE);
+    let mut turns = 0;
+    while host.stack.poll_timeout().is_some_and(|(at, _)| at == host.now) {
+        host.stack.handle_timeout(host.now);
+        let (_, more) = heard_of(&mut host, conn);
+        assert!(more <= SLICE, "{more}");
+        completed += more;
+        turns += 1;
+        // Whoever wants something in between is not kept waiting.
+        if turns == 2 {
+            let bob = host.bob;
+            host.message_of(bob, "sip:p@10.0.0.3:5060");
+            let wants = host.drain();
+            assert!(wants.iter().any(|action| matches!(action, Action::Connect(_))));
+        }
+    }
+    assert_eq!(completed, ALL, "each once");
+    // Transactions, then endpoints, each in slices; every endpoint has let go of it.
+    assert!(turns >= 2 * (ALL / SLICE));
+    assert_eq!(host.stack.census().leases, 1, "that of bob");
 }

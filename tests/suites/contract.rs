@@ -1074,8 +1074,12 @@ impl Mess {
         }
         let query = self.queries[self.chance.recent(&self.queries)];
         let ttl = secs(60);
-        let result = match self.chance.below(5) {
+        let result = match self.chance.below(6) {
             0 => Err(ResolveError::Timeout),
+            5 => Ok(Answer::Naptr {
+                records: Vec::new(),
+                ttl,
+            }),
             1 => Ok(Answer::Srv {
                 records: Vec::new(),
                 ttl,

@@ -18,7 +18,8 @@ use std::time::Duration;
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
     Action, Config, Content, Counters, Established, Event, Limits, ManagerConfig, ManagerKind, Misuse,
-    MutualTls, PeerCertificate, PeerToPeerConfig, SendOptions, SessionId, Stack, Time, Transport, UnixTime,
+    MutualTls, PeerCertificate, PeerToPeerConfig, SendOptions, Server, SessionId, SipEndpointConfig, Stack,
+    Throttle, Time, Transport, UnixTime,
 };
 use sansip_testkit::world::{self, LineId, Reachability, StackId, World};
 
@@ -974,6 +975,75 @@ fn limits_of_attempts(world: &mut World, ledger: &Ledger) {
     assert_eq!(counters(world, host).registrations.failed, 1);
 }
 
+/// Two addresses of one name, of which the second is not tried; and a MESSAGE that never has its turn.
+fn limits_of_targets_and_turns(world: &mut World, ledger: &Ledger) {
+    let caller = caller_of(world, |limits| limits.targets = 1);
+    let silent = ["192.0.2.77", "192.0.2.78"].map(|text| text.parse().unwrap());
+    world.names.set_addresses("two.addresses.invalid", &silent);
+    world.message(caller.alice, "sip:carol@two.addresses.invalid:5060", "hello");
+    world.run_for(secs(60));
+    refused(world, ledger, caller.host, "refusals.targets");
+
+    let host = world.stack_with(limited(|limits| limits.outstanding = 1));
+    let peer = world.peer();
+    world.peer_listens(peer, 5060, Transport::Tcp);
+    let mut config = SipEndpointConfig::new("sip:alice@example.com");
+    let (at, port) = (world.ip(peer).to_string(), Some(5060));
+    config.server = Some(Server { host: at, port });
+    config.transport = Transport::Tcp;
+    let alice = world.sip_endpoint(host, config);
+    // The second has its turn when the first is given up, the third has none within 32 s.
+    for _ in 0..2 {
+        world.message(alice, CAROL, "hello");
+    }
+    world.run_for(secs(10));
+    world.message(alice, CAROL, "hello");
+    world.run_for(T1_64 - secs(1));
+    let timeouts = counters(world, host).timeouts;
+    assert_eq!((timeouts.held, timeouts.request), (0, 1));
+    world.run_for(secs(2));
+    let timeouts = counters(world, host).timeouts;
+    assert_eq!((timeouts.held, timeouts.request), (1, 1));
+    ledger.0.borrow_mut().insert("timeouts.held".to_owned());
+}
+
+/// Two requests each way are one too many.
+fn throttles(world: &mut World, ledger: &Ledger) {
+    let config = Config {
+        pool_size: 1,
+        connection_throttle: Some(Throttle { high: 1, low: 1 }),
+        ..Config::default()
+    };
+    let caller = common::caller_with(world, config);
+    for _ in 0..2 {
+        world.message(caller.alice, CAROL, "hello");
+    }
+    world.run_for(secs(1));
+    refused_none(world, caller.host);
+    world.message(caller.alice, CAROL, "hello");
+    world.run_for(secs(1));
+    refused(world, ledger, caller.host, "refusals.connection_throttle");
+
+    let host = world.stack_with(Config {
+        message_throttle: Some(Throttle { high: 0, low: 1 }),
+        ..Config::default()
+    });
+    let callee = common::callee_on(world, host, PeerToPeerConfig::new(BOB));
+    world.run_for(secs(1));
+    let two: Vec<u8> = (1..=2)
+        .flat_map(|number| common::wire(&request("MESSAGE", BOB, "<sip:bob@two.invalid>", number, "")))
+        .collect();
+    world.say_bytes(callee.line, &two);
+    world.run_for(secs(1));
+    refused(world, ledger, host, "refusals.message_throttle");
+    assert_eq!(
+        counters(world, host)
+            .sent
+            .of_class(StatusCode::SERVICE_UNAVAILABLE),
+        1
+    );
+}
+
 type Flow = fn(&mut World, &Ledger);
 
 const FLOWS: &[(&str, Flow)] = &[
@@ -1012,6 +1082,8 @@ const FLOWS: &[(&str, Flow)] = &[
     ("limits of commands", limits_of_commands),
     ("limits of a session", limits_of_a_session),
     ("limits of attempts", limits_of_attempts),
+    ("limits of targets and turns", limits_of_targets_and_turns),
+    ("throttles", throttles),
 ];
 
 // rules: X7

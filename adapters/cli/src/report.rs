@@ -219,6 +219,14 @@ fn connections(out: Output, event: &Event) {
         }
         // A pool comes and goes with the connections in it, which are reported.
         Event::PoolAdded { .. } | Event::PoolRemoved { .. } => {}
+        Event::ConnectionThrottled { conn, throttled } => {
+            let fields = vec![
+                ("connection", json!(conn.number())),
+                ("throttled", json!(throttled)),
+            ];
+            let what = if *throttled { "too much" } else { "room again" };
+            out.event("throttled", format!("connection has {what} outstanding"), fields);
+        }
         Event::IncomingTlsFailed { remote, failure, .. } => {
             let fields = vec![
                 ("remote", json!(remote.to_string())),

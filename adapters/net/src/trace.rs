@@ -48,6 +48,7 @@ pub fn action(action: &Action) {
         Action::StopListening(listener) => debug!(target: LISTENER, %listener, "stop listening"),
         Action::Resolve { query, question } => {
             let (kind, name) = match question {
+                Question::Naptr(name) => ("naptr", name),
                 Question::Srv(name) => ("srv", name),
                 Question::Addresses(name) => ("addresses", name),
             };
@@ -114,6 +115,7 @@ fn event(event: &Event) {
         Event::AuthorizationRequested { .. }
         | Event::ConnectionAdded { .. }
         | Event::ConnectionRemoved { .. }
+        | Event::ConnectionThrottled { .. }
         | Event::PoolAdded { .. }
         | Event::PoolRemoved { .. }
         | Event::IncomingTlsFailed { .. } => connection(event),
@@ -243,6 +245,9 @@ fn connection(event: &Event) {
                 "connection removed"
             );
         }
+        Event::ConnectionThrottled { conn, throttled } => {
+            warn!(target: CONNECTION, %conn, throttled, "connection throttled");
+        }
         Event::IncomingTlsFailed {
             manager,
             remote,
@@ -286,6 +291,9 @@ pub fn received(conn: ConnId, bytes: usize) {
 /// The domain name system has answered.
 pub fn resolved(query: QueryId, result: &Result<Answer, ResolveError>) {
     match result {
+        Ok(Answer::Naptr { records, .. }) => {
+            debug!(target: DNS, %query, kind = "naptr", answers = records.len(), "resolved");
+        }
         Ok(Answer::Srv { records, .. }) => {
             debug!(target: DNS, %query, kind = "srv", answers = records.len(), "resolved");
         }

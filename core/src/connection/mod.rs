@@ -69,6 +69,8 @@ pub(crate) enum Indication {
         conn: ConnId,
         reason: RemovalReason,
         taken: u64,
+        /// Of an outgoing one, where it went.
+        target: Option<(Hop, SocketAddr)>,
     },
     /// A message, whole, in order.
     Message { conn: ConnId, bytes: Bytes },

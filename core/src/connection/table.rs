@@ -37,6 +37,8 @@ pub(crate) struct Connections {
     pub(super) up: VecDeque<Indication>,
     /// While the application lags behind: the connections that are not read from because they brought something.
     pub(super) paused: Option<BTreeSet<ConnId>>,
+    /// Those that were stopped and are read from again: what has arrived meanwhile is still to be taken.
+    pub(super) backlog: BTreeSet<ConnId>,
     leases: usize,
     queued: usize,
 }
@@ -53,6 +55,10 @@ pub(super) struct Connection {
     pub(super) pinged: bool,
     /// When bytes were last queued, keep-alives included.
     pub(super) sent: Time,
+    /// Too much is outstanding on it (C22).
+    pub(super) throttled: bool,
+    /// It is not read from because of that.
+    pub(super) stopped: bool,
 }
 
 /// What is known of a connection once it is there.
@@ -67,8 +73,8 @@ pub(super) struct Ends {
 /// The state of the room in canonical form: connections and listeners in the order of their making.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Fingerprint {
-    /// Each with its users and queued bytes, and the pool that it is in.
-    pub(crate) connections: Vec<(LifetimePrint, usize, usize, Option<PoolPrint>)>,
+    /// Each with its users and queued bytes, the pool that it is in, and whether it is throttled and not read from.
+    pub(crate) connections: Vec<(LifetimePrint, usize, usize, Option<PoolPrint>, [bool; 2])>,
     pub(crate) listeners: Vec<ListenerPrint>,
     pub(crate) queries: Vec<QueryPrint>,
 }
@@ -85,6 +91,8 @@ impl Connection {
             ends,
             pinged: false,
             sent: cx.now,
+            throttled: false,
+            stopped: false,
         }
     }
 
@@ -113,6 +121,7 @@ impl Connections {
             locator: Locator::new(key),
             up: VecDeque::new(),
             paused: None,
+            backlog: BTreeSet::new(),
             leases: 0,
             queued: 0,
         }
@@ -469,6 +478,19 @@ impl Connections {
         Some((lifetime.manager, lifetime.role.transport()))
     }
 
+    /// Whether it has one owner: that of a client manager (C5).
+    pub(crate) fn is_private(&self, conn: ConnId) -> bool {
+        let is_private = |connection: &Connection| matches!(connection.lifetime.role, Role::Private(_));
+        self.connections.get(&conn).is_some_and(is_private)
+    }
+
+    /// Whether it is ready and at most half of what may wait on it does (C30).
+    pub(crate) fn has_room(&self, config: &crate::Config, conn: ConnId) -> bool {
+        self.connections.get(&conn).is_some_and(|connection| {
+            connection.lifetime.is_ready() && connection.queue.len() <= config.limits.send_queue / 2
+        })
+    }
+
     pub(crate) fn is_ready(&self, conn: ConnId) -> bool {
         self.connections
             .get(&conn)
@@ -680,6 +702,7 @@ impl Connections {
                 connection.users,
                 connection.queue.len(),
                 pool_of(connection),
+                [connection.throttled, connection.stopped],
             )
         });
         Fingerprint {
@@ -812,6 +835,7 @@ impl Connections {
         if let Some(paused) = &mut self.paused {
             paused.remove(&conn);
         }
+        self.backlog.remove(&conn);
         let counted = cx.counters.connecting(connection.lifetime.role.hop().is_none());
         match &end {
             End::Abandoned => counted.abandoned += 1,
@@ -825,7 +849,15 @@ impl Connections {
             }
             End::Lost(reason) => {
                 let taken = connection.queue.taken();
-                self.up.push_back(Indication::Lost { conn, reason, taken });
+                let remote = connection.remote();
+                let hop = connection.lifetime.role.hop();
+                let target = hop.cloned().zip(remote);
+                self.up.push_back(Indication::Lost {
+                    conn,
+                    reason,
+                    taken,
+                    target,
+                });
             }
         }
     }

@@ -9,7 +9,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::testing::{MESSAGE, World, address, addresses, certificate, established, srv, tcp};
+use super::testing::{MESSAGE, World, address, addresses, certificate, established, naptr, srv, tcp};
 use super::*;
 use crate::action::{Action, CloseReason, Question, ResolveError, TlsFailure, TlsFailureKind};
 use crate::counters::Label;
@@ -41,8 +41,14 @@ fn not_connected(remote: &str, reason: CloseReason) -> OperationError {
     .into()
 }
 
+/// The target of a connection to this address.
+fn went_to(host: &str) -> Option<(Hop, SocketAddr)> {
+    Some((tcp(host), format!("{host}:5060").parse().unwrap()))
+}
+
 fn names(questions: &[(QueryId, Question)]) -> Vec<String> {
     let name = |question: &Question| match question {
+        Question::Naptr(name) => format!("NAPTR {name}"),
         Question::Srv(name) => format!("SRV {name}"),
         Question::Addresses(name) => name.clone(),
     };
@@ -140,7 +146,8 @@ fn a_released_connection_lingers_for_a_minute_and_is_closed() {
         [Indication::Lost {
             conn,
             reason,
-            taken: 0
+            taken: 0,
+            target: went_to("192.0.2.1"),
         }]
     );
     assert_eq!((world.room.connections(), world.services.timers.len()), (0, 0));
@@ -403,6 +410,7 @@ fn over_tls_the_name_before_the_look_up_is_verified() {
     let (mut world, manager) = World::with(ManagerKind::Client);
     let hop = Hop::new("Example.com", None, Transport::Tls);
     let conn = world.acquire(manager, &hop).conn;
+    world.points_nowhere("example.com");
     let questions = world.questions();
     assert_eq!(names(&questions), ["SRV _sips._tcp.example.com"]);
     world.answer(
@@ -448,6 +456,7 @@ fn the_servers_of_a_service_are_tried_by_priority_until_one_does() {
     let conn = world
         .acquire(manager, &Hop::new("example.com", None, Transport::Tcp))
         .conn;
+    world.points_nowhere("example.com");
     let questions = world.questions();
     assert_eq!(names(&questions), ["SRV _sip._tcp.example.com"]);
     world.answer(
@@ -481,6 +490,104 @@ fn the_servers_of_a_service_are_tried_by_priority_until_one_does() {
     assert_eq!((world.actions(), world.room.queries()), (vec![], 0));
 }
 
+// rules: R18
+#[test]
+fn the_domain_says_where_the_services_of_a_transport_are() {
+    let (mut world, manager) = World::with(ManagerKind::Client);
+    let conn = world
+        .acquire(manager, &Hop::new("Example.com", None, Transport::Tls))
+        .conn;
+    let questions = world.questions();
+    assert_eq!(names(&questions), ["NAPTR example.com"]);
+    // RFC 3263 section 4.1; what leads around TLS is not looked at, though the domain likes it best.
+    world.answer(
+        questions[0].0,
+        naptr(
+            &[
+                (10, 1, "SIP+D2T", "_sip._tcp.example.com"),
+                (30, 1, "SIPS+D2T", "_sips._tcp.second.example.net."),
+                (20, 1, "SIPS+D2T", "_sips._tcp.first.example.net"),
+            ],
+            60,
+        ),
+    );
+    let questions = world.questions();
+    assert_eq!(names(&questions), ["SRV _sips._tcp.first.example.net"]);
+    world.answer(questions[0].0, srv(&[(1, 1, 5443, "192.0.2.1")], 60));
+    assert_eq!(world.target(), address("192.0.2.1:5443"));
+    world.go(|room, cx| room.handle_closed(cx, conn, CloseReason::Refused));
+    // The servers of the first have failed: the second, and still the name before all look-ups is verified.
+    let questions = world.questions();
+    assert_eq!(names(&questions), ["SRV _sips._tcp.second.example.net"]);
+    world.answer(questions[0].0, srv(&[(1, 1, 5444, "192.0.2.2")], 60));
+    let wants = world.wants();
+    let [Action::Connect(connect)] = wants.as_slice() else {
+        panic!("{wants:?}")
+    };
+    assert_eq!(
+        (connect.remote, connect.tls.as_deref()),
+        (address("192.0.2.2:5444"), Some("example.com"))
+    );
+    world.go(|room, cx| room.handle_closed(cx, conn, CloseReason::Refused));
+    // There was a service, so the domain itself is none of its hosts (RFC 2782).
+    let error = not_connected("192.0.2.2:5444", CloseReason::Refused);
+    assert_eq!(world.indications(), [Indication::Failed { conn, error }]);
+    assert_eq!(world.questions(), []);
+}
+
+// rules: R18
+#[test]
+fn without_a_service_of_the_transport_the_usual_name_is_asked_for() {
+    let other = naptr(&[(1, 1, "SIP+D2U", "_sip._udp.example.com")], 60);
+    for answer in [
+        Ok(naptr(&[], 60)),
+        Ok(other),
+        Ok(srv(&[(1, 1, 1, "x")], 60)),
+        Err(ResolveError::Timeout),
+        Err(ResolveError::ServerFailure),
+        Err(ResolveError::NoSuchName),
+    ] {
+        let (mut world, manager) = World::with(ManagerKind::Client);
+        _ = world.acquire(manager, &Hop::new("example.com", None, Transport::Tcp));
+        let query = world.questions()[0].0;
+        world.go(|room, cx| room.handle_resolved(cx, query, answer));
+        assert_eq!(names(&world.questions()), ["SRV _sip._tcp.example.com"]);
+    }
+}
+
+// rules: R18
+#[test]
+fn where_the_named_services_have_no_records_it_is_the_domain_itself() {
+    let (mut world, manager) = World::with(ManagerKind::Client);
+    _ = world.acquire(manager, &Hop::new("example.com", None, Transport::Tcp));
+    let query = world.questions()[0].0;
+    let named = [
+        (1, 1, "SIP+D2T", "x.example.com"),
+        (2, 1, "SIP+D2T", "y.example.com"),
+    ];
+    world.answer(query, naptr(&named, 60));
+    for name in ["SRV x.example.com", "SRV y.example.com"] {
+        let questions = world.questions();
+        assert_eq!(names(&questions), [name]);
+        world.answer(questions[0].0, srv(&[], 60));
+    }
+    assert_eq!(names(&world.questions()), ["example.com"]);
+}
+
+// rules: R18, C31
+#[test]
+fn records_that_name_no_server_are_a_failure_of_the_name_servers() {
+    let (mut world, manager) = World::with(ManagerKind::Client);
+    let conn = world
+        .acquire(manager, &Hop::new("example.com", None, Transport::Tcp))
+        .conn;
+    world.points_nowhere("example.com");
+    let query = world.questions()[0].0;
+    world.answer(query, srv(&[(1, 1, 0, "a.example.com"), (1, 1, 5060, ".")], 60));
+    let error = unresolved("example.com", ResolveError::ServerFailure);
+    assert_eq!(world.indications(), [Indication::Failed { conn, error }]);
+}
+
 // rules: R18, C15
 #[test]
 fn without_srv_records_the_service_is_at_the_domain_itself() {
@@ -492,6 +599,7 @@ fn without_srv_records_the_service_is_at_the_domain_itself() {
         ] {
             let (mut world, manager) = World::with(ManagerKind::Client);
             _ = world.acquire(manager, &Hop::new("example.com", None, transport));
+            world.points_nowhere("example.com");
             let query = world.questions()[0].0;
             world.go(|room, cx| room.handle_resolved(cx, query, answer));
             let questions = world.questions();
@@ -518,6 +626,7 @@ fn with_a_port_or_an_address_the_service_is_not_looked_up() {
     }
 }
 
+// rules: R18
 #[test]
 fn what_the_resolver_cannot_say_fails_with_its_error() {
     for error in [
@@ -529,7 +638,7 @@ fn what_the_resolver_cannot_say_fails_with_its_error() {
         let conn = world
             .acquire(manager, &Hop::new("example.com", None, Transport::Tcp))
             .conn;
-        for _ in ["SRV", "A"] {
+        for _ in ["NAPTR", "SRV", "A"] {
             let query = world.questions()[0].0;
             world.go(|room, cx| room.handle_resolved(cx, query, Err(error)));
         }
@@ -547,6 +656,9 @@ fn what_the_resolver_cannot_say_fails_with_its_error() {
         let conn = world
             .acquire(manager, &Hop::new("example.com", port, Transport::Tcp))
             .conn;
+        if port.is_none() {
+            world.points_nowhere("example.com");
+        }
         let query = world.questions()[0].0;
         world.answer(query, answer);
         let error = unresolved("example.com", ResolveError::NoSuchName);
@@ -554,6 +666,7 @@ fn what_the_resolver_cannot_say_fails_with_its_error() {
     }
 }
 
+// rules: R18
 #[test]
 fn a_question_waits_for_the_resolve_timeout_only() {
     let (mut world, manager) = World::with(ManagerKind::Client);
@@ -708,6 +821,7 @@ fn other_targets_are_known_through_the_service_too() {
     let (mut world, manager) = World::with(ManagerKind::Client);
     let hop = Hop::new("example.com", None, Transport::Tcp);
     _ = world.acquire(manager, &hop);
+    world.points_nowhere("example.com");
     let query = world.questions()[0].0;
     world.answer(
         query,
@@ -722,6 +836,29 @@ fn other_targets_are_known_through_the_service_too() {
     let tried = ["192.0.2.1:5070", "192.0.2.2:5071", "192.0.2.3:5072"].map(address);
     assert!((0..3).all(|count| world.room.has_other_target(&hop, &tried[..count])));
     assert!(!world.room.has_other_target(&hop, &tried));
+    // And through the services that the domain names.
+    let hop = Hop::new("example.org", None, Transport::Tcp);
+    _ = world.acquire(manager, &hop);
+    let query = world
+        .wants()
+        .into_iter()
+        .find_map(|action| match action {
+            Action::Resolve { query, .. } => Some(query),
+            _ => None,
+        })
+        .unwrap();
+    let named = [
+        (1, 1, "SIP+D2T", "x.example.org"),
+        (2, 1, "SIP+D2T", "y.example.org"),
+    ];
+    world.answer(query, naptr(&named, 60));
+    let query = world.questions()[0].0;
+    world.answer(
+        query,
+        srv(&[(1, 1, 5080, "192.0.2.8"), (1, 1, 0, "192.0.2.9")], 60),
+    );
+    assert!(world.room.has_other_target(&hop, &tried));
+    assert!(!world.room.has_other_target(&hop, &[address("192.0.2.8:5080")]));
     let literal = tcp("192.0.2.7");
     assert!(world.room.has_other_target(&literal, &tried));
     assert!(
@@ -807,7 +944,8 @@ fn the_send_queue_holds_its_limit_and_one_byte_more_closes_the_connection() {
         [Indication::Lost {
             conn,
             reason,
-            taken: 5
+            taken: 5,
+            target: went_to("192.0.2.1"),
         }]
     );
     assert_eq!(world.wants(), [Action::Close(conn)]);
@@ -886,7 +1024,8 @@ fn an_incoming_connection_has_a_minute_for_its_first_valid_message() {
         Some(&Indication::Lost {
             conn,
             reason,
-            taken: 0
+            taken: 0,
+            target: None,
         })
     );
 
@@ -1033,7 +1172,8 @@ fn on_server_managers_a_connection_without_traffic_is_closed_even_with_users() {
         Some(&Indication::Lost {
             conn: incoming,
             reason,
-            taken: 0
+            taken: 0,
+            target: None,
         })
     );
 }
@@ -1173,7 +1313,8 @@ fn when_framing_is_lost_a_last_answer_goes_out_and_the_connection_is_closed() {
         [Indication::Lost {
             conn,
             reason,
-            taken: 11
+            taken: 11,
+            target: None,
         }]
     );
     assert_eq!(world.services.timers.len(), 0);
@@ -1273,7 +1414,8 @@ fn a_peer_that_pings_and_does_not_read_is_closed() {
             Indication::Lost {
                 conn,
                 reason,
-                taken: 0
+                taken: 0,
+                target: None,
             }
         ]
     );
@@ -1326,7 +1468,8 @@ fn disconnect_closes_now_and_does_nothing_twice() {
         [Indication::Lost {
             conn,
             reason: RemovalReason::Local,
-            taken: 0
+            taken: 0,
+            target: went_to("192.0.2.1"),
         }]
     );
     assert_eq!((world.room.queued_bytes(), world.room.leases()), (0, 0));
@@ -1355,7 +1498,8 @@ fn a_connection_that_the_peer_closes_is_reported_with_what_it_took() {
         [Indication::Lost {
             conn,
             reason: reason.clone(),
-            taken: 2
+            taken: 2,
+            target: went_to("192.0.2.1"),
         }]
     );
     let remote = address("192.0.2.1:5060");
@@ -1681,6 +1825,10 @@ impl Model {
                 let (query, question) = self.queries.swap_remove(place);
                 let answer = match question {
                     _ if !found => Err(ResolveError::NoSuchName),
+                    Question::Naptr(_) => Ok(naptr(
+                        &[(1, 1, "SIP+D2T", "x.invalid"), (2, 1, "SIP+D2T", "y.invalid")],
+                        30,
+                    )),
                     Question::Srv(_) => Ok(srv(
                         &[(1, 1, 5070, "a"), (1, 1, 5071, "b"), (2, 0, 5072, "b")],
                         30,

@@ -12,7 +12,7 @@ use super::{Indication, SendError, trust};
 use crate::action::{Action, CloseReason, Established, ListenError, TlsFailure, Transport};
 use crate::counters::Label;
 use crate::cx::Cx;
-use crate::event::RemovalReason;
+use crate::event::{Event, RemovalReason};
 use crate::ids::{ConnId, ListenerId, QueryId};
 use crate::locate::{Resolution, Told};
 use crate::wire::frame::Frame;
@@ -130,7 +130,8 @@ impl Connections {
     /// The next thing in the bytes that have arrived; `false` where there is none. What it leads to is to be done before
     /// the next is taken: then it does not matter in how many pieces the bytes came (law 3 of the contract).
     pub(crate) fn take_frame(&mut self, cx: &mut Cx<'_>, conn: ConnId) -> bool {
-        let readable = |connection: &&mut Connection| connection.lifetime.is_readable();
+        let readable =
+            |connection: &&mut Connection| connection.lifetime.is_readable() && !connection.stopped;
         let Some(connection) = self.connections.get_mut(&conn).filter(readable) else {
             return false;
         };
@@ -175,16 +176,70 @@ impl Connections {
     /// While the application lags behind, a connection that has brought more than was taken of it is not read from any
     /// further.
     pub(crate) fn hold_back(&mut self, cx: &mut Cx<'_>, conn: ConnId) {
-        let holds_more = self
-            .connections
-            .get(&conn)
-            .is_some_and(|connection| connection.lifetime.is_readable() && connection.framer.buffered() > 0);
-        if holds_more
+        let holds_more =
+            |connection: &&Connection| connection.lifetime.is_readable() && connection.framer.buffered() > 0;
+        if let Some(connection) = self.connections.get(&conn).filter(holds_more)
             && let Some(paused) = &mut self.paused
             && paused.insert(conn)
+            && !connection.stopped
         {
             cx.out.push(Action::Reading(conn, false));
         }
+    }
+
+    /// So many transactions are open on a connection, and of so many we owe the answer (C22). While enough wait for us, it
+    /// is not read from; the others end only by what it brings. It returns whether that has changed, and to what.
+    pub(crate) fn weigh(
+        &mut self,
+        cx: &mut Cx<'_>,
+        conn: ConnId,
+        open: usize,
+        theirs: usize,
+    ) -> Option<bool> {
+        let marks = cx.config.connection_throttle?;
+        let connection = self.connections.get_mut(&conn)?;
+        let throttled = marks.is_on(connection.throttled, open);
+        let stopped = throttled && marks.is_much(theirs);
+        if core::mem::replace(&mut connection.throttled, throttled) != throttled {
+            cx.out.event(Event::ConnectionThrottled { conn, throttled });
+        }
+        if core::mem::replace(&mut connection.stopped, stopped) == stopped {
+            return None;
+        }
+        if !self.paused.as_ref().is_some_and(|paused| paused.contains(&conn)) {
+            cx.out.push(Action::Reading(conn, !stopped));
+        }
+        if stopped {
+            self.backlog.remove(&conn);
+        } else {
+            self.backlog.insert(conn);
+        }
+        Some(stopped)
+    }
+
+    /// Whether new requests over a connection fail (C22).
+    pub(crate) fn is_throttled(&self, conn: ConnId) -> bool {
+        self.connections
+            .get(&conn)
+            .is_some_and(|connection| connection.throttled)
+    }
+
+    /// Whether a connection is not read from because of its throttle.
+    pub(crate) fn is_stopped(&self, conn: ConnId) -> bool {
+        self.connections
+            .get(&conn)
+            .is_some_and(|connection| connection.stopped)
+    }
+
+    /// The next thing in what arrived on a connection while it was not read from; `false` where there is none.
+    pub(crate) fn take_backlog(&mut self, cx: &mut Cx<'_>) -> bool {
+        let Some(conn) = self.backlog.first().copied() else {
+            return false;
+        };
+        if !self.take_frame(cx, conn) {
+            self.backlog.remove(&conn);
+        }
+        true
     }
 
     /// The socket took so many of the bytes that wait.
@@ -269,7 +324,9 @@ impl Connections {
     /// The application has caught up.
     pub(crate) fn resume_all(&mut self, cx: &mut Cx<'_>) {
         for conn in self.paused.take().unwrap_or_default() {
-            cx.out.push(Action::Reading(conn, true));
+            if !self.is_stopped(conn) {
+                cx.out.push(Action::Reading(conn, true));
+            }
         }
     }
 }

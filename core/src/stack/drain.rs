@@ -13,12 +13,10 @@ use core::time::Duration;
 
 use super::{Stack, record};
 use crate::event::{Completion, RemovalReason};
+use crate::exchange::SLICE;
 use crate::ids::{EndpointId, OperationId};
 use crate::time::Time;
 use crate::timers::{TimerId, TimerKey};
-
-/// How many endpoints or connections are ended at once.
-const SLICE: usize = 64;
 
 /// How long bytes that wait for a socket hold up the end.
 const FLUSH: Duration = Duration::from_secs(2);

@@ -1,6 +1,7 @@
 //! The engine: owns every machine, and hands what one reports to the next.
 
 mod drain;
+mod ended;
 mod fingerprint;
 mod parts;
 mod receive;
@@ -70,6 +71,7 @@ pub struct Stack {
     endpoints: Endpoints,
     /// What exchanges have to say, until it is handed on within the same call.
     from_exchanges: VecDeque<exchange::Indication>,
+    telling: ended::Telling,
     /// The request whose event was taken last: unanswered at the next poll, it has been let pass (M4).
     passing: Option<IncomingId>,
     drain: Option<Drain>,
@@ -104,7 +106,7 @@ pub enum Reason {
     Drain,
     /// A transaction.
     Transaction,
-    /// A connection: its attempt, its linger or idle time, its proof.
+    /// A connection: its attempt, its linger or idle time, its proof, and more of those who wait for it or had it.
     Connection,
     /// A question to the domain name system.
     Resolve,
@@ -210,6 +212,7 @@ impl Stack {
             sessions: Sessions::new(key),
             endpoints: Endpoints::new(key),
             from_exchanges: VecDeque::new(),
+            telling: ended::Telling::default(),
             passing: None,
             drain: None,
             client_manager,
@@ -364,7 +367,10 @@ impl Stack {
         if self.timers.next().is_some_and(|(at, _)| at <= self.now) {
             record!(self, now, Timeout);
         }
-        while let Some((_, key)) = self.timers.pop_due(self.now) {
+        let before = self.timers.mark();
+        while !self.timers.resumes_since(before)
+            && let Some((_, key)) = self.timers.pop_due(self.now)
+        {
             if key == TimerKey::Drain {
                 self.go_on_draining(true);
             } else {
@@ -709,6 +715,7 @@ impl Stack {
             sessions: &mut self.sessions,
             endpoints: &mut self.endpoints,
             from_exchanges: &mut self.from_exchanges,
+            telling: &mut self.telling,
         };
         let result = change(&mut parts);
         parts.pump();
@@ -733,7 +740,7 @@ impl Stack {
 const fn reason_of(key: &TimerKey) -> Reason {
     match key {
         TimerKey::Transaction(..) => Reason::Transaction,
-        TimerKey::Connection(..) => Reason::Connection,
+        TimerKey::Connection(..) | TimerKey::Waiting(_) | TimerKey::Ended => Reason::Connection,
         TimerKey::Resolve(_) => Reason::Resolve,
         TimerKey::Exchange(_) => Reason::Exchange,
         TimerKey::Incoming(_) => Reason::Incoming,

@@ -128,8 +128,13 @@ impl Parts<'_> {
         match found {
             Err(error) => self.refuse(conn, &message, &Refusal::from(error)),
             Ok(ServerMatch::Full) => {
-                let retry = [(HeaderName::RetryAfter, Box::from("5"))];
-                self.respond_statelessly(conn, &message, StatusCode::SERVICE_UNAVAILABLE, None, &retry);
+                self.respond_statelessly(
+                    conn,
+                    &message,
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    None,
+                    &retry_later(),
+                );
             }
             Ok(ServerMatch::Retransmission(_)) => self.cx.counters.retransmissions.received += 1,
             Ok(ServerMatch::Ack { .. }) => {}
@@ -140,8 +145,29 @@ impl Parts<'_> {
                 }
             }
             Ok(ServerMatch::Cancel { own, of }) => self.receive_cancel(conn, message, own, of),
+            Ok(ServerMatch::New(transaction)) if self.is_too_much(&message) => {
+                if let Some(pending) = pending(&mut self.cx, self.low.connections, transaction, conn, message)
+                {
+                    let headers = &retry_later();
+                    let status = StatusCode::SERVICE_UNAVAILABLE;
+                    let reply = Reply {
+                        headers,
+                        ..Reply::new(status)
+                    };
+                    self.low.reply(&mut self.cx, &pending, &reply);
+                }
+            }
             Ok(ServerMatch::New(transaction)) => self.dispatch(conn, message, transaction),
         }
+    }
+
+    /// Whether the application has enough requests before it (C23). What ends something, or goes with a call that it has, is
+    /// no new burden.
+    fn is_too_much(&mut self, message: &Message) -> bool {
+        let is_ending = matches!(message.method(), Some(Method::Bye | Method::Prack));
+        let is_too_much = !is_ending && self.incomings.is_throttled(&self.cx);
+        self.cx.counters.refusals.message_throttle += u64::from(is_too_much);
+        is_too_much
     }
 
     fn receive_cancel(
@@ -191,6 +217,9 @@ impl Parts<'_> {
         if self.support(endpoint, message, session.is_some()).is_err()
             || (session.is_none() && notice.is_none() && claims_dialog(message))
         {
+            return;
+        }
+        if self.is_too_much(message) {
             return;
         }
         if let Some(session) = session {
@@ -360,9 +389,8 @@ impl Parts<'_> {
         }
         if self.sessions.len() >= self.cx.config.limits.sessions {
             self.cx.counters.refusals.sessions += 1;
-            let retry = [(HeaderName::RetryAfter, Box::from("5"))];
             let reply = Reply {
-                headers: &retry,
+                headers: &retry_later(),
                 ..Reply::new(StatusCode::SERVICE_UNAVAILABLE)
             };
             self.low.reply(&mut self.cx, &pending, &reply);
@@ -482,6 +510,11 @@ fn support_notice(message: &Message) -> Result<(), Refusal> {
         content_types: &[],
     };
     check::support(message, &agent)
+}
+
+/// When a peer may ask again that was sent away because there is too much to do.
+fn retry_later() -> [(HeaderName, Box<str>); 1] {
+    [(HeaderName::RetryAfter, Box::from("5"))]
 }
 
 /// A syntax error names its place in the reason phrase; the other statuses speak for themselves.

@@ -12,7 +12,8 @@ use sansip::{
 use crate::agent::{ANSWER, Agent, GO, Heard, Outcome, PATIENCE, Setup};
 use crate::certificates::{ALICE, BOB, Ca, client, mutual_server};
 use crate::peers::{
-    Front, dead, deaf_name_server, loopback, name_server, read_some, reset, server, wordy_name_server,
+    Front, dead, deaf_name_server, loopback, name_server, naming_name_server, read_some, reset, server,
+    wordy_name_server,
 };
 
 /// A message both ways, a call that the caller ends, and a call that the callee ends.
@@ -347,6 +348,20 @@ pub(crate) fn a_long_answer_comes_over_tcp<A: Agent>() {
     let mut alice = A::start(setup);
     let mut bob = A::start(Setup::peer("bob", Transport::Tcp));
     let target = bob_at(bob.listen(loopback()).unwrap(), Transport::Tcp);
+    assert_eq!(alice.message(&target, "hello"), Ok((200, b"hello".to_vec())));
+    alice.end();
+    bob.end();
+}
+
+// rules: R18
+pub(crate) fn a_domain_names_its_service<A: Agent>() {
+    let mut bob = A::start(Setup::peer("bob", Transport::Tcp));
+    let address = bob.listen(loopback()).unwrap();
+    let mut setup = Setup::peer("alice", Transport::Tcp);
+    setup.name_servers = vec![naming_name_server(address.port())];
+    setup.hosts = String::new();
+    let mut alice = A::start(setup);
+    let target = format!("sip:bob@{BOB};transport=tcp");
     assert_eq!(alice.message(&target, "hello"), Ok((200, b"hello".to_vec())));
     alice.end();
     bob.end();

@@ -55,6 +55,7 @@ through_both! {
     the_peer_resets,
     the_peer_closes,
     the_name_is_unknown,
+    a_domain_names_its_service,
     no_name_server_answers,
     a_long_answer_comes_over_tcp,
     listening_fails_with_its_reason,

@@ -10,9 +10,9 @@ use sansip::wire::frame::{Frame, Framer};
 use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
     Action, Answer, CloseReason, Config, ConnId, Connect, Content, EndpointId, Established, Event,
-    IncomingId, ListenError, ListenerId, Misuse, OperationId, PeerCertificate, PeerToPeerConfig, QueryId,
-    Question, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, SrvRecord, Stack, Time,
-    Transport, UnixTime,
+    IncomingId, ListenError, ListenerId, Misuse, NaptrRecord, OperationId, PeerCertificate, PeerToPeerConfig,
+    QueryId, Question, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, SrvRecord, Stack,
+    Throttle, Time, Transport, UnixTime,
 };
 use siphasher::sip::SipHasher13;
 
@@ -174,11 +174,14 @@ fn small() -> Config {
         limits.learned_hosts,
         limits.certificate_entries,
     ) = (600, 1, 1);
+    (limits.outstanding, limits.targets) = (1, 2);
     limits.message = MessageLimits {
         header_block: 1200,
         headers: 14,
         body: 50,
     };
+    config.connection_throttle = Some(Throttle { high: 2, low: 2 });
+    config.message_throttle = Some(Throttle { high: 2, low: 1 });
     config
 }
 
@@ -827,6 +830,20 @@ fn answer_to(question: &Question) -> Answer {
             addresses: vec![address(1, 0).ip(), address(3, 0).ip()],
             ttl,
         },
+        Question::Naptr(name) => {
+            let records = ["SIP+D2T", "SIPS+D2T"].map(|services| NaptrRecord {
+                order: 1,
+                preference: 1,
+                flags: String::from("s"),
+                services: String::from(services),
+                regexp: String::new(),
+                replacement: format!("_sip.{name}"),
+            });
+            Answer::Naptr {
+                records: records.to_vec(),
+                ttl,
+            }
+        }
         Question::Srv(_) => {
             let record = SrvRecord {
                 priority: 1,

@@ -199,6 +199,10 @@ impl Contract {
                 let pool = (*manager, host.clone(), *port, *transport);
                 assert!(self.pools.remove(&pool), "{event:?}");
             }
+            Event::ConnectionThrottled { conn, .. } => {
+                let told = self.connections.get(conn);
+                assert!(matches!(told, Some(Told::Added)), "{event:?}");
+            }
             Event::EndpointTerminated { endpoint } => self.on_terminated(*endpoint),
             // A peer that speaks no TLS belongs to no object; a later kind of event is not known here.
             Event::IncomingTlsFailed { .. } | _ => {}

@@ -72,6 +72,7 @@ impl Setup {
             (limits.events, limits.dns_cache, limits.attempts) = (4, 1, 3);
             (limits.operations, limits.send_queue, limits.connections) = (6, 4000, 6);
             (limits.unauthorized, limits.learned_hosts) = (600, 1);
+            (limits.outstanding, limits.targets) = (2, 3);
             limits.message = MessageLimits {
                 header_block: 4000,
                 headers: 40,

@@ -6,9 +6,9 @@ use rand_core::RngCore;
 use sansip::security::Credentials;
 use sansip::wire::Method;
 use sansip::{
-    Completion, Config, ConnId, Content, Event, ManagerId, OperationError, OperationId, PeerCertificate,
-    PeerToPeerConfig, SendOptions, Server, SessionId, SipEndpointConfig, SrvRecord, Stack, Time,
-    TlsFailureKind, Transport, UnixTime,
+    Completion, Config, ConnId, Content, Event, ManagerId, NaptrRecord, OperationError, OperationId,
+    PeerCertificate, PeerToPeerConfig, SendOptions, Server, SessionId, SipEndpointConfig, SrvRecord, Stack,
+    Time, TlsFailureKind, Transport, UnixTime,
 };
 
 use super::net::Listening;
@@ -57,7 +57,7 @@ impl World {
     }
 
     /// A host with a front end that listens on ports 5060 (TCP) and 5061 (TLS). Its certificate and the domain name
-    /// system name its domains and its host.
+    /// system name its domains and its host, the latter with NAPTR and SRV records.
     pub fn front_end(&mut self, config: FrontEndConfig) -> FrontEndId {
         let id = FrontEndId(self.servers.len());
         let host = Host::FrontEnd(id);
@@ -76,6 +76,16 @@ impl World {
                 };
                 self.names.set_services(&format!("{service}.{domain}"), &[record]);
             }
+            let pointers = [("SIPS+D2T", "_sips._tcp"), ("SIP+D2T", "_sip._tcp")];
+            let pointers = pointers.map(|(services, service)| NaptrRecord {
+                order: 0,
+                preference: 0,
+                flags: "s".to_owned(),
+                services: services.to_owned(),
+                regexp: String::new(),
+                replacement: format!("{service}.{domain}"),
+            });
+            self.names.set_pointers(domain, &pointers);
         }
         let certificate = PeerCertificate {
             dns_names: names,
