@@ -135,6 +135,11 @@ impl Outbox {
         endpoint
     }
 
+    /// Whether somebody waits for this operation.
+    pub(crate) fn is_under_way(&self, operation: OperationId) -> bool {
+        self.operations.contains_key(&operation)
+    }
+
     /// How many operations of an endpoint are under way.
     pub(crate) fn operations_of(&self, endpoint: EndpointId) -> usize {
         self.counts.get(&endpoint).copied().unwrap_or(0)

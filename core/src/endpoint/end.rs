@@ -95,10 +95,12 @@ impl Endpoints {
             Kind::Sip(sip) => !sip.registration.is_bound(),
             Kind::PeerToPeer(_) => true,
         };
+        let own = endpoint.terminating.iter();
+        let own = own.filter(|operation| cx.out.is_under_way(**operation)).count();
         unbound
             && endpoint.sessions.is_empty()
             && endpoint.outgoing.is_empty()
             && incoming(id) == 0
-            && cx.out.operations_of(id) == endpoint.terminating.len()
+            && cx.out.operations_of(id) == own
     }
 }

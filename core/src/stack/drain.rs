@@ -115,7 +115,7 @@ impl Stack {
     /// A slice of the endpoints; after the last one, when all of them are gone, the wait for bytes.
     fn end_some(&mut self, mut left: Vec<EndpointId>) -> Option<Stage> {
         for id in left.split_off(left.len().saturating_sub(SLICE)).into_iter().rev() {
-            self.step(self.now, |p| p.terminate(id));
+            self.step(self.now, |p| p.end_unasked(id));
         }
         if !left.is_empty() {
             let timer = self.timers.set(self.now, TimerKey::Drain);

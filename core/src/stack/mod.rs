@@ -586,7 +586,7 @@ impl Stack {
     pub fn terminate_all(&mut self, now: Time) {
         record!(self, now, TerminateAll);
         for id in self.endpoints.all() {
-            self.step(now, |p| p.terminate(id));
+            self.step(now, |p| p.end_unasked(id));
         }
         self.step(now, |p| p.low.connections.stop_all_listening(&mut p.cx));
     }

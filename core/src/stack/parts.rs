@@ -130,6 +130,17 @@ impl Parts<'_> {
     /// Begins the end of an endpoint and of its sessions (E13).
     pub(super) fn terminate(&mut self, id: EndpointId) -> OperationId {
         let operation = self.cx.out.start(self.cx.ids, id);
+        self.end(id, operation);
+        operation
+    }
+
+    /// The same for nobody in particular.
+    pub(super) fn end_unasked(&mut self, id: EndpointId) {
+        let operation = self.cx.ids.next();
+        self.end(id, operation);
+    }
+
+    fn end(&mut self, id: EndpointId, operation: OperationId) {
         if !self.endpoints.contains(id) || !self.endpoints.is_terminating(id) {
             for session in self.endpoints.sessions(id) {
                 // Its completion is nobody's: the terminate command waits for the session.
@@ -139,7 +150,6 @@ impl Parts<'_> {
         }
         self.endpoints
             .terminate(&mut self.cx, below!(self), id, operation);
-        operation
     }
 
     /// The established sessions of endpoints that their server had lost are over (R14).

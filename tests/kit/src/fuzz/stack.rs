@@ -89,6 +89,7 @@ const FINAL: [u16; 8] = [200, 202, 404, 486, 488, 500, 603, 180];
 /// | `j` | way | listening ends, the embedder gets lazy or diligent, new connections are held for the application or not |
 /// | `j` | 5, endpoint, methods | an endpoint takes other methods |
 /// | `j` | 6, request, body | a peer says that who registers there is registered no more |
+/// | `j` | 7, time | the stack is to end gracefully |
 ///
 /// The oracle sees commands, events and bytes. Everything is done twice, once with all bytes in pieces of one, and has
 /// to come out the same.
@@ -366,6 +367,11 @@ impl<'a> Run<'a> {
                     if let Some((line, bytes)) = self.talk.dismiss(&mut self.script) {
                         self.arrive(Some(line), &bytes);
                     }
+                }
+                7 => {
+                    let patience = self.time();
+                    let operation = self.stack.drain(self.now, patience);
+                    self.oracle.on_started(self.now, operation, None);
                 }
                 _ => self.lazy = !self.lazy,
             },
