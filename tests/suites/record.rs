@@ -153,7 +153,7 @@ fn every_kind_of_input_is_replayed() {
         }
     }
     // All there are.
-    assert_eq!(kinds.len(), 40, "{kinds:?}");
+    assert_eq!(kinds.len(), 41, "{kinds:?}");
 }
 
 const PASSWORD: &str = "tr0ub4dor&3";
