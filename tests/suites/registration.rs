@@ -14,9 +14,8 @@ use std::time::Duration;
 use sansip::wire::header::{Contact, Supported};
 use sansip::wire::{HeaderName, Message, Method};
 use sansip::{
-    Action, CloseReason, Completion, Config, ConnectionFailure, Event, ManagerConfig, ManagerKind, Misuse,
-    OperationError, RegistrationReason, RegistrationState, Server, SipEndpointConfig, Stack, Time,
-    TlsFailureKind, Transport, UnixTime,
+    Completion, ConnectionFailure, Event, ManagerConfig, ManagerKind, Misuse, OperationError,
+    RegistrationReason, RegistrationState, Time, Transport,
 };
 use sansip_testkit::frontend::{FrontEndConfig, FrontEndEvent};
 use sansip_testkit::world::{self, Endpoint, LineId, Reachability, World};
@@ -24,8 +23,8 @@ use sansip_testkit::world::{self, Endpoint, LineId, Reachability, World};
 use RegistrationReason as Reason;
 use RegistrationState::{Registered, Registering, Unregistered, Unregistering};
 use common::{
-    TICK, accept_calls, actions, answer, at, bound, codes, failure_code, field, grant, next_line,
-    next_request, registered, request, scripted_server, scripted_server_with, sdp, secs, served,
+    TICK, accept_calls, answer, at, bound, codes, failure_code, field, grant, next_line, next_request,
+    registered, request, scripted_server, scripted_server_with, sdp, secs, served,
 };
 
 type Change = (RegistrationState, RegistrationState, RegistrationReason);
@@ -746,46 +745,6 @@ fn a_failed_refresh_is_tried_again_until_the_binding_runs_out_and_after() {
 }
 
 // ---------------------------------------------------------------- what is in a REGISTER, and in its answer
-
-// rules: R15, M6
-#[test]
-fn the_methods_that_an_endpoint_takes_are_declared_and_no_other_is_taken() {
-    let with_invite = "INVITE, MESSAGE, ACK, BYE, CANCEL, UPDATE";
-    for (methods, declared, code) in [
-        (vec![Method::Message], "MESSAGE", 405),
-        (vec![Method::Invite, Method::Message], with_invite, 100),
-    ] {
-        world::run(23, move |world| {
-            let (peer, alice) =
-                scripted_server_with(world, |config| config.profile.methods.clone_from(&methods));
-            let (line, register) = register_at(world, peer, alice, 3600, "");
-            let contacts: Vec<Contact<'_>> = register.list::<Contact<'_>>().map(Result::unwrap).collect();
-            let params = &contacts[0].address().unwrap().params;
-            assert_eq!(params.get("methods").as_deref(), Some(declared));
-            assert_eq!(field(&register, HeaderName::Allow), declared);
-            let more = "Contact: <sip:p@peer.invalid>";
-            let invite = request(
-                "INVITE",
-                "sip:alice@example.com",
-                "<sip:alice@example.com>",
-                1,
-                more,
-            );
-            world.say(line, &invite);
-            world.run_for(secs(1));
-            let heard = world.heard(line);
-            assert_eq!(heard[0].status().unwrap().code(), code);
-            let events = world.events(alice.host);
-            let offered = events
-                .iter()
-                .filter(|(_, event)| matches!(event, Event::SessionReceived { .. }));
-            assert_eq!(offered.count(), usize::from(code == 100));
-            if code == 405 {
-                assert_eq!(field(&heard[0], HeaderName::Allow), declared);
-            }
-        });
-    }
-}
 
 // rules: R12, E5
 #[test]
