@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::lifetime::{End, Input, Lifetime, LifetimePrint, Outcome, Role, Terms};
 use super::listener::{self, Listener, ListenerPrint};
-use super::manager::{Manager, ManagerConfig, ManagerKind, MutualTls};
+use super::manager::{Manager, ManagerConfig, ManagerKind};
 use super::pool::{Choice, Pool, PoolPrint};
 use super::queue::{SendQueue, Sent};
 use super::{ConnectionInfo, Indication, Lease, SendError};
@@ -88,7 +88,7 @@ impl Connection {
         }
     }
 
-    fn remote(&self) -> Option<SocketAddr> {
+    pub(super) fn remote(&self) -> Option<SocketAddr> {
         self.ends
             .as_ref()
             .map(|ends| ends.remote)
@@ -96,7 +96,7 @@ impl Connection {
     }
 
     /// Over TLS, the name that its certificate was accepted for.
-    fn matched(&self) -> Option<String> {
+    pub(super) fn matched(&self) -> Option<String> {
         let ends = self.ends.as_ref()?;
         ends.matched.as_deref().map(String::from)
     }
@@ -292,21 +292,6 @@ impl Connections {
         Ok(())
     }
 
-    /// Whether new connections are held for the application (C21).
-    pub(crate) fn set_authorizes(&mut self, manager: ManagerId, on: bool) {
-        if let Some(manager) = self.managers.get_mut(&manager) {
-            manager.config.authorizes = on;
-        }
-    }
-
-    /// Whom a manager lets connect from now on (C18).
-    pub(crate) fn set_mutual_tls(&mut self, id: ManagerId, mutual_tls: MutualTls) -> Result<(), Misuse> {
-        let manager = self.managers.get_mut(&id);
-        manager
-            .ok_or(Misuse::Unknown("the connection manager"))?
-            .set_mutual_tls(mutual_tls)
-    }
-
     fn sharing_manager(&mut self, id: ManagerId) -> Result<&mut Manager, Misuse> {
         let manager = self
             .managers
@@ -463,18 +448,6 @@ impl Connections {
             return Err(Misuse::Kind("a client manager closes no connection for idleness"));
         }
         connection.lifetime.set_idle(after, cx);
-        Ok(())
-    }
-
-    /// The application has decided on a connection that is held for it (C21). It does nothing if that is gone.
-    pub(crate) fn authorize(&mut self, cx: &mut Cx<'_>, conn: ConnId, allowed: bool) -> Result<(), Misuse> {
-        let Some(connection) = self.connections.get(&conn) else {
-            return Ok(());
-        };
-        if !connection.lifetime.is_held() {
-            return Err(Misuse::Answered);
-        }
-        self.drive(cx, conn, if allowed { Input::Allowed } else { Input::Denied });
         Ok(())
     }
 
@@ -702,23 +675,6 @@ impl Connections {
             Outcome::Leaves => self.in_pool(cx, conn, |pool| pool.leaves(conn)),
             Outcome::Gone(end) => self.gone(cx, conn, end),
         }
-    }
-
-    /// Asks the application (C21).
-    fn held(&self, cx: &mut Cx<'_>, conn: ConnId) {
-        let Some(connection) = self.connections.get(&conn) else {
-            return;
-        };
-        let Some(remote) = connection.remote() else { return };
-        let lifetime = &connection.lifetime;
-        cx.out.event(Event::AuthorizationRequested {
-            conn,
-            manager: lifetime.manager,
-            remote,
-            incoming: lifetime.role.hop().is_none(),
-            transport: lifetime.role.transport(),
-            matched: connection.matched(),
-        });
     }
 
     fn ready(&mut self, cx: &mut Cx<'_>, conn: ConnId) {

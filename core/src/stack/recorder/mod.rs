@@ -291,7 +291,11 @@ mod tests {
         let apart = ["manager", "endpoint", "session", "incoming", "poll_action"];
         let handed_on = "self.stack.terminate(self.stack.now, self.id)";
         let mut recorded = 0;
-        for source in [include_str!("../mod.rs"), include_str!("../view.rs")] {
+        for source in [
+            include_str!("../authorize.rs"),
+            include_str!("../mod.rs"),
+            include_str!("../view.rs"),
+        ] {
             for (name, body) in commands(source) {
                 if body.contains("record!(") {
                     recorded += 1;
