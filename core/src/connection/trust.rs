@@ -146,7 +146,7 @@ fn is_covered(identity: &str, entry: &str) -> bool {
     let split = identity.len().checked_sub(entry.len());
     split
         .and_then(|split| identity.split_at_checked(split))
-        .is_some_and(|(host, domain)| !host.is_empty() && domain.eq_ignore_ascii_case(entry))
+        .is_some_and(|(_, domain)| domain.eq_ignore_ascii_case(entry))
 }
 
 /// Without the dot that makes a name absolute.
