@@ -292,6 +292,7 @@ mod tests {
         let handed_on = "self.stack.terminate(self.stack.now, self.id)";
         let mut recorded = 0;
         let sources = [
+            include_str!("../authorize.rs"),
             include_str!("../mod.rs"),
             include_str!("../drain.rs"),
             include_str!("../view.rs"),

@@ -1,6 +1,6 @@
 //! A request of the network, which the application answers.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 
 use super::{check_cargo, misuse};
 use crate::error::Misuse;
