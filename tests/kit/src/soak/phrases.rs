@@ -65,7 +65,7 @@ const PHRASES: &[&str] = &[
     "manner 1 3 0, register 8, register 9, wait 8, reset 5, reset 5, reset 5 1, wait 8, manner 0",
     "manner 1 6/7/8/5/14 *, register 8, wait 8, manner 1 3 0, wait 12, manner 0",
     // Connections that are nothing yet, or nothing any more.
-    "dns 2 4, message 4 6, wait 8, echo 3 0, echo 3 1, wait 6, disconnect 3, wait 10, mend",
+    "dns 2 4, message 4 6, wait 11, wait 8, echo 3 0, echo 3 1, wait 6, disconnect 3, wait 10, mend",
     "message 4 6, wait 3, echo 3 0, wait 1, echo 3 0, wait 2, echo 3 0, wait 8",
     "reachability 6 2, message 4 4, wait 6, disconnect 3, wait 6, message 4 4, wait 11, mend",
     "latency 200, dial 1, wait 7, echo 3 1, disconnect 3, latency 10, wait 7",
