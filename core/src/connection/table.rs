@@ -73,8 +73,10 @@ pub(super) struct Ends {
 /// The state of the room in canonical form: connections and listeners in the order of their making.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Fingerprint {
-    /// Each with its users and queued bytes, the pool that it is in, and whether it is throttled and not read from.
-    pub(crate) connections: Vec<(LifetimePrint, usize, usize, Option<PoolPrint>, [bool; 2])>,
+    /// Each with its users and queued bytes, and the pool that it is in.
+    pub(crate) connections: Vec<(LifetimePrint, usize, usize, Option<PoolPrint>)>,
+    /// Whether each is throttled, and not read from.
+    pub(crate) throttled: Vec<[bool; 2]>,
     pub(crate) listeners: Vec<ListenerPrint>,
     pub(crate) queries: Vec<QueryPrint>,
 }
@@ -675,11 +677,13 @@ impl Connections {
                 connection.users,
                 connection.queue.len(),
                 pool_of(connection),
-                [connection.throttled, connection.stopped],
             )
         });
+        let throttled = self.connections.values();
+        let throttled = throttled.map(|connection| [connection.throttled, connection.stopped]);
         Fingerprint {
             connections: connections.collect(),
+            throttled: throttled.collect(),
             listeners: self.listeners.values().map(Listener::fingerprint).collect(),
             queries: self.locator.fingerprint(now),
         }

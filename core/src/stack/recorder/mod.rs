@@ -296,6 +296,7 @@ mod tests {
             include_str!("../mod.rs"),
             include_str!("../drain.rs"),
             include_str!("../view.rs"),
+            include_str!("../view/incoming.rs"),
         ];
         for source in sources {
             for (name, body) in commands(source) {
