@@ -5,7 +5,7 @@ use core::net::IpAddr;
 
 use crate::connection::Lease;
 use crate::cx::Cx;
-use crate::event::RegistrationReason;
+use crate::event::{OperationError, OperationFailure, RegistrationReason};
 use crate::ids::{ConnId, EndpointId, ManagerId};
 use crate::registration::Input;
 use crate::session::Below;
@@ -66,7 +66,8 @@ impl Endpoints {
         })
     }
 
-    /// The server has ended the registration of an endpoint.
+    /// The server has ended the registration of an endpoint. A REGISTER that still waits to be sent, for its connection or
+    /// for the time that the server named, is given up: it would be a new registration.
     pub(crate) fn deregister(
         &mut self,
         cx: &mut Cx<'_>,
@@ -76,6 +77,18 @@ impl Endpoints {
         conn: ConnId,
     ) {
         self.register_step(cx, below, id, Input::Deregistered(reason), Some(conn));
+        let Some(sip) = self.sip_mut(id).filter(|sip| sip.registration.is_dismissed()) else {
+            return;
+        };
+        if let Some(exchange) = sip
+            .exchange
+            .filter(|exchange| below.exchanges.is_waiting(*exchange))
+        {
+            sip.exchange = None;
+            below.exchanges.abandon(cx, below.low, exchange);
+            let aborted = OperationError::OperationFailure(OperationFailure::Aborted);
+            self.register_step(cx, below, id, Input::Refused(aborted), Some(conn));
+        }
     }
 
     fn is_bound(&self, id: EndpointId) -> bool {
