@@ -251,6 +251,7 @@ fn an_endpoint_goes_home_when_the_server_it_was_sent_to_is_no_good() {
                 }
             }
             let back = next_line(world, home, known);
+            assert_eq!(world.heard(line), [], "{how}: one failure is enough");
             grant(world, back, 600, "");
             world.run_for(secs(1));
             assert_eq!(servers(world, alice), ["away.invalid", "server.invalid"], "{how}");
