@@ -35,7 +35,7 @@ impl IncomingView<'_> {
             AnswerIncoming {
                 incoming: self.id,
                 status,
-                reason: reason.map(ToString::to_string),
+                reason: reason.map(String::from),
                 content: content.clone(),
                 headers: headers.to_vec()
             }
