@@ -879,8 +879,10 @@ fn connects(world: &World, who: &str) -> Vec<String> {
     world
         .trace()
         .lines()
-        .filter(|line| line.who.is_some_and(|host| host.to_string() == who) && line.what().starts_with("Connect("))
-        .map(sansip_testkit::world::Line::what)
+        .filter(|line| {
+            line.who.is_some_and(|host| host.to_string() == who) && line.what().starts_with("Connect(")
+        })
+        .map(world::Line::what)
         .collect()
 }
 

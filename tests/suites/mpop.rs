@@ -75,7 +75,10 @@ fn each_of_a_thousand_endpoints_of_one_user_is_found_by_its_epid() {
         }
         judge(world, &it, 0, &order);
         // Nobody's epid, and none: the oldest.
-        for (number, to) in [(MANY, format!("<{BOB}>;epid=other")), (MANY + 1, format!("<{BOB}>"))] {
+        for (number, to) in [
+            (MANY, format!("<{BOB}>;epid=other")),
+            (MANY + 1, format!("<{BOB}>")),
+        ] {
             world.say(it.line, &request("MESSAGE", BOB, &to, number, ""));
         }
         judge(world, &it, order.len(), &[all[0], all[0]]);

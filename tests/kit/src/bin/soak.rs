@@ -113,7 +113,11 @@ fn lose(fleet: Fleet) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    println!("{regained}\nlived twice in {:.1} s{}", begun.elapsed().as_secs_f64(), memory());
+    println!(
+        "{regained}\nlived twice in {:.1} s{}",
+        begun.elapsed().as_secs_f64(),
+        memory()
+    );
     ExitCode::SUCCESS
 }
 
@@ -133,7 +137,11 @@ fn last(years: Years) -> ExitCode {
         let hours = u64::try_from(time).unwrap_or_default() * years.hours + hour + 1;
         bar.set_position(hours);
         if hours.is_multiple_of(100) {
-            bar.set_message(format!("{} operations, {}", tally.succeeded + tally.failed, tally.recoveries));
+            bar.set_message(format!(
+                "{} operations, {}",
+                tally.succeeded + tally.failed,
+                tally.recoveries
+            ));
         }
     });
     bar.finish_and_clear();

@@ -203,12 +203,10 @@ impl Accounts {
     fn of<'a>(&self, authorization: &Authorization, config: &'a FrontEndConfig) -> Option<&'a User> {
         let plain = self.0.get(authorization.user.as_str());
         let plain = plain.and_then(|at| config.users.get(*at));
-        plain
-            .filter(|user| authorization.is_of(&user.name))
-            .or_else(|| {
-                let mut all = config.users.iter().filter(|_| authorization.user_hash);
-                all.find(|user| authorization.is_of(&user.name))
-            })
+        plain.filter(|user| authorization.is_of(&user.name)).or_else(|| {
+            let mut all = config.users.iter().filter(|_| authorization.user_hash);
+            all.find(|user| authorization.is_of(&user.name))
+        })
     }
 }
 

@@ -349,7 +349,9 @@ impl FrontEnd {
         let Ok(uri) = sansip::wire::uri::Uri::parse(aor) else {
             return;
         };
-        let expiries = self.registrar.adopt(&other.registrar, &sansip::wire::uri::canonical_key(&uri));
+        let expiries = self
+            .registrar
+            .adopt(&other.registrar, &sansip::wire::uri::canonical_key(&uri));
         self.timers
             .extend(expiries.into_iter().map(|(at, id)| (at, Due::Binding(id))));
         self.forget_timers();
@@ -357,7 +359,11 @@ impl FrontEnd {
 
     /// The same of all addresses.
     pub fn share_all(&mut self, other: &Self) {
-        let all: Vec<String> = other.registrar.accounts().map(|(aor, _)| aor.to_owned()).collect();
+        let all: Vec<String> = other
+            .registrar
+            .accounts()
+            .map(|(aor, _)| aor.to_owned())
+            .collect();
         all.iter().for_each(|aor| self.share(other, aor));
     }
 
@@ -550,7 +556,8 @@ impl FrontEnd {
 
     /// Whether there is time for a REGISTER at present, and whether this is the place for it.
     fn admit(&mut self, now: Time) -> Result<(), Refused> {
-        let retry = |refused: Refused, seconds: u32| refused.with(HeaderName::RetryAfter, seconds.to_string());
+        let retry =
+            |refused: Refused, seconds: u32| refused.with(HeaderName::RetryAfter, seconds.to_string());
         let unavailable = Refused::new(StatusCode::SERVICE_UNAVAILABLE);
         match &self.manner {
             Manner::Usual | Manner::TooBrief(_) => Ok(()),

@@ -78,7 +78,11 @@ impl fmt::Display for Regained {
             counts.iter().try_for_each(|count| write!(f, " {count}"))?;
             writeln!(f)
         };
-        writeln!(f, "{} endpoints lost their server and are registered again", self.endpoints)?;
+        writeln!(
+            f,
+            "{} endpoints lost their server and are registered again",
+            self.endpoints
+        )?;
         row("first attempts, by twentieths of the jitter", &self.first, f)?;
         for (number, (least, most)) in self.waits.iter().enumerate() {
             let (least, most) = (least.as_secs_f64(), most.as_secs_f64());
@@ -123,14 +127,12 @@ impl std::error::Error for Unfit {}
 /// # Errors
 /// Something was not as it is stated, or the two runs differ.
 pub fn run(fleet: Fleet) -> Result<Regained, Box<Unfit>> {
-    let once = || watch(World::lasting(fleet.seed), |world| Lost::new(world, fleet).regain());
-    let unfit = |message, tail| {
-        Box::new(Unfit {
-            fleet,
-            message,
-            tail,
+    let once = || {
+        watch(World::lasting(fleet.seed), |world| {
+            Lost::new(world, fleet).regain()
         })
     };
+    let unfit = |message, tail| Box::new(Unfit { fleet, message, tail });
     let objected = |Objection { message, tail }| unfit(message, tail);
     let (one, other) = (once().map_err(objected)?, once().map_err(objected)?);
     if one.trace == other.trace {
@@ -259,7 +261,11 @@ impl<'a> Lost<'a> {
         }
         let expected = self.fleet.endpoints as f64 * least.as_secs_f64() / jitter.as_secs_f64();
         judge_count("first attempts", within_least, expected);
-        assert_eq!(of_probes.len(), self.fleet.endpoints.div_ceil(PROBED), "endpoints tried");
+        assert_eq!(
+            of_probes.len(),
+            self.fleet.endpoints.div_ceil(PROBED),
+            "endpoints tried"
+        );
         for times in of_probes.values() {
             let waits = times.windows(2).filter_map(|two| match two {
                 [one, next] => Some(next.since(*one)),
@@ -295,7 +301,10 @@ impl<'a> Lost<'a> {
         let doubled = 2_u32.saturating_pow(u32::try_from(failures).unwrap_or(u32::MAX).saturating_add(1));
         let most = self.config.backoff_min.saturating_mul(doubled);
         let most = most.min(self.config.backoff_max);
-        ((most / 2).max(self.config.backoff_min) + ROUND_TRIP, most + ROUND_TRIP)
+        (
+            (most / 2).max(self.config.backoff_min) + ROUND_TRIP,
+            most + ROUND_TRIP,
+        )
     }
 
     /// The server is there again, and has little time.
@@ -342,7 +351,11 @@ impl<'a> Lost<'a> {
             _ => return,
         };
         let told = self.not_before.entry(aor.clone()).or_default();
-        assert!(told.0 <= at, "{aor} was told to come at {} or later, and came at {at}", told.0);
+        assert!(
+            told.0 <= at,
+            "{aor} was told to come at {} or later, and came at {at}",
+            told.0
+        );
         if let Some(seconds) = seconds {
             *told = (at + Duration::from_secs(u64::from(seconds)), told.1 + 1);
             self.came.put_off += 1;

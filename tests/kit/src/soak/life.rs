@@ -14,7 +14,8 @@ use sansip::{
 
 use super::Tally;
 use super::cast::{
-    CAST, Desk, HOSTS, INSIDE, Kind, LISTENING, OUTSIDE, Role, Setup, Shared, Sharing, body, on_event, tls_manager,
+    CAST, Desk, HOSTS, INSIDE, Kind, LISTENING, OUTSIDE, Role, Setup, Shared, Sharing, body, on_event,
+    tls_manager,
 };
 use super::step::{Scenario, Step, What};
 use crate::frontend::Memory;

@@ -80,10 +80,7 @@ impl Life<'_> {
         let places = [3, 4, 1].into_iter().filter_map(|at| self.place(at));
         let places = places.map(|place| place.id.into());
         let servers = self.servers.iter().map(|server| Host::from(*server));
-        servers
-            .chain([Host::from(self.mallory)])
-            .chain(places)
-            .collect()
+        servers.chain([Host::from(self.mallory)]).chain(places).collect()
     }
 
     pub(super) fn harm_all(&mut self, step: Step) {

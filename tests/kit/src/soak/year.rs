@@ -76,7 +76,11 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Years { endpoints, seed, .. } = self.years;
         writeln!(f, "{}", self.tail)?;
-        writeln!(f, "seed {seed}, hour {} ({}): {}", self.hour, self.what, self.message)?;
+        writeln!(
+            f,
+            "seed {seed}, hour {} ({}): {}",
+            self.hour, self.what, self.message
+        )?;
         write!(
             f,
             "again: cargo run --release -p sansip-testkit --bin soak -- --hours {} --endpoints {endpoints} --seed {seed}",
@@ -134,7 +138,10 @@ pub fn missing(tally: &Tally, years: Years) -> Vec<String> {
     if years.hours < u64::try_from(HARMS.len()).unwrap_or(u64::MAX) {
         return Vec::new();
     }
-    let never = tally.faults.iter().filter(|(fault, all, _)| *all == 0 && STRIKE.contains(fault));
+    let never = tally
+        .faults
+        .iter()
+        .filter(|(fault, all, _)| *all == 0 && STRIKE.contains(fault));
     never.map(|(fault, ..)| format!("never: {fault}")).collect()
 }
 
@@ -253,11 +260,7 @@ struct Lasting<'a> {
 
 impl Years {
     /// `at` is told the hour, its fault, and at its end the digest of all that has happened.
-    fn live(
-        self,
-        world: &mut World,
-        at: impl Fn(u64, &'static str, &Tally, Option<u64>),
-    ) -> Tally {
+    fn live(self, world: &mut World, at: impl Fn(u64, &'static str, &Tally, Option<u64>)) -> Tally {
         let mut lasting = Lasting::new(world, self);
         lasting.enroll();
         for hour in 0..self.hours {
@@ -280,7 +283,7 @@ impl<'a> Lasting<'a> {
         for number in 0..years.endpoints {
             settings = settings.with_user(user(number), "secret");
         }
-        let servers = world.front_ends(&settings, years.seed % 2 == 0);
+        let servers = world.front_ends(&settings, years.seed.is_multiple_of(2));
         let mut lasting = Self {
             world,
             dice: ChaCha12Rng::seed_from_u64(years.seed),
@@ -458,7 +461,9 @@ impl<'a> Lasting<'a> {
 
     fn message(&mut self) {
         let (from, to) = (self.below(self.members.len()), self.below(self.members.len()));
-        let Some((member, host)) = self.member(from) else { return };
+        let Some((member, host)) = self.member(from) else {
+            return;
+        };
         let text = format!("message {}", self.said);
         self.said += 1;
         let content = Some(Content::text(text.as_str()));
@@ -480,7 +485,9 @@ impl<'a> Lasting<'a> {
 
     fn call(&mut self) {
         let (from, to) = (self.below(self.members.len()), self.below(self.members.len()));
-        let Some((member, host)) = self.member(from) else { return };
+        let Some((member, host)) = self.member(from) else {
+            return;
+        };
         let made = self.world.with(host, |stack, now| {
             let mut view = stack.endpoint(now, member.endpoint)?;
             view.invite(&aor(to), Some(body()), SendOptions::default())
@@ -494,7 +501,9 @@ impl<'a> Lasting<'a> {
     /// Every five minutes all calls are ended.
     fn hang_up(&mut self) {
         for at in 0..self.places.len() {
-            let Some(place) = self.places.get(at) else { continue };
+            let Some(place) = self.places.get(at) else {
+                continue;
+            };
             let (id, open) = (place.id, place.contract.open_sessions().collect::<Vec<_>>());
             for (session, _) in open {
                 let ended = self.world.with(id, |stack, now| {
@@ -578,7 +587,11 @@ impl<'a> Lasting<'a> {
 
     fn one_and_the_other(&mut self) -> [FrontEndId; 2] {
         let [first, second] = self.servers;
-        if self.below(2) == 0 { [first, second] } else { [second, first] }
+        if self.below(2) == 0 {
+            [first, second]
+        } else {
+            [second, first]
+        }
     }
 
     fn set_manner(&mut self, server: FrontEndId, manner: Manner) {
@@ -652,7 +665,9 @@ impl<'a> Lasting<'a> {
     /// A host's process dies; its application starts again, and registers its endpoints.
     fn replace(&mut self, at: usize) {
         self.collect();
-        let Some(place) = self.places.get_mut(at) else { return };
+        let Some(place) = self.places.get_mut(at) else {
+            return;
+        };
         let id = place.id;
         *place.desk.borrow_mut() = Desk::default();
         self.tally.spoken += place.talked.messages;
@@ -699,7 +714,10 @@ impl<'a> Lasting<'a> {
         }
         let usual = crate::world::Network::default();
         let user_timeout = self.world.network.user_timeout;
-        self.world.network = crate::world::Network { user_timeout, ..usual };
+        self.world.network = crate::world::Network {
+            user_timeout,
+            ..usual
+        };
         self.world.laziness = Duration::ZERO;
     }
 
@@ -738,7 +756,9 @@ impl<'a> Lasting<'a> {
     }
 
     fn collect_events(&mut self, at: usize) {
-        let Some(place) = self.places.get_mut(at) else { return };
+        let Some(place) = self.places.get_mut(at) else {
+            return;
+        };
         for (when, operation) in place.desk.borrow_mut().begun.drain(..) {
             place.contract.on_started(when, operation, None);
         }
@@ -783,9 +803,10 @@ impl<'a> Lasting<'a> {
     /// The application of those who are not registered by themselves.
     fn care(&mut self, now: Time) {
         for number in 0..self.members.len() {
-            let due = self.members.get_mut(number).filter(|member| {
-                member.again.is_some_and(|at| at <= now)
-            });
+            let due = self
+                .members
+                .get_mut(number)
+                .filter(|member| member.again.is_some_and(|at| at <= now));
             if let Some(member) = due {
                 member.again = None;
                 self.register(number);
@@ -838,7 +859,9 @@ impl<'a> Lasting<'a> {
                 let mut bindings = bindings.iter();
                 bindings.any(|binding| binding.epid.as_ref() == Some(&epid) && binding.conn.is_some())
             });
-            let Some(member) = self.members.get_mut(number) else { continue };
+            let Some(member) = self.members.get_mut(number) else {
+                continue;
+            };
             if bound {
                 member.reached = now;
             }
@@ -885,7 +908,9 @@ impl<'a> Lasting<'a> {
             };
             self.world.with(id, |stack, now| {
                 let manager = stack.server_tcp_manager();
-                let Ok(mut view) = stack.manager(now, manager) else { return };
+                let Ok(mut view) = stack.manager(now, manager) else {
+                    return;
+                };
                 for (listener, ..) in view.listeners() {
                     let _ = view.stop_listening(listener);
                 }

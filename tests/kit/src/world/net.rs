@@ -190,8 +190,14 @@ impl World {
         if self.connects.is_some() {
             let known = self.host_mut(stack).stack.connection(connect.conn);
             let (at, asked) = (self.now, known.and_then(|known| known.host));
-            let connecting = Connecting { at, host: stack, asked };
-            self.connects.iter_mut().for_each(|all| all.push(connecting.clone()));
+            let connecting = Connecting {
+                at,
+                host: stack,
+                asked,
+            };
+            self.connects
+                .iter_mut()
+                .for_each(|all| all.push(connecting.clone()));
         }
         self.open_link(
             Host::Stack(stack),

@@ -39,7 +39,9 @@ impl Line {
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let who = self.who.map_or_else(|| String::from("world"), |who| who.to_string());
+        let who = self
+            .who
+            .map_or_else(|| String::from("world"), |who| who.to_string());
         write!(f, "{} {who:<8} {}", self.at, self.what())
     }
 }
