@@ -1047,19 +1047,20 @@ fn connects(world: &World, who: &str) -> Vec<String> {
 fn messages_go_to_the_target_or_to_the_proxy_or_where_they_say() {
     world::run(22, |world| {
         let (target, proxy, hop) = (world.peer(), world.peer(), world.peer());
-        for (peer, name) in [
-            (target, "target.invalid"),
-            (proxy, "proxy.invalid"),
-            (hop, "hop.invalid"),
+        // Each at a port of its own, so that none is found by default.
+        for (peer, name, port) in [
+            (target, "target.invalid", 5070),
+            (proxy, "proxy.invalid", 5080),
+            (hop, "hop.invalid", 5090),
         ] {
-            let address = world.peer_listens(peer, 5060, Transport::Tcp);
+            let address = world.peer_listens(peer, port, Transport::Tcp);
             world.names.set_addresses(name, &[address.ip()]);
         }
         let host = world.stack();
         let direct = world.peer_to_peer_endpoint(host, PeerToPeerConfig::new("sip:direct@one.invalid"));
         let outbound = Proxy {
             host: "proxy.invalid".into(),
-            port: Some(5060),
+            port: Some(5080),
             transport: Transport::Tcp,
         };
         let via_proxy = PeerToPeerConfig {
@@ -1070,7 +1071,7 @@ fn messages_go_to_the_target_or_to_the_proxy_or_where_they_say() {
         let next = || SendOptions {
             next_hop: Some(NextHop {
                 host: "hop.invalid".into(),
-                port: Some(5060),
+                port: Some(5090),
                 transport: None,
             }),
             ..SendOptions::default()
@@ -1084,7 +1085,7 @@ fn messages_go_to_the_target_or_to_the_proxy_or_where_they_say() {
             let sent = send(
                 world,
                 endpoint,
-                "sip:x@target.invalid:5060",
+                "sip:x@target.invalid:5070",
                 Method::Message,
                 None,
                 options,
@@ -1095,7 +1096,7 @@ fn messages_go_to_the_target_or_to_the_proxy_or_where_they_say() {
             let got = next_request(world, line, &Method::Message);
             assert_eq!(
                 got.request_uri(),
-                "sip:x@target.invalid:5060",
+                "sip:x@target.invalid:5070",
                 "the Request-URI is the target's"
             );
             world.say(line, &answer(&got, "200 OK", "x", ""));
@@ -1280,6 +1281,13 @@ fn the_target_names_the_transport_and_sips_means_tls() {
             proxy_tls,
         ),
         (ServerTcp, Some(Tcp), Tls, "sip:x@target.invalid", tcp),
+        (
+            ServerTcp,
+            Some(Tcp),
+            Tls,
+            "sip:x@target.invalid;transport=tcp",
+            tcp,
+        ),
     ] {
         assert_eq!(
             run(kind, proxy, default, target),
