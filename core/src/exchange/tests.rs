@@ -1059,7 +1059,7 @@ fn who_begins_in_the_moment_of_a_free_place_does_not_take_it_from_who_waits() {
     bench.settle();
     let ask = |bench: &mut Bench, call_id: &str| {
         let mut asked = authenticated(bench, request(Method::Message));
-        asked.draft.call_id = call_id.into();
+        asked.draft.parties = Parties::new(ALICE, BOB, call_id);
         asked.lease = bench.connections.share(&mut bench.services.cx(), lease.conn());
         asked
     };
