@@ -16,7 +16,8 @@ use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
     Action, CloseReason, Config, ConnId, ConnectionFailure, Content, Event, ListenError, ManagerConfig,
     ManagerId, ManagerKind, Misuse, OperationError, OperationId, PeerCertificate, PeerToPeerConfig,
-    RemovalReason, SendOptions, Server, SessionState, SipEndpointConfig, TlsFailureKind, Transport,
+    RemovalReason, ResolveError, SendOptions, Server, SessionState, SipEndpointConfig, TlsFailureKind,
+    Transport,
 };
 use sansip_testkit::world::{self, Chunks, Endpoint, LineId, PeerId, StackId, World};
 
@@ -1185,7 +1186,7 @@ fn a_name_server_that_is_silent_keeps_nobody_else_waiting_and_ends_in_thirty_sec
         failed,
         Some(OperationError::ConnectionFailure(ConnectionFailure::Resolve {
             host: "silent.invalid".to_owned(),
-            error: sansip::ResolveError::Timeout,
+            error: ResolveError::Timeout,
         }))
     );
     assert_eq!(
