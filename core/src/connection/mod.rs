@@ -122,6 +122,8 @@ pub struct ConnectionInfo {
     pub incoming: bool,
     /// Whether it can be used now.
     pub ready: bool,
+    /// Whether it waits for the application's word (C21).
+    pub held: bool,
     /// How many hold it (C9).
     pub users: usize,
     /// Bytes that wait to be sent.

@@ -613,6 +613,7 @@ impl Connections {
             remote: connection.remote(),
             incoming: hop.is_none(),
             ready: lifetime.is_ready(),
+            held: lifetime.is_held(),
             users: connection.users,
             queued: connection.queue.len(),
             host: hop.map(|hop| hop.host().to_string()),

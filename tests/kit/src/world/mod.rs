@@ -133,7 +133,8 @@ struct StackHost {
 impl StackHost {
     fn receive(&mut self, now: Time, conn: ConnId, bytes: &[u8]) {
         // What comes after the stack has closed is nobody's.
-        let open = self.stack.connection(conn).is_some_and(|known| known.ready);
+        let known = self.stack.connection(conn);
+        let open = known.is_some_and(|known| known.ready || known.held);
         if open {
             self.observer.received.pass(conn, bytes);
         }
