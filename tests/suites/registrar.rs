@@ -115,6 +115,14 @@ fn register_for(world: &mut World, peer: PeerId, alice: Endpoint, seconds: u32) 
     (line, register)
 }
 
+/// Leaves, with the last REGISTER answered, so that the end of the world has nothing to wait for.
+#[track_caller]
+fn leave(world: &mut World, alice: Endpoint, line: LineId) {
+    let operation = world.unregister(alice);
+    grant(world, line, 0, "");
+    world.result(alice.host, operation).unwrap();
+}
+
 /// Another server by this name.
 fn further_server(world: &mut World, name: &str) -> PeerId {
     let peer = world.peer();
@@ -257,9 +265,7 @@ fn an_endpoint_goes_home_when_the_server_it_was_sent_to_is_no_good() {
             assert_eq!(servers(world, alice), ["away.invalid", "server.invalid"], "{how}");
             assert_eq!(outages(world, alice), 1, "{how}");
             assert_eq!(state(world, alice), Registered, "{how}");
-            let left = world.unregister(alice);
-            grant(world, back, 0, "");
-            world.result(alice.host, left).unwrap();
+            leave(world, alice, back);
         });
     }
 }
@@ -410,9 +416,7 @@ fn whatever_a_redirect_says_is_followed_or_is_the_end() {
                     grant(world, line, 600, "");
                     world.result(alice.host, operation).unwrap();
                     assert_eq!(servers(world, alice), [*host], "{contact}");
-                    let left = world.unregister(alice);
-                    grant(world, line, 0, "");
-                    world.result(alice.host, left).unwrap();
+                    leave(world, alice, line);
                 } else {
                     let result = world.result(alice.host, operation);
                     assert_eq!(failure_code(&result) / 100, 3, "{contact}: {result:?}");
@@ -443,9 +447,7 @@ fn a_server_over_tls_sends_nobody_to_one_without() {
             view.server().map(|(_, _, transport)| transport)
         });
         assert_eq!(transport, Some(Transport::Tls));
-        let left = world.unregister(alice);
-        grant(world, line, 0, "");
-        world.result(alice.host, left).unwrap();
+        leave(world, alice, line);
     });
 }
 
@@ -756,9 +758,7 @@ fn what_does_not_deregister_is_answered_counted_and_changes_nothing() {
         world.say(line, &notify(&register, 99, USUAL, &long));
         world.run_for(secs(1));
         assert_eq!((codes(world, line), state(world, alice)), (vec![400], Registered));
-        let left = world.unregister(alice);
-        grant(world, line, 0, "");
-        world.result(alice.host, left).unwrap();
+        leave(world, alice, line);
     });
 }
 
@@ -797,9 +797,7 @@ fn only_the_server_deregisters() {
             [alice, bob].map(|endpoint| state(world, endpoint)),
             [Unregistered, Registered]
         );
-        let left = world.unregister(bob);
-        grant(world, second, 0, "");
-        world.result(bob.host, left).unwrap();
+        leave(world, bob, second);
     });
     // To a port that a server manager listens on, from whoever connects: the REGISTER is the proof.
     world::run(126, |world| {
@@ -953,9 +951,7 @@ fn a_deregistration_that_crosses_a_register_leaves_the_last_word_to_its_answer()
             assert_eq!(&changes(world, alice)[3..], expected);
             assert_eq!(outages(world, alice), 0);
             if after == Registered {
-                let left = world.unregister(alice);
-                grant(world, line, 0, "");
-                world.result(alice.host, left).unwrap();
+                leave(world, alice, line);
             } else {
                 world.run_for(secs(24 * 3600));
                 assert_eq!(world.heard(line), [], "and is not tried again");
@@ -990,9 +986,7 @@ fn a_refresh_that_waits_for_a_better_time_is_given_up_by_a_deregistration() {
         let operation = world.register(alice);
         grant(world, line, 600, "");
         world.result(alice.host, operation).unwrap();
-        let left = world.unregister(alice);
-        grant(world, line, 0, "");
-        world.result(alice.host, left).unwrap();
+        leave(world, alice, line);
     });
 }
 
@@ -1037,9 +1031,7 @@ fn a_deregistration_that_comes_twice_is_one() {
         let operation = world.register(alice);
         grant(world, line, 600, "");
         world.result(alice.host, operation).unwrap();
-        let left = world.unregister(alice);
-        grant(world, line, 0, "");
-        world.result(alice.host, left).unwrap();
+        leave(world, alice, line);
     });
 }
 
@@ -1162,9 +1154,7 @@ fn only_what_is_established_is_dead() {
         // Operations inside the dead one complete with it; the others go on.
         world.say(line, &answer(&first, "486 Busy", "b", ""));
         world.run_for(secs(1));
-        let left = world.unregister(alice);
-        grant(world, line, 0, "");
-        world.result(alice.host, left).unwrap();
+        leave(world, alice, line);
     });
 }
 
@@ -1194,9 +1184,7 @@ fn what_was_under_way_in_a_dead_session_completes_once() {
             matches!(result, Err(OperationError::OperationFailure(_))),
             "{result:?}"
         );
-        let left = world.unregister(alice);
-        grant(world, line, 0, "");
-        world.result(alice.host, left).unwrap();
+        leave(world, alice, line);
     });
 }
 
@@ -1222,9 +1210,7 @@ fn a_presence_state_that_says_nothing_is_none() {
                 (0, Registered),
                 "{value}"
             );
-            let left = world.unregister(alice);
-            grant(world, line, 0, "");
-            world.result(alice.host, left).unwrap();
+            leave(world, alice, line);
         });
     }
 }
@@ -1244,9 +1230,7 @@ fn a_binding_that_ran_out_was_lost_too() {
         grant(world, line, 600, "Presence-State: register-action=\"added\"");
         world.run_for(secs(1));
         assert_eq!((forgotten(world, alice), state(world, alice)), (1, Registered));
-        let left = world.unregister(alice);
-        grant(world, line, 0, "");
-        world.result(alice.host, left).unwrap();
+        leave(world, alice, line);
     });
 }
 
@@ -1309,9 +1293,7 @@ fn another_set_of_methods_goes_out_with_the_next_refresh() {
         let refresh = grant(world, line, 600, "");
         let back = "INVITE, NOTIFY, ACK, BYE, CANCEL, UPDATE";
         assert_eq!(declared(&refresh), (back.to_owned(), back.to_owned()));
-        let left = world.unregister(alice);
-        grant(world, line, 0, "");
-        world.result(alice.host, left).unwrap();
+        leave(world, alice, line);
     });
 }
 
@@ -1607,9 +1589,7 @@ fn whatever_a_2xx_says_is_taken_for_what_it_is() {
             } else {
                 world.run_for(secs(7 * 24 * 3600));
                 assert_eq!(state(world, alice), Registered, "{what}");
-                let left = world.unregister(alice);
-                grant(world, line, 0, "");
-                world.result(alice.host, left).unwrap();
+                leave(world, alice, line);
             }
         });
     }
@@ -1652,9 +1632,7 @@ fn a_refresh_that_is_answered_without_us_takes_nothing_of_the_answer() {
             world.heard_bytes(line);
             world.run_for(secs(60));
             assert_eq!(world.heard_bytes(line), b"");
-            let left = world.unregister(alice);
-            grant(world, line, 0, "");
-            world.result(alice.host, left).unwrap();
+            leave(world, alice, line);
         });
     }
 }
@@ -1710,9 +1688,7 @@ fn the_public_gruu_counts_before_the_drafts_and_that_before_a_temporary_one() {
             world.say(line, &answer(&register, "200 OK", "s", &more));
             world.result(alice.host, operation).unwrap();
             assert_eq!(gruu(world, alice).as_deref(), Some(all[first].1));
-            let left = world.unregister(alice);
-            grant(world, line, 0, "");
-            world.result(alice.host, left).unwrap();
+            leave(world, alice, line);
             assert_eq!(gruu(world, alice), None);
         });
     }
@@ -1735,9 +1711,7 @@ fn a_gruu_that_another_endpoint_has_is_not_taken() {
         world.result(alice.host, operation).unwrap();
         assert_eq!((gruu(world, alice), state(world, alice)), (None, Registered));
         assert_eq!(gruu(world, bob).as_deref(), Some("sip:bob@two.invalid;gr=1"));
-        let left = world.unregister(alice);
-        grant(world, line, 0, "");
-        world.result(alice.host, left).unwrap();
+        leave(world, alice, line);
     });
 }
 
