@@ -16,12 +16,12 @@ use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
     Action, CloseReason, Config, ConnId, ConnectionFailure, Content, Event, ListenError, ManagerConfig,
     ManagerId, ManagerKind, Misuse, OperationError, OperationFailure, OperationId, PeerCertificate,
-    PeerToPeerConfig, RegistrationReason, RegistrationState, RemovalReason, SendOptions, Server,
-    SessionState, SipEndpointConfig, TlsFailureKind, Transport,
+    PeerToPeerConfig, RegistrationReason, RegistrationState, RemovalReason, ResolveError, SendOptions,
+    Server, SessionState, SipEndpointConfig, TlsFailureKind, Transport,
 };
 use sansip_testkit::world::{self, Chunks, Endpoint, LineId, PeerId, StackId, World};
 
-use common::host::{Host, heard};
+use common::host::{Host, failure, heard};
 use common::{
     TICK, accept_calls, answer, callee, codes, field, grant, hold_requests, next_line, next_request,
     receivers, registered, request, scripted_server, scripted_server_with, sdp, secs, served, session_states,
@@ -1344,4 +1344,54 @@ fn a_connection_of_two_thousand_endpoints_is_made_and_lost_in_slices() {
     // Transactions, then endpoints, each in slices; every endpoint has let go of it.
     assert!(turns >= 2 * (ALL / SLICE));
     assert_eq!(host.stack.census().leases, 1, "that of bob");
+}
+
+// ---------------------------------------------------------------- names
+
+// rules: R18, X3
+#[test]
+fn a_name_server_that_is_silent_keeps_nobody_else_waiting_and_ends_in_thirty_seconds() {
+    let mut host = Host::of(|_| {});
+    let begun = host.now;
+    let silent = host.message("sip:p@silent.invalid").unwrap();
+    let mut asked = Vec::new();
+    let mut drain = |host: &mut Host| -> Vec<Action> {
+        let actions = host.drain();
+        asked.extend(actions.iter().filter_map(|action| match action {
+            Action::Resolve { question, .. } => Some(format!("{question:?}")),
+            _ => None,
+        }));
+        actions
+    };
+    drain(&mut host);
+    // An address needs no name server.
+    host.message("sip:p@10.0.0.9:5060").unwrap();
+    let wants = drain(&mut host);
+    assert!(wants.iter().any(|action| matches!(action, Action::Connect(_))));
+    // NAPTR, SRV and the addresses each have their 10 s.
+    let mut failed = None;
+    for seconds in [10, 20, 30] {
+        for at in [secs(seconds) - TICK, secs(seconds)] {
+            assert_eq!(failed, None, "{at:?}");
+            host.now = begun + at;
+            host.stack.handle_timeout(host.now);
+            let actions = drain(&mut host);
+            failed = failure(&actions, silent);
+        }
+    }
+    assert_eq!(
+        failed,
+        Some(OperationError::ConnectionFailure(ConnectionFailure::Resolve {
+            host: "silent.invalid".to_owned(),
+            error: ResolveError::Timeout,
+        }))
+    );
+    assert_eq!(
+        asked,
+        [
+            "Naptr(\"silent.invalid\")",
+            "Srv(\"_sip._tcp.silent.invalid\")",
+            "Addresses(\"silent.invalid\")"
+        ]
+    );
 }

@@ -19,19 +19,17 @@ fn a_fleet_that_loses_its_server_comes_back_spread_over_time_and_all_of_it() {
 // rules: R6, R7, R9, R10, C35, X1, X2, X3, X6
 #[test]
 fn endpoints_live_for_a_day_with_a_fault_every_hour() {
-    for (seed, endpoints) in [(2, 10), (3, 20)] {
-        let years = Years {
-            hours: 24,
-            endpoints,
-            seed,
-        };
-        match year::run(years, |_, _, _| ()) {
-            Ok(tally) => {
-                let missing = year::missing(&tally, years);
-                assert!(missing.is_empty(), "{missing:?}");
-                assert_eq!(tally.recoveries.count(), tally.outages, "outages that ended");
-            }
-            Err(finding) => panic!("{finding}"),
+    let years = Years {
+        hours: 24,
+        endpoints: 10,
+        seed: 3,
+    };
+    match year::run(years, |_, _, _| ()) {
+        Ok(tally) => {
+            let missing = year::missing(&tally, years);
+            assert!(missing.is_empty(), "{missing:?}");
+            assert_eq!(tally.recoveries.count(), tally.outages, "outages that ended");
         }
+        Err(finding) => panic!("{finding}"),
     }
 }

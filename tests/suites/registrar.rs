@@ -251,6 +251,7 @@ fn an_endpoint_goes_home_when_the_server_it_was_sent_to_is_no_good() {
                 }
             }
             let back = next_line(world, home, known);
+            assert_eq!(world.heard(line), [], "{how}: one failure is enough");
             grant(world, back, 600, "");
             world.run_for(secs(1));
             assert_eq!(servers(world, alice), ["away.invalid", "server.invalid"], "{how}");
@@ -350,6 +351,144 @@ fn servers_that_send_to_each_other_are_left_after_the_last_redirect() {
                 "server.invalid"
             ]
         );
+    });
+}
+
+/// The Contact of a 3xx, and the name that it leads to; none where it leads nowhere.
+const ELSEWHERE: &[(&str, Option<&str>)] = &[
+    ("", None),
+    ("Contact: *", None),
+    ("Contact:", None),
+    ("Contact: <sip:>", None),
+    ("Contact: <sip:away.invalid:99999>", None),
+    ("Contact: nonsense", None),
+    ("Contact: <mailto:a@away.invalid>", None),
+    (
+        "Contact: <sip:>, <tel:+1>, <sip:away.invalid:5060>",
+        Some("away.invalid"),
+    ),
+    (
+        "Contact: <sip:away.invalid:5060>, <sip:other.invalid>",
+        Some("away.invalid"),
+    ),
+    (
+        "Contact: <sip:away.invalid:5060;transport=udp>",
+        Some("away.invalid"),
+    ),
+    (
+        "Contact: <sip:alice@away.invalid:5060;lr?X=y>;q=0.0;expires=-1",
+        Some("away.invalid"),
+    ),
+    (
+        "Contact: <sip:other.invalid:5060;maddr=away.invalid>",
+        Some("away.invalid"),
+    ),
+    ("Contact: sip:away.invalid:5060", Some("away.invalid")),
+];
+
+// rules: R9, C31
+#[test]
+fn whatever_a_redirect_says_is_followed_or_is_the_end() {
+    for (contact, leads) in ELSEWHERE {
+        for status in [
+            "300 Choose",
+            "301 Moved",
+            "302 Moved",
+            "305 Proxy",
+            "380 Else",
+            "399 What",
+        ] {
+            world::run(115, move |world| {
+                let (home, alice) = scripted_server(world);
+                let away = further_server(world, "away.invalid");
+                let operation = world.register(alice);
+                let line = next_line(world, home, 0);
+                let register = next_request(world, line, &Method::Register);
+                world.say(line, &answer(&register, status, "s", contact));
+                if let Some(host) = leads {
+                    let line = next_line(world, away, 0);
+                    grant(world, line, 600, "");
+                    world.result(alice.host, operation).unwrap();
+                    assert_eq!(servers(world, alice), [*host], "{contact}");
+                    let left = world.unregister(alice);
+                    grant(world, line, 0, "");
+                    world.result(alice.host, left).unwrap();
+                } else {
+                    let result = world.result(alice.host, operation);
+                    assert_eq!(failure_code(&result) / 100, 3, "{contact}: {result:?}");
+                    assert_eq!(servers(world, alice), [] as [String; 0], "{contact}");
+                    assert_eq!(world.heard(line), []);
+                }
+            });
+        }
+    }
+}
+
+// rules: R9, P4
+#[test]
+fn a_server_over_tls_sends_nobody_to_one_without() {
+    world::run(116, |world| {
+        let (home, alice) = tls_server(world);
+        let away = tls_peer(world, "away.invalid", 5070);
+        let operation = world.register(alice);
+        let line = next_line(world, home, 0);
+        let register = next_request(world, line, &Method::Register);
+        let contact = "Contact: <sip:away.invalid:5070;transport=tcp>";
+        world.say(line, &answer(&register, "302 Moved", "s", contact));
+        let line = next_line(world, away, 0);
+        grant(world, line, 600, "");
+        world.result(alice.host, operation).unwrap();
+        let transport = world.with(alice.host, |stack, now| {
+            let view = stack.endpoint(now, alice.id).unwrap();
+            view.server().map(|(_, _, transport)| transport)
+        });
+        assert_eq!(transport, Some(Transport::Tls));
+        let left = world.unregister(alice);
+        grant(world, line, 0, "");
+        world.result(alice.host, left).unwrap();
+    });
+}
+
+// rules: R10, C31
+#[test]
+fn a_server_that_wants_more_and_more_gets_it_a_bounded_number_of_times() {
+    for (least, asked) in [
+        ("Min-Expires: 4294967295", Some("4294967295")),
+        ("Min-Expires: 4294967296", None),
+        ("Min-Expires: -1", None),
+        ("Min-Expires: 0", None),
+        ("Min-Expires: 7200\nMin-Expires: 7300", None),
+    ] {
+        world::run(117, move |world| {
+            let (peer, alice) = scripted_server(world);
+            let operation = world.register(alice);
+            let line = next_line(world, peer, 0);
+            let register = next_request(world, line, &Method::Register);
+            world.say(line, &answer(&register, "423 Interval Too Brief", "s", least));
+            if let Some(asked) = asked {
+                let again = next_request(world, line, &Method::Register);
+                assert_eq!(field(&again, HeaderName::Expires), asked);
+                world.say(line, &answer(&again, "423 Interval Too Brief", "s", least));
+            }
+            let result = world.result(alice.host, operation);
+            assert_eq!(failure_code(&result), 423, "{least}");
+            assert_eq!(world.heard(line), [], "{least}");
+        });
+    }
+    // One more each time: eight REGISTERs are sent (`Limits::attempts`), and the eighth answer is the end.
+    world::run(118, |world| {
+        let (peer, alice) = scripted_server(world);
+        let operation = world.register(alice);
+        let line = next_line(world, peer, 0);
+        for number in 1..=8 {
+            let register = next_request(world, line, &Method::Register);
+            let least = format!("Min-Expires: {}", 3600 + number);
+            world.say(line, &answer(&register, "423 Interval Too Brief", "s", &least));
+        }
+        assert_eq!(failure_code(&world.result(alice.host, operation)), 423);
+        assert_eq!(world.heard(line), []);
+        let refused = world.with(alice.host, |stack, _| stack.counters().refusals.attempts);
+        assert_eq!(refused, 1);
     });
 }
 
@@ -823,6 +962,38 @@ fn a_deregistration_that_crosses_a_register_leaves_the_last_word_to_its_answer()
             }
         });
     }
+}
+
+// rules: R13, E12
+#[test]
+fn a_refresh_that_waits_for_a_better_time_is_given_up_by_a_deregistration() {
+    world::run(132, |world| {
+        let (peer, alice) = scripted_server(world);
+        let (line, _) = register_for(world, peer, alice, 600);
+        let refresh = next_request(world, line, &Method::Register);
+        world.say(line, &answer(&refresh, "503 Later", "s", "Retry-After: 30"));
+        world.run_for(secs(1));
+        world.say(line, &notify(&refresh, 1, USUAL, REJECTED));
+        world.run_for(secs(1));
+        assert_eq!(
+            (codes(world, line), state(world, alice)),
+            (vec![200], Unregistered)
+        );
+        // It would be a new registration, which nobody wants.
+        world.run_for(secs(24 * 3600));
+        assert_eq!(world.heard(line), []);
+        assert_eq!(
+            changes(world, alice)[2..],
+            [(Registered, Unregistered, Reason::UserChanged)]
+        );
+        assert_eq!(outages(world, alice), 0);
+        let operation = world.register(alice);
+        grant(world, line, 600, "");
+        world.result(alice.host, operation).unwrap();
+        let left = world.unregister(alice);
+        grant(world, line, 0, "");
+        world.result(alice.host, left).unwrap();
+    });
 }
 
 // rules: R13, E13
@@ -1572,17 +1743,21 @@ fn a_gruu_that_another_endpoint_has_is_not_taken() {
 
 // ---------------------------------------------------------------- TLS
 
-fn tls_server(world: &mut World) -> (PeerId, Endpoint) {
+/// A scripted server over TLS, by this name.
+fn tls_peer(world: &mut World, name: &str, port: u16) -> PeerId {
     let peer = world.peer();
-    world.set_certificate(
-        peer,
-        sansip::PeerCertificate {
-            dns_names: vec!["server.invalid".to_owned()],
-            ..sansip::PeerCertificate::default()
-        },
-    );
-    let address = world.peer_listens(peer, 5061, Transport::Tls);
-    world.names.set_addresses("server.invalid", &[address.ip()]);
+    let certificate = sansip::PeerCertificate {
+        dns_names: vec![name.to_owned()],
+        ..sansip::PeerCertificate::default()
+    };
+    world.set_certificate(peer, certificate);
+    let address = world.peer_listens(peer, port, Transport::Tls);
+    world.names.set_addresses(name, &[address.ip()]);
+    peer
+}
+
+fn tls_server(world: &mut World) -> (PeerId, Endpoint) {
+    let peer = tls_peer(world, "server.invalid", 5061);
     let host = world.stack();
     let mut config = sansip::SipEndpointConfig::new("sip:alice@example.com");
     config.server = Some(sansip::Server {

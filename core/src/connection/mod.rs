@@ -2,7 +2,7 @@
 //!
 //! - [`lifetime`]: the machine of one connection, to be read first;
 //! - [`pool`]: which connection a request gets; [`listener`]: one listening address; [`manager`]: kinds and settings;
-//! - [`trust`]: whose certificate is good for whom; [`queue`]: bytes that wait to be sent;
+//! - [`trust`]: whose certificate is good for whom; [`authorize`]: what the application says; [`queue`]: bytes that wait to be sent;
 //! - [`table`]: all of them, and what the layers above want; [`world`]: what the embedder reports.
 //!
 //! What the layers above have to know is queued as [`Indication`]s; whoever calls in here takes them afterwards with
@@ -18,6 +18,7 @@ use crate::event::{OperationError, RemovalReason};
 use crate::ids::{ConnId, ListenerId, ManagerId};
 use crate::wire::frame::FrameError;
 
+mod authorize;
 #[cfg(test)]
 pub(crate) mod laws;
 mod lifetime;

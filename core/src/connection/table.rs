@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::lifetime::{End, Input, Lifetime, LifetimePrint, Outcome, Role, Terms};
 use super::listener::{self, Listener, ListenerPrint};
-use super::manager::{CLOSES_NOTHING, Manager, ManagerConfig, ManagerKind, MutualTls, SHARES_NOTHING};
+use super::manager::{CLOSES_NOTHING, Manager, ManagerConfig, ManagerKind, SHARES_NOTHING};
 use super::pool::{Choice, Pool, PoolPrint};
 use super::queue::{SendQueue, Sent};
 use super::{ConnectionInfo, Indication, Lease, SendError};
@@ -73,8 +73,10 @@ pub(super) struct Ends {
 /// The state of the room in canonical form: connections and listeners in the order of their making.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Fingerprint {
-    /// Each with its users and queued bytes, the pool that it is in, and whether it is throttled and not read from.
-    pub(crate) connections: Vec<(LifetimePrint, usize, usize, Option<PoolPrint>, [bool; 2])>,
+    /// Each with its users and queued bytes, and the pool that it is in.
+    pub(crate) connections: Vec<(LifetimePrint, usize, usize, Option<PoolPrint>)>,
+    /// Whether each is throttled, and not read from.
+    pub(crate) throttled: Vec<[bool; 2]>,
     pub(crate) listeners: Vec<ListenerPrint>,
     pub(crate) queries: Vec<QueryPrint>,
 }
@@ -96,7 +98,7 @@ impl Connection {
         }
     }
 
-    fn remote(&self) -> Option<SocketAddr> {
+    pub(super) fn remote(&self) -> Option<SocketAddr> {
         self.ends
             .as_ref()
             .map(|ends| ends.remote)
@@ -104,7 +106,7 @@ impl Connection {
     }
 
     /// Over TLS, the name that its certificate was accepted for.
-    fn matched(&self) -> Option<String> {
+    pub(super) fn matched(&self) -> Option<String> {
         let ends = self.ends.as_ref()?;
         ends.matched.as_deref().map(String::from)
     }
@@ -299,21 +301,6 @@ impl Connections {
             .ok_or(Misuse::Unknown("the pool"))?
             .set_maximum(size);
         Ok(())
-    }
-
-    /// Whether new connections are held for the application (C21).
-    pub(crate) fn set_authorizes(&mut self, manager: ManagerId, on: bool) {
-        if let Some(manager) = self.managers.get_mut(&manager) {
-            manager.config.authorizes = on;
-        }
-    }
-
-    /// Whom a manager lets connect from now on (C18).
-    pub(crate) fn set_mutual_tls(&mut self, id: ManagerId, mutual_tls: MutualTls) -> Result<(), Misuse> {
-        let manager = self.managers.get_mut(&id);
-        manager
-            .ok_or(Misuse::Unknown("the connection manager"))?
-            .set_mutual_tls(mutual_tls)
     }
 
     /// How long its new connections may be without traffic, incoming and outgoing (C10); `None` for what the stack has.
@@ -515,18 +502,6 @@ impl Connections {
         Ok(())
     }
 
-    /// The application has decided on a connection that is held for it (C21). It does nothing if that is gone.
-    pub(crate) fn authorize(&mut self, cx: &mut Cx<'_>, conn: ConnId, allowed: bool) -> Result<(), Misuse> {
-        let Some(connection) = self.connections.get(&conn) else {
-            return Ok(());
-        };
-        if !connection.lifetime.is_held() {
-            return Err(Misuse::Answered);
-        }
-        self.drive(cx, conn, if allowed { Input::Allowed } else { Input::Denied });
-        Ok(())
-    }
-
     // Bytes out.
 
     /// Queues bytes of a message. Beyond [`Limits::send_queue`](crate::Limits::send_queue) the connection is closed (C30).
@@ -702,11 +677,13 @@ impl Connections {
                 connection.users,
                 connection.queue.len(),
                 pool_of(connection),
-                [connection.throttled, connection.stopped],
             )
         });
+        let throttled = self.connections.values();
+        let throttled = throttled.map(|connection| [connection.throttled, connection.stopped]);
         Fingerprint {
             connections: connections.collect(),
+            throttled: throttled.collect(),
             listeners: self.listeners.values().map(Listener::fingerprint).collect(),
             queries: self.locator.fingerprint(now),
         }
@@ -757,23 +734,6 @@ impl Connections {
             Outcome::Leaves => self.in_pool(cx, conn, |pool| pool.leaves(conn)),
             Outcome::Gone(end) => self.gone(cx, conn, end),
         }
-    }
-
-    /// Asks the application (C21).
-    fn held(&self, cx: &mut Cx<'_>, conn: ConnId) {
-        let Some(connection) = self.connections.get(&conn) else {
-            return;
-        };
-        let Some(remote) = connection.remote() else { return };
-        let lifetime = &connection.lifetime;
-        cx.out.event(Event::AuthorizationRequested {
-            conn,
-            manager: lifetime.manager,
-            remote,
-            incoming: lifetime.role.hop().is_none(),
-            transport: lifetime.role.transport(),
-            matched: connection.matched(),
-        });
     }
 
     fn ready(&mut self, cx: &mut Cx<'_>, conn: ConnId) {

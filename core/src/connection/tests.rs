@@ -837,16 +837,10 @@ fn other_targets_are_known_through_the_service_too() {
     assert!((0..3).all(|count| world.room.has_other_target(&hop, &tried[..count])));
     assert!(!world.room.has_other_target(&hop, &tried));
     // And through the services that the domain names.
+    world.actions();
     let hop = Hop::new("example.org", None, Transport::Tcp);
     _ = world.acquire(manager, &hop);
-    let query = world
-        .wants()
-        .into_iter()
-        .find_map(|action| match action {
-            Action::Resolve { query, .. } => Some(query),
-            _ => None,
-        })
-        .unwrap();
+    let query = world.questions()[0].0;
     let named = [
         (1, 1, "SIP+D2T", "x.example.org"),
         (2, 1, "SIP+D2T", "y.example.org"),

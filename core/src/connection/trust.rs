@@ -146,7 +146,7 @@ fn is_covered(identity: &str, entry: &str) -> bool {
     let split = identity.len().checked_sub(entry.len());
     split
         .and_then(|split| identity.split_at_checked(split))
-        .is_some_and(|(host, domain)| !host.is_empty() && domain.eq_ignore_ascii_case(entry))
+        .is_some_and(|(_, domain)| domain.eq_ignore_ascii_case(entry))
 }
 
 /// Without the dot that makes a name absolute.
@@ -192,6 +192,8 @@ fn wrong_name(certificate: &PeerCertificate, wanted: &str) -> TlsFailure {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn strings(texts: &[&str]) -> Vec<String> {
@@ -497,5 +499,55 @@ mod tests {
             TlsFailureKind::Other
         );
         assert_eq!(check_size(None, 0), Ok(()));
+    }
+
+    /// What a certificate may say, of letters that make much the same of each other.
+    fn names() -> impl Strategy<Value = Vec<String>> {
+        proptest::collection::vec("[aA.*_:@\\x00é-]{0,5}", 0..5)
+    }
+
+    /// The name in one form, where it is one (RFC 1123).
+    fn canonical(name: &str) -> Option<String> {
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        let is_label = |label: &str| {
+            let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+            !label.is_empty() && label.chars().all(is_letter)
+        };
+        name.split('.').all(is_label).then_some(name)
+    }
+
+    proptest! {
+        // rules: C17, C18
+        #[test]
+        fn whatever_a_certificate_says_only_whole_names_match(
+            names in names(),
+            common in names(),
+            host in "[aA.]{0,4}",
+            list in proptest::collection::vec("[.]?[aA]([.][aA]){0,2}", 0..3),
+        ) {
+            let shown = PeerCertificate {
+                dns_names: names.clone(),
+                common_name: common.first().cloned(),
+                ..PeerCertificate::default()
+            };
+            let said = if names.is_empty() { common.first().into_iter().cloned().collect() } else { names };
+            let known: Vec<String> = said.iter().filter_map(|name| canonical(name)).collect();
+            let wanted = canonical(&host);
+            let matches = wanted.is_some_and(|host| known.contains(&host));
+            prop_assert_eq!(verify_server(&host, Some(&shown), &[]).is_ok(), matches);
+            let covered = |entry: &String| {
+                let entry = entry.to_ascii_lowercase();
+                let covers = |name: &String| match entry.strip_prefix('.') {
+                    Some(_) => name.len() > entry.len() && name.ends_with(&entry),
+                    None => *name == entry,
+                };
+                known.iter().any(covers)
+            };
+            let entry = list.iter().find(|entry| covered(entry)).map(|entry| Box::from(entry.as_str()));
+            let admitted = admit_client(list.iter().map(String::as_str), Some(&shown), &[]);
+            prop_assert_eq!(admitted.ok(), entry);
+            let first = admit_anyone(Some(&shown), &[]).unwrap();
+            prop_assert_eq!(first.map(|name| name.to_ascii_lowercase()), known.first().cloned());
+        }
     }
 }

@@ -5,16 +5,16 @@ use core::net::IpAddr;
 
 use crate::connection::Lease;
 use crate::cx::Cx;
-use crate::event::RegistrationReason;
+use crate::event::{OperationError, OperationFailure, RegistrationReason};
 use crate::ids::{ConnId, EndpointId, ManagerId};
 use crate::registration::Input;
 use crate::session::Below;
+use crate::wire::Message;
 use crate::wire::header::{ContentType, Event};
-use crate::wire::{Message, Method};
 
 use super::{Endpoints, Kind};
 
-/// The body of such a NOTIFY.
+/// The type of its body.
 pub(crate) const REGISTRATION_EVENT: &str = "text/registration-event";
 
 /// What a NOTIFY of the event package `registration-notify` is.
@@ -33,8 +33,8 @@ pub(crate) enum Notice {
 }
 
 impl Endpoints {
-    /// Reads a request outside dialogs that `conn` has brought; `None` where it is not of this event package, or for no
-    /// SipEndpoint. `found` is the endpoint that it is for as any request is (M5).
+    /// Reads a NOTIFY or BENOTIFY outside dialogs that `conn` has brought; `None` where it is not of this event package, or
+    /// for no SipEndpoint. `found` is the endpoint that it is for as any request is (M5).
     ///
     /// Only the server ends a registration: over the connection that the endpoint has to it, or with the Call-ID and the
     /// tag of the REGISTER, which nobody else has seen. A stack that listens may be reached over others.
@@ -66,7 +66,8 @@ impl Endpoints {
         })
     }
 
-    /// The server has ended the registration of an endpoint.
+    /// The server has ended the registration of an endpoint. A REGISTER that still waits to be sent, for its connection or
+    /// for the time that the server named, is given up: it would be a new registration.
     pub(crate) fn deregister(
         &mut self,
         cx: &mut Cx<'_>,
@@ -76,6 +77,18 @@ impl Endpoints {
         conn: ConnId,
     ) {
         self.register_step(cx, below, id, Input::Deregistered(reason), Some(conn));
+        let Some(sip) = self.sip_mut(id).filter(|sip| sip.registration.is_dismissed()) else {
+            return;
+        };
+        if let Some(exchange) = sip
+            .exchange
+            .filter(|exchange| below.exchanges.is_waiting(*exchange))
+        {
+            sip.exchange = None;
+            below.exchanges.abandon(cx, below.low, exchange);
+            let aborted = OperationError::OperationFailure(OperationFailure::Aborted);
+            self.register_step(cx, below, id, Input::Refused(aborted), Some(conn));
+        }
     }
 
     fn is_bound(&self, id: EndpointId) -> bool {
@@ -93,11 +106,9 @@ impl Endpoints {
 }
 
 fn is_of_the_package(message: &Message) -> bool {
-    let notifies = matches!(message.method(), Some(Method::Notify | Method::Benotify));
-    notifies
-        && message.typed::<Event<'_>>().is_ok_and(|event| {
-            event.is_some_and(|event| event.package.eq_ignore_ascii_case("registration-notify"))
-        })
+    message.typed::<Event<'_>>().is_ok_and(|event| {
+        event.is_some_and(|event| event.package.eq_ignore_ascii_case("registration-notify"))
+    })
 }
 
 fn is_of_the_type(message: &Message) -> bool {

@@ -29,7 +29,7 @@ use crate::event::{Completion, PeerToPeerState, RegistrationState};
 use crate::exchange::{
     ContactTemplate, Draft, Exchanges, Lower, NextHop, Owner, Policy, Request, Sequence, Voice, What, to_of,
 };
-use crate::ids::{ConnId, EndpointId, ManagerId, OperationId, SequenceId, SessionId};
+use crate::ids::{ConnId, EndpointId, ExchangeId, ManagerId, OperationId, SequenceId, SessionId};
 use crate::map::{HashKey, Map};
 use crate::registration::{self, Registration};
 use crate::session::{Below, Cargo, Local};
@@ -72,10 +72,12 @@ enum Kind {
 #[derive(Clone, Debug)]
 struct Sip {
     registration: Registration,
-    /// The server that it was told.
-    home: Hop,
-    /// Where it registers: at home, or where that has sent it (R9).
+    /// The REGISTER under way.
+    exchange: Option<ExchangeId>,
+    /// Where it registers: at first as it was told, then where that server has sent it (R9).
     server: Hop,
+    /// The server that it was told, where that is another one.
+    home: Option<Box<Hop>>,
     /// The cached connection to the server (C6).
     flow: Option<Lease>,
     /// The connection dropped while refresh was disabled: nothing is sent until it registers again (R5).
@@ -195,8 +197,9 @@ impl Endpoints {
         low.auth.insert(id, config.credentials, config.protocols);
         let kind = Kind::Sip(Box::new(Sip {
             registration: Registration::new(id, config.auto_refresh),
-            home: server.clone(),
+            exchange: None,
             server,
+            home: None,
             flow: None,
             dropped: false,
             call_id: cx.entropy.hex(32).into(),

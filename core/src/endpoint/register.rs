@@ -92,6 +92,9 @@ impl Endpoints {
         what: What,
     ) {
         let What::Outcome(outcome) = what else { return };
+        if let Some(sip) = self.sip_mut(id) {
+            sip.exchange = None;
+        }
         // Who leaves does not need a better server.
         let leaves = self.registration_state(id) == Some(RegistrationState::Unregistering);
         let input = match outcome.result {
@@ -150,7 +153,7 @@ impl Endpoints {
         id: EndpointId,
         target: &str,
     ) {
-        let Some(sip) = self.sip_mut(id) else { return };
+        let Some(sip) = self.sip(id) else { return };
         let Ok(parsed) = Uri::parse(target) else { return };
         let Some(uri) = parsed.as_sip() else { return };
         let transport = sip.server.transport();
@@ -160,23 +163,16 @@ impl Endpoints {
             Transport::Tls => named.with_transport(Transport::Tls),
             Transport::Tcp => named,
         };
-        if server == sip.home {
-            below.low.auth.returned(id);
-        } else {
-            below.low.auth.redirect(id);
-        }
         self.move_to(cx, below, id, server);
     }
 
     /// The server that another one had sent the endpoint to is no good, or the endpoint begins anew: back to the one that
     /// it was told (R9).
     fn return_home(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId) {
-        let Some(sip) = self.sip(id).filter(|sip| sip.server != sip.home) else {
-            return;
-        };
-        let home = sip.home.clone();
-        below.low.auth.returned(id);
-        self.move_to(cx, below, id, home);
+        let home = self.sip(id).and_then(|sip| sip.home.as_deref().cloned());
+        if let Some(home) = home {
+            self.move_to(cx, below, id, home);
+        }
     }
 
     fn move_to(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId, server: Hop) {
@@ -186,7 +182,14 @@ impl Endpoints {
             host: server.host().to_string(),
             port: server.port(),
         });
-        sip.server = server;
+        let old = core::mem::replace(&mut sip.server, server);
+        let home = sip.home.take().unwrap_or_else(|| Box::new(old));
+        if *home == sip.server {
+            below.low.auth.returned(id);
+        } else {
+            below.low.auth.redirect(id);
+            sip.home = Some(home);
+        }
         if let Some(flow) = sip.flow.take() {
             self.by_flow.remove(&(flow.conn(), id));
             below.low.connections.release(cx, flow);
@@ -238,7 +241,7 @@ impl Endpoints {
         }
     }
 
-    fn send_register(&self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId, leave: bool) {
+    fn send_register(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId, leave: bool) {
         let Some(endpoint) = self.table.get(&id) else {
             return;
         };
@@ -258,7 +261,10 @@ impl Endpoints {
             owner: Owner::Registration(id),
             policy,
         };
-        below.exchanges.start(cx, below.low, request, below.up);
+        let exchange = below.exchanges.start(cx, below.low, request, below.up);
+        if let Some(sip) = self.sip_mut(id) {
+            sip.exchange = Some(exchange);
+        }
     }
 
     /// Takes how long the server bears silence: OCS says it in ms-keep-alive, RFC 5626 in Flow-Timer.

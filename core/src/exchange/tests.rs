@@ -1041,6 +1041,51 @@ fn a_crowd_is_told_in_slices_that_its_connection_could_not_be_made_or_is_gone() 
     }
 }
 
+// rules: C24
+#[test]
+fn who_begins_in_the_moment_of_a_free_place_does_not_take_it_from_who_waits() {
+    let mut bench = Bench::new();
+    bench.services.config.limits.outstanding = 1;
+    let config = ManagerConfig::new(ManagerKind::Client);
+    bench.manager = bench
+        .connections
+        .add_manager(&mut bench.services.cx(), config)
+        .unwrap();
+    let (manager, hop) = (bench.manager, bench.hop.clone());
+    let lease = bench
+        .connections
+        .acquire(&mut bench.services.cx(), manager, &hop, &[])
+        .unwrap();
+    bench.settle();
+    let ask = |bench: &mut Bench, call_id: &str| {
+        let mut asked = authenticated(bench, request(Method::Message));
+        asked.draft.parties = Parties::new(ALICE, BOB, call_id);
+        asked.lease = bench.connections.share(&mut bench.services.cx(), lease.conn());
+        asked
+    };
+    let asked = ask(&mut bench, "first");
+    let first = bench.start(asked);
+    let asked = ask(&mut bench, "second");
+    bench.start(asked);
+    // Before what is held is looked at, a third begins.
+    let asked = ask(&mut bench, "third");
+    bench.go(|exchanges, cx, low, up| {
+        exchanges.uncount(first);
+        exchanges.start(cx, low, asked, up);
+    });
+    bench.settle();
+    let order = |bench: &Bench| -> Vec<String> {
+        let sent = bench.sent(&Method::Message);
+        sent.iter().map(|it| it.call_id().unwrap().to_string()).collect()
+    };
+    assert_eq!(order(&bench), ["first", "second"]);
+    bench.answer("200 OK", "");
+    assert_eq!(order(&bench), ["first", "second", "third"]);
+    bench.answer("200 OK", "");
+    bench.connections.release(&mut bench.services.cx(), lease);
+    assert!(bench.exchanges.windows.is_empty());
+}
+
 // rules: C35
 #[test]
 fn a_request_of_which_no_byte_has_left_is_sent_once_more() {

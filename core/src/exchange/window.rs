@@ -91,7 +91,7 @@ impl Exchanges {
         counted: Option<EndpointId>,
         held: Option<(EndpointId, ExchangeId)>,
     ) {
-        let Some(endpoint) = counted.or(held.map(|(endpoint, _)| endpoint)) else {
+        let Some(endpoint) = counted.or_else(|| held.map(|(endpoint, _)| endpoint)) else {
             return;
         };
         let Some(window) = self.windows.get_mut(&endpoint) else {

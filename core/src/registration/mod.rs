@@ -191,6 +191,11 @@ impl Registration {
         !matches!(self.state, State::Unregistered)
     }
 
+    /// Whether the server has deregistered us while a REGISTER was under way.
+    pub(crate) const fn is_dismissed(&self) -> bool {
+        matches!(self.state, State::Dismissed)
+    }
+
     /// R2.
     pub(crate) const fn may_register(&self) -> Result<(), Misuse> {
         let state = match self.state {

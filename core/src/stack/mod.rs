@@ -1,5 +1,6 @@
 //! The engine: owns every machine, and hands what one reports to the next.
 
+mod authorize;
 mod drain;
 mod ended;
 mod fingerprint;
@@ -470,29 +471,6 @@ impl Stack {
                 .connections
                 .disconnect(&mut p.cx, conn, RemovalReason::Local);
         });
-    }
-
-    /// Lets a connection be used that is held for the application (C21): what waits for it goes out, and it is read from. It
-    /// does nothing if the connection is gone.
-    ///
-    /// # Errors
-    /// It is not held: it was allowed before, or nobody had to be asked.
-    pub fn allow_connection(&mut self, now: Time, conn: ConnId) -> Result<(), Misuse> {
-        record!(self, now, AllowConnection { conn });
-        self.step(now, |p| p.low.connections.authorize(&mut p.cx, conn, true))?;
-        self.take_frames(now, conn);
-        Ok(())
-    }
-
-    /// Closes a connection that is held for the application (C21); the requests that wait for it fail as
-    /// [`ConnectionNotAuthorized`](crate::OperationFailure::ConnectionNotAuthorized). It does nothing if the connection is
-    /// gone.
-    ///
-    /// # Errors
-    /// It is not held.
-    pub fn deny_connection(&mut self, now: Time, conn: ConnId) -> Result<(), Misuse> {
-        record!(self, now, DenyConnection { conn });
-        self.step(now, |p| p.low.connections.authorize(&mut p.cx, conn, false))
     }
 
     /// Another idle time for one connection of a server manager; zero means never (C10).

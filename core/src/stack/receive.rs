@@ -295,7 +295,7 @@ impl Parts<'_> {
         endpoint: Option<EndpointId>,
         message: &Message,
     ) -> Option<Notice> {
-        if session.is_some() {
+        if session.is_some() || !matches!(message.method(), Some(Method::Notify | Method::Benotify)) {
             return None;
         }
         let (manager, _) = self.low.connections.manager_of(conn)?;

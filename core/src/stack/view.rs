@@ -10,7 +10,7 @@ use core::time::Duration;
 use super::parts::below;
 use super::{Stack, record};
 use crate::action::Transport;
-use crate::connection::{Hop, ManagerKind, MutualTls};
+use crate::connection::{Hop, ManagerKind};
 use crate::endpoint::{PageMessage, SendOptions, reach};
 use crate::error::{Misuse, ParseError};
 use crate::event::{
@@ -119,30 +119,6 @@ impl ManagerView<'_> {
         self.stack
             .connections
             .set_pool_maximum(self.id, &Hop::new(host, port, transport), size)
-    }
-
-    /// Whether the application decides on each new connection ([`ManagerConfig::authorizes`](crate::ManagerConfig::authorizes),
-    /// C21). Those that are held stay held.
-    pub fn set_authorizes(&mut self, on: bool) {
-        record!(self.stack, self.stack.now, SetAuthorizes { manager: self.id, on });
-        self.stack.connections.set_authorizes(self.id, on);
-    }
-
-    /// Whom the manager lets connect over TLS from now on (C18); connections that are there go on. What it has learned by
-    /// C19 it keeps from one list to the next.
-    ///
-    /// # Errors
-    /// Not a server manager of TLS, or an entry that is no name, no `.domain` and no address.
-    pub fn set_mutual_tls(&mut self, mutual_tls: MutualTls) -> Result<(), Misuse> {
-        record!(
-            self.stack,
-            self.stack.now,
-            SetMutualTls {
-                manager: self.id,
-                mutual_tls: mutual_tls.clone()
-            }
-        );
-        self.stack.connections.set_mutual_tls(self.id, mutual_tls)
     }
 
     /// Sets how long its connections may be without traffic, incoming and outgoing ones apart (C10): zero for ever,

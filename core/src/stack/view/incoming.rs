@@ -1,6 +1,6 @@
 //! A request of the network, which the application answers.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 
 use super::{check_cargo, misuse};
 use crate::error::Misuse;
@@ -35,7 +35,7 @@ impl IncomingView<'_> {
             AnswerIncoming {
                 incoming: self.id,
                 status,
-                reason: reason.map(ToString::to_string),
+                reason: reason.map(String::from),
                 content: content.clone(),
                 headers: headers.to_vec()
             }

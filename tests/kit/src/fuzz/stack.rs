@@ -856,7 +856,7 @@ mod tests {
         let told = told("00 r0 f060 f030 w9 u0 f030");
         assert_eq!(count(&told.registered, RegistrationState::Registered), 1);
         assert_eq!(count(&told.registered, RegistrationState::Unregistering), 1);
-        let told = self::told("00 r0 f060 f030 j501 r0 j402 f030");
+        let told = self::told("00 r0 f060 f030 j601 r0 j502 f030");
         assert_eq!(count(&told.registered, RegistrationState::Registered), 2);
     }
 

@@ -1,7 +1,7 @@
 //! What one stack says and hears on its links, and whether it may (RFC 3261 sections 8, 12, 13, 15 and 17; RFC 6026;
 //! rules C33, R17, S4, S8, S10): it sees only bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -70,11 +70,13 @@ struct Due {
 }
 
 /// A CSeq number, when it was used, and how many connections had been lost then.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Counted {
     at: Time,
     number: u32,
     losses: usize,
+    /// Those before it that wait in a queue, or were lost there.
+    passed: BTreeSet<u32>,
 }
 
 #[derive(Debug)]
@@ -341,12 +343,25 @@ impl Talked {
         // One that waits in a queue behind a message of which a part is sent has taken one, too.
         let mut open = self.streams.values().filter(|stream| stream.gone.is_none());
         let waits = open.any(|stream| stream.sent.buffered() > 0);
-        if let Some(last) = known.copied() {
+        let mut passed = BTreeSet::new();
+        if let Some(last) = known.cloned() {
+            passed = last.passed;
+            if number < last.number && passed.remove(&number) {
+                self.numbers.entry(key).and_modify(|known| known.passed = passed);
+                return;
+            }
             let follows =
                 number == last.number + 1 || (number > last.number && (waits || last.losses < losses));
             assert!(follows, "CSeq {number} after {}: {}", last.number, shown(message));
+            passed.extend(last.number.saturating_add(1)..number);
         }
-        self.numbers.insert(key, Counted { at, number, losses });
+        let new = Counted {
+            at,
+            number,
+            losses,
+            passed,
+        };
+        self.numbers.insert(key, new);
     }
 
     fn on_ack_sent(&mut self, at: Time, line: Line, message: Message) {

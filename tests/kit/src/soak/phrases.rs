@@ -79,7 +79,7 @@ const PHRASES: &[&str] = &[
     "enroll, wait 8, habit 0 4, habit 2 4, call 0 1 1, wait 8, deregister 0/1/2/3 * *, lose 0/1/2/3 * *, wait 15, wait 15, wait 15, wait 15, hang-up, wait 8",
     "enroll, methods 0/1/2/3 *, wait 8, call 3 0 1, message 3 0, wait 15, wait 15, wait 15, wait 15, methods 0/1/2/3 8, wait 8",
     // Connections that are nothing yet, or nothing any more.
-    "dns 2 4, message 4 6, wait 8, echo 3 0, echo 3 1, wait 6, disconnect 3, wait 10, mend",
+    "dns 2 4, message 4 6, wait 11, wait 8, echo 3 0, echo 3 1, wait 6, disconnect 3, wait 10, mend",
     "message 4 6, wait 3, echo 3 0, wait 1, echo 3 0, wait 2, echo 3 0, wait 8",
     "reachability 6 2, message 4 4, wait 6, disconnect 3, wait 6, message 4 4, wait 11, mend",
     "latency 200, dial 1, wait 7, echo 3 1, disconnect 3, latency 10, wait 7",

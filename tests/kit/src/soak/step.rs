@@ -126,7 +126,7 @@ steps! {
     /// An adapter reports once more what it has reported: host, what, of which.
     Echo "echo" 4,
     /// An endpoint has something for hundreds of addresses of one name.
-    Crowd "crowd" 1,
+    Crowd "crowd" 2,
     /// It says once more what it said last, some bytes of it changed: how many, where, to what.
     Garble "garble" 3,
     /// It closes or breaks off a connection, or sends bytes that are no message: which, how.

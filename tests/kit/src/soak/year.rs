@@ -283,7 +283,7 @@ impl<'a> Lasting<'a> {
         for number in 0..years.endpoints {
             settings = settings.with_user(user(number), "secret");
         }
-        let servers = world.front_ends(&settings, years.seed % 2 == 0);
+        let servers = world.front_ends(&settings, years.seed.is_multiple_of(2));
         let mut lasting = Self {
             world,
             dice: ChaCha12Rng::seed_from_u64(years.seed),

@@ -749,35 +749,34 @@ impl World {
             let (link, side) = world.ends.get(&(id.into(), Name::FrontEnd(conn)))?;
             Some(world.end(*link, 1 - side).host)
         };
-        match event {
-            FrontEndEvent::Registered { aor, conn, .. } if self.servers.len() > 1 => {
-                let Some(host) = far(self, *conn) else { return };
-                let before = self.registered_at.insert((aor.clone(), host), id);
-                if before.is_some_and(|before| before != id) {
-                    let shared = self.sharing.contains(&id);
-                    self.strike(
-                        host,
-                        if shared {
-                            Fault::FailOver
-                        } else {
-                            Fault::FailOverLoss
-                        },
-                    );
-                }
+        if let FrontEndEvent::Registered { aor, conn, .. } = event
+            && self.servers.len() > 1
+            && let Some(host) = far(self, *conn)
+        {
+            let before = self.registered_at.insert((aor.clone(), host), id);
+            if before.is_some_and(|before| before != id) {
+                let shared = self.sharing.contains(&id);
+                self.strike(
+                    host,
+                    if shared {
+                        Fault::FailOver
+                    } else {
+                        Fault::FailOverLoss
+                    },
+                );
             }
-            FrontEndEvent::TurnedAway { conn, status, .. } => {
-                let redirects = |host: &ServerHost| matches!(host.front_end.manner(), Manner::Redirect(_));
-                let fault = match status.code() {
-                    302 if self.servers.iter().all(redirects) => Fault::RedirectLoop,
-                    302 => Fault::Redirected,
-                    423 => Fault::TooBrief,
-                    _ => Fault::Unavailable,
-                };
-                if let Some(host) = far(self, *conn) {
-                    self.strike(host, fault);
-                }
-            }
-            _ => {}
+        }
+        if let FrontEndEvent::TurnedAway { conn, status, .. } = event
+            && let Some(host) = far(self, *conn)
+        {
+            let redirects = |host: &ServerHost| matches!(host.front_end.manner(), Manner::Redirect(_));
+            let fault = match status.code() {
+                302 if self.servers.iter().all(redirects) => Fault::RedirectLoop,
+                302 => Fault::Redirected,
+                423 => Fault::TooBrief,
+                _ => Fault::Unavailable,
+            };
+            self.strike(host, fault);
         }
     }
 
