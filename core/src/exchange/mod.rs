@@ -340,6 +340,19 @@ impl Exchanges {
         })
     }
 
+    /// A request that is under way is not sent again, whatever becomes of it: what it was for has come about without it.
+    pub(crate) fn repeat_no_more(&mut self, id: ExchangeId) {
+        if let Some(exchange) = self.table.get_mut(&id) {
+            exchange.policy = Policy {
+                retry_after: false,
+                repeatable: false,
+                redirects: 0,
+                identity: None,
+            };
+            exchange.reconnected = true;
+        }
+    }
+
     /// Forgets an exchange whose owner is gone. A transaction that runs is left to end by itself.
     pub(crate) fn abandon(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId) {
         self.remove(cx, low, id);
