@@ -186,7 +186,7 @@ Content-Length: 0
     (
         "NOTIFY",
         "NOTIFY sip:alice@192.0.2.17:51234;transport=tls SIP/2.0
-Via: SIP/2.0/TLS 203.0.113.5:5061;branch=z9hG4bKproxy7741.1
+Via: SIP/2.0/TLS 203.0.113.5:5061;branch=z9hG4bKproxy7741.1;rport
 Max-Forwards: 69
 From: <sip:bob@example.com>;tag=b71e0c
 To: <sip:alice@example.com>;tag=30cd12ef;epid=01ab23cd45
@@ -208,7 +208,7 @@ Content-Type: application/pidf+xml
     (
         "MESSAGE",
         "MESSAGE sip:alice@192.0.2.17:51234;transport=tls SIP/2.0
-Via: SIP/2.0/TLS 203.0.113.5:5061;branch=z9hG4bKproxy7742.1
+Via: SIP/2.0/TLS 203.0.113.5:5061;branch=z9hG4bKproxy7742.1;rport
 Max-Forwards: 68
 From: \"Bob\" <sip:bob@example.com>;tag=44fa90
 To: <sip:alice@example.com>

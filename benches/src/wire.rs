@@ -1,8 +1,10 @@
 //! Parsing and writing, by this stack.
 
 use bytes::Bytes;
-use sansip::wire::header::{Contact, ContentLength, MaxForwards, Via};
-use sansip::wire::write::{HeaderBlock, RequestBuilder, ResponseBuilder, Scratch};
+use sansip::Transport;
+use sansip::wire::header::{Contact, ContentLength, MaxForwards};
+use sansip::wire::uri::Host;
+use sansip::wire::write::{HeaderBlock, OwnHop, Parties, RequestBuilder, ResponseBuilder, Scratch};
 use sansip::wire::{HeaderName, Message, MessageLimits, Method, StatusCode};
 
 use crate::measure::Case;
@@ -77,10 +79,11 @@ impl More {
 pub struct RequestDraft {
     method: Method,
     uri: Box<str>,
-    via: Via<'static>,
-    from: Box<str>,
-    to: Box<str>,
-    call_id: Box<str>,
+    transport: Transport,
+    host: Host<'static>,
+    port: u16,
+    branch: Box<str>,
+    parties: Parties,
     cseq: u32,
     hops: u8,
     more: Vec<More>,
@@ -131,18 +134,29 @@ impl Draft {
             .raw(HeaderName::ContentType)
             .map(|content_type| (text(content_type), message.body()));
         match (message.method(), request) {
-            (Some(method), _) => Self::Request(Box::new(RequestDraft {
-                method: method.clone(),
-                uri: message.request_uri().into(),
-                via: message.via_top().expect("Via"),
-                from: field(HeaderName::From),
-                to: field(HeaderName::To),
-                call_id: field(HeaderName::CallId),
-                cseq: message.cseq().expect("CSeq").number,
-                hops: message.required::<MaxForwards>().expect("Max-Forwards").0,
-                more,
-                content,
-            })),
+            (Some(method), _) => {
+                let via = message.via_top().expect("Via");
+                Self::Request(Box::new(RequestDraft {
+                    method: method.clone(),
+                    uri: message.request_uri().into(),
+                    transport: match &*via.transport {
+                        "TLS" => Transport::Tls,
+                        _ => Transport::Tcp,
+                    },
+                    host: via.host.clone(),
+                    port: via.port.expect("a port"),
+                    branch: via.branch().expect("a branch").into(),
+                    parties: Parties::new(
+                        &field(HeaderName::From),
+                        &field(HeaderName::To),
+                        &field(HeaderName::CallId),
+                    ),
+                    cseq: message.cseq().expect("CSeq").number,
+                    hops: message.required::<MaxForwards>().expect("Max-Forwards").0,
+                    more,
+                    content,
+                }))
+            }
             (None, Some(request)) => Self::Response(Box::new(ResponseDraft {
                 request,
                 status: message.status().expect("a status"),
@@ -171,16 +185,17 @@ impl Draft {
     pub fn write(&self, scratch: &mut Scratch) -> Bytes {
         match self {
             Self::Request(draft) => {
-                let mut builder = RequestBuilder::of_texts(
-                    scratch,
-                    &draft.method,
-                    &draft.uri,
-                    &draft.via,
-                    (&draft.from, &draft.to),
-                    &draft.call_id,
-                    draft.cseq,
-                    draft.hops,
-                );
+                let RequestDraft {
+                    method, uri, parties, ..
+                } = &**draft;
+                let hop = OwnHop {
+                    transport: draft.transport,
+                    host: &draft.host,
+                    port: draft.port,
+                    branch: &draft.branch,
+                };
+                let mut builder =
+                    RequestBuilder::of_parts(scratch, method, uri, &hop, parties, draft.cseq, draft.hops);
                 for more in &draft.more {
                     match more {
                         More::Text(name, value) => builder.text(*name, value),

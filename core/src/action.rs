@@ -264,6 +264,8 @@ impl fmt::Display for ListenError {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "record", derive(serde::Serialize))]
 pub enum Question {
+    /// The NAPTR records of this name (`example.com`).
+    Naptr(String),
     /// The SRV records of this name (`_sips._tcp.example.com`).
     Srv(String),
     /// The A and AAAA records of this name, and what a hosts file says of it.
@@ -274,6 +276,13 @@ pub enum Question {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum Answer {
+    /// To [`Question::Naptr`].
+    Naptr {
+        /// The records, in any order.
+        records: Vec<NaptrRecord>,
+        /// How long they may be kept.
+        ttl: Duration,
+    },
     /// To [`Question::Srv`].
     Srv {
         /// The records, in any order.
@@ -290,6 +299,24 @@ pub enum Answer {
     },
 }
 
+/// One NAPTR record (RFC 3403 section 4), which says for a transport where its SRV records are (RFC 3263 section 4.1).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub struct NaptrRecord {
+    /// Lower goes first.
+    pub order: u16,
+    /// Within one order, lower goes first.
+    pub preference: u16,
+    /// What the replacement is: `s` for the name of SRV records.
+    pub flags: String,
+    /// Which protocol over which transport: `SIP+D2T`, `SIPS+D2T`.
+    pub services: String,
+    /// A rewriting rule; empty in the records of RFC 3263.
+    pub regexp: String,
+    /// The name to look up next.
+    pub replacement: String,
+}
+
 /// One SRV record (RFC 2782).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
@@ -304,8 +331,8 @@ pub struct SrvRecord {
     pub target: String,
 }
 
-/// Why the domain name system did not answer. "No such name" is an empty [`Answer`] for SRV and [`Self::NoSuchName`]
-/// for addresses.
+/// Why the domain name system did not answer. "No such name" is an empty [`Answer`] for NAPTR and SRV, and
+/// [`Self::NoSuchName`] for addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub enum ResolveError {

@@ -10,7 +10,7 @@
 use alloc::collections::BTreeMap;
 use core::fmt;
 
-use crate::{connection, locate, registration, session, transaction};
+use crate::{connection, endpoint, locate, registration, session, transaction};
 
 /// Every machine that reports.
 pub const MACHINES: &[Machine] = &[
@@ -22,6 +22,7 @@ pub const MACHINES: &[Machine] = &[
     connection::LISTENER,
     locate::QUERY,
     registration::cells::MACHINE,
+    endpoint::reach::cells::MACHINE,
     session::INVITATION,
 ];
 

@@ -44,6 +44,8 @@ pub struct Config {
     pub retry_after_cap: Duration,
     /// How long the application may take to answer a request that it holds back (M9); 32 s.
     pub answer_timeout: Duration,
+    /// How long the application may take to decide on a connection that is held for it (C21); then it counts as denied; 32 s.
+    pub authorization_timeout: Duration,
     /// How long a session may take from INVITE to a final response, zero means for ever (S12); 3 min.
     pub max_connect_duration: Duration,
     /// The expiry asked for in REGISTER; 3600 s.
@@ -54,7 +56,8 @@ pub struct Config {
     pub backoff_min: Duration,
     /// The greatest (R7); 64 s.
     pub backoff_max: Duration,
-    /// No refresh comes sooner than this after the last (R21); 5 s.
+    /// No refresh comes sooner than this after the last (R21); 5 s. What a server keeps for no longer counts as kept for
+    /// twice this: for a part of that time the server may not have the endpoint, but there is no sooner refresh to try.
     pub refresh_floor: Duration,
     /// Product tokens of User-Agent and Server.
     pub user_agent: String,
@@ -63,6 +66,39 @@ pub struct Config {
     pub strict_dispatch: bool,
     /// The name of this host in Via and Contact of server managers that listen; without it, the address is used.
     pub local_host_name: Option<String>,
+    /// The marks for transactions without a final response on one connection, both ways together (C22). Above the high one
+    /// a new request over it fails as ConnectionThrottled, and while at least as many as the low one wait for our answers
+    /// it is not read from; off.
+    pub connection_throttle: Option<Throttle>,
+    /// The marks for requests whose events the application has not taken (C23). Above the high one a further request is
+    /// answered 503; off.
+    pub message_throttle: Option<Throttle>,
+}
+
+/// The marks of a throttle: it is on from above the high one until below the low one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub struct Throttle {
+    /// The most that is let be.
+    pub high: usize,
+    /// What it has to fall below; 0 counts as 1.
+    pub low: usize,
+}
+
+impl Throttle {
+    /// Whether it is on after it was or was not, at this count.
+    pub(crate) const fn is_on(self, was_on: bool, count: usize) -> bool {
+        if was_on {
+            self.is_much(count)
+        } else {
+            count > self.high
+        }
+    }
+
+    /// Whether it is not below the low mark.
+    pub(crate) const fn is_much(self, count: usize) -> bool {
+        count >= self.low && count > 0
+    }
 }
 
 impl Default for Config {
@@ -85,6 +121,7 @@ impl Default for Config {
             dead_address_hold: Duration::from_secs(10 * 60),
             retry_after_cap: Duration::from_secs(5 * 60),
             answer_timeout: Duration::from_secs(32),
+            authorization_timeout: Duration::from_secs(32),
             max_connect_duration: Duration::from_secs(3 * 60),
             register_expires: Duration::from_secs(3600),
             reconnect_jitter: Duration::from_secs(2),
@@ -94,6 +131,8 @@ impl Default for Config {
             user_agent: String::from(concat!("sansip/", env!("CARGO_PKG_VERSION"))),
             strict_dispatch: true,
             local_host_name: None,
+            connection_throttle: None,
+            message_throttle: None,
         }
     }
 }
@@ -109,6 +148,15 @@ pub struct Limits {
     /// Open connections, incoming ones and our own. A further incoming one is closed at once, a further outgoing one
     /// fails its request; 100,000.
     pub connections: usize,
+    /// Bytes that a connection may bring before the application has allowed it (C21), which are those that were read already
+    /// when the stack said not to. Beyond it the connection is closed; 64 KiB.
+    pub unauthorized: usize,
+    /// Hosts that a manager has connected to and that are on its allow list for this (C19). The one that it has not connected
+    /// to for the longest time goes first; 1,024.
+    pub learned_hosts: usize,
+    /// Names and extended key usages in the certificate of a peer. One with more is refused as TLS failure
+    /// [`Other`](crate::TlsFailureKind::Other); 1,000.
+    pub certificate_entries: usize,
     /// Transactions alive. A further incoming request is answered 503, an outgoing one fails; 100,000.
     pub transactions: usize,
     /// Sessions alive. A further INVITE is answered 503, a further command is misuse; 50,000.
@@ -125,9 +173,15 @@ pub struct Limits {
     pub endpoints: usize,
     /// Answers of the domain name system that are kept. The oldest goes first; 1,024.
     pub dns_cache: usize,
-    /// Times that one request may be sent, for challenges, 3xx and 423 together. The answer that would have it sent once
-    /// more is its outcome; 8.
+    /// Times that one request may be sent to one target, for challenges, 3xx and 423 together. The answer that would have
+    /// it sent once more is its outcome; 8.
     pub attempts: usize,
+    /// Requests that an endpoint of a client manager has outstanding to its server (C24). Further ones wait for their turn,
+    /// but for ACK, CANCEL, PRACK, BYE and REGISTER, and time out where it does not come in 64 T1; 20.
+    pub outstanding: usize,
+    /// Addresses that one request is tried at, of all servers of its next hop together (C25). What it failed with at the
+    /// last of them is its outcome; 64, which is 32 servers with an address of each family.
+    pub targets: usize,
 }
 
 impl Default for Limits {
@@ -136,6 +190,9 @@ impl Default for Limits {
             message: MessageLimits::default(),
             send_queue: 1 << 20,
             connections: 100_000,
+            unauthorized: 64 << 10,
+            learned_hosts: 1_024,
+            certificate_entries: 1_000,
             transactions: 100_000,
             sessions: 50_000,
             forks: 16,
@@ -145,6 +202,8 @@ impl Default for Limits {
             endpoints: 2_000_000,
             dns_cache: 1_024,
             attempts: 8,
+            outstanding: 20,
+            targets: 64,
         }
     }
 }

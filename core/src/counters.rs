@@ -143,7 +143,8 @@ counters! {
         started: u64,
         /// Became ready for data, after TLS where there is TLS.
         made: u64,
-        /// Never became ready: every address was tried, or the TLS handshake of the peer failed.
+        /// Never became ready: every address was tried, the TLS handshake of the peer failed, or the application did not
+        /// allow it.
         failed: u64,
         /// Never became ready, because nobody wanted it any more.
         abandoned: u64,
@@ -194,6 +195,8 @@ counters! {
         request: u64,
         /// A final response to an INVITE after its CANCEL (RFC 3261 section 9.1).
         cancel: u64,
+        /// A place among the requests that are outstanding ([`Limits::outstanding`](crate::Limits), C24).
+        held: u64,
         /// The ACK for a final response to an INVITE (timer H; RFC 3261 section 13.3.1.4).
         ack: u64,
         /// The end of an invitation, from whichever side ([`Config::max_connect_duration`](crate::Config), S12).
@@ -208,6 +211,8 @@ counters! {
         handshake: u64,
         /// The first valid message of a peer ([`Config::unproven`](crate::Config), C12).
         unproven: u64,
+        /// The application's word on a connection ([`Config::authorization_timeout`](crate::Config), C21).
+        authorization: u64,
         /// An answer of the domain name system ([`Config::resolve_timeout`](crate::Config)).
         resolve: u64,
         /// The answer to a keep-alive ([`Config::pong_timeout`](crate::Config), R19).
@@ -224,6 +229,12 @@ counters! {
         send_queue: u64,
         /// Connections of peers that were closed at once, and connections of our own that were not made.
         connections: u64,
+        /// Connections closed because they brought too much before they were allowed.
+        unauthorized: u64,
+        /// Hosts that were pushed off an allow list.
+        learned_hosts: u64,
+        /// Certificates of peers that had too much in them.
+        certificate_entries: u64,
         /// Requests answered 503, and requests that were not sent.
         transactions: u64,
         /// INVITEs answered 503, and commands refused as misuse.
@@ -242,6 +253,13 @@ counters! {
         dns_cache: u64,
         /// Requests that were not sent once more, though the response asked for it.
         attempts: u64,
+        /// Requests that failed because of [`Config::connection_throttle`](crate::Config) (C22).
+        connection_throttle: u64,
+        /// Requests of peers that were answered 503, or dropped where nothing answers them, because of
+        /// [`Config::message_throttle`](crate::Config) (C23).
+        message_throttle: u64,
+        /// Requests that were not tried at a further address, because of those that they were tried at before.
+        targets: u64,
     }
 }
 

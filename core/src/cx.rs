@@ -46,7 +46,9 @@ pub(crate) struct Outbox {
     /// How many actions the embedder has taken.
     taken: u64,
     events: usize,
-    operations: BTreeMap<OperationId, EndpointId>,
+    /// How many of the events bring a request of a peer.
+    messages: usize,
+    operations: BTreeMap<OperationId, Option<EndpointId>>,
     /// How many operations each endpoint has.
     counts: BTreeMap<EndpointId, usize>,
     /// Whose operations have completed since somebody asked.
@@ -55,8 +57,9 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn push(&mut self, action: Action) {
-        if matches!(action, Action::Event(_)) {
+        if let Action::Event(event) = &action {
             self.events += 1;
+            self.messages += usize::from(event.brings_request());
         }
         self.queue.push_back(action);
     }
@@ -68,8 +71,9 @@ impl Outbox {
     pub(crate) fn pop(&mut self) -> Option<Action> {
         let action = self.queue.pop_front();
         self.taken += u64::from(action.is_some());
-        if matches!(action, Some(Action::Event(_))) {
+        if let Some(Action::Event(event)) = &action {
             self.events -= 1;
+            self.messages -= usize::from(event.brings_request());
         }
         if self.queue.is_empty() && self.queue.capacity() > 256 {
             self.queue.shrink_to_fit();
@@ -96,11 +100,18 @@ impl Outbox {
         self.events
     }
 
-    /// A new operation of this endpoint.
-    pub(crate) fn start(&mut self, ids: &mut Ids, endpoint: EndpointId) -> OperationId {
-        let operation = ids.next();
+    /// How many of them bring a request of a peer.
+    pub(crate) const fn messages(&self) -> usize {
+        self.messages
+    }
+
+    /// A new operation of this endpoint, or of the whole stack.
+    pub(crate) fn start(&mut self, ids: &mut Ids, endpoint: impl Into<Option<EndpointId>>) -> OperationId {
+        let (operation, endpoint) = (ids.next(), endpoint.into());
         self.operations.insert(operation, endpoint);
-        *self.counts.entry(endpoint).or_default() += 1;
+        if let Some(endpoint) = endpoint {
+            *self.counts.entry(endpoint).or_default() += 1;
+        }
         operation
     }
 
@@ -111,15 +122,22 @@ impl Outbox {
         result: Result<Completion, OperationError>,
     ) -> Option<EndpointId> {
         let endpoint = self.operations.remove(&operation)?;
-        if let Some(count) = self.counts.get_mut(&endpoint) {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(&endpoint);
+        if let Some(endpoint) = endpoint {
+            if let Some(count) = self.counts.get_mut(&endpoint) {
+                *count -= 1;
+                if *count == 0 {
+                    self.counts.remove(&endpoint);
+                }
             }
+            self.freed.push(endpoint);
         }
-        self.freed.push(endpoint);
         self.event(Event::Completed { operation, result });
-        Some(endpoint)
+        endpoint
+    }
+
+    /// Whether somebody waits for this operation.
+    pub(crate) fn is_under_way(&self, operation: OperationId) -> bool {
+        self.operations.contains_key(&operation)
     }
 
     /// How many operations of an endpoint are under way.

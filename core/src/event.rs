@@ -73,7 +73,8 @@ pub enum Event {
         /// made. `None` for a command, and for a binding that ran out.
         conn: Option<ConnId>,
     },
-    /// The server has sent the endpoint to another one (R9).
+    /// The server has sent the endpoint to another one; or it is back at the server that it was told, since the other one
+    /// failed or it registers anew (R9).
     ServerChanged {
         /// Whose.
         endpoint: EndpointId,
@@ -81,6 +82,15 @@ pub enum Event {
         host: String,
         /// Its port, where it was named.
         port: Option<u16>,
+    },
+    /// The server had lost the endpoint, which wanted to refresh its registration, and has taken it anew (R14). Its
+    /// established sessions count as dead: each ends with [`SessionReason::SessionDoesNotExist`]. What it has subscribed to
+    /// or published there is to be made again.
+    Forgotten {
+        /// Whose.
+        endpoint: EndpointId,
+        /// The connection over which the server said so.
+        conn: Option<ConnId>,
     },
     /// The state of a peer-to-peer endpoint changed (P1).
     PeerToPeer {
@@ -163,7 +173,7 @@ pub enum Event {
         /// The request.
         message: Box<Message>,
     },
-    /// Listening began; the port is the one in use (C14).
+    /// Listening began, or its address has changed; the port is the one in use (C14).
     Listening {
         /// Which listener.
         listener: ListenerId,
@@ -177,7 +187,26 @@ pub enum Event {
         /// What went wrong.
         error: Option<ListenError>,
     },
-    /// A connection is ready for data.
+    /// A connection is up, and held until the application decides on it with
+    /// [`Stack::allow_connection`](crate::Stack::allow_connection) or
+    /// [`Stack::deny_connection`](crate::Stack::deny_connection), now or later (C21).
+    /// [`Stack::connection`](crate::Stack::connection) says more of it. [`Event::ConnectionAdded`] or
+    /// [`Event::ConnectionRemoved`] follows.
+    AuthorizationRequested {
+        /// Which.
+        conn: ConnId,
+        /// Of which manager.
+        manager: ManagerId,
+        /// The other end.
+        remote: SocketAddr,
+        /// Whether the peer made it.
+        incoming: bool,
+        /// What it speaks.
+        transport: Transport,
+        /// As in [`Event::ConnectionAdded`].
+        matched: Option<String>,
+    },
+    /// A connection is ready for data (C16).
     ConnectionAdded {
         /// Which.
         conn: ConnId,
@@ -189,8 +218,10 @@ pub enum Event {
         incoming: bool,
         /// What it speaks.
         transport: Transport,
+        /// Over TLS, the name that its certificate was accepted for: the host, or the entry of the allow list (C17, C18).
+        matched: Option<String>,
     },
-    /// A connection that was ready is gone.
+    /// A connection that was ready, or held for the application to decide, is gone (C16).
     ConnectionRemoved {
         /// Which.
         conn: ConnId,
@@ -198,8 +229,44 @@ pub enum Event {
         manager: ManagerId,
         /// The other end.
         remote: SocketAddr,
+        /// Whether the peer made it.
+        incoming: bool,
+        /// What it spoke.
+        transport: Transport,
+        /// As in [`Event::ConnectionAdded`].
+        matched: Option<String>,
         /// Why.
         reason: RemovalReason,
+    },
+    /// A server manager has its first connection to a next hop, which may still be on its way (C3, C16).
+    PoolAdded {
+        /// Of which manager.
+        manager: ManagerId,
+        /// The host that was asked for, before any look-up.
+        host: String,
+        /// The port that was asked for, where one was.
+        port: Option<u16>,
+        /// What its connections speak.
+        transport: Transport,
+    },
+    /// The last connection of a pool has left it (C16): [`Event::ConnectionRemoved`] says why, before, or later where it is
+    /// still sending its last bytes. Of one that never was ready, the request that wanted it says so.
+    PoolRemoved {
+        /// Of which manager.
+        manager: ManagerId,
+        /// As in [`Event::PoolAdded`].
+        host: String,
+        /// As in [`Event::PoolAdded`].
+        port: Option<u16>,
+        /// What its connections spoke.
+        transport: Transport,
+    },
+    /// A connection has too much outstanding, or no more (C22).
+    ConnectionThrottled {
+        /// Which.
+        conn: ConnId,
+        /// Whether new requests over it fail from now on.
+        throttled: bool,
     },
     /// A peer that connected to us could not be talked to over TLS (C28).
     IncomingTlsFailed {
@@ -215,6 +282,16 @@ pub enum Event {
         /// Which.
         endpoint: EndpointId,
     },
+}
+
+impl Event {
+    /// Whether it brings a request of a peer.
+    pub(crate) const fn brings_request(&self) -> bool {
+        matches!(
+            self,
+            Self::MessageReceived { .. } | Self::SessionMessage { .. } | Self::SessionReceived { .. }
+        )
+    }
 }
 
 /// How an operation succeeded.
@@ -362,6 +439,10 @@ pub enum OperationFailure {
     SessionTerminated,
     /// A limit of the stack was reached.
     LimitReached,
+    /// The application denied the connection that it needed, or did not allow it in time (C21).
+    ConnectionNotAuthorized,
+    /// Its connection has too much outstanding (C22).
+    ConnectionThrottled,
 }
 
 impl fmt::Display for OperationFailure {
@@ -371,6 +452,8 @@ impl fmt::Display for OperationFailure {
             Self::EndpointTerminated => "the endpoint was terminated",
             Self::SessionTerminated => "the session ended",
             Self::LimitReached => "a limit of the stack is reached",
+            Self::ConnectionNotAuthorized => "the application did not allow the connection",
+            Self::ConnectionThrottled => "the connection has too much outstanding",
         })
     }
 }
@@ -509,7 +592,7 @@ pub enum SessionReason {
     RecoveryFailed,
 }
 
-/// Why a connection that was ready is gone.
+/// Why a connection is gone that was ready, or was held for the application to decide.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "record", derive(serde::Serialize))]
 pub enum RemovalReason {
@@ -536,6 +619,10 @@ pub enum RemovalReason {
     Limit(&'static str),
     /// The certificate does not fit (C17, C18).
     Untrusted(TlsFailure),
+    /// The application denied it (C21).
+    Denied,
+    /// The application did not allow it in time (C21).
+    NotAuthorized,
 }
 
 impl fmt::Display for RemovalReason {
@@ -552,6 +639,8 @@ impl fmt::Display for RemovalReason {
             Self::Local => f.write_str("closed by this side"),
             Self::Limit(what) => write!(f, "the limit of {what} is reached"),
             Self::Untrusted(failure) => write!(f, "{failure}"),
+            Self::Denied => f.write_str("denied by the application"),
+            Self::NotAuthorized => f.write_str("not allowed by the application in time"),
         }
     }
 }

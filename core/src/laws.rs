@@ -128,6 +128,7 @@ machines! {
     listener: crate::connection::laws::Listening,
     query: crate::locate::laws::Question,
     registration: crate::registration::laws::Registering,
+    reach: crate::endpoint::reach::laws::Reaching,
     invitation: crate::session::laws::Inviting,
 }
 
@@ -413,7 +414,8 @@ fn equal_fingerprints_behave_equally<S: Subject>() {
                         .next()
                         .map(|(at, key)| (at.since(now), nameless(&format!("{key:?}"))))
                 });
-                if matches!(happening, Happening::Fire) && timers[0] != timers[1] {
+                // A wait ends at the next deadline, so both depend on it.
+                if matches!(happening, Happening::Fire | Happening::Wait(_)) && timers[0] != timers[1] {
                     break;
                 }
                 steps.push(match happening {

@@ -9,9 +9,9 @@
 //!
 //! | you call | when | what can follow from [`poll_action`](Stack::poll_action) |
 //! |---|---|---|
-//! | [`handle_connected`](Stack::handle_connected) | an [`Action::Connect`] succeeded, TLS included; a TLS handshake of an accepted connection is done | `Transmit` of what waited, `Event::ConnectionAdded`; `Close` where the certificate does not fit |
+//! | [`handle_connected`](Stack::handle_connected) | an [`Action::Connect`] succeeded, TLS included; a TLS handshake of an accepted connection is done | `Transmit` of what waited, `Event::ConnectionAdded`; `Close` where the certificate does not fit; `Reading` and `Event::AuthorizationRequested` where the application decides |
 //! | [`handle_closed`](Stack::handle_closed) | a connection could not be made, or is gone | `Connect` to the next address, events, completions |
-//! | [`handle_accepted`](Stack::handle_accepted) | a listener accepted a connection | `Event::ConnectionAdded`; `Close` above a limit |
+//! | [`handle_accepted`](Stack::handle_accepted) | a listener accepted a connection | `Event::ConnectionAdded`, or the same question; `Close` above a limit |
 //! | [`handle_bytes`](Stack::handle_bytes) | bytes arrived, in pieces of any size | events, `Transmit` of answers, `Close` where the framing is lost |
 //! | [`handle_transmitted`](Stack::handle_transmitted) | the socket took bytes of [`transmit`](Stack::transmit) | completions, `Close` after the last bytes |
 //! | [`handle_listening`](Stack::handle_listening), [`handle_listener_lost`](Stack::handle_listener_lost) | an [`Action::Listen`] succeeded, failed, or ended | events |
@@ -21,7 +21,7 @@
 //!
 //! 1. Any call in any order is legal. Who drains late makes things late, never wrong.
 //! 2. Before the deadline `handle_timeout` does nothing; at it, it makes progress; afterwards the next deadline is later,
-//!    or actions are queued.
+//!    or actions are queued, or more is left of what concerns very many: then it is now, and each call does a slice.
 //! 3. Any re-chunking of received bytes at one time gives the same actions.
 //! 4. The same seed and inputs give byte-identical actions and bytes to send.
 //! 5. When nothing is alive nothing is held: [`Stack::census`].
@@ -64,6 +64,19 @@
 //! its validity in time and its revocation, and reports names and usages as a [`PeerCertificate`]; the stack matches
 //! them with the name that was asked for, the allow list and the required usages, so that this is decided in one place.
 //! An outgoing TLS connection that is reported without a certificate is refused.
+//!
+//! # Who may talk to us
+//!
+//! Three gates stand behind the proof of a chain, each a setting of the connection manager: [`MutualTls`] is the list of names
+//! that may connect over TLS, [`ManagerConfig::required_key_usages`] what every certificate must be for, and with
+//! [`ManagerConfig::authorizes`] the application itself decides on each connection, from both sides, over TCP too. Until it
+//! has, nothing flows: the stack asks not to read, keeps what was read already up to [`Limits::unauthorized`], and lets
+//! requests wait. An application that says nothing for [`Config::authorization_timeout`] has denied.
+//!
+//! # What is promised, and what can be set
+//!
+//! [`rules`] has every rule that a stack keeps, with the tests that prove it; [`configuration`] every setting and limit,
+//! with its default and what happens at it.
 //!
 //! # What to watch
 //!
@@ -142,15 +155,21 @@ mod recovery;
 mod time;
 mod timers;
 
+#[doc = include_str!("rules.md")]
+pub mod rules {}
+
+#[doc = include_str!("configuration.md")]
+pub mod configuration {}
+
 pub use action::{
-    Action, Answer, CloseReason, Connect, Established, ListenError, PeerCertificate, Question, ResolveError,
-    SrvRecord, TlsFailure, TlsFailureKind, Transport,
+    Action, Answer, CloseReason, Connect, Established, ListenError, NaptrRecord, PeerCertificate, Question,
+    ResolveError, SrvRecord, TlsFailure, TlsFailureKind, Transport,
 };
 pub use auth::{
     AllowedProtocols, AuthenticationFailure, AuthenticationFailureReason, AuthenticationProtocol,
     OfferedProtocol,
 };
-pub use config::{Config, Limits};
+pub use config::{Config, Limits, Throttle};
 pub use connection::{ConnectionInfo, LostAddresses, ManagerConfig, ManagerKind, MutualTls};
 pub use counters::Counters;
 pub use endpoint::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEndpointConfig};

@@ -19,11 +19,27 @@ pub(crate) enum TimerKey {
     /// A question to the domain name system: its time is over, or there are more who wait for its answer.
     Resolve(QueryId),
     Exchange(ExchangeId),
+    /// More wait for this connection to be written, or it has had no room for them for too long.
+    Waiting(ConnId),
+    /// There are more to be told that a connection is gone.
+    Ended,
     Incoming(IncomingId),
     Session(SessionId, session::Timer),
     Registration(EndpointId),
     KeepAlive(EndpointId),
     Probe(EndpointId),
+    /// The graceful end of the stack.
+    Drain,
+}
+
+impl TimerKey {
+    /// Whether it is for the next slice of work that concerns very many. What a key is for besides comes later than now.
+    const fn resumes(self) -> bool {
+        matches!(
+            self,
+            Self::Resolve(_) | Self::Waiting(_) | Self::Ended | Self::Drain
+        )
+    }
 }
 
 /// An armed timer. Never used again, so that a stale one stops nothing.
@@ -73,6 +89,19 @@ impl Timers {
     /// The timer that fires next.
     pub(crate) fn next(&self) -> Option<(Time, &TimerKey)> {
         self.queue.first_key_value().map(|(id, key)| (id.at, key))
+    }
+
+    /// The place of the timer that was armed last, in the order of arming.
+    pub(crate) const fn mark(&self) -> u64 {
+        self.armed
+    }
+
+    /// Whether the next timer is for a further slice of work and was armed after `mark`: it has to wait until others have
+    /// had their turn.
+    pub(crate) fn resumes_since(&self, mark: u64) -> bool {
+        self.queue
+            .first_key_value()
+            .is_some_and(|(id, key)| id.order > mark && key.resumes())
     }
 
     /// Takes the next timer if its time has come.

@@ -3,9 +3,12 @@
 use std::alloc::System;
 
 use bytes::Bytes;
+use sansip::Transport;
 use sansip::wire::header::{CSeq, From, To, Via};
 use sansip::wire::uri::Uri;
-use sansip::wire::write::{HeaderBlock, MAX_FORWARDS, RequestBuilder, ResponseBuilder, Scratch};
+use sansip::wire::write::{
+    HeaderBlock, MAX_FORWARDS, OwnHop, Parties, RequestBuilder, ResponseBuilder, Scratch,
+};
 use sansip::wire::{HeaderName, Message, MessageLimits, Method, StatusCode, check};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -113,21 +116,27 @@ fn writing_allocates_the_finished_bytes_and_nothing_else() {
     );
 
     let block = HeaderBlock::new([("Allow", "INVITE, ACK, BYE")]);
-    let (of_texts, bytes) = allocations(|| {
-        let (from, to) = ("<sip:a@example.com>;tag=1", "<sip:b@example.com>");
+    let parties = Parties::new("<sip:a@example.com>;tag=1", "<sip:b@example.com>", "c");
+    let (of_parts, bytes) = allocations(|| {
         let method = Method::Invite;
         let uri = "sip:b@example.com";
+        let hop = OwnHop {
+            transport: Transport::Tcp,
+            host: &via.host,
+            port: 5060,
+            branch: "z9hG4bK1",
+        };
         let mut builder =
-            RequestBuilder::of_texts(&mut scratch, &method, uri, &via, (from, to), "c", 1, MAX_FORWARDS);
+            RequestBuilder::of_parts(&mut scratch, &method, uri, &hop, &parties, 1, MAX_FORWARDS);
         builder.text(HeaderName::UserAgent, "example/1.0");
         builder.block(&block);
         builder.body("application/sdp", body.clone());
         builder.finish()
     });
     assert_eq!(
-        (of_texts, bytes.ends_with(&body)),
+        (of_parts, bytes.ends_with(&body)),
         (1, true),
-        "a request of texts"
+        "a request of parts"
     );
 
     for body in [Bytes::new(), body] {

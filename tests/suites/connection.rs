@@ -14,12 +14,14 @@ use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
-    CloseReason, Config, ConnId, ConnectionFailure, Content, Event, ListenError, ManagerConfig, ManagerId,
-    ManagerKind, Misuse, OperationError, OperationId, PeerCertificate, PeerToPeerConfig, RemovalReason,
-    SendOptions, SessionState, TlsFailureKind, Transport,
+    Action, CloseReason, Config, ConnId, ConnectionFailure, Content, Event, ListenError, ManagerConfig,
+    ManagerId, ManagerKind, Misuse, OperationError, OperationFailure, OperationId, PeerCertificate,
+    PeerToPeerConfig, RegistrationReason, RegistrationState, RemovalReason, ResolveError, SendOptions,
+    Server, SessionState, SipEndpointConfig, TlsFailureKind, Transport,
 };
 use sansip_testkit::world::{self, Chunks, Endpoint, LineId, PeerId, StackId, World};
 
+use common::host::{Host, failure, heard};
 use common::{
     TICK, accept_calls, answer, callee, codes, field, grant, hold_requests, next_line, next_request,
     receivers, registered, request, scripted_server, scripted_server_with, sdp, secs, served, session_states,
@@ -113,14 +115,14 @@ fn each_kind_of_endpoint_has_its_managers() {
         exchange(world, alice, peer, CAROL);
         assert_eq!(added(world, alice.host)[0].1, server);
         // A SipEndpoint is on the client manager unless it is told otherwise.
-        let sip = |manager| sansip::SipEndpointConfig {
+        let sip = |manager| SipEndpointConfig {
             manager,
             transport: Transport::Tcp,
-            server: Some(sansip::Server {
+            server: Some(Server {
                 host: "peer.invalid".into(),
                 port: Some(5060),
             }),
-            ..sansip::SipEndpointConfig::new("sip:alice@example.com")
+            ..SipEndpointConfig::new("sip:alice@example.com")
         };
         let usual = world.sip_endpoint(alice.host, sip(None));
         exchange(world, usual, peer, CAROL);
@@ -1052,8 +1054,7 @@ fn in_dialogs_too_everything_goes_over_the_servers_connection() {
         let asked = world
             .trace()
             .lines()
-            .iter()
-            .filter(|line| line.what.starts_with("Connect("))
+            .filter(|line| line.what().starts_with("Connect("))
             .count();
         assert_eq!(asked, 1);
         // Leaving: the server answers the last REGISTER.
@@ -1073,4 +1074,324 @@ fn a_client_managers_connection_is_not_closed_for_idleness() {
         world.run_for(secs(24 * 3600));
         assert!(world.is_open(link));
     });
+}
+
+// ---------------------------------------------------------------- the word of the application
+
+fn authorize(world: &mut World, host: StackId) {
+    world.with(host, |stack, now| {
+        for manager in [stack.client_manager(), stack.server_tcp_manager()] {
+            stack.manager(now, manager).unwrap().set_authorizes(true);
+        }
+    });
+}
+
+/// The connections that the application has been asked about, with who made them.
+fn asked(world: &World, host: StackId) -> Vec<(ConnId, bool)> {
+    let events = world.events(host).iter();
+    events
+        .filter_map(|(_, event)| match event {
+            Event::AuthorizationRequested { conn, incoming, .. } => Some((*conn, *incoming)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn not_authorized<T>(result: &Result<T, OperationError>) -> bool {
+    let expected = OperationError::OperationFailure(OperationFailure::ConnectionNotAuthorized);
+    result.as_ref().is_err_and(|error| *error == expected)
+}
+
+// rules: C21
+#[test]
+fn requests_wait_for_the_word_of_the_application() {
+    world::run(30, |world| {
+        let (alice, peer) = caller(world);
+        authorize(world, alice.host);
+        world.with(alice.host, |stack, now| {
+            let manager = stack.server_tcp_manager();
+            stack.manager(now, manager).unwrap().set_pool_size(1).unwrap();
+        });
+        let first = world.message(alice, CAROL, "one");
+        let second = world.message(alice, CAROL, "two");
+        world.run_for(secs(31));
+        let line = world.lines(peer)[0];
+        assert_eq!(world.heard(line).len(), 0, "it is connected, and carries nothing");
+        let [(conn, false)] = asked(world, alice.host)[..] else {
+            panic!("asked once for both")
+        };
+        assert_eq!(added(world, alice.host), []);
+        world.with(alice.host, |stack, now| {
+            assert!(!stack.connection(conn).unwrap().ready);
+            stack.allow_connection(now, conn).unwrap();
+            assert_eq!(stack.allow_connection(now, conn), Err(Misuse::Answered));
+            assert_eq!(stack.deny_connection(now, conn), Err(Misuse::Answered));
+        });
+        world.run_for(secs(1));
+        let heard = world.heard(line);
+        let texts: Vec<&[u8]> = heard.iter().map(Message::body_bytes).collect();
+        assert_eq!(texts, [b"one", b"two"]);
+        for (got, sent) in heard.iter().zip([first, second]) {
+            world.say(line, &answer(got, "200 OK", "c", ""));
+            world.result(alice.host, sent).unwrap();
+        }
+        assert_eq!(added(world, alice.host).len(), 1);
+        // The connection that was allowed is used again without a question.
+        exchange(world, alice, peer, CAROL);
+        assert_eq!(asked(world, alice.host).len(), 1);
+    });
+}
+
+// rules: C21, X4, S1, R8
+#[test]
+fn what_waits_for_a_denied_connection_fails() {
+    world::run(31, |world| {
+        let (alice, peer) = caller(world);
+        let (server, carol) = scripted_server(world);
+        for host in [alice.host, carol.host] {
+            authorize(world, host);
+            world.on_event(host, |stack, now, event| {
+                if let Event::AuthorizationRequested { conn, .. } = event {
+                    stack.deny_connection(now, *conn).unwrap();
+                }
+            });
+        }
+        let sent = world.message(alice, CAROL, "hi");
+        assert!(not_authorized(&world.result(alice.host, sent)));
+        let (_, call) = world.invite(alice, CAROL, None);
+        assert!(not_authorized(&world.result(alice.host, call)));
+        assert_eq!(
+            session_states(world, alice.host).last(),
+            Some(&SessionState::Disconnected)
+        );
+        assert_eq!(removed(world, alice.host), vec![RemovalReason::Denied; 2]);
+        let registering = world.register(carol);
+        assert!(not_authorized(&world.result(carol.host, registering)));
+        let reasons: Vec<_> = world
+            .events(carol.host)
+            .iter()
+            .filter_map(|(_, event)| match event {
+                Event::Registration { new, reason, .. } => Some((*new, *reason)),
+                _ => None,
+            })
+            .collect();
+        let failed = (
+            RegistrationState::Unregistered,
+            RegistrationReason::ConnectionFailure,
+        );
+        assert_eq!(reasons.last(), Some(&failed));
+        world.run_for(secs(1));
+        for peer in [peer, server] {
+            for line in world.lines(peer) {
+                assert!(world.heard(line).is_empty() && !world.is_line_open(line));
+            }
+        }
+    });
+}
+
+// rules: C21, C12
+#[test]
+fn what_comes_in_waits_for_the_word_of_the_application() {
+    world::run(32, |world| {
+        let host = world.stack();
+        let bob = world.peer_to_peer_endpoint(host, PeerToPeerConfig::new(BOB));
+        let address = world.listen(host, 5060);
+        authorize(world, host);
+        let peer = world.peer();
+        let lines = [1, 2, 3].map(|number| {
+            let line = world.dial(peer, address, None);
+            world.say(line, &to_bob("MESSAGE", number, ""));
+            world.run_for(secs(1));
+            line
+        });
+        let conns = asked(world, host);
+        assert!(
+            matches!(conns[..], [(_, true), (_, true), (_, true)]),
+            "{conns:?}"
+        );
+        assert_eq!(receivers(world, host), []);
+        world.with(host, |stack, now| {
+            stack.allow_connection(now, conns[0].0).unwrap();
+            stack.deny_connection(now, conns[1].0).unwrap();
+        });
+        world.run_for(secs(1));
+        assert_eq!(codes(world, lines[0]), [200]);
+        assert_eq!(receivers(world, host), [bob.id]);
+        // Of the third it says nothing: 32 s after the question it is denied.
+        world.run_for(secs(32));
+        let open = lines.map(|line| world.is_line_open(line));
+        assert_eq!(open, [true, false, false]);
+        assert_eq!(
+            removed(world, host),
+            [RemovalReason::Denied, RemovalReason::NotAuthorized]
+        );
+        assert_eq!(receivers(world, host), [bob.id]);
+        // What is over can be decided on without harm.
+        world.with(host, |stack, now| {
+            assert_eq!(stack.allow_connection(now, conns[2].0), Ok(()));
+        });
+    });
+}
+
+// rules: C16
+#[test]
+fn a_server_reads_who_came_and_why_each_left() {
+    world::run(33, |world| {
+        let (alice, peer) = caller(world);
+        exchange(world, alice, peer, CAROL);
+        world.run_for(secs(61));
+        let told: Vec<String> = world
+            .events(alice.host)
+            .iter()
+            .filter_map(|(_, event)| match event {
+                Event::PoolAdded { host, port, .. } => Some(format!("pool {host} {port:?}")),
+                Event::PoolRemoved { host, port, .. } => Some(format!("no pool {host} {port:?}")),
+                Event::ConnectionAdded {
+                    incoming,
+                    transport,
+                    matched,
+                    ..
+                } => Some(format!("added {incoming} {transport} {matched:?}")),
+                Event::ConnectionRemoved {
+                    incoming,
+                    transport,
+                    matched,
+                    reason,
+                    ..
+                } => Some(format!("removed {incoming} {transport} {matched:?} {reason}")),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "pool peer.invalid Some(5060)",
+                "added false tcp None",
+                "removed false tcp None released and not used again",
+                "no pool peer.invalid Some(5060)",
+            ]
+        );
+    });
+}
+
+// ---------------------------------------------------------------- very many users of one connection
+
+/// The requests that are queued, and those of the operations that have completed.
+fn heard_of(host: &mut Host, conn: ConnId) -> (usize, usize) {
+    let completed = heard(&host.drain(), |event| match event {
+        Event::Completed { .. } => Some(()),
+        _ => None,
+    });
+    (host.sent(conn).len(), completed.len())
+}
+
+// rules: C9, R5, X3, X5
+#[test]
+fn a_connection_of_two_thousand_endpoints_is_made_and_lost_in_slices() {
+    const SLICE: usize = 256;
+    const ALL: usize = 2_000;
+    let mut host = Host::of(|config| config.pool_size = 1);
+    let manager = host
+        .stack
+        .add_manager(ManagerConfig::new(ManagerKind::ServerTcp))
+        .unwrap();
+    for number in 0..ALL {
+        let config = SipEndpointConfig {
+            server: Some(Server {
+                host: "10.0.0.9".into(),
+                port: Some(5060),
+            }),
+            transport: Transport::Tcp,
+            manager: Some(manager),
+            ..SipEndpointConfig::new(format!("sip:u{number}@example.com"))
+        };
+        let endpoint = host.stack.add_sip_endpoint(host.now, config).unwrap();
+        host.message_of(endpoint, "sip:carol@example.com");
+    }
+    let conn = host.connect();
+    let mut sent = host.sent(conn).len();
+    assert_eq!(sent, SLICE);
+    while sent < ALL {
+        // The rest is due now, and each time a slice of it.
+        assert_eq!(host.stack.poll_timeout().unwrap().0, host.now);
+        host.stack.handle_timeout(host.now);
+        let (more, _) = heard_of(&mut host, conn);
+        assert!((1..=SLICE).contains(&more), "{more}");
+        sent += more;
+    }
+    assert_eq!(sent, ALL);
+    assert!(host.stack.poll_timeout().unwrap().0 > host.now);
+
+    host.stack.handle_closed(host.now, conn, CloseReason::Reset);
+    let (_, mut completed) = heard_of(&mut host, conn);
+    assert_eq!(completed, SLICE);
+    let mut turns = 0;
+    while host.stack.poll_timeout().is_some_and(|(at, _)| at == host.now) {
+        host.stack.handle_timeout(host.now);
+        let (_, more) = heard_of(&mut host, conn);
+        assert!(more <= SLICE, "{more}");
+        completed += more;
+        turns += 1;
+        // Whoever wants something in between is not kept waiting.
+        if turns == 2 {
+            let bob = host.bob;
+            host.message_of(bob, "sip:p@10.0.0.3:5060");
+            let wants = host.drain();
+            assert!(wants.iter().any(|action| matches!(action, Action::Connect(_))));
+        }
+    }
+    assert_eq!(completed, ALL, "each once");
+    // Transactions, then endpoints, each in slices; every endpoint has let go of it.
+    assert!(turns >= 2 * (ALL / SLICE));
+    assert_eq!(host.stack.census().leases, 1, "that of bob");
+}
+
+// ---------------------------------------------------------------- names
+
+// rules: R18, X3
+#[test]
+fn a_name_server_that_is_silent_keeps_nobody_else_waiting_and_ends_in_thirty_seconds() {
+    let mut host = Host::of(|_| {});
+    let begun = host.now;
+    let silent = host.message("sip:p@silent.invalid").unwrap();
+    let mut asked = Vec::new();
+    let mut drain = |host: &mut Host| -> Vec<Action> {
+        let actions = host.drain();
+        asked.extend(actions.iter().filter_map(|action| match action {
+            Action::Resolve { question, .. } => Some(format!("{question:?}")),
+            _ => None,
+        }));
+        actions
+    };
+    drain(&mut host);
+    // An address needs no name server.
+    host.message("sip:p@10.0.0.9:5060").unwrap();
+    let wants = drain(&mut host);
+    assert!(wants.iter().any(|action| matches!(action, Action::Connect(_))));
+    // NAPTR, SRV and the addresses each have their 10 s.
+    let mut failed = None;
+    for seconds in [10, 20, 30] {
+        for at in [secs(seconds) - TICK, secs(seconds)] {
+            assert_eq!(failed, None, "{at:?}");
+            host.now = begun + at;
+            host.stack.handle_timeout(host.now);
+            let actions = drain(&mut host);
+            failed = failure(&actions, silent);
+        }
+    }
+    assert_eq!(
+        failed,
+        Some(OperationError::ConnectionFailure(ConnectionFailure::Resolve {
+            host: "silent.invalid".to_owned(),
+            error: ResolveError::Timeout,
+        }))
+    );
+    assert_eq!(
+        asked,
+        [
+            "Naptr(\"silent.invalid\")",
+            "Srv(\"_sip._tcp.silent.invalid\")",
+            "Addresses(\"silent.invalid\")"
+        ]
+    );
 }

@@ -1074,8 +1074,12 @@ impl Mess {
         }
         let query = self.queries[self.chance.recent(&self.queries)];
         let ttl = secs(60);
-        let result = match self.chance.below(5) {
+        let result = match self.chance.below(6) {
             0 => Err(ResolveError::Timeout),
+            5 => Ok(Answer::Naptr {
+                records: Vec::new(),
+                ttl,
+            }),
             1 => Ok(Answer::Srv {
                 records: Vec::new(),
                 ttl,
@@ -1463,7 +1467,7 @@ fn law_1_and_law_5_whatever_happens_every_operation_completes_once_and_nothing_i
     );
 }
 
-// rules: X5, X6, R16
+// rules: X3, X5, X6, R16
 #[test]
 fn law_5_an_operation_completes_by_itself_in_bounded_time() {
     for seed in world::seeds(80) {

@@ -12,12 +12,14 @@ mod common;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
-    Config, Content, Counters, Event, Limits, ManagerConfig, ManagerKind, Misuse, PeerToPeerConfig,
-    SessionId, Stack, Time, UnixTime,
+    Action, Config, Content, Counters, Established, Event, Limits, ManagerConfig, ManagerKind, Misuse,
+    MutualTls, PeerCertificate, PeerToPeerConfig, SendOptions, Server, SessionId, SipEndpointConfig, Stack,
+    Throttle, Time, Transport, UnixTime,
 };
 use sansip_testkit::world::{self, LineId, Reachability, StackId, World};
 
@@ -529,6 +531,72 @@ fn handshakes(_: &mut World, ledger: &Ledger) {
     );
 }
 
+/// The application says nothing of two connections to hosts, of which a list has room for one; of one from the local host
+/// it hears no more, since that talks too much before; and a third has too much in its certificate.
+fn connections_that_nobody_allows(_: &mut World, ledger: &Ledger) {
+    let start = Time::from_secs(1);
+    let config = limited(|limits| {
+        (
+            limits.unauthorized,
+            limits.learned_hosts,
+            limits.certificate_entries,
+        ) = (10, 1, 1);
+    });
+    let mut stack = Stack::new(config, [1; 32], start, UnixTime(0));
+    let mut config = ManagerConfig::new(ManagerKind::ServerTls);
+    (config.authorizes, config.mutual_tls) = (true, MutualTls::Allowed(Vec::new()));
+    let manager = stack.add_manager(config).unwrap();
+    let mut config = PeerToPeerConfig::new("sip:bob@two.invalid");
+    (config.manager, config.default_transport) = (Some(manager), Transport::Tls);
+    let bob = stack.add_peer_to_peer_endpoint(start, config).unwrap();
+    let address: SocketAddr = "192.0.2.1:5061".parse().unwrap();
+    let listener = stack.manager(start, manager).unwrap().listen(address).unwrap();
+    common::actions(&mut stack);
+    stack.handle_listening(start, listener, Ok(address));
+    let shown = |names: &[&str]| {
+        Some(Box::new(PeerCertificate {
+            addresses: names.iter().map(|name| name.parse().unwrap()).collect(),
+            ..PeerCertificate::default()
+        }))
+    };
+    let enters = |stack: &mut Stack, names: &[&str]| {
+        let remote = "192.0.2.9:40000".parse().unwrap();
+        let conn = stack.handle_accepted(start, listener, address, remote);
+        let (local, peer) = (address, shown(names));
+        stack.handle_connected(start, conn, Established { local, remote, peer });
+        conn
+    };
+    let local = enters(&mut stack, &["192.0.2.1"]);
+    stack.handle_bytes(start, local, b"INVITE sip:");
+    enters(&mut stack, &["192.0.2.1", "192.0.2.2"]);
+    for host in ["192.0.2.7", "192.0.2.8"] {
+        let mut view = stack.endpoint(start, bob).unwrap();
+        let (target, options) = (format!("sip:p@{host}"), SendOptions::default());
+        view.send_message(&target, Method::Message, None, options)
+            .unwrap();
+        for action in common::actions(&mut stack) {
+            if let Action::Connect(connect) = action {
+                let (local, remote, peer) = (address, connect.remote, shown(&[host]));
+                stack.handle_connected(start, connect.conn, Established { local, remote, peer });
+            }
+        }
+    }
+    stack.handle_timeout(start + secs(32));
+    ledger.check(
+        stack.counters(),
+        &[
+            ("connections.incoming.started", 2),
+            ("connections.incoming.failed", 2),
+            ("connections.outgoing.started", 2),
+            ("connections.outgoing.failed", 2),
+            ("timeouts.authorization", 2),
+            ("refusals.unauthorized", 1),
+            ("refusals.learned_hosts", 1),
+            ("refusals.certificate_entries", 1),
+        ],
+    );
+}
+
 // ---------------------------------------------------------------- what does not come in time
 
 /// These grow among others.
@@ -881,7 +949,7 @@ fn limits_of_commands(world: &mut World, ledger: &Ledger) {
                 CAROL,
                 Method::Message,
                 Some(Content::text("hello")),
-                sansip::SendOptions::default(),
+                SendOptions::default(),
             )
         })
     };
@@ -939,6 +1007,75 @@ fn limits_of_attempts(world: &mut World, ledger: &Ledger) {
     assert_eq!(counters(world, host).registrations.failed, 1);
 }
 
+/// Two addresses of one name, of which the second is not tried; and a MESSAGE that never has its turn.
+fn limits_of_targets_and_turns(world: &mut World, ledger: &Ledger) {
+    let caller = caller_of(world, |limits| limits.targets = 1);
+    let silent = ["192.0.2.77", "192.0.2.78"].map(|text| text.parse().unwrap());
+    world.names.set_addresses("two.addresses.invalid", &silent);
+    world.message(caller.alice, "sip:carol@two.addresses.invalid:5060", "hello");
+    world.run_for(secs(60));
+    refused(world, ledger, caller.host, "refusals.targets");
+
+    let host = world.stack_with(limited(|limits| limits.outstanding = 1));
+    let peer = world.peer();
+    world.peer_listens(peer, 5060, Transport::Tcp);
+    let mut config = SipEndpointConfig::new("sip:alice@example.com");
+    let (at, port) = (world.ip(peer).to_string(), Some(5060));
+    config.server = Some(Server { host: at, port });
+    config.transport = Transport::Tcp;
+    let alice = world.sip_endpoint(host, config);
+    // The second has its turn when the first is given up, the third has none within 32 s.
+    for _ in 0..2 {
+        world.message(alice, CAROL, "hello");
+    }
+    world.run_for(secs(10));
+    world.message(alice, CAROL, "hello");
+    world.run_for(T1_64 - secs(1));
+    let timeouts = counters(world, host).timeouts;
+    assert_eq!((timeouts.held, timeouts.request), (0, 1));
+    world.run_for(secs(2));
+    let timeouts = counters(world, host).timeouts;
+    assert_eq!((timeouts.held, timeouts.request), (1, 1));
+    ledger.0.borrow_mut().insert("timeouts.held".to_owned());
+}
+
+/// Two requests each way are one too many.
+fn throttles(world: &mut World, ledger: &Ledger) {
+    let config = Config {
+        pool_size: 1,
+        connection_throttle: Some(Throttle { high: 1, low: 1 }),
+        ..Config::default()
+    };
+    let caller = common::caller_with(world, config);
+    for _ in 0..2 {
+        world.message(caller.alice, CAROL, "hello");
+    }
+    world.run_for(secs(1));
+    refused_none(world, caller.host);
+    world.message(caller.alice, CAROL, "hello");
+    world.run_for(secs(1));
+    refused(world, ledger, caller.host, "refusals.connection_throttle");
+
+    let host = world.stack_with(Config {
+        message_throttle: Some(Throttle { high: 0, low: 1 }),
+        ..Config::default()
+    });
+    let callee = common::callee_on(world, host, PeerToPeerConfig::new(BOB));
+    world.run_for(secs(1));
+    let two: Vec<u8> = (1..=2)
+        .flat_map(|number| common::wire(&request("MESSAGE", BOB, "<sip:bob@two.invalid>", number, "")))
+        .collect();
+    world.say_bytes(callee.line, &two);
+    world.run_for(secs(1));
+    refused(world, ledger, host, "refusals.message_throttle");
+    assert_eq!(
+        counters(world, host)
+            .sent
+            .of_class(StatusCode::SERVICE_UNAVAILABLE),
+        1
+    );
+}
+
 type Flow = fn(&mut World, &Ledger);
 
 const FLOWS: &[(&str, Flow)] = &[
@@ -956,6 +1093,7 @@ const FLOWS: &[(&str, Flow)] = &[
     ),
     ("connections that fail", connections_that_fail),
     ("handshakes", handshakes),
+    ("connections that nobody allows", connections_that_nobody_allows),
     ("an INVITE without an answer", requests_without_an_answer),
     ("a MESSAGE without an answer", messages_without_an_answer),
     ("a CANCEL without an end", a_cancel_without_an_end),
@@ -978,6 +1116,8 @@ const FLOWS: &[(&str, Flow)] = &[
     ("limits of commands", limits_of_commands),
     ("limits of a session", limits_of_a_session),
     ("limits of attempts", limits_of_attempts),
+    ("limits of targets and turns", limits_of_targets_and_turns),
+    ("throttles", throttles),
 ];
 
 // rules: X7

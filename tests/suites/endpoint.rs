@@ -874,14 +874,171 @@ fn an_endpoint_that_cannot_listen_or_no_longer_does_says_why() {
     });
 }
 
+// rules: P1, C14
+#[test]
+fn an_endpoint_is_reached_as_long_as_its_manager_has_one_address() {
+    use PeerToPeerReason as R;
+    use PeerToPeerState::{Connected, Connecting, Disconnected, Disconnecting};
+    world::run(22, |world| {
+        let host = world.stack();
+        let bob = world.peer_to_peer_endpoint(host, PeerToPeerConfig::new(BOB));
+        let ip = world.ip(host);
+        let ask = |world: &mut World, port| {
+            world.with(host, |stack, now| {
+                let manager = stack.server_tcp_manager();
+                let address = std::net::SocketAddr::new(ip, port);
+                stack.manager(now, manager).unwrap().listen(address).unwrap()
+            })
+        };
+        let stop = |world: &mut World, listener| {
+            world.with(host, |stack, now| {
+                let manager = stack.server_tcp_manager();
+                stack.manager(now, manager).unwrap().stop_listening(listener)
+            })
+        };
+        // Two are asked for before either is there; the first to be refused changes nothing.
+        let (taken, first) = world.with(host, |stack, now| {
+            let manager = stack.server_tcp_manager();
+            let mut view = stack.manager(now, manager).unwrap();
+            let taken = view.listen("192.0.2.1:5060".parse().unwrap()).unwrap();
+            (taken, view.listen(std::net::SocketAddr::new(ip, 5070)).unwrap())
+        });
+        let late = world.peer_to_peer_endpoint(host, peer_config(BOB, "late"));
+        let state = world.with(host, |stack, now| {
+            stack.endpoint(now, late.id).unwrap().peer_to_peer_state()
+        });
+        assert!(matches!(state, Some(Connecting | Connected)), "{state:?}");
+        world.run_for(secs(1));
+        let begun = [
+            (Disconnected, Connecting, R::Listening),
+            (Connecting, Connected, R::Listening),
+        ];
+        assert_eq!(peer_states(world, bob), begun);
+        assert_eq!(stop(world, taken), Err(Misuse::Unknown("the listener")));
+        // A second address comes and goes, and nothing changes.
+        let second = ask(world, 5071);
+        world.run_for(secs(1));
+        stop(world, second).unwrap();
+        assert_eq!(peer_states(world, bob), begun);
+        // The last one is stopped while another is asked for.
+        world.with(host, |stack, now| {
+            let manager = stack.server_tcp_manager();
+            let mut view = stack.manager(now, manager).unwrap();
+            view.listen(std::net::SocketAddr::new(ip, 5072)).unwrap();
+            view.stop_listening(first).unwrap();
+        });
+        world.run_for(secs(1));
+        assert_eq!(
+            peer_states(world, bob)[2..],
+            [
+                (Connected, Connecting, R::StoppedListening),
+                (Connecting, Connected, R::Listening)
+            ]
+        );
+        // The listener of another manager is not this one's to stop.
+        let other = world.with(host, |stack, _| {
+            stack
+                .add_manager(ManagerConfig::new(ManagerKind::ServerTcp))
+                .unwrap()
+        });
+        world.listen_with(host, other, 5073);
+        let foreign = world.with(host, |stack, now| {
+            stack.manager(now, other).unwrap().listeners()[0].0
+        });
+        assert_eq!(stop(world, foreign), Err(Misuse::Unknown("the listener")));
+        assert_eq!(peer_states(world, bob).len(), 4);
+        // Asked for and stopped before it was there.
+        let own = world.with(host, |stack, now| {
+            let manager = stack.server_tcp_manager();
+            stack.manager(now, manager).unwrap().listeners()[0].0
+        });
+        stop(world, own).unwrap();
+        world.with(host, |stack, now| {
+            let manager = stack.server_tcp_manager();
+            let mut view = stack.manager(now, manager).unwrap();
+            let never = view.listen(std::net::SocketAddr::new(ip, 5074)).unwrap();
+            view.stop_listening(never).unwrap();
+        });
+        assert_eq!(
+            peer_states(world, bob)[4..],
+            [
+                (Connected, Disconnecting, R::StoppedListening),
+                (Disconnecting, Disconnected, R::StoppedListening),
+                (Disconnected, Connecting, R::Listening),
+                (Connecting, Disconnecting, R::StoppedListening),
+                (Disconnecting, Disconnected, R::StoppedListening),
+            ]
+        );
+    });
+}
+
+// rules: P1, E13
+#[test]
+fn an_endpoint_that_ends_is_told_of_no_listening_any_more() {
+    use PeerToPeerReason as R;
+    use PeerToPeerState::{Connected, Disconnected};
+    world::run(24, |world| {
+        let host = world.stack();
+        let bob = world.peer_to_peer_endpoint(host, PeerToPeerConfig::new(BOB));
+        world.listen(host, 5060);
+        let peer = world.peer();
+        let address = world.peer_listens(peer, 5060, Transport::Tcp);
+        world.names.set_addresses("peer.invalid", &[address.ip()]);
+        // It waits for the answer to its last request.
+        world.message(bob, PEER, "hi");
+        world.run_for(secs(1));
+        world.terminate(bob);
+        world.with(host, |stack, now| {
+            let manager = stack.server_tcp_manager();
+            let mut view = stack.manager(now, manager).unwrap();
+            let listener = view.listeners()[0].0;
+            view.stop_listening(listener).unwrap();
+        });
+        world.listen(host, 5061);
+        assert_eq!(
+            peer_states(world, bob).last(),
+            Some(&(Connected, Disconnected, R::TerminatedLocally))
+        );
+    });
+}
+
+// rules: P10, M6
+#[test]
+fn subscriptions_are_taken_only_where_the_application_allows_them() {
+    world::run(25, |world| {
+        let host = world.stack();
+        world.peer_to_peer_endpoint(host, PeerToPeerConfig::new(BOB));
+        let mut allowing = PeerToPeerConfig::new("sip:dora@two.invalid");
+        allowing.profile.methods.push(Method::Subscribe);
+        let dora = world.peer_to_peer_endpoint(host, allowing);
+        let address = world.listen(host, 5060);
+        let peer = world.peer();
+        let line = world.dial(peer, address, None);
+        world.say(line, &to_bob("SUBSCRIBE", 1, "Event: presence\r\n"));
+        world.run_for(secs(1));
+        let refused = world.heard(line).pop().unwrap();
+        assert_eq!(refused.status().map(StatusCode::code), Some(405));
+        let allow = field(&refused, HeaderName::Allow);
+        assert!(!allow.contains("SUBSCRIBE"), "{allow}");
+        assert_eq!(receivers(world, host), []);
+        let uri = "sip:dora@two.invalid";
+        let subscribe = request("SUBSCRIBE", uri, &format!("<{uri}>"), 2, "Event: presence\r\n");
+        world.say(line, &subscribe);
+        world.run_for(secs(1));
+        assert_eq!(codes(world, line), [200]);
+        assert_eq!(receivers(world, host), [dora.id]);
+    });
+}
+
 /// The connections that a stack has asked for: host and port of the remote, and whether over TLS and for which name.
 fn connects(world: &World, who: &str) -> Vec<String> {
     world
         .trace()
         .lines()
-        .iter()
-        .filter(|line| line.who == who && line.what.starts_with("Connect("))
-        .map(|line| line.what.clone())
+        .filter(|line| {
+            line.who.is_some_and(|host| host.to_string() == who) && line.what().starts_with("Connect(")
+        })
+        .map(world::Line::what)
         .collect()
 }
 
@@ -890,19 +1047,20 @@ fn connects(world: &World, who: &str) -> Vec<String> {
 fn messages_go_to_the_target_or_to_the_proxy_or_where_they_say() {
     world::run(22, |world| {
         let (target, proxy, hop) = (world.peer(), world.peer(), world.peer());
-        for (peer, name) in [
-            (target, "target.invalid"),
-            (proxy, "proxy.invalid"),
-            (hop, "hop.invalid"),
+        // Each at a port of its own, so that none is found by default.
+        for (peer, name, port) in [
+            (target, "target.invalid", 5070),
+            (proxy, "proxy.invalid", 5080),
+            (hop, "hop.invalid", 5090),
         ] {
-            let address = world.peer_listens(peer, 5060, Transport::Tcp);
+            let address = world.peer_listens(peer, port, Transport::Tcp);
             world.names.set_addresses(name, &[address.ip()]);
         }
         let host = world.stack();
         let direct = world.peer_to_peer_endpoint(host, PeerToPeerConfig::new("sip:direct@one.invalid"));
         let outbound = Proxy {
             host: "proxy.invalid".into(),
-            port: Some(5060),
+            port: Some(5080),
             transport: Transport::Tcp,
         };
         let via_proxy = PeerToPeerConfig {
@@ -913,7 +1071,7 @@ fn messages_go_to_the_target_or_to_the_proxy_or_where_they_say() {
         let next = || SendOptions {
             next_hop: Some(NextHop {
                 host: "hop.invalid".into(),
-                port: Some(5060),
+                port: Some(5090),
                 transport: None,
             }),
             ..SendOptions::default()
@@ -927,7 +1085,7 @@ fn messages_go_to_the_target_or_to_the_proxy_or_where_they_say() {
             let sent = send(
                 world,
                 endpoint,
-                "sip:x@target.invalid:5060",
+                "sip:x@target.invalid:5070",
                 Method::Message,
                 None,
                 options,
@@ -938,7 +1096,7 @@ fn messages_go_to_the_target_or_to_the_proxy_or_where_they_say() {
             let got = next_request(world, line, &Method::Message);
             assert_eq!(
                 got.request_uri(),
-                "sip:x@target.invalid:5060",
+                "sip:x@target.invalid:5070",
                 "the Request-URI is the target's"
             );
             world.say(line, &answer(&got, "200 OK", "x", ""));
@@ -1123,6 +1281,13 @@ fn the_target_names_the_transport_and_sips_means_tls() {
             proxy_tls,
         ),
         (ServerTcp, Some(Tcp), Tls, "sip:x@target.invalid", tcp),
+        (
+            ServerTcp,
+            Some(Tcp),
+            Tls,
+            "sip:x@target.invalid;transport=tcp",
+            tcp,
+        ),
     ] {
         assert_eq!(
             run(kind, proxy, default, target),
@@ -1132,7 +1297,7 @@ fn the_target_names_the_transport_and_sips_means_tls() {
     }
 }
 
-// rules: P6, M2
+// rules: P6, A10, M2
 #[test]
 fn a_challenge_ends_the_request_of_a_peer_to_peer_endpoint() {
     world::run(26, |world| {

@@ -254,6 +254,10 @@ impl Agent {
     fn resolve(&mut self, query: QueryId, question: &Question) {
         let ttl = secs(3600);
         let answer = match question {
+            Question::Naptr(_) => Answer::Naptr {
+                records: Vec::new(),
+                ttl,
+            },
             Question::Srv(_) => Answer::Srv {
                 records: Vec::new(),
                 ttl,

@@ -10,21 +10,15 @@
 
 mod common;
 
-use std::net::SocketAddr;
-
-use sansip::wire::frame::{Frame, Framer};
-use sansip::wire::{HeaderName, Message, MessageLimits, Method};
+use sansip::wire::{HeaderName, MessageLimits, Method};
 use sansip::{
-    Action, Answer, CloseReason, Completion, Config, ConnId, ConnectionFailure, EndpointId, Established,
-    Event, IncomingId, Limits, ListenerId, Misuse, OperationError, OperationFailure, OperationId,
-    PeerToPeerConfig, RemovalReason, SendOptions, Server, SessionId, SipEndpointConfig, Stack, Time,
-    Transport, UnixTime,
+    Action, Answer, CloseReason, Completion, ConnectionFailure, Established, Event, Limits, ManagerConfig,
+    ManagerKind, Misuse, MutualTls, OperationError, OperationFailure, PeerCertificate, PeerToPeerConfig,
+    RemovalReason, SendOptions, Server, SessionId, SipEndpointConfig, Transport,
 };
 
+use common::host::{BOB, Host, TO_BOB, address, failure, heard, incoming, registered};
 use common::{answer, field, request, sdp, secs, wire};
-
-const BOB: &str = "sip:bob@two.invalid";
-const TO_BOB: &str = "<sip:bob@two.invalid>";
 
 /// A test for each field; the names of the fields are the compiler's to check.
 macro_rules! pairs {
@@ -56,6 +50,9 @@ pairs! {
     message: { header_block, headers, body, },
     send_queue,
     connections,
+    unauthorized,
+    learned_hosts,
+    certificate_entries,
     transactions,
     sessions,
     forks,
@@ -65,150 +62,8 @@ pairs! {
     endpoints,
     dns_cache,
     attempts,
-}
-
-fn address(text: &str) -> SocketAddr {
-    text.parse().unwrap()
-}
-
-/// A stack with bob, who listens, driven by hand.
-struct Host {
-    stack: Stack,
-    now: Time,
-    bob: EndpointId,
-    listener: ListenerId,
-}
-
-impl Host {
-    fn new(limit: impl FnOnce(&mut Limits)) -> Self {
-        let mut config = Config::default();
-        limit(&mut config.limits);
-        let now = Time::from_secs(1);
-        let mut stack = Stack::new(config, [7; 32], now, UnixTime(1_700_000_000));
-        let bob = stack
-            .add_peer_to_peer_endpoint(now, PeerToPeerConfig::new(BOB))
-            .unwrap();
-        let manager = stack.server_tcp_manager();
-        let listener = stack
-            .manager(now, manager)
-            .unwrap()
-            .listen(address("10.0.0.1:5060"))
-            .unwrap();
-        stack.handle_listening(now, listener, Ok(address("10.0.0.1:5060")));
-        let mut host = Self {
-            stack,
-            now,
-            bob,
-            listener,
-        };
-        host.drain();
-        host
-    }
-
-    fn drain(&mut self) -> Vec<Action> {
-        std::iter::from_fn(|| self.stack.poll_action()).collect()
-    }
-
-    fn accept(&mut self) -> ConnId {
-        let ends = (address("10.0.0.1:5060"), address("10.0.0.2:4000"));
-        self.stack
-            .handle_accepted(self.now, self.listener, ends.0, ends.1)
-    }
-
-    fn peer(&mut self) -> ConnId {
-        let conn = self.accept();
-        self.drain();
-        conn
-    }
-
-    fn say(&mut self, conn: ConnId, text: &str) {
-        self.stack.handle_bytes(self.now, conn, &wire(text));
-    }
-
-    /// A request of the peer to bob.
-    fn ask(&mut self, conn: ConnId, method: &str, number: u32) {
-        self.say(
-            conn,
-            &request(method, BOB, TO_BOB, number, "Contact: <sip:p@10.0.0.2>"),
-        );
-    }
-
-    /// What the stack has queued for a connection; the socket takes it.
-    fn sent(&mut self, conn: ConnId) -> Vec<Message> {
-        let bytes: Vec<u8> = self.stack.transmit(conn).flatten().copied().collect();
-        self.stack.handle_transmitted(self.now, conn, bytes.len());
-        let mut framer = Framer::new(MessageLimits::default());
-        framer.push(&bytes);
-        let message = |frame| match frame {
-            Frame::Message { bytes, .. } => Message::parse(bytes, &MessageLimits::default()).ok(),
-            _ => None,
-        };
-        std::iter::from_fn(|| framer.next()).filter_map(message).collect()
-    }
-
-    /// The statuses of the responses that it has queued.
-    fn codes(&mut self, conn: ConnId) -> Vec<u16> {
-        self.drain();
-        let sent = self.sent(conn);
-        sent.iter()
-            .filter_map(|it| it.status().map(|status| status.code()))
-            .collect()
-    }
-
-    fn message(&mut self, target: &str) -> Result<OperationId, Misuse> {
-        let (now, bob) = (self.now, self.bob);
-        let mut view = self.stack.endpoint(now, bob).unwrap();
-        view.send_message(target, Method::Message, None, SendOptions::default())
-    }
-
-    /// The connection that is asked for is made.
-    fn connect(&mut self) -> ConnId {
-        let connect = self.drain().into_iter().find_map(|action| match action {
-            Action::Connect(connect) => Some(connect),
-            _ => None,
-        });
-        let connect = connect.expect("a connection is asked for");
-        let established = Established {
-            local: address("10.0.0.1:50000"),
-            remote: connect.remote,
-            peer: None,
-        };
-        self.stack.handle_connected(self.now, connect.conn, established);
-        self.drain();
-        connect.conn
-    }
-
-    /// The one request that is queued.
-    fn asked(&mut self, conn: ConnId) -> Message {
-        let mut sent = self.sent(conn);
-        assert_eq!(sent.len(), 1);
-        sent.remove(0)
-    }
-}
-
-fn failure(actions: &[Action], operation: OperationId) -> Option<OperationError> {
-    actions.iter().find_map(|action| match action {
-        Action::Event(Event::Completed {
-            operation: which,
-            result: Err(error),
-        }) if *which == operation => Some(error.clone()),
-        _ => None,
-    })
-}
-
-fn heard<T>(actions: &[Action], pick: impl Fn(&Event) -> Option<T>) -> Vec<T> {
-    let pick = |action: &Action| match action {
-        Action::Event(event) => pick(event),
-        _ => None,
-    };
-    actions.iter().filter_map(pick).collect()
-}
-
-fn incoming(event: &Event) -> Option<IncomingId> {
-    match event {
-        Event::MessageReceived { incoming, .. } => Some(*incoming),
-        _ => None,
-    }
+    outstanding,
+    targets,
 }
 
 fn received(event: &Event) -> Option<SessionId> {
@@ -328,6 +183,83 @@ mod pairs {
         host.drain();
         host.message("sip:p@10.0.0.9").unwrap();
         host.connect();
+    }
+
+    // rules: C21
+    pub(super) fn unauthorized() {
+        let mut host = Host::new(|limits| limits.unauthorized = 100);
+        let manager = host.stack.server_tcp_manager();
+        host.stack
+            .manager(host.now, manager)
+            .unwrap()
+            .set_authorizes(true);
+        let conn = host.peer();
+        host.stack.handle_bytes(host.now, conn, &[b'x'; 100]);
+        assert_eq!(host.drain(), []);
+        host.stack.handle_bytes(host.now, conn, b"x");
+        let limit = RemovalReason::Limit("bytes before the connection is allowed");
+        assert_eq!(heard(&host.drain(), removed), [limit]);
+    }
+
+    /// Connects to these hosts, each of which shows a certificate with its name and some more, and says who of them may
+    /// connect to us afterwards.
+    fn let_in(limit: impl FnOnce(&mut Limits), names: &[&str], more: usize) -> Vec<bool> {
+        let mut host = Host::new(limit);
+        let mut config = ManagerConfig::new(ManagerKind::ServerTls);
+        config.mutual_tls = MutualTls::Allowed(Vec::new());
+        let manager = host.stack.add_manager(config).unwrap();
+        let mut config = PeerToPeerConfig::new("sip:tess@two.invalid");
+        (config.manager, config.default_transport) = (Some(manager), Transport::Tls);
+        host.bob = host.stack.add_peer_to_peer_endpoint(host.now, config).unwrap();
+        let mut view = host.stack.manager(host.now, manager).unwrap();
+        host.listener = view.listen(address("10.0.0.1:5061")).unwrap();
+        host.stack
+            .handle_listening(host.now, host.listener, Ok(address("10.0.0.1:5061")));
+        host.drain();
+        let shown = |name: &str| {
+            let mut shown = PeerCertificate::default();
+            shown.addresses.push(name.parse().unwrap());
+            shown.dns_names = (0..more).map(|n| format!("n{n}.invalid")).collect();
+            Some(Box::new(shown))
+        };
+        for name in names {
+            host.message(&format!("sip:p@{name}")).unwrap();
+            let connect = host.drain().into_iter().find_map(|action| match action {
+                Action::Connect(connect) => Some(connect),
+                _ => None,
+            });
+            let connect = connect.unwrap();
+            let (local, remote, peer) = (address("10.0.0.1:50000"), connect.remote, shown(name));
+            let established = Established { local, remote, peer };
+            host.stack.handle_connected(host.now, connect.conn, established);
+            host.drain();
+        }
+        let mut enters = |name: &&str| {
+            let conn = host.peer();
+            let (local, remote) = (address("10.0.0.1:5061"), address("10.0.0.2:4000"));
+            let peer = shown(name);
+            let established = Established { local, remote, peer };
+            host.stack.handle_connected(host.now, conn, established);
+            host.stack.connection(conn).is_some_and(|info| info.ready)
+        };
+        names.iter().map(&mut enters).collect()
+    }
+
+    // rules: C19
+    pub(super) fn learned_hosts() {
+        let two = |limits: &mut Limits| limits.learned_hosts = 2;
+        assert_eq!(let_in(two, &["10.0.0.7", "10.0.0.8"], 0), [true, true]);
+        assert_eq!(
+            let_in(two, &["10.0.0.7", "10.0.0.8", "10.0.0.9"], 0),
+            [false, true, true]
+        );
+    }
+
+    // rules: C17, C18
+    pub(super) fn certificate_entries() {
+        let ten = |limits: &mut Limits| limits.certificate_entries = 10;
+        assert_eq!(let_in(ten, &["10.0.0.7"], 9), [true]);
+        assert_eq!(let_in(ten, &["10.0.0.7"], 10), [false]);
     }
 
     pub(super) fn transactions() {
@@ -576,5 +508,61 @@ mod pairs {
         };
         assert_eq!(run(2), [true], "sent three times");
         assert_eq!(run(3), [false], "not a fourth time");
+    }
+
+    // rules: C24
+    pub(super) fn outstanding() {
+        // With room for three, four MESSAGEs: the fourth is held, until one is answered.
+        for (limit, at_once) in [(4, 4), (3, 3)] {
+            let (mut host, alice, conn) = registered(|config| config.limits.outstanding = limit);
+            for _ in 0..4 {
+                host.message_of(alice, "sip:bob@example.com");
+            }
+            let sent = host.sent(conn);
+            assert_eq!(sent.len(), at_once);
+            host.say(conn, &answer(&sent[0], "200 OK", "x", ""));
+            assert_eq!(host.sent(conn).len(), 4 - at_once);
+        }
+    }
+
+    // rules: C25
+    pub(super) fn targets() {
+        // Three addresses of one host, all of which refuse.
+        let run = |targets: usize| {
+            let mut host = Host::new(|limits| limits.targets = targets);
+            let operation = host.message("sip:p@three.invalid:5060").unwrap();
+            let mut tried = 0;
+            loop {
+                let actions = host.drain();
+                if let Some(error) = failure(&actions, operation) {
+                    let is_refused = matches!(
+                        error,
+                        OperationError::ConnectionFailure(ConnectionFailure::Connect {
+                            reason: CloseReason::Refused,
+                            ..
+                        })
+                    );
+                    assert!(is_refused, "{error:?}");
+                    return tried;
+                }
+                for action in actions {
+                    match action {
+                        Action::Resolve { query, .. } => {
+                            let addresses = ["10.0.0.7", "10.0.0.8", "10.0.0.9"];
+                            let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
+                            let ttl = secs(0);
+                            let answer = Answer::Addresses { addresses, ttl };
+                            host.stack.handle_resolved(host.now, query, Ok(answer));
+                        }
+                        Action::Connect(to) => {
+                            tried += 1;
+                            host.stack.handle_closed(host.now, to.conn, CloseReason::Refused);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        };
+        assert_eq!([run(2), run(3), run(4)], [2, 3, 3]);
     }
 }

@@ -256,13 +256,12 @@ fn last(world: &World, host: StackId, session: SessionId) -> Option<(State, Reas
 
 /// When a host has put messages with these words on a link.
 fn sent(world: &World, host: impl Into<Host>, words: &[&str]) -> Vec<Time> {
-    let host = host.into().to_string();
+    let host = host.into();
     let fits = |what: &str| what.starts_with("sends to") && words.iter().all(|word| what.contains(word));
     world
         .trace()
         .lines()
-        .iter()
-        .filter(|line| line.who == host && fits(&line.what))
+        .filter(|line| line.who == Some(host) && fits(&line.what()))
         .map(|line| line.at)
         .collect()
 }
@@ -1866,6 +1865,37 @@ fn a_bye_that_waits_for_a_connection_is_not_sent_after_the_peers() {
         world.run_for(secs(60));
         assert_eq!(sent(world, it.host, &["BYE sip:"]), [], "the dialog is over");
     });
+}
+
+// rules: S10, C35
+#[test]
+fn a_bye_is_not_sent_again_after_the_peers() {
+    for crossed in [false, true] {
+        world::run(78, |world| {
+            let it = callee(world);
+            world.peer_listens(it.peer, 5060, Transport::Tcp);
+            let (session, mut side) = taken(world, &it, 1);
+            let other = world.dial(it.peer, it.address, None);
+            world.run_for(Duration::from_millis(50));
+            let ended = terminate(world, it.host, session);
+            world.run_for(Duration::from_millis(50));
+            next_request(world, it.line, &Method::Bye);
+            side.line = other;
+            if crossed {
+                side.say(world, "BYE", "");
+            }
+            world.run_for(Duration::from_millis(50));
+            world.break_off(it.line);
+            world.run_for(secs(60));
+            assert!(world.ended(it.host, ended).is_some());
+            let byes = sent(world, it.host, &["BYE sip:"]).len();
+            assert_eq!(
+                byes,
+                if crossed { 1 } else { 2 },
+                "lost without an answer it is sent once more"
+            );
+        });
+    }
 }
 
 // rules: S10, X3

@@ -387,8 +387,7 @@ fn malformed_invites_do_no_harm_to_an_endpoint() {
         let connects = world
             .trace()
             .lines()
-            .iter()
-            .filter(|line| line.what.starts_with("Connect("))
+            .filter(|line| line.what().starts_with("Connect("))
             .count();
         assert_eq!(connects, 0, "nothing is sent to where a message points");
         world.finish();

@@ -160,6 +160,7 @@ impl Desk {
             Event::Registration { endpoint, .. }
             | Event::ServerChanged { endpoint, .. }
             | Event::PeerToPeer { endpoint, .. }
+            | Event::Forgotten { endpoint, .. }
             | Event::Outage { endpoint, .. } => {
                 let parcel = Parcel::Endpoint(endpoint, EndpointEvent::Event(event));
                 self.post(adapter, Some(endpoint), parcel, task);
@@ -177,6 +178,14 @@ impl Desk {
                 let error = error.clone().map_or(Error::Stopped, Error::Listen);
                 self.answer_listener(listener, Err(error));
                 self.tell(adapter, &event, task);
+            }
+            Event::AuthorizationRequested { conn, .. } => {
+                self.tell(adapter, &event, task);
+                if self.watchers.is_empty() {
+                    // Nobody is there who could ever answer.
+                    let now = adapter.now();
+                    let _ = adapter.stack().deny_connection(now, conn);
+                }
             }
             _ => self.tell(adapter, &event, task),
         }

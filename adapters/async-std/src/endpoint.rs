@@ -54,6 +54,16 @@ impl Endpoint {
         self.operate(|endpoint| endpoint.unregister())
     }
 
+    /// See [`EndpointView::set_methods`].
+    pub fn set_methods(&self, methods: Vec<Method>) -> Reply<()> {
+        let id = self.id;
+        self.client.call(move |host| {
+            let now = host.adapter.now();
+            host.adapter.stack().endpoint(now, id)?.set_methods(methods)?;
+            Ok(())
+        })
+    }
+
     /// Sends a text in a MESSAGE.
     pub fn message(&self, target: &str, text: &str, options: SendOptions) -> Operation {
         self.send(target, Method::Message, Some(Content::text(text)), options)

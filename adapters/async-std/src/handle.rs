@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use sansip::{
-    Completion, EndpointId, Event, ListenError, ListenerId, LostAddresses, ManagerId, Misuse, OperationError,
-    OperationId, PeerToPeerConfig, SipEndpointConfig, Stack, Time,
+    Completion, ConnId, EndpointId, Event, ListenError, ListenerId, LostAddresses, ManagerId, Misuse,
+    OperationError, OperationId, PeerToPeerConfig, SipEndpointConfig, Stack, Time,
 };
 
 use crate::driver::{Command, Host};
@@ -197,7 +197,24 @@ impl Client {
         self.run(move |stack, now| stack.network_changed(now, &lost))
     }
 
-    /// What happens to listeners and connections from now on, for everybody who asks.
+    /// Lets a connection be used that is held for the application (rule C21): [`Event::AuthorizationRequested`] has asked.
+    pub fn allow_connection(&self, conn: ConnId) -> Reply<()> {
+        self.call(move |host| {
+            let now = host.adapter.now();
+            Ok(host.adapter.stack().allow_connection(now, conn)?)
+        })
+    }
+
+    /// Closes a connection that is held for the application; what waits for it fails.
+    pub fn deny_connection(&self, conn: ConnId) -> Reply<()> {
+        self.call(move |host| {
+            let now = host.adapter.now();
+            Ok(host.adapter.stack().deny_connection(now, conn)?)
+        })
+    }
+
+    /// What happens to listeners and connections from now on, for everybody who asks. Where connections are held for the
+    /// application (rule C21) and nobody asks for these events, they are denied.
     pub fn events(&self) -> Events<Event> {
         let (sender, events) = Events::new(self.events);
         // A driver that has ended, or is too busy to take this, has no events for it.

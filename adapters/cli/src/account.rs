@@ -6,8 +6,8 @@ use std::time::Duration;
 use sansip::security::Credentials;
 use sansip::wire::uri::Uri;
 use sansip::{
-    Config, EndpointId, ManagerConfig, ManagerId, ManagerKind, PeerToPeerConfig, Profile, Proxy, Server,
-    SipEndpointConfig, Transport,
+    Config, EndpointId, ManagerConfig, ManagerId, ManagerKind, MutualTls, PeerToPeerConfig, Profile, Proxy,
+    Server, SipEndpointConfig, Transport,
 };
 use sansip_mio::TlsSettings;
 
@@ -19,13 +19,13 @@ use crate::interrupt::Interrupt;
 use crate::keep::Keep;
 use crate::log;
 use crate::output::Output;
-use crate::secrets::{endpoint_tls, password};
+use crate::secrets::{endpoint_tls, identity, password, trust};
 
 /// A stack for an endpoint with these settings of TLS, which Ctrl-C ends.
 ///
 /// Files are made when all that is read could be read: what was mistyped can be put right and tried again.
 pub(crate) fn agent(config: Config, account: &AccountArgs, out: Output) -> Result<Agent, Failure> {
-    let tls = tls(&account.identity)?;
+    let tls = tls(&account.identity, false)?;
     let secret = account.password_file.as_deref().map(password).transpose()?;
     let keep = Keep::open(&account.keep)?;
     let interrupt = Interrupt::install()?;
@@ -33,14 +33,11 @@ pub(crate) fn agent(config: Config, account: &AccountArgs, out: Output) -> Resul
     Ok(agent.with_secret(secret))
 }
 
-/// TLS as the command line describes it.
-pub(crate) fn tls(identity: &IdentityArgs) -> Result<TlsSettings, Failure> {
-    endpoint_tls(
-        identity.ca.as_deref(),
-        identity.cert.as_deref(),
-        identity.key.as_deref(),
-        identity.key_log,
-    )
+/// TLS as the command line describes it, and whether a certificate is wanted of who connects.
+pub(crate) fn tls(args: &IdentityArgs, mutual: bool) -> Result<TlsSettings, Failure> {
+    let trust = trust(args.ca.as_deref(), &args.crl)?;
+    let identity = identity(args.cert.as_deref(), args.key.as_deref())?;
+    endpoint_tls(&trust, identity, mutual, args.key_log)
 }
 
 /// The same, where something else may end it as well.
@@ -107,7 +104,7 @@ fn peer_endpoint(
     target: &str,
 ) -> Result<EndpointId, Failure> {
     let transport = peer_transport(account, peer, target)?;
-    let manager = server_manager(agent, transport)?;
+    let manager = server_manager(agent, transport, MutualTls::Off)?;
     if let Some(at) = peer.listen {
         agent.listen(manager, at)?;
     }
@@ -155,11 +152,18 @@ fn peer_transport(account: &AccountArgs, peer: &PeerArgs, target: &str) -> Resul
     }
 }
 
-/// The connection manager of a peer-to-peer endpoint.
-pub(crate) fn server_manager(agent: &mut Agent, transport: Transport) -> Result<ManagerId, Failure> {
+/// The connection manager of a peer-to-peer endpoint, and whom it lets connect over TLS.
+pub(crate) fn server_manager(
+    agent: &mut Agent,
+    transport: Transport,
+    mutual_tls: MutualTls,
+) -> Result<ManagerId, Failure> {
     agent.command(|stack, _| match transport {
         Transport::Tcp => Ok(stack.server_tcp_manager()),
-        Transport::Tls => stack.add_manager(ManagerConfig::new(ManagerKind::ServerTls)),
+        Transport::Tls => stack.add_manager(ManagerConfig {
+            mutual_tls,
+            ..ManagerConfig::new(ManagerKind::ServerTls)
+        }),
     })
 }
 
@@ -168,10 +172,10 @@ pub(crate) fn listening_endpoint(
     agent: &mut Agent,
     user: &str,
     identity: &IdentityArgs,
-    transport: Transport,
+    (transport, mutual_tls): (Transport, MutualTls),
     addresses: &[ListenAt],
 ) -> Result<EndpointId, Failure> {
-    let manager = server_manager(agent, transport)?;
+    let manager = server_manager(agent, transport, mutual_tls)?;
     let mut config = PeerToPeerConfig::new(user);
     config.epid.clone_from(&identity.epid);
     config.manager = Some(manager);

@@ -79,6 +79,9 @@ pub(crate) struct IdentityArgs {
     /// PEM file with the roots that servers' certificates must lead to (the system's roots if absent)
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
+    /// File with a list of revoked certificates, PEM or DER (repeatable); with one, every issuer needs its list
+    #[arg(long, value_name = "FILE")]
+    pub(crate) crl: Vec<PathBuf>,
     /// PEM file with our certificate and those that issued it
     #[arg(long, value_name = "FILE", requires = "key")]
     pub(crate) cert: Option<PathBuf>,
@@ -256,6 +259,10 @@ pub(crate) struct ListenArgs {
     /// Our address; without a port
     #[arg(long, value_name = "URI", default_value = "sip:sansip@localhost", value_parser = sip_uri)]
     pub(crate) user: String,
+    /// Over TLS let those alone connect whose certificate is for this name, for one below .DOMAIN, or for this address
+    /// (repeatable); --ca names the roots that it must lead to
+    #[arg(long = "allow", value_name = "NAME|.DOMAIN|ADDRESS", requires = "cert")]
+    pub(crate) allowed: Vec<String>,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
     #[command(flatten)]

@@ -73,6 +73,8 @@ fn connection(failure: &ConnectionFailure) -> Option<&'static str> {
             | RemovalReason::Unanswered
             | RemovalReason::NetworkChanged
             | RemovalReason::Local
+            | RemovalReason::Denied
+            | RemovalReason::NotAuthorized
             | RemovalReason::Limit(_) => None,
         },
         ConnectionFailure::NotConnected | ConnectionFailure::Limit(_) | ConnectionFailure::NoTransport(_) => {

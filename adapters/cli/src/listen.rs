@@ -3,7 +3,7 @@
 use std::thread;
 
 use sansip::wire::StatusCode;
-use sansip::{Config, Transport};
+use sansip::{Config, MutualTls, Transport};
 use sansip_mio::TlsSettings;
 
 use crate::account;
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &ListenArgs, out: Output) -> Result<(), Failure> {
             "a recording is of one stack, and there is one for each transport: record them apart",
         ));
     }
-    let tls = account::tls(&args.identity)?;
+    let tls = account::tls(&args.identity, !args.allowed.is_empty())?;
     Answerer::new(&args.answering, StatusCode::OK)?;
     let mut keep = Keep::open(&args.keep)?;
     let interrupt = Interrupt::install()?;
@@ -88,7 +88,13 @@ fn start(
         ..Config::default()
     };
     let mut agent = account::agent_under(interrupt, config, &args.identity, tls, keep, out)?;
-    match account::listening_endpoint(&mut agent, &args.user, &args.identity, transport, addresses) {
+    let mutual_tls = if args.allowed.is_empty() {
+        MutualTls::Off
+    } else {
+        MutualTls::Allowed(args.allowed.clone())
+    };
+    let how = (transport, mutual_tls);
+    match account::listening_endpoint(&mut agent, &args.user, &args.identity, how, addresses) {
         Ok(_) => Ok((agent, answerer)),
         Err(failure) => agent.finish(Err(failure)),
     }

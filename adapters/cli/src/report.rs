@@ -85,6 +85,13 @@ pub(crate) fn print(out: Output, event: &Event) {
                 fields,
             );
         }
+        Event::Forgotten { endpoint, .. } => {
+            out.event(
+                "forgotten",
+                "the server had lost this endpoint, and has it again",
+                vec![("endpoint", json!(endpoint.number()))],
+            );
+        }
         Event::ServerChanged { endpoint, host, port } => {
             let fields = vec![
                 ("endpoint", json!(endpoint.number())),
@@ -179,6 +186,7 @@ fn connections(out: Output, event: &Event) {
             remote,
             incoming,
             transport,
+            matched,
             ..
         } => {
             let direction = if *incoming { "from" } else { "to" };
@@ -187,6 +195,7 @@ fn connections(out: Output, event: &Event) {
                 ("remote", json!(remote.to_string())),
                 ("incoming", json!(incoming)),
                 ("transport", json!(transport.to_string())),
+                ("matched", json!(matched)),
             ];
             out.event(
                 "connected",
@@ -207,6 +216,16 @@ fn connections(out: Output, event: &Event) {
                 format!("connection with {remote} is gone: {reason}"),
                 fields,
             );
+        }
+        // A pool comes and goes with the connections in it, which are reported.
+        Event::PoolAdded { .. } | Event::PoolRemoved { .. } => {}
+        Event::ConnectionThrottled { conn, throttled } => {
+            let fields = vec![
+                ("connection", json!(conn.number())),
+                ("throttled", json!(throttled)),
+            ];
+            let what = if *throttled { "too much" } else { "room again" };
+            out.event("throttled", format!("connection has {what} outstanding"), fields);
         }
         Event::IncomingTlsFailed { remote, failure, .. } => {
             let fields = vec![

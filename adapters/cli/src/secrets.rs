@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sansip::security::Secret;
 use sansip_mio::TlsSettings;
@@ -36,19 +36,9 @@ pub(crate) fn password(file: &str) -> Result<Secret, Failure> {
     }
 }
 
-/// TLS as an endpoint speaks it: these roots or the system's, and this certificate to show, where there is one.
-pub(crate) fn endpoint_tls(
-    ca: Option<&Path>,
-    cert: Option<&Path>,
-    key: Option<&Path>,
-    key_log: bool,
-) -> Result<TlsSettings, Failure> {
-    if key_log && std::env::var_os("SSLKEYLOGFILE").is_none() {
-        return Err(Failure::usage(
-            "--key-log needs the environment variable SSLKEYLOGFILE, which names the file",
-        ));
-    }
-    let trust = match ca {
+/// Whom to trust: these roots or the system's, without what these lists revoke.
+pub(crate) fn trust(ca: Option<&Path>, crls: &[PathBuf]) -> Result<TrustStore, Failure> {
+    let mut trust = match ca {
         Some(file) => {
             let mut trust = TrustStore::empty();
             trust.add_pem_file(file).map_err(wrong)?;
@@ -56,12 +46,37 @@ pub(crate) fn endpoint_tls(
         }
         None => TrustStore::system(),
     };
-    let identity = identity(cert, key)?;
-    let mut client = TlsClientConfig::builder(trust).key_log(key_log);
+    for file in crls {
+        trust.add_crl_file(file).map_err(wrong)?;
+    }
+    Ok(trust)
+}
+
+/// TLS as an endpoint speaks it: whom it trusts, what it shows, where it has something, and whether it wants to see a
+/// certificate of who connects.
+pub(crate) fn endpoint_tls(
+    trust: &TrustStore,
+    identity: Option<Identity>,
+    mutual: bool,
+    key_log: bool,
+) -> Result<TlsSettings, Failure> {
+    if key_log && std::env::var_os("SSLKEYLOGFILE").is_none() {
+        return Err(Failure::usage(
+            "--key-log needs the environment variable SSLKEYLOGFILE, which names the file",
+        ));
+    }
+    let mut client = TlsClientConfig::builder(trust.clone()).key_log(key_log);
     if let Some(identity) = &identity {
         client = client.identity(identity.clone());
     }
-    let server = identity.map(|identity| TlsServerConfig::builder(identity).key_log(key_log).build());
+    let server = identity.map(|identity| {
+        let server = TlsServerConfig::builder(identity).key_log(key_log);
+        if mutual {
+            server.require_client_certificate(trust.clone()).build()
+        } else {
+            server.build()
+        }
+    });
     Ok(TlsSettings {
         client: Some(client.build().map_err(wrong)?),
         server: server.transpose().map_err(wrong)?,

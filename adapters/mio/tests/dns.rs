@@ -30,6 +30,10 @@ fn answer(query: &[u8], over_tcp: bool) -> Vec<u8> {
     let is_big = question.starts_with(b"\x03big");
     let (data, kind): (&[u8], u8) = match kind {
         1 => (&[192, 0, 2, 7], 1),
+        35 => (
+            b"\x00\x32\x00\x01\x01s\x07SIP+D2T\x00\x04_sip\x04_tcp\x07example\x00",
+            35,
+        ),
         33 => (b"\x00\x0a\x00\x05\x13\xc4\x04host\x07example\x00", 33),
         _ => (&[], 0),
     };
@@ -150,8 +154,23 @@ fn addresses_and_services_are_found_each_from_a_port_of_its_own() {
     let record = &records[0];
     assert_eq!((record.priority, record.weight, record.port), (10, 5, 5060));
     assert_eq!(record.target.trim_end_matches('.'), "host.example");
+    let Ok(Answer::Naptr { records, .. }) = resolve(&mut host, Question::Naptr("example.com".to_owned()))
+    else {
+        panic!("no records");
+    };
+    let record = &records[0];
+    assert_eq!((record.order, record.preference), (50, 1));
+    assert_eq!(
+        [
+            &record.flags,
+            &record.services,
+            &record.regexp,
+            &record.replacement
+        ],
+        ["s", "SIP+D2T", "", "_sip._tcp.example"]
+    );
     let askers = server.askers.lock().unwrap().clone();
-    assert!(askers.len() >= 3, "A, AAAA and SRV: {askers:?}");
+    assert!(askers.len() >= 4, "A, AAAA, SRV and NAPTR: {askers:?}");
     let ports: BTreeSet<_> = askers.iter().map(SocketAddr::port).collect();
     assert_eq!(ports.len(), askers.len(), "a port was used twice: {askers:?}");
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!  ask ──┬─ literal, localhost, hosts file ───────────────────────────────┐
 //!        └─ lookup: one name after the other (search list)                 ├─▶ poll_answer
-//!             └─ leg: one type of record (SRV, or AAAA and A side by side) ─┘
+//!             └─ leg: one type of record (NAPTR, SRV, or AAAA and A side by side) ─┘
 //!                  └─ turn: one server, one socket, one random id
 //!                       UDP ──truncated──▶ TCP
 //!                        └──no answer in time, failure──▶ the next turn
@@ -21,7 +21,7 @@ use std::time::Duration;
 use hickory_proto::rr::{Name, RecordType};
 use rand_chacha::ChaCha12Rng;
 use rand_core::{RngCore, SeedableRng};
-use sansip::{Answer, QueryId, Question, ResolveError, SrvRecord, Time};
+use sansip::{Answer, NaptrRecord, QueryId, Question, ResolveError, SrvRecord, Time};
 
 use crate::hosts::{Hosts, normal};
 use crate::message::{self, Found, Reading, absolute};
@@ -93,6 +93,7 @@ pub struct Resolver<Q = QueryId> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
+    Pointers,
     Services,
     Addresses,
 }
@@ -175,6 +176,7 @@ impl<Q: Copy> Resolver<Q> {
     /// in the hosts file, and names below `invalid`, which never exist (RFC 6761 section 6).
     pub fn ask(&mut self, now: Time, query: Q, question: Question) {
         let (wanted, name) = match question {
+            Question::Naptr(name) => (Wanted::Pointers, name),
             Question::Srv(name) => (Wanted::Services, name),
             Question::Addresses(name) => (Wanted::Addresses, name),
         };
@@ -183,7 +185,7 @@ impl<Q: Copy> Resolver<Q> {
             return;
         }
         let names = match wanted {
-            Wanted::Services => absolute(&name).into_iter().collect(),
+            Wanted::Pointers | Wanted::Services => absolute(&name).into_iter().collect(),
             Wanted::Addresses => self.candidates(&name),
         };
         let lookup = Lookup {
@@ -211,12 +213,10 @@ impl<Q: Copy> Resolver<Q> {
                 ttl: LOCAL_TTL,
             })
         };
-        if wanted == Wanted::Services {
+        if wanted != Wanted::Addresses {
             return if below("localhost") || below("invalid") {
-                Some(Ok(Answer::Srv {
-                    records: Vec::new(),
-                    ttl: LOCAL_TTL,
-                }))
+                let seconds = u32::try_from(LOCAL_TTL.as_secs()).unwrap_or(u32::MAX);
+                Some(Ok(wanted.answer(Vec::new(), seconds)))
             } else {
                 self.conf
                     .servers
@@ -278,6 +278,7 @@ impl<Q: Copy> Resolver<Q> {
             return;
         };
         let kinds: &[RecordType] = match lookup.wanted {
+            Wanted::Pointers => &[RecordType::NAPTR],
             Wanted::Services => &[RecordType::SRV],
             // The order of preference (RFC 6724 section 2.1).
             Wanted::Addresses => &[RecordType::AAAA, RecordType::A],
@@ -564,7 +565,9 @@ impl<Q: Copy> Resolver<Q> {
             if lookup.names.is_empty() {
                 return Some(match (lookup.empty, lookup.wanted) {
                     (Some(ttl), wanted) => Ok(wanted.answer(Vec::new(), ttl)),
-                    (None, Wanted::Services) => Ok(Wanted::Services.answer(Vec::new(), 0)),
+                    (None, wanted @ (Wanted::Pointers | Wanted::Services)) => {
+                        Ok(wanted.answer(Vec::new(), 0))
+                    }
                     (None, Wanted::Addresses) => Err(ResolveError::NoSuchName),
                 });
             }
@@ -587,6 +590,10 @@ impl Wanted {
     fn answer(self, found: Vec<Found>, ttl: u32) -> Answer {
         let ttl = Duration::from_secs(ttl.into());
         match self {
+            Self::Pointers => Answer::Naptr {
+                records: found.into_iter().filter_map(Found::pointer).collect(),
+                ttl,
+            },
             Self::Services => Answer::Srv {
                 records: found.into_iter().filter_map(Found::service).collect(),
                 ttl,
@@ -600,6 +607,14 @@ impl Wanted {
 }
 
 impl Found {
+    fn pointer(self) -> Option<NaptrRecord> {
+        if let Self::Pointer(record) = self {
+            Some(record)
+        } else {
+            None
+        }
+    }
+
     fn service(self) -> Option<SrvRecord> {
         if let Self::Service(record) = self {
             Some(record)
@@ -691,6 +706,7 @@ mod tests {
     const SOA: u16 = 6;
     const AAAA: u16 = 28;
     const SRV: u16 = 33;
+    const NAPTR: u16 = 35;
 
     const NO_ERROR: u8 = 0;
     const SERVER_FAILURE: u8 = 2;
@@ -756,6 +772,21 @@ mod tests {
         fn service(self, name: &str, ttl: u32, [priority, weight, port]: [u16; 3], target: &str) -> Self {
             let numbers = [priority.to_be_bytes(), weight.to_be_bytes(), port.to_be_bytes()].concat();
             self.answer(name, SRV, ttl, &[numbers, wire_name(target)].concat())
+        }
+
+        /// RFC 3403 section 4.1: three texts, each with its length in front, and a name.
+        fn pointer(
+            self,
+            name: &str,
+            ttl: u32,
+            [order, preference]: [u16; 2],
+            texts: [&[u8]; 3],
+            next: &str,
+        ) -> Self {
+            let numbers = [order.to_be_bytes(), preference.to_be_bytes()].concat();
+            let texts = texts.map(|text| [&[u8::try_from(text.len()).unwrap()], text].concat());
+            let data = [numbers, texts.concat(), wire_name(next)].concat();
+            self.answer(name, NAPTR, ttl, &data)
         }
 
         /// The start of authority that makes "nothing" hold for `minimum` seconds.
@@ -913,6 +944,58 @@ mod tests {
 
     // rules: R18
     #[test]
+    fn pointers_come_as_they_are_written() {
+        let mut resolver = resolver(servers(&[FIRST]));
+        resolver.ask(NOW, 1, Question::Naptr("example.com".to_owned()));
+        let query = sent(&mut resolver);
+        assert_eq!(asked(&query.bytes), ("example.com.".to_owned(), NAPTR));
+        let response = Response::to(&query.bytes, NO_ERROR)
+            .pointer(
+                "Example.com",
+                300,
+                [50, 51],
+                [b"s", b"SIPS+D2T", b""],
+                "_sips._tcp.example.com",
+            )
+            .pointer(
+                "example.com",
+                200,
+                [90, 1],
+                [b"U", b"E2U+sip", b"!^.*$!sip:\xff!"],
+                ".",
+            )
+            .pointer(
+                "example.org",
+                1,
+                [1, 1],
+                [b"s", b"SIP+D2T", b""],
+                "_sip._tcp.example.org",
+            )
+            .service("example.com", 1, [1, 1, 1], "a.example.com");
+        reply(&mut resolver, NOW, &query, &response);
+        let record = |order, preference, texts: [&str; 3], replacement: &str| {
+            let [flags, services, regexp] = texts.map(str::to_owned);
+            NaptrRecord {
+                order,
+                preference,
+                flags,
+                services,
+                regexp,
+                replacement: replacement.to_owned(),
+            }
+        };
+        let expected = Answer::Naptr {
+            records: vec![
+                record(50, 51, ["s", "SIPS+D2T", ""], "_sips._tcp.example.com"),
+                record(90, 1, ["U", "E2U+sip", "!^.*$!sip:\u{fffd}!"], "."),
+            ],
+            ttl: Duration::from_secs(200),
+        };
+        assert_eq!(answer(&mut resolver), Some(Ok(expected)));
+    }
+
+    // rules: R18
+    #[test]
     fn no_such_service_is_an_empty_answer() {
         for response in [
             |query: &[u8]| Response::to(query, NO_SUCH_NAME).authority("example.com", 60, 60),
@@ -923,9 +1006,42 @@ mod tests {
             let query = sent(&mut resolver);
             reply(&mut resolver, NOW, &query, &response(&query.bytes));
             assert_eq!(answer(&mut resolver), Some(services(vec![], 0)));
+            resolver.ask(NOW, 2, Question::Naptr("example.com".to_owned()));
+            let query = sent(&mut resolver);
+            reply(&mut resolver, NOW, &query, &response(&query.bytes));
+            let none = Answer::Naptr {
+                records: vec![],
+                ttl: Duration::ZERO,
+            };
+            assert_eq!(resolver.poll_answer(), Some((2, Ok(none))));
         }
     }
 
+    // rules: C31
+    #[test]
+    fn of_one_name_256_records_are_read_and_no_more() {
+        for (count, expected) in [(255_u16, 255), (256, 256), (257, 256), (2_000, 256)] {
+            let mut conf = servers(&[FIRST]);
+            conf.tcp = true;
+            let mut resolver = resolver(conf);
+            resolver.ask(NOW, 1, Question::Srv("_sip._tcp.example.com".to_owned()));
+            let query = sent(&mut resolver);
+            let mut response = Response::to(&query.bytes[2..], NO_ERROR);
+            for number in 0..count {
+                response = response.service("_sip._tcp.example.com", 60, [number, 1, 1], "a.example");
+            }
+            let bytes = response.bytes();
+            let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes();
+            resolver.handle_tcp(NOW, query.socket, &[length.as_slice(), &bytes].concat());
+            match answer(&mut resolver) {
+                Some(Ok(Answer::Srv { records, .. })) => assert_eq!(records.len(), expected),
+                // More than a message holds.
+                other => assert!(bytes.len() > 65_535, "{other:?}"),
+            }
+        }
+    }
+
+    // rules: R18
     #[test]
     fn both_families_are_asked_at_once_and_make_one_answer() {
         for v4_first in [false, true] {
@@ -953,6 +1069,7 @@ mod tests {
         }
     }
 
+    // rules: R18
     #[test]
     fn a_family_that_stays_silent_is_waited_for_one_second() {
         let mut resolver = resolver(servers(&[FIRST]));
@@ -971,6 +1088,7 @@ mod tests {
         assert!(closed(&mut resolver).len() == 2 && resolver.is_idle());
     }
 
+    // rules: R18
     #[test]
     fn a_name_without_addresses_is_empty_and_one_that_does_not_exist_is_an_error() {
         let cases = [
@@ -990,6 +1108,7 @@ mod tests {
         }
     }
 
+    // rules: R18, C31
     #[test]
     fn a_response_has_to_fit_in_id_question_source_and_socket() {
         let mut resolver = resolver(servers(&[FIRST, SECOND]));
@@ -1092,6 +1211,7 @@ mod tests {
         );
     }
 
+    // rules: R18
     #[test]
     fn a_server_that_fails_is_left_for_the_next_at_once() {
         let mut conf = servers(&[FIRST, SECOND]);
@@ -1114,6 +1234,7 @@ mod tests {
         }
     }
 
+    // rules: R18
     #[test]
     fn a_socket_that_fails_and_a_referral_take_the_next_turn() {
         let mut resolver = resolver(servers(&[FIRST, SECOND]));
@@ -1129,6 +1250,7 @@ mod tests {
         assert_eq!(answer(&mut resolver), None);
     }
 
+    // rules: R18
     #[test]
     fn a_truncated_response_is_asked_for_again_over_tcp_in_any_pieces() {
         for piece in [1, 3, 4096] {
@@ -1174,6 +1296,7 @@ mod tests {
         }
     }
 
+    // rules: R18
     #[test]
     fn a_connection_that_ends_early_or_talks_nonsense_takes_the_next_turn() {
         let mut conf = servers(&[FIRST, SECOND]);
@@ -1191,6 +1314,7 @@ mod tests {
         assert!(closed(&mut resolver).len() == 2 && resolver.is_idle());
     }
 
+    // rules: R18
     #[test]
     fn aliases_are_followed_within_a_response_and_beyond_it() {
         let mut conf = servers(&[FIRST]);
@@ -1228,6 +1352,7 @@ mod tests {
         assert_eq!(answer(&mut resolver), Some(services(vec![], 30)));
     }
 
+    // rules: R18, C31
     #[test]
     fn aliases_in_a_circle_are_a_server_failure() {
         let start = "_sip._tcp.example.com";
@@ -1249,6 +1374,7 @@ mod tests {
         }
     }
 
+    // rules: C31
     #[test]
     fn sixteen_aliases_are_followed_and_no_more() {
         for (aliases, expected) in [(16, services(vec![], 0)), (17, Err(ResolveError::ServerFailure))] {
@@ -1306,6 +1432,7 @@ mod tests {
         assert_eq!(std::iter::from_fn(|| resolver.poll_transmit()).count(), 4);
     }
 
+    // rules: R18
     #[test]
     fn without_servers_there_is_no_resolver() {
         let mut resolver = resolver(servers(&[]));
@@ -1441,6 +1568,7 @@ mod tests {
         assert_eq!((resolver.poll_transmit(), resolver.poll_close()), (None, None));
     }
 
+    // rules: C31
     #[test]
     fn no_damage_to_a_response_does_harm() {
         let mut damage = ChaCha12Rng::from_seed([3; 32]);

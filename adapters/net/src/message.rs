@@ -4,10 +4,12 @@ use std::net::IpAddr;
 
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
-use sansip::SrvRecord;
+use sansip::{NaptrRecord, SrvRecord};
 
 /// How many aliases are followed from one name, over all responses.
 pub(crate) const MAX_ALIASES: usize = 16;
+/// How many records of one name are read. A message over TCP can hold thousands.
+pub(crate) const MAX_RECORDS: usize = 256;
 
 /// The recursive query for the records of one type, or none where the library cannot encode the name.
 pub(crate) fn query(id: u16, name: &Name, kind: RecordType) -> Option<Vec<u8>> {
@@ -21,6 +23,7 @@ pub(crate) fn query(id: u16, name: &Name, kind: RecordType) -> Option<Vec<u8>> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     Address(IpAddr),
+    Pointer(NaptrRecord),
     Service(SrvRecord),
 }
 
@@ -80,7 +83,7 @@ pub(crate) fn read(bytes: &[u8], id: u16, name: &Name, kind: RecordType, aliases
         for record in message.answers.iter().filter(of_current) {
             if let Some(value) = value(&record.data, kind) {
                 ttl = ttl.min(record.ttl);
-                if !found.contains(&value) {
+                if found.len() < MAX_RECORDS && !found.contains(&value) {
                     found.push(value);
                 }
             }
@@ -136,6 +139,17 @@ fn value(data: &RData, kind: RecordType) -> Option<Found> {
             weight,
             port,
             target: text(&service.target),
+        }))
+    } else if let RData::NAPTR(pointer) = data {
+        // What is no text is no word that anybody knows.
+        let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Some(Found::Pointer(NaptrRecord {
+            order: pointer.order,
+            preference: pointer.preference,
+            flags: words(&pointer.flags),
+            services: words(&pointer.services),
+            regexp: words(&pointer.regexp),
+            replacement: text(&pointer.replacement),
         }))
     } else {
         None

@@ -48,6 +48,7 @@ pub fn action(action: &Action) {
         Action::StopListening(listener) => debug!(target: LISTENER, %listener, "stop listening"),
         Action::Resolve { query, question } => {
             let (kind, name) = match question {
+                Question::Naptr(name) => ("naptr", name),
                 Question::Srv(name) => ("srv", name),
                 Question::Addresses(name) => ("addresses", name),
             };
@@ -70,9 +71,10 @@ fn event(event: &Event) {
                 warn!(target: OPERATION, %operation, error = error_kind(error), detail, status, "failed");
             }
         },
-        Event::Registration { .. } | Event::Outage { .. } | Event::ServerChanged { .. } => {
-            registration(event)
-        }
+        Event::Registration { .. }
+        | Event::Outage { .. }
+        | Event::Forgotten { .. }
+        | Event::ServerChanged { .. } => registration(event),
         Event::PeerToPeer {
             endpoint,
             old,
@@ -110,9 +112,13 @@ fn event(event: &Event) {
             listener,
             error: Some(detail),
         } => warn!(target: LISTENER, %listener, %detail, "listening ended"),
-        Event::ConnectionAdded { .. } | Event::ConnectionRemoved { .. } | Event::IncomingTlsFailed { .. } => {
-            connection(event);
-        }
+        Event::AuthorizationRequested { .. }
+        | Event::ConnectionAdded { .. }
+        | Event::ConnectionRemoved { .. }
+        | Event::ConnectionThrottled { .. }
+        | Event::PoolAdded { .. }
+        | Event::PoolRemoved { .. }
+        | Event::IncomingTlsFailed { .. } => connection(event),
         // A kind that is younger than this list.
         _ => debug!(target: ENDPOINT, "other"),
     }
@@ -142,6 +148,10 @@ fn registration(event: &Event) {
             let (conn, status) = (conn.map(display), error.response().and_then(status_of));
             let (detail, error) = (detail_of(error), error_kind(error));
             warn!(target: REGISTRATION, %endpoint, conn, error, detail, status, "outage");
+        }
+        Event::Forgotten { endpoint, conn } => {
+            let conn = conn.map(display);
+            warn!(target: REGISTRATION, %endpoint, conn, "forgotten");
         }
         Event::ServerChanged { endpoint, host, port } => {
             info!(target: REGISTRATION, %endpoint, host, port, "server changed");
@@ -181,17 +191,45 @@ fn session(event: &Event) {
 
 fn connection(event: &Event) {
     match event {
+        Event::AuthorizationRequested {
+            conn,
+            manager,
+            remote,
+            incoming,
+            transport,
+            matched,
+        } => {
+            debug!(target: CONNECTION, %conn, %manager, %remote, incoming, %transport, matched, "authorization requested");
+        }
         Event::ConnectionAdded {
             conn,
             manager,
             remote,
             incoming,
             transport,
-        } => debug!(target: CONNECTION, %conn, %manager, %remote, incoming, %transport, "connection added"),
+            matched,
+        } => {
+            debug!(target: CONNECTION, %conn, %manager, %remote, incoming, %transport, matched, "connection added")
+        }
+        Event::PoolAdded {
+            manager,
+            host,
+            port,
+            transport,
+        } => debug!(target: CONNECTION, %manager, host, port, %transport, "pool added"),
+        Event::PoolRemoved {
+            manager,
+            host,
+            port,
+            transport,
+        } => debug!(target: CONNECTION, %manager, host, port, %transport, "pool removed"),
         Event::ConnectionRemoved {
             conn,
             manager,
             remote,
+            incoming,
+            transport,
+            matched,
             reason: why,
         } => {
             let (reason, detail) = (removal_kind(why), display(why));
@@ -201,7 +239,14 @@ fn connection(event: &Event) {
                 _ => (None, None),
             };
             let tls = tls.map(tracing::field::debug);
-            debug!(target: CONNECTION, %conn, %manager, %remote, reason, socket, tls, %detail, "connection removed");
+            debug!(
+                target: CONNECTION,
+                %conn, %manager, %remote, incoming, %transport, matched, reason, socket, tls, %detail,
+                "connection removed"
+            );
+        }
+        Event::ConnectionThrottled { conn, throttled } => {
+            warn!(target: CONNECTION, %conn, throttled, "connection throttled");
         }
         Event::IncomingTlsFailed {
             manager,
@@ -246,6 +291,9 @@ pub fn received(conn: ConnId, bytes: usize) {
 /// The domain name system has answered.
 pub fn resolved(query: QueryId, result: &Result<Answer, ResolveError>) {
     match result {
+        Ok(Answer::Naptr { records, .. }) => {
+            debug!(target: DNS, %query, kind = "naptr", answers = records.len(), "resolved");
+        }
         Ok(Answer::Srv { records, .. }) => {
             debug!(target: DNS, %query, kind = "srv", answers = records.len(), "resolved");
         }
@@ -338,5 +386,7 @@ const fn removal_kind(reason: &RemovalReason) -> &'static str {
         RemovalReason::Local => "local",
         RemovalReason::Limit(_) => "limit",
         RemovalReason::Untrusted(_) => "untrusted",
+        RemovalReason::Denied => "denied",
+        RemovalReason::NotAuthorized => "not authorized",
     }
 }

@@ -58,6 +58,13 @@ impl AuthTable {
         }
     }
 
+    /// The endpoint is back at the server that it was told (R9), for which its credentials were given.
+    pub(crate) fn returned(&mut self, endpoint: EndpointId) {
+        if let Some(account) = self.accounts.get_mut(&endpoint) {
+            account.state = AuthState::default();
+        }
+    }
+
     /// See [`AuthState::authorize`]; nothing for an endpoint without credentials.
     pub(crate) fn authorize(
         &mut self,

@@ -9,7 +9,7 @@ use core::time::Duration;
 use proptest::prelude::*;
 
 use super::ManagerKind;
-use super::lifetime::{self, FLUSH, Lifetime, Role};
+use super::lifetime::{self, FLUSH, Lifetime, Role, Terms};
 use super::listener::{self, Listener};
 use super::testing::{MESSAGE, Services, World, address, tcp};
 use crate::action::{CloseReason, ListenError, TlsFailure, TlsFailureKind, Transport};
@@ -48,10 +48,11 @@ pub(crate) enum Input {
 
 impl Subject for Connection {
     const MACHINE: Machine = lifetime::cells::MACHINE;
-    const WAYS: usize = 10;
+    const WAYS: usize = 13;
     const TIMERS: &'static [(&'static str, &'static [&'static str])] = &[
         ("Connecting", &["TimerConnect"]),
         ("Handshaking", &["TimerUnproven"]),
+        ("Held", &["TimerAuthorization"]),
         ("Unproven", &["TimerUnproven", "TimerIdle", "TimerStall"]),
         ("Live", &["TimerIdle", "TimerStall", "TimerPong"]),
         ("Lingering", &["TimerLinger", "TimerIdle", "TimerStall"]),
@@ -64,16 +65,20 @@ impl Subject for Connection {
         let (conn, manager, listener): (ConnId, ManagerId, ListenerId) =
             (services.ids.next(), services.ids.next(), services.ids.next());
         let (hop, cx) = (tcp("192.0.2.1"), &mut services.cx());
+        let terms = Terms {
+            idle: IDLE,
+            holds: matches!(way, 8 | 9),
+        };
         let incoming =
-            |transport, cx: &mut _| Lifetime::incoming(conn, manager, listener, transport, IDLE, cx).0;
+            |transport, cx: &mut _| Lifetime::incoming(conn, manager, listener, transport, terms, cx).0;
         let outgoing = |role| {
             let search = Search::new(tcp("192.0.2.1"), &[]);
-            Lifetime::outgoing(conn, manager, role, search, IDLE)
+            Lifetime::outgoing(conn, manager, role, search, terms)
         };
         let lifetime = match way {
-            0 => incoming(Transport::Tcp, cx),
+            0 | 8 | 11 => incoming(Transport::Tcp, cx),
             1 => incoming(Transport::Tls, cx),
-            2 | 4 | 6 | 8 | 9 => outgoing(Role::Shared(hop)),
+            2 | 4 | 6 | 9 | 10 | 12 => outgoing(Role::Shared(hop)),
             _ => outgoing(Role::Private(hop)),
         };
         let mut new = Self {
@@ -87,11 +92,17 @@ impl Subject for Connection {
             lifetime::Input::Connected(Ok(())),
             lifetime::Input::Unused,
         ];
-        let steps = [0, 0, 0, 0, 2, 2, 3, 3, 3, 3];
+        let steps = [0, 0, 0, 0, 2, 2, 3, 3, 0, 2, 3, 0, 3];
         new.pending = way == 7;
         for input in path.into_iter().take(steps[way]) {
             new.step(Input::Step(input), services);
             while services.out.pop().is_some() {}
+        }
+        if way == 11 {
+            new.step(
+                Input::Step(lifetime::Input::FramingLost("bad".to_string())),
+                services,
+            );
         }
         new
     }
@@ -117,6 +128,8 @@ impl Subject for Connection {
             I::Drained,
             I::Disconnect(RemovalReason::Local),
             I::NetworkChanged,
+            I::Allowed,
+            I::Denied,
         ];
         let mut inputs = vec![
             Input::Traffic,
@@ -187,7 +200,8 @@ impl Subject for Connection {
     }
 
     fn bound(config: &Config) -> Duration {
-        config.unproven.max(config.linger).max(IDLE) + FLUSH
+        let kept = config.unproven.max(config.linger).max(IDLE);
+        config.authorization_timeout + kept + FLUSH
     }
 }
 

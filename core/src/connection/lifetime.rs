@@ -23,6 +23,14 @@
 //! traffic for the idle time, or bytes that the peer does not take; from Live: a keep-alive that is not answered. Read
 //! rules C6, C8, C10, C12, C17, C25, C29, C32 and R19 first.
 //!
+//! Where the application decides on each connection (C21), `connected` leads here instead, from both sides:
+//!
+//! ```text
+//!   connected ─► Held ──allowed──► Live, or Unproven for what came in
+//!                 │ denied, or nothing said for 32 s
+//!                 └─► gone: what waits for it fails
+//! ```
+//!
 //! A report of the embedder on a connection attempt counts only once it has taken the action that asked for that
 //! attempt: an embedder that drains late may still report on the attempt before.
 
@@ -68,6 +76,8 @@ pub(crate) enum Timer {
     Stall,
     /// A keep-alive has to be answered (C26, R19).
     Pong,
+    /// The application has to say whether it may be used (C21).
+    Authorization,
 }
 
 /// Where the connection came from, and who may use it.
@@ -100,6 +110,15 @@ impl Role {
     }
 }
 
+/// What its manager says of a new connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Terms {
+    /// How long it may be without traffic (C10); zero means never.
+    pub(super) idle: Duration,
+    /// Whether the application decides on it (C21).
+    pub(super) holds: bool,
+}
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub(super) struct Lifetime {
@@ -108,6 +127,8 @@ pub(super) struct Lifetime {
     pub(super) role: Role,
     state: State,
     watch: Watch,
+    /// The application decides on it (C21).
+    holds: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -123,6 +144,9 @@ enum State {
         timeout: TimerId,
     },
     Handshaking {
+        deadline: TimerId,
+    },
+    Held {
         deadline: TimerId,
     },
     Unproven {
@@ -168,6 +192,9 @@ pub(crate) enum Input {
     Disconnect(RemovalReason),
     /// The host is in another network (R20): an attempt from the one before is not waited for.
     NetworkChanged,
+    /// The application has decided (C21).
+    Allowed,
+    Denied,
     Timer(Timer),
 }
 
@@ -183,6 +210,8 @@ pub(super) enum Outcome {
     Again,
     /// It can be used.
     Ready,
+    /// It could be used, if the application allows it.
+    Held,
     /// It has no user and waits for one.
     Lingers,
     /// It has a user again.
@@ -204,6 +233,8 @@ pub(super) enum End {
     Refused(TlsFailure),
     /// It was ready.
     Lost(RemovalReason),
+    /// The application had been asked about it, and it has not become ready: why, and what fails those who wait for it.
+    Withheld(RemovalReason, OperationError),
 }
 
 impl Lifetime {
@@ -213,7 +244,7 @@ impl Lifetime {
         manager: ManagerId,
         role: Role,
         search: Search,
-        idle: Duration,
+        terms: Terms,
     ) -> Self {
         let state = State::Locating {
             search: Box::new(search),
@@ -223,7 +254,8 @@ impl Lifetime {
             manager,
             role,
             state,
-            watch: Watch::new(conn, idle, Time::ZERO),
+            watch: Watch::new(conn, terms.idle, Time::ZERO),
+            holds: terms.holds,
         }
     }
 
@@ -233,7 +265,7 @@ impl Lifetime {
         manager: ManagerId,
         listener: ListenerId,
         transport: Transport,
-        idle: Duration,
+        terms: Terms,
         cx: &mut Cx<'_>,
     ) -> (Self, Option<Outcome>) {
         let deadline = cx.timers.set(
@@ -246,7 +278,8 @@ impl Lifetime {
             manager,
             role,
             state: State::Handshaking { deadline },
-            watch: Watch::new(conn, idle, cx.now),
+            watch: Watch::new(conn, terms.idle, cx.now),
+            holds: terms.holds,
         };
         let outcome = match transport {
             Transport::Tcp => new.step(Input::Connected(Ok(())), false, cx),
@@ -270,7 +303,17 @@ impl Lifetime {
 
     /// An outgoing connection that is not there yet.
     pub(super) const fn is_coming(&self) -> bool {
+        self.is_searching() || self.is_held() && !matches!(self.role, Role::Incoming { .. })
+    }
+
+    /// It looks for an address that can be connected to.
+    pub(super) const fn is_searching(&self) -> bool {
         matches!(self.state, State::Locating { .. } | State::Connecting { .. })
+    }
+
+    /// The application is asked whether it may be used (C21).
+    pub(super) const fn is_held(&self) -> bool {
+        matches!(self.state, State::Held { .. })
     }
 
     /// What is received on it counts.
@@ -294,6 +337,7 @@ impl Lifetime {
             State::Connecting { remote, .. } => Some(*remote),
             State::Locating { .. }
             | State::Handshaking { .. }
+            | State::Held { .. }
             | State::Unproven { .. }
             | State::Live
             | State::Lingering { .. }
@@ -309,6 +353,7 @@ impl Lifetime {
             State::Locating { search } => Some((search, true)),
             State::Connecting { search, .. } => Some((search, false)),
             State::Handshaking { .. }
+            | State::Held { .. }
             | State::Unproven { .. }
             | State::Live
             | State::Lingering { .. }
@@ -389,6 +434,9 @@ impl Lifetime {
             }
             (S::Connecting { timeout, .. }, I::Connected(Ok(()))) => {
                 cx.timers.stop(timeout);
+                if self.holds {
+                    return self.hold(cx);
+                }
                 self.begin(S::Live, cx)
             }
             (S::Connecting { search, remote, timeout, .. }, I::Connected(Err(failure))) => {
@@ -419,6 +467,10 @@ impl Lifetime {
                 Some(Outcome::Gone(End::Failed(aborted())))
             }
 
+            (S::Handshaking { deadline }, I::Connected(Ok(()))) if self.holds => {
+                cx.timers.stop(deadline);
+                self.hold(cx)
+            }
             (S::Handshaking { deadline }, I::Connected(Ok(()))) => self.begin(S::Unproven { deadline }, cx),
             (S::Handshaking { deadline }, I::Connected(Err(failure))) => {
                 cx.timers.stop(deadline);
@@ -438,6 +490,40 @@ impl Lifetime {
                 cx.timers.stop(deadline);
                 self.close(cx);
                 Some(Outcome::Gone(End::Abandoned))
+            }
+
+            (S::Held { deadline }, I::Allowed) => {
+                cx.timers.stop(deadline);
+                cx.out.push(Action::Reading(self.conn, true));
+                match self.role {
+                    Role::Incoming { .. } => {
+                        let deadline = self.arm(Timer::Unproven, cx.config.unproven, cx);
+                        self.begin(S::Unproven { deadline }, cx)
+                    }
+                    Role::Shared(_) | Role::Private(_) => self.begin(S::Live, cx),
+                }
+            }
+            (S::Held { deadline }, I::Denied) => {
+                cx.timers.stop(deadline);
+                self.withhold(RemovalReason::Denied, not_authorized(), cx)
+            }
+            (S::Held { .. }, I::Timer(Timer::Authorization)) => {
+                cx.counters.timeouts.authorization += 1;
+                self.withhold(RemovalReason::NotAuthorized, not_authorized(), cx)
+            }
+            (S::Held { deadline }, I::Unused) => {
+                cx.timers.stop(deadline);
+                self.withhold(RemovalReason::Released, aborted(), cx)
+            }
+            (S::Held { deadline }, I::Disconnect(reason)) => {
+                cx.timers.stop(deadline);
+                self.withhold(reason, aborted(), cx)
+            }
+            // It does not go on to the next address: what the application then says could be meant for this one.
+            (S::Held { deadline }, I::Closed(reason)) => {
+                cx.timers.stop(deadline);
+                let error = OperationError::ConnectionFailure(ConnectionFailure::Lost(reason.clone()));
+                Some(Outcome::Gone(End::Withheld(RemovalReason::Remote(reason), error)))
             }
 
             (S::Unproven { deadline }, I::Proven) => {
@@ -530,6 +616,7 @@ impl Lifetime {
                 state @ (S::Locating { .. }
                 | S::Connecting { .. }
                 | S::Handshaking { .. }
+                | S::Held { .. }
                 | S::Unproven { .. }
                 | S::Live
                 | S::Parting { .. }
@@ -547,7 +634,8 @@ impl Lifetime {
             // ... a late or repeated report of the embedder, ...
             | (state @ S::Locating { .. }, I::Connected(_) | I::Closed(_))
             | (
-                state @ (S::Unproven { .. }
+                state @ (S::Held { .. }
+                | S::Unproven { .. }
                 | S::Live
                 | S::Lingering { .. }
                 | S::Parting { .. }
@@ -558,6 +646,7 @@ impl Lifetime {
             | (
                 state @ (S::Connecting { .. }
                 | S::Handshaking { .. }
+                | S::Held { .. }
                 | S::Unproven { .. }
                 | S::Live
                 | S::Lingering { .. }
@@ -570,17 +659,31 @@ impl Lifetime {
                 state @ (S::Locating { .. }
                 | S::Connecting { .. }
                 | S::Handshaking { .. }
+                | S::Held { .. }
                 | S::Unproven { .. }
                 | S::Live
                 | S::Lingering { .. }
                 | S::Parting { .. }),
                 I::Drained,
             )
+            // ... the application has not been asked, or has answered, ...
+            | (
+                state @ (S::Locating { .. }
+                | S::Connecting { .. }
+                | S::Handshaking { .. }
+                | S::Unproven { .. }
+                | S::Live
+                | S::Lingering { .. }
+                | S::Parting { .. }
+                | S::Closing { .. }),
+                I::Allowed | I::Denied,
+            )
             // ... nothing is received on it, or it is proven already, ...
             | (
                 state @ (S::Locating { .. }
                 | S::Connecting { .. }
                 | S::Handshaking { .. }
+                | S::Held { .. }
                 | S::Parting { .. }
                 | S::Closing { .. }),
                 I::Proven | I::FramingLost(_),
@@ -596,7 +699,8 @@ impl Lifetime {
                     | Timer::Idle
                     | Timer::Flush
                     | Timer::Stall
-                    | Timer::Pong,
+                    | Timer::Pong
+                    | Timer::Authorization,
                 ),
             )
             | (
@@ -607,17 +711,39 @@ impl Lifetime {
                     | Timer::Idle
                     | Timer::Flush
                     | Timer::Stall
+                    | Timer::Pong
+                    | Timer::Authorization,
+                ),
+            )
+            | (
+                state @ S::Held { .. },
+                I::Timer(
+                    Timer::Connect
+                    | Timer::Unproven
+                    | Timer::Linger
+                    | Timer::Idle
+                    | Timer::Flush
+                    | Timer::Stall
                     | Timer::Pong,
                 ),
             )
             | (
                 state @ S::Unproven { .. },
-                I::Timer(Timer::Connect | Timer::Linger | Timer::Flush | Timer::Pong),
+                I::Timer(
+                    Timer::Connect | Timer::Linger | Timer::Flush | Timer::Pong | Timer::Authorization,
+                ),
             )
-            | (state @ S::Live, I::Timer(Timer::Connect | Timer::Unproven | Timer::Linger | Timer::Flush))
+            | (
+                state @ S::Live,
+                I::Timer(
+                    Timer::Connect | Timer::Unproven | Timer::Linger | Timer::Flush | Timer::Authorization,
+                ),
+            )
             | (
                 state @ S::Lingering { .. },
-                I::Timer(Timer::Connect | Timer::Unproven | Timer::Flush | Timer::Pong),
+                I::Timer(
+                    Timer::Connect | Timer::Unproven | Timer::Flush | Timer::Pong | Timer::Authorization,
+                ),
             )
             | (
                 state @ (S::Parting { .. } | S::Closing { .. }),
@@ -627,7 +753,8 @@ impl Lifetime {
                     | Timer::Linger
                     | Timer::Idle
                     | Timer::Stall
-                    | Timer::Pong,
+                    | Timer::Pong
+                    | Timer::Authorization,
                 ),
             )
             // A connection that is there is closed where its address is lost, and only there; the search for an address
@@ -635,6 +762,7 @@ impl Lifetime {
             | (
                 state @ (S::Locating { .. }
                 | S::Handshaking { .. }
+                | S::Held { .. }
                 | S::Unproven { .. }
                 | S::Live
                 | S::Lingering { .. }
@@ -659,6 +787,8 @@ impl Lifetime {
                 | I::Drained
                 | I::Disconnect(_)
                 | I::NetworkChanged
+                | I::Allowed
+                | I::Denied
                 | I::Timer(_),
             ) => None,
         }
@@ -681,6 +811,19 @@ impl Lifetime {
         self.state = state;
         self.watch.begin(cx);
         Some(Outcome::Ready)
+    }
+
+    /// Waits for the word of the application (C21). Nothing is read meanwhile.
+    fn hold(&mut self, cx: &mut Cx<'_>) -> Option<Outcome> {
+        let deadline = self.arm(Timer::Authorization, cx.config.authorization_timeout, cx);
+        cx.out.push(Action::Reading(self.conn, false));
+        self.state = State::Held { deadline };
+        Some(Outcome::Held)
+    }
+
+    fn withhold(&self, reason: RemovalReason, error: OperationError, cx: &mut Cx<'_>) -> Option<Outcome> {
+        self.close(cx);
+        Some(Outcome::Gone(End::Withheld(reason, error)))
     }
 
     /// Closes it once its bytes have gone.
@@ -719,6 +862,7 @@ fn stop(state: &State, cx: &mut Cx<'_>) {
     match state {
         State::Connecting { timeout: timer, .. }
         | State::Handshaking { deadline: timer }
+        | State::Held { deadline: timer }
         | State::Unproven { deadline: timer }
         | State::Lingering { deadline: timer }
         | State::Parting { resume: timer, .. }
@@ -759,6 +903,11 @@ fn handshake_failure(reason: CloseReason) -> TlsFailure {
             }
         }
     }
+}
+
+/// The application does not want it to be used (C21).
+const fn not_authorized() -> OperationError {
+    OperationError::OperationFailure(OperationFailure::ConnectionNotAuthorized)
 }
 
 /// The application closed a connection that was being made.
@@ -803,6 +952,8 @@ mod tests {
             ("framing", Input::FramingLost("bad".to_string())),
             ("drained", Input::Drained),
             ("disconnect", Input::Disconnect(RemovalReason::Local)),
+            ("allowed", Input::Allowed),
+            ("denied", Input::Denied),
             ("Connect", Input::Timer(Timer::Connect)),
             ("Unproven", Input::Timer(Timer::Unproven)),
             ("Linger", Input::Timer(Timer::Linger)),
@@ -811,6 +962,7 @@ mod tests {
             ("network", Input::NetworkChanged),
             ("Stall", Input::Timer(Timer::Stall)),
             ("Pong", Input::Timer(Timer::Pong)),
+            ("Authorization", Input::Timer(Timer::Authorization)),
         ])
     }
 
@@ -820,12 +972,17 @@ mod tests {
         let (mut ids, mut cx) = (Ids::default(), services.cx());
         let (conn, manager) = (ids.next(), ids.next());
         let hop = Hop::new("192.0.2.1", None, Transport::Tcp);
+        let terms = Terms {
+            idle: IDLE,
+            holds: name.starts_with("held"),
+        };
         let outgoing =
-            |role: Role| Lifetime::outgoing(conn, manager, role, Search::new(hop.clone(), &[]), IDLE);
-        let mut incoming =
-            |transport, cx: &mut Cx<'_>| Lifetime::incoming(conn, manager, ids.next(), transport, IDLE, cx).0;
+            |role: Role| Lifetime::outgoing(conn, manager, role, Search::new(hop.clone(), &[]), terms);
+        let mut incoming = |transport, cx: &mut Cx<'_>| {
+            Lifetime::incoming(conn, manager, ids.next(), transport, terms, cx).0
+        };
         let mut machine = match name {
-            "handshaking" => incoming(Transport::Tls, &mut cx),
+            "handshaking" | "held incoming" => incoming(Transport::Tls, &mut cx),
             "unproven" | "live incoming" | "parting" => incoming(Transport::Tcp, &mut cx),
             "live private" | "closing" => outgoing(Role::Private(hop.clone())),
             _ => outgoing(Role::Shared(hop.clone())),
@@ -833,7 +990,8 @@ mod tests {
         let path: &[(Input, bool)] = match name {
             "locating" | "handshaking" | "unproven" => &[],
             "connecting" => &[(Input::Target(address()), false)],
-            "live shared" | "live private" => &[
+            "held incoming" => &[(Input::Connected(Ok(())), false)],
+            "live shared" | "live private" | "held" => &[
                 (Input::Target(address()), false),
                 (Input::Connected(Ok(())), false),
             ],
@@ -870,6 +1028,7 @@ mod tests {
             Some(Outcome::Gone(End::Failed(error))) => format!("failed({error})"),
             Some(Outcome::Gone(End::Refused(failure))) => format!("refused({failure})"),
             Some(Outcome::Gone(End::Lost(reason))) => format!("lost({reason})"),
+            Some(Outcome::Gone(End::Withheld(reason, error))) => format!("withheld({reason}; {error})"),
             Some(other) => format!("{other:?}").to_lowercase(),
         }
     }
@@ -902,6 +1061,9 @@ mod tests {
                     assert_eq!((connect.conn, connect.remote, connect.tls), expected);
                     return "connect".to_string();
                 }
+                if action == Action::Reading(machine.conn, true) {
+                    return "read".to_string();
+                }
                 assert_eq!(action, Action::Close(machine.conn));
                 "close".to_string()
             })
@@ -927,6 +1089,7 @@ mod tests {
         match state {
             State::Connecting { timeout: timer, .. }
             | State::Handshaking { deadline: timer }
+            | State::Held { deadline: timer }
             | State::Unproven { deadline: timer }
             | State::Lingering { deadline: timer }
             | State::Parting { resume: timer, .. }
@@ -994,6 +1157,73 @@ mod tests {
             "gone; refused(failed (timed out)); close; ",
         ),
         ("handshaking", "disconnect", None, "gone; abandoned; close; "),
+        ("held", "allowed", None, "live; ready; read; Idle@1007"),
+        (
+            "held",
+            "denied",
+            None,
+            "gone; withheld(denied by the application; the application did not allow the connection); close; ",
+        ),
+        (
+            "held",
+            "Authorization",
+            None,
+            "gone; withheld(not allowed by the application in time; the application did not allow the connection); close; ",
+        ),
+        (
+            "held",
+            "unused",
+            None,
+            "gone; withheld(released and not used again; aborted); close; ",
+        ),
+        (
+            "held",
+            "disconnect",
+            None,
+            "gone; withheld(closed by this side; aborted); close; ",
+        ),
+        (
+            "held",
+            "closed",
+            None,
+            "gone; withheld(reset by the peer; connection lost: reset by the peer); ; ",
+        ),
+        (
+            "held incoming",
+            "allowed",
+            None,
+            "unproven; ready; read; Unproven@167 Idle@1007",
+        ),
+        (
+            "held incoming",
+            "denied",
+            None,
+            "gone; withheld(denied by the application; the application did not allow the connection); close; ",
+        ),
+        (
+            "held incoming",
+            "Authorization",
+            None,
+            "gone; withheld(not allowed by the application in time; the application did not allow the connection); close; ",
+        ),
+        (
+            "held incoming",
+            "unused",
+            None,
+            "gone; withheld(released and not used again; aborted); close; ",
+        ),
+        (
+            "held incoming",
+            "disconnect",
+            None,
+            "gone; withheld(closed by this side; aborted); close; ",
+        ),
+        (
+            "held incoming",
+            "closed",
+            None,
+            "gone; withheld(reset by the peer; connection lost: reset by the peer); ; ",
+        ),
         ("unproven", "proven", None, "live; -; ; Idle@1000"),
         (
             "unproven",
@@ -1175,6 +1405,8 @@ mod tests {
         ("locating", "locating; -; ; "),
         ("connecting", "connecting; -; ; Connect@110"),
         ("handshaking", "handshaking; -; ; Unproven@160"),
+        ("held", "held; -; ; Authorization@132"),
+        ("held incoming", "held; -; ; Authorization@132"),
         ("unproven", "unproven; -; ; Unproven@160 Idle@1000"),
         ("live shared", "live; -; ; Idle@1000"),
         ("live private", "live; -; ; Idle@1000"),
@@ -1185,7 +1417,7 @@ mod tests {
         ("gone", "gone; -; ; "),
     ];
 
-    // rules: C6, C8, C10, C12, C17, C25, C26, C28, C29, C32, R19, R20
+    // rules: C6, C8, C10, C12, C17, C21, C25, C26, C28, C29, C32, R19, R20
     #[test]
     fn every_state_and_input() {
         let mut listed: BTreeMap<_, _> = BTreeMap::new();

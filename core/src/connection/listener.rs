@@ -4,6 +4,7 @@
 //!  listen ─► Starting ──the embedder listens──► Listening
 //!               │  it cannot                       │  it cannot go on
 //!               └──────────────► gone ◄────────────┘       (from both: by command)
+//!                                            (in Listening the address may change)
 //! ```
 
 use core::net::SocketAddr;
@@ -101,6 +102,15 @@ impl Listener {
                 cx.out.push(Action::StopListening(self.id));
                 self.end(None, cx)
             }
+            // The address of the host has changed.
+            (State::Listening { address }, Input::Started(Ok(new))) if new != *address => {
+                self.state = State::Listening { address: new };
+                cx.out.event(Event::Listening {
+                    listener: self.id,
+                    address: new,
+                });
+                None
+            }
             // Said twice.
             (State::Listening { .. }, Input::Started(_)) => None,
         }
@@ -195,7 +205,7 @@ mod tests {
                 false,
                 Told::Stopped,
             ),
-            (true, Input::Started(Ok(wanted)), None, true, Told::Nothing),
+            (true, Input::Started(Ok(got)), None, true, Told::Nothing),
             (true, Input::Started(Err(in_use)), None, true, Told::Nothing),
             (
                 true,

@@ -2,7 +2,7 @@
 //!
 //! - [`lifetime`]: the machine of one connection, to be read first;
 //! - [`pool`]: which connection a request gets; [`listener`]: one listening address; [`manager`]: kinds and settings;
-//! - [`trust`]: whose certificate is good for whom; [`queue`]: bytes that wait to be sent;
+//! - [`trust`]: whose certificate is good for whom; [`authorize`]: what the application says; [`queue`]: bytes that wait to be sent;
 //! - [`table`]: all of them, and what the layers above want; [`world`]: what the embedder reports;
 //! - [`watch`]: those that are idle, dead, or of another network.
 //!
@@ -20,6 +20,7 @@ use crate::event::{OperationError, RemovalReason};
 use crate::ids::{ConnId, ListenerId, ManagerId};
 use crate::wire::frame::FrameError;
 
+mod authorize;
 #[cfg(test)]
 pub(crate) mod laws;
 mod lifetime;
@@ -72,6 +73,8 @@ pub(crate) enum Indication {
         conn: ConnId,
         reason: RemovalReason,
         taken: u64,
+        /// Of an outgoing one, where it went.
+        target: Option<(Hop, SocketAddr)>,
     },
     /// A message, whole, in order.
     Message { conn: ConnId, bytes: Bytes },
@@ -141,6 +144,8 @@ pub struct ConnectionInfo {
     pub incoming: bool,
     /// Whether it can be used now.
     pub ready: bool,
+    /// Whether it waits for the application's word (C21).
+    pub held: bool,
     /// How many hold it (C9).
     pub users: usize,
     /// Bytes that wait to be sent.

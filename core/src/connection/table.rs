@@ -5,13 +5,12 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::lifetime::{End, Input, Lifetime, LifetimePrint, Outcome, Role};
+use super::lifetime::{End, Input, Lifetime, LifetimePrint, Outcome, Role, Terms};
 use super::listener::{self, Listener, ListenerPrint};
-use super::manager::{Manager, ManagerConfig, ManagerKind};
+use super::manager::{Manager, ManagerConfig, ManagerKind, SHARES_NOTHING};
 use super::pool::{Choice, Pool, PoolPrint};
 use super::queue::{SendQueue, Sent};
 use super::{ConnectionInfo, Indication, Lease, SendError};
@@ -37,6 +36,8 @@ pub(crate) struct Connections {
     pub(super) up: VecDeque<Indication>,
     /// While the application lags behind: the connections that are not read from because they brought something.
     pub(super) paused: Option<BTreeSet<ConnId>>,
+    /// Those that were stopped and are read from again: what has arrived meanwhile is still to be taken.
+    pub(super) backlog: BTreeSet<ConnId>,
     leases: usize,
     queued: usize,
 }
@@ -55,6 +56,10 @@ pub(super) struct Connection {
     pub(super) sent: Time,
     /// When the peer was last heard, whatever it has sent.
     pub(super) heard: Time,
+    /// Too much is outstanding on it (C22).
+    pub(super) throttled: bool,
+    /// It is not read from because of that.
+    pub(super) stopped: bool,
 }
 
 /// What is known of a connection once it is there.
@@ -71,6 +76,8 @@ pub(super) struct Ends {
 pub(crate) struct Fingerprint {
     /// Each with its users and queued bytes, and the pool that it is in.
     pub(crate) connections: Vec<(LifetimePrint, usize, usize, Option<PoolPrint>)>,
+    /// Whether each is throttled, and not read from.
+    pub(crate) throttled: Vec<[bool; 2]>,
     pub(crate) listeners: Vec<ListenerPrint>,
     pub(crate) queries: Vec<QueryPrint>,
 }
@@ -88,14 +95,22 @@ impl Connection {
             pinged: false,
             sent: cx.now,
             heard: cx.now,
+            throttled: false,
+            stopped: false,
         }
     }
 
-    fn remote(&self) -> Option<SocketAddr> {
+    pub(super) fn remote(&self) -> Option<SocketAddr> {
         self.ends
             .as_ref()
             .map(|ends| ends.remote)
             .or_else(|| self.lifetime.target())
+    }
+
+    /// Over TLS, the name that its certificate was accepted for.
+    pub(super) fn matched(&self) -> Option<String> {
+        let ends = self.ends.as_ref()?;
+        ends.matched.as_deref().map(String::from)
     }
 }
 
@@ -110,6 +125,7 @@ impl Connections {
             locator: Locator::new(key),
             up: VecDeque::new(),
             paused: None,
+            backlog: BTreeSet::new(),
             leases: 0,
             queued: 0,
         }
@@ -188,8 +204,17 @@ impl Connections {
     }
 
     /// Stops listening; the connections that came in over it go on.
-    pub(crate) fn stop_listening(&mut self, cx: &mut Cx<'_>, id: ListenerId) -> Result<(), Misuse> {
-        if !self.listeners.contains_key(&id) {
+    pub(crate) fn stop_listening(
+        &mut self,
+        cx: &mut Cx<'_>,
+        manager: ManagerId,
+        id: ListenerId,
+    ) -> Result<(), Misuse> {
+        if self
+            .listeners
+            .get(&id)
+            .is_none_or(|listener| listener.manager != manager)
+        {
             return Err(Misuse::Unknown("the listener"));
         }
         self.drive_listener(cx, id, listener::Input::Stop);
@@ -233,6 +258,12 @@ impl Connections {
         self.listening_addresses(manager).next().is_some()
     }
 
+    /// Whether a manager has asked for an address that it does not have yet.
+    pub(crate) fn is_starting(&self, manager: ManagerId) -> bool {
+        let mut listeners = self.listeners.values();
+        listeners.any(|listener| listener.manager == manager && listener.address().is_none())
+    }
+
     /// The addresses that a manager listens on now, in the order in which they were asked for.
     pub(crate) fn listening_addresses(
         &self,
@@ -247,9 +278,7 @@ impl Connections {
 
     /// The size of new pools of a server manager (C4).
     pub(crate) fn set_pool_size(&mut self, manager: ManagerId, size: usize) -> Result<(), Misuse> {
-        let config = &mut self
-            .server_manager(manager, "a client manager shares no connections")?
-            .config;
+        let config = &mut self.server_manager(manager, SHARES_NOTHING)?.config;
         if size == 0 {
             return Err(Misuse::argument("size", "must be at least 1"));
         }
@@ -264,7 +293,7 @@ impl Connections {
         hop: &Hop,
         size: usize,
     ) -> Result<(), Misuse> {
-        let manager = self.server_manager(manager, "a client manager shares no connections")?;
+        let manager = self.server_manager(manager, SHARES_NOTHING)?;
         if size == 0 {
             return Err(Misuse::argument("size", "must be at least 1"));
         }
@@ -276,11 +305,10 @@ impl Connections {
         Ok(())
     }
 
-    /// A manager that is to be one of the server kind; else it is misuse, and why.
     pub(super) fn server_manager(
         &mut self,
         id: ManagerId,
-        why: &'static str,
+        otherwise: &'static str,
     ) -> Result<&mut Manager, Misuse> {
         let manager = self
             .managers
@@ -289,7 +317,7 @@ impl Connections {
         if manager.shares() {
             Ok(manager)
         } else {
-            Err(Misuse::Kind(why))
+            Err(Misuse::Kind(otherwise))
         }
     }
 
@@ -339,19 +367,27 @@ impl Connections {
             return Err(ConnectionFailure::Limit("connections"));
         }
         let conn: ConnId = cx.ids.next();
-        let mut idle = Duration::ZERO;
+        let mut terms = Terms::default();
         let mut role = Role::Private(hop.clone());
-        if let Some(manager) = self.managers.get_mut(&id).filter(|manager| manager.shares()) {
-            idle = manager.idle(false, cx.config);
-            role = Role::Shared(hop.clone());
-            let size = manager.pool_size(cx.config);
-            manager
-                .pools
-                .or_insert_with(hop.clone(), || Pool::new(size))
-                .add(conn);
+        if let Some(manager) = self.managers.get_mut(&id) {
+            terms = manager.terms(false, cx.config);
+            if manager.shares() {
+                role = Role::Shared(hop.clone());
+                let size = manager.pool_size(cx.config);
+                let pool = manager.pools.or_insert_with(hop.clone(), || Pool::new(size));
+                if pool.is_empty() {
+                    cx.out.event(Event::PoolAdded {
+                        manager: id,
+                        host: hop.host().to_string(),
+                        port: hop.port(),
+                        transport: hop.transport(),
+                    });
+                }
+                pool.add(conn);
+            }
         }
         let search = Search::new(hop.clone(), avoid);
-        let mut connection = Connection::new(Lifetime::outgoing(conn, id, role, search, idle), None, cx);
+        let mut connection = Connection::new(Lifetime::outgoing(conn, id, role, search, terms), None, cx);
         connection.users = 1;
         self.leases += 1;
         self.connections.insert(conn, connection);
@@ -406,6 +442,19 @@ impl Connections {
     pub(crate) fn manager_of(&self, conn: ConnId) -> Option<(ManagerId, Transport)> {
         let lifetime = &self.connections.get(&conn)?.lifetime;
         Some((lifetime.manager, lifetime.role.transport()))
+    }
+
+    /// Whether it has one owner: that of a client manager (C5).
+    pub(crate) fn is_private(&self, conn: ConnId) -> bool {
+        let is_private = |connection: &Connection| matches!(connection.lifetime.role, Role::Private(_));
+        self.connections.get(&conn).is_some_and(is_private)
+    }
+
+    /// Whether it is ready and at most half of what may wait on it does (C30).
+    pub(crate) fn has_room(&self, config: &crate::Config, conn: ConnId) -> bool {
+        self.connections.get(&conn).is_some_and(|connection| {
+            connection.lifetime.is_ready() && connection.queue.len() <= config.limits.send_queue / 2
+        })
     }
 
     pub(crate) fn is_ready(&self, conn: ConnId) -> bool {
@@ -526,11 +575,12 @@ impl Connections {
             remote: connection.remote(),
             incoming: hop.is_none(),
             ready: lifetime.is_ready(),
+            held: lifetime.is_held(),
             users: connection.users,
             queued: connection.queue.len(),
             host: hop.map(|hop| hop.host().to_string()),
             port: hop.and_then(Hop::port),
-            matched: ends.and_then(|ends| ends.matched.as_deref()).map(String::from),
+            matched: connection.matched(),
             certificate: ends.and_then(|ends| ends.certificate.as_deref()).cloned(),
         })
     }
@@ -551,6 +601,11 @@ impl Connections {
 
     pub(crate) fn connections(&self) -> usize {
         self.connections.len()
+    }
+
+    /// The oldest connections, so many at the most.
+    pub(crate) fn first(&self, count: usize) -> Vec<ConnId> {
+        self.connections.keys().take(count).copied().collect()
     }
 
     pub(crate) fn listeners(&self) -> usize {
@@ -587,8 +642,11 @@ impl Connections {
                 pool_of(connection),
             )
         });
+        let throttled = self.connections.values();
+        let throttled = throttled.map(|connection| [connection.throttled, connection.stopped]);
         Fingerprint {
             connections: connections.collect(),
+            throttled: throttled.collect(),
             listeners: self.listeners.values().map(Listener::fingerprint).collect(),
             queries: self.locator.fingerprint(now),
         }
@@ -633,10 +691,11 @@ impl Connections {
                 self.locate(cx, conn);
             }
             Outcome::Again => self.locate(cx, conn),
+            Outcome::Held => self.held(cx, conn),
             Outcome::Ready => self.ready(cx, conn),
-            Outcome::Lingers => self.in_pool(conn, |pool| pool.lingers(conn)),
-            Outcome::Reused => self.in_pool(conn, |pool| pool.reused(conn)),
-            Outcome::Leaves => self.in_pool(conn, |pool| pool.leaves(conn)),
+            Outcome::Lingers => self.in_pool(cx, conn, |pool| pool.lingers(conn)),
+            Outcome::Reused => self.in_pool(cx, conn, |pool| pool.reused(conn)),
+            Outcome::Leaves => self.in_pool(cx, conn, |pool| pool.leaves(conn)),
             Outcome::Gone(end) => self.gone(cx, conn, end),
         }
     }
@@ -658,15 +717,17 @@ impl Connections {
             remote,
             incoming,
             transport,
+            matched: connection.matched(),
         });
         self.up.push_back(Indication::Ready(conn));
     }
 
-    fn in_pool(&mut self, conn: ConnId, change: impl FnOnce(&mut Pool)) {
+    fn in_pool(&mut self, cx: &mut Cx<'_>, conn: ConnId, change: impl FnOnce(&mut Pool)) {
         let Some(connection) = self.connections.get(&conn) else {
             return;
         };
-        let Some(manager) = self.managers.get_mut(&connection.lifetime.manager) else {
+        let id = connection.lifetime.manager;
+        let Some(manager) = self.managers.get_mut(&id) else {
             return;
         };
         let Role::Shared(hop) = &connection.lifetime.role else {
@@ -678,11 +739,18 @@ impl Connections {
         change(pool);
         if pool.is_empty() {
             manager.pools.remove(hop);
+            cx.out.event(Event::PoolRemoved {
+                manager: id,
+                host: hop.host().to_string(),
+                port: hop.port(),
+                transport: hop.transport(),
+            });
         }
     }
 
     fn gone(&mut self, cx: &mut Cx<'_>, conn: ConnId, end: End) {
-        self.in_pool(conn, |pool| pool.leaves(conn));
+        self.tell_end(cx, conn, &end);
+        self.in_pool(cx, conn, |pool| pool.leaves(conn));
         let Some(connection) = self.connections.remove(&conn) else {
             return;
         };
@@ -691,37 +759,58 @@ impl Connections {
         if let Some(paused) = &mut self.paused {
             paused.remove(&conn);
         }
-        let (manager, remote) = (connection.lifetime.manager, connection.remote());
+        self.backlog.remove(&conn);
         let counted = cx.counters.connecting(connection.lifetime.role.hop().is_none());
         match &end {
             End::Abandoned => counted.abandoned += 1,
-            End::Failed(_) | End::Refused(_) => counted.failed += 1,
+            End::Failed(_) | End::Refused(_) | End::Withheld(..) => counted.failed += 1,
             End::Lost(_) => counted.closed += 1,
         }
-        match (end, remote) {
-            (End::Abandoned, _) => {}
-            (End::Failed(error), _) => {
+        match end {
+            End::Abandoned | End::Refused(_) => {}
+            End::Failed(error) | End::Withheld(_, error) => {
                 self.up.push_back(Indication::Failed { conn, error });
             }
-            (End::Refused(failure), Some(remote)) => {
-                cx.out.event(Event::IncomingTlsFailed {
-                    manager,
-                    remote,
-                    failure,
-                });
-            }
-            (End::Lost(reason), Some(remote)) => {
+            End::Lost(reason) => {
                 let taken = connection.queue.taken();
-                cx.out.event(Event::ConnectionRemoved {
+                let remote = connection.remote();
+                let hop = connection.lifetime.role.hop();
+                let target = hop.cloned().zip(remote);
+                self.up.push_back(Indication::Lost {
                     conn,
-                    manager,
-                    remote,
-                    reason: reason.clone(),
+                    reason,
+                    taken,
+                    target,
                 });
-                self.up.push_back(Indication::Lost { conn, reason, taken });
             }
-            // Both have been connected, so their other end is known.
-            (End::Refused(_) | End::Lost(_), None) => {}
+        }
+    }
+
+    /// The end of a connection as the application sees it (C16, C28). One that never was there is not told of: the request
+    /// that wanted it is.
+    fn tell_end(&self, cx: &mut Cx<'_>, conn: ConnId, end: &End) {
+        let Some(connection) = self.connections.get(&conn) else {
+            return;
+        };
+        // Who has been connected has another end that is known.
+        let Some(remote) = connection.remote() else { return };
+        let (lifetime, manager) = (&connection.lifetime, connection.lifetime.manager);
+        match end {
+            End::Abandoned | End::Failed(_) => {}
+            End::Refused(failure) => cx.out.event(Event::IncomingTlsFailed {
+                manager,
+                remote,
+                failure: failure.clone(),
+            }),
+            End::Lost(reason) | End::Withheld(reason, _) => cx.out.event(Event::ConnectionRemoved {
+                conn,
+                manager,
+                remote,
+                incoming: lifetime.role.hop().is_none(),
+                transport: lifetime.role.transport(),
+                matched: connection.matched(),
+                reason: reason.clone(),
+            }),
         }
     }
 }

@@ -8,7 +8,9 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use super::{Connections, Hop, Indication, Lease, ManagerConfig, ManagerKind, Timer};
-use crate::action::{Action, Answer, Established, PeerCertificate, Question, SrvRecord, Transport};
+use crate::action::{
+    Action, Answer, Established, NaptrRecord, PeerCertificate, Question, SrvRecord, Transport,
+};
 use crate::cells::Cells;
 use crate::config::Config;
 use crate::counters::Counters;
@@ -210,6 +212,16 @@ impl World {
         self.wants().into_iter().map(question).collect()
     }
 
+    /// The domain names no services.
+    pub(super) fn points_nowhere(&mut self, domain: &str) {
+        let questions = self.questions();
+        let [(query, question)] = questions.as_slice() else {
+            panic!("{questions:?}")
+        };
+        assert_eq!(*question, Question::Naptr(domain.to_string()));
+        self.answer(*query, naptr(&[], 60));
+    }
+
     pub(super) fn answer(&mut self, query: QueryId, answer: Answer) {
         self.go(|room, cx| room.handle_resolved(cx, query, Ok(answer)));
     }
@@ -243,6 +255,21 @@ pub(super) fn addresses(texts: &[&str], ttl: u64) -> Answer {
     let addresses = texts.iter().map(|text| text.parse::<IpAddr>().unwrap()).collect();
     Answer::Addresses {
         addresses,
+        ttl: Duration::from_secs(ttl),
+    }
+}
+
+pub(super) fn naptr(records: &[(u16, u16, &str, &str)], ttl: u64) -> Answer {
+    let record = |(order, preference, services, replacement): &(u16, u16, &str, &str)| NaptrRecord {
+        order: *order,
+        preference: *preference,
+        flags: "s".to_string(),
+        services: services.to_string(),
+        regexp: "".to_string(),
+        replacement: replacement.to_string(),
+    };
+    Answer::Naptr {
+        records: records.iter().map(record).collect(),
         ttl: Duration::from_secs(ttl),
     }
 }

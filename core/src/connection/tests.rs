@@ -9,12 +9,12 @@ use core::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::testing::{MESSAGE, World, address, addresses, certificate, established, srv, tcp};
+use super::testing::{MESSAGE, World, address, addresses, certificate, established, naptr, srv, tcp};
 use super::*;
 use crate::action::{Action, CloseReason, Question, ResolveError, TlsFailure, TlsFailureKind};
 use crate::counters::Label;
 use crate::error::Misuse;
-use crate::event::{ConnectionFailure, Event};
+use crate::event::{ConnectionFailure, Event, OperationFailure};
 use crate::ids::QueryId;
 use crate::time::Time;
 use crate::wire::Method;
@@ -41,8 +41,14 @@ fn not_connected(remote: &str, reason: CloseReason) -> OperationError {
     .into()
 }
 
+/// The target of a connection to this address.
+fn went_to(host: &str) -> Option<(Hop, SocketAddr)> {
+    Some((tcp(host), format!("{host}:5060").parse().unwrap()))
+}
+
 fn names(questions: &[(QueryId, Question)]) -> Vec<String> {
     let name = |question: &Question| match question {
+        Question::Naptr(name) => format!("NAPTR {name}"),
         Question::Srv(name) => format!("SRV {name}"),
         Question::Addresses(name) => name.clone(),
     };
@@ -120,15 +126,28 @@ fn a_released_connection_lingers_for_a_minute_and_is_closed() {
         conn,
         manager,
         remote,
+        incoming: false,
+        transport: Transport::Tcp,
+        matched: None,
         reason: reason.clone(),
     };
-    assert_eq!(world.actions(), [Action::Close(conn), Action::Event(removed)]);
+    let empty = Event::PoolRemoved {
+        manager,
+        host: "192.0.2.1".to_string(),
+        port: Some(5060),
+        transport: Transport::Tcp,
+    };
+    assert_eq!(
+        world.actions(),
+        [Action::Close(conn), Action::Event(removed), Action::Event(empty)]
+    );
     assert_eq!(
         world.indications(),
         [Indication::Lost {
             conn,
             reason,
-            taken: 0
+            taken: 0,
+            target: went_to("192.0.2.1"),
         }]
     );
     assert_eq!((world.room.connections(), world.services.timers.len()), (0, 0));
@@ -314,6 +333,7 @@ fn a_refused_connect_fails_with_its_reason_and_voids_the_leases() {
     assert_eq!(world.indications(), [Indication::Failed { conn, error }]);
     assert_eq!((world.room.leases(), world.room.connections()), (0, 0));
     // A void lease can be given back, and a late report is about nothing.
+    assert_eq!(world.wants(), []);
     world.release(lease);
     world.go(|room, cx| room.handle_closed(cx, conn, CloseReason::Reset));
     assert_eq!(
@@ -334,7 +354,7 @@ fn an_attempt_takes_no_longer_than_the_connect_timeout() {
     world.until(secs(110));
     let error = not_connected("192.0.2.1:5060", CloseReason::TimedOut);
     assert_eq!(world.indications(), [Indication::Failed { conn, error }]);
-    assert_eq!(world.actions(), [Action::Close(conn)]);
+    assert_eq!(world.wants(), [Action::Close(conn)]);
 }
 
 // rules: C17, C27
@@ -390,6 +410,7 @@ fn over_tls_the_name_before_the_look_up_is_verified() {
     let (mut world, manager) = World::with(ManagerKind::Client);
     let hop = Hop::new("Example.com", None, Transport::Tls);
     let conn = world.acquire(manager, &hop).conn;
+    world.points_nowhere("example.com");
     let questions = world.questions();
     assert_eq!(names(&questions), ["SRV _sips._tcp.example.com"]);
     world.answer(
@@ -435,6 +456,7 @@ fn the_servers_of_a_service_are_tried_by_priority_until_one_does() {
     let conn = world
         .acquire(manager, &Hop::new("example.com", None, Transport::Tcp))
         .conn;
+    world.points_nowhere("example.com");
     let questions = world.questions();
     assert_eq!(names(&questions), ["SRV _sip._tcp.example.com"]);
     world.answer(
@@ -468,6 +490,104 @@ fn the_servers_of_a_service_are_tried_by_priority_until_one_does() {
     assert_eq!((world.actions(), world.room.queries()), (vec![], 0));
 }
 
+// rules: R18
+#[test]
+fn the_domain_says_where_the_services_of_a_transport_are() {
+    let (mut world, manager) = World::with(ManagerKind::Client);
+    let conn = world
+        .acquire(manager, &Hop::new("Example.com", None, Transport::Tls))
+        .conn;
+    let questions = world.questions();
+    assert_eq!(names(&questions), ["NAPTR example.com"]);
+    // RFC 3263 section 4.1; what leads around TLS is not looked at, though the domain likes it best.
+    world.answer(
+        questions[0].0,
+        naptr(
+            &[
+                (10, 1, "SIP+D2T", "_sip._tcp.example.com"),
+                (30, 1, "SIPS+D2T", "_sips._tcp.second.example.net."),
+                (20, 1, "SIPS+D2T", "_sips._tcp.first.example.net"),
+            ],
+            60,
+        ),
+    );
+    let questions = world.questions();
+    assert_eq!(names(&questions), ["SRV _sips._tcp.first.example.net"]);
+    world.answer(questions[0].0, srv(&[(1, 1, 5443, "192.0.2.1")], 60));
+    assert_eq!(world.target(), address("192.0.2.1:5443"));
+    world.go(|room, cx| room.handle_closed(cx, conn, CloseReason::Refused));
+    // The servers of the first have failed: the second, and still the name before all look-ups is verified.
+    let questions = world.questions();
+    assert_eq!(names(&questions), ["SRV _sips._tcp.second.example.net"]);
+    world.answer(questions[0].0, srv(&[(1, 1, 5444, "192.0.2.2")], 60));
+    let wants = world.wants();
+    let [Action::Connect(connect)] = wants.as_slice() else {
+        panic!("{wants:?}")
+    };
+    assert_eq!(
+        (connect.remote, connect.tls.as_deref()),
+        (address("192.0.2.2:5444"), Some("example.com"))
+    );
+    world.go(|room, cx| room.handle_closed(cx, conn, CloseReason::Refused));
+    // There was a service, so the domain itself is none of its hosts (RFC 2782).
+    let error = not_connected("192.0.2.2:5444", CloseReason::Refused);
+    assert_eq!(world.indications(), [Indication::Failed { conn, error }]);
+    assert_eq!(world.questions(), []);
+}
+
+// rules: R18
+#[test]
+fn without_a_service_of_the_transport_the_usual_name_is_asked_for() {
+    let other = naptr(&[(1, 1, "SIP+D2U", "_sip._udp.example.com")], 60);
+    for answer in [
+        Ok(naptr(&[], 60)),
+        Ok(other),
+        Ok(srv(&[(1, 1, 1, "x")], 60)),
+        Err(ResolveError::Timeout),
+        Err(ResolveError::ServerFailure),
+        Err(ResolveError::NoSuchName),
+    ] {
+        let (mut world, manager) = World::with(ManagerKind::Client);
+        _ = world.acquire(manager, &Hop::new("example.com", None, Transport::Tcp));
+        let query = world.questions()[0].0;
+        world.go(|room, cx| room.handle_resolved(cx, query, answer));
+        assert_eq!(names(&world.questions()), ["SRV _sip._tcp.example.com"]);
+    }
+}
+
+// rules: R18
+#[test]
+fn where_the_named_services_have_no_records_it_is_the_domain_itself() {
+    let (mut world, manager) = World::with(ManagerKind::Client);
+    _ = world.acquire(manager, &Hop::new("example.com", None, Transport::Tcp));
+    let query = world.questions()[0].0;
+    let named = [
+        (1, 1, "SIP+D2T", "x.example.com"),
+        (2, 1, "SIP+D2T", "y.example.com"),
+    ];
+    world.answer(query, naptr(&named, 60));
+    for name in ["SRV x.example.com", "SRV y.example.com"] {
+        let questions = world.questions();
+        assert_eq!(names(&questions), [name]);
+        world.answer(questions[0].0, srv(&[], 60));
+    }
+    assert_eq!(names(&world.questions()), ["example.com"]);
+}
+
+// rules: R18, C31
+#[test]
+fn records_that_name_no_server_are_a_failure_of_the_name_servers() {
+    let (mut world, manager) = World::with(ManagerKind::Client);
+    let conn = world
+        .acquire(manager, &Hop::new("example.com", None, Transport::Tcp))
+        .conn;
+    world.points_nowhere("example.com");
+    let query = world.questions()[0].0;
+    world.answer(query, srv(&[(1, 1, 0, "a.example.com"), (1, 1, 5060, ".")], 60));
+    let error = unresolved("example.com", ResolveError::ServerFailure);
+    assert_eq!(world.indications(), [Indication::Failed { conn, error }]);
+}
+
 // rules: R18, C15
 #[test]
 fn without_srv_records_the_service_is_at_the_domain_itself() {
@@ -479,6 +599,7 @@ fn without_srv_records_the_service_is_at_the_domain_itself() {
         ] {
             let (mut world, manager) = World::with(ManagerKind::Client);
             _ = world.acquire(manager, &Hop::new("example.com", None, transport));
+            world.points_nowhere("example.com");
             let query = world.questions()[0].0;
             world.go(|room, cx| room.handle_resolved(cx, query, answer));
             let questions = world.questions();
@@ -505,6 +626,7 @@ fn with_a_port_or_an_address_the_service_is_not_looked_up() {
     }
 }
 
+// rules: R18
 #[test]
 fn what_the_resolver_cannot_say_fails_with_its_error() {
     for error in [
@@ -516,7 +638,7 @@ fn what_the_resolver_cannot_say_fails_with_its_error() {
         let conn = world
             .acquire(manager, &Hop::new("example.com", None, Transport::Tcp))
             .conn;
-        for _ in ["SRV", "A"] {
+        for _ in ["NAPTR", "SRV", "A"] {
             let query = world.questions()[0].0;
             world.go(|room, cx| room.handle_resolved(cx, query, Err(error)));
         }
@@ -534,6 +656,9 @@ fn what_the_resolver_cannot_say_fails_with_its_error() {
         let conn = world
             .acquire(manager, &Hop::new("example.com", port, Transport::Tcp))
             .conn;
+        if port.is_none() {
+            world.points_nowhere("example.com");
+        }
         let query = world.questions()[0].0;
         world.answer(query, answer);
         let error = unresolved("example.com", ResolveError::NoSuchName);
@@ -541,6 +666,7 @@ fn what_the_resolver_cannot_say_fails_with_its_error() {
     }
 }
 
+// rules: R18
 #[test]
 fn a_question_waits_for_the_resolve_timeout_only() {
     let (mut world, manager) = World::with(ManagerKind::Client);
@@ -695,6 +821,7 @@ fn other_targets_are_known_through_the_service_too() {
     let (mut world, manager) = World::with(ManagerKind::Client);
     let hop = Hop::new("example.com", None, Transport::Tcp);
     _ = world.acquire(manager, &hop);
+    world.points_nowhere("example.com");
     let query = world.questions()[0].0;
     world.answer(
         query,
@@ -709,6 +836,23 @@ fn other_targets_are_known_through_the_service_too() {
     let tried = ["192.0.2.1:5070", "192.0.2.2:5071", "192.0.2.3:5072"].map(address);
     assert!((0..3).all(|count| world.room.has_other_target(&hop, &tried[..count])));
     assert!(!world.room.has_other_target(&hop, &tried));
+    // And through the services that the domain names.
+    world.actions();
+    let hop = Hop::new("example.org", None, Transport::Tcp);
+    _ = world.acquire(manager, &hop);
+    let query = world.questions()[0].0;
+    let named = [
+        (1, 1, "SIP+D2T", "x.example.org"),
+        (2, 1, "SIP+D2T", "y.example.org"),
+    ];
+    world.answer(query, naptr(&named, 60));
+    let query = world.questions()[0].0;
+    world.answer(
+        query,
+        srv(&[(1, 1, 5080, "192.0.2.8"), (1, 1, 0, "192.0.2.9")], 60),
+    );
+    assert!(world.room.has_other_target(&hop, &tried));
+    assert!(!world.room.has_other_target(&hop, &[address("192.0.2.8:5080")]));
     let literal = tcp("192.0.2.7");
     assert!(world.room.has_other_target(&literal, &tried));
     assert!(
@@ -750,13 +894,13 @@ fn a_connection_that_loses_its_users_before_it_is_ready_is_given_up() {
     let conn = connecting.conn;
     world.actions();
     world.release(connecting);
-    assert_eq!(world.actions(), [Action::Close(conn)]);
+    assert_eq!(world.wants(), [Action::Close(conn)]);
     let locating = world.acquire(manager, &tcp("example.com"));
     let query = world.questions()[0].0;
     world.release(locating);
     world.answer(query, addresses(&["192.0.2.1"], 60));
     assert_eq!(
-        (world.actions(), world.indications(), world.room.connections()),
+        (world.wants(), world.indications(), world.room.connections()),
         (vec![], vec![], 0)
     );
     assert_eq!(world.services.timers.len(), 0);
@@ -794,7 +938,8 @@ fn the_send_queue_holds_its_limit_and_one_byte_more_closes_the_connection() {
         [Indication::Lost {
             conn,
             reason,
-            taken: 5
+            taken: 5,
+            target: went_to("192.0.2.1"),
         }]
     );
     assert_eq!(world.wants(), [Action::Close(conn)]);
@@ -858,6 +1003,7 @@ fn an_incoming_connection_has_a_minute_for_its_first_valid_message() {
         remote,
         incoming: true,
         transport,
+        matched: None,
     };
     assert_eq!(world.events().last(), Some(&added));
     assert_eq!(world.indications().last(), Some(&Indication::Ready(conn)));
@@ -872,7 +1018,8 @@ fn an_incoming_connection_has_a_minute_for_its_first_valid_message() {
         Some(&Indication::Lost {
             conn,
             reason,
-            taken: 0
+            taken: 0,
+            target: None,
         })
     );
 
@@ -1024,7 +1171,8 @@ fn on_server_managers_a_connection_without_traffic_is_closed_even_with_users() {
         Some(&Indication::Lost {
             conn: incoming,
             reason,
-            taken: 2
+            taken: 2,
+            target: None,
         })
     );
 }
@@ -1059,6 +1207,55 @@ fn idle_times_can_be_set_and_client_managers_have_none() {
     assert!(!world.room.is_ready(own));
     world.until(secs(1_000_000));
     assert!(world.room.is_ready(incoming) && world.room.is_ready(of_client));
+}
+
+// rules: C10, C11
+#[test]
+fn other_idle_times_are_for_new_connections_until_they_are_applied_to_all() {
+    let (mut world, manager) = World::with(SERVER_TCP);
+    let client = world.manager(ManagerConfig::new(ManagerKind::Client));
+    for id in [client, manager] {
+        let set = world.go(|room, _| {
+            room.set_idle_defaults(id, Some(Duration::from_secs(50)), Some(Duration::from_secs(30)))
+        });
+        let is_server = id == manager;
+        assert_eq!(set.is_ok(), is_server);
+        assert_eq!(
+            world.go(|room, cx| room.apply_idle_defaults(cx, id)).is_ok(),
+            is_server
+        );
+    }
+    world
+        .go(|room, _| room.set_idle_defaults(manager, None, None))
+        .unwrap();
+    let old = world.connected(manager, &tcp("192.0.2.1")).conn;
+    let incoming = world.accepted(manager);
+    world.go(|room, cx| room.proven(cx, incoming));
+    world
+        .go(|room, _| {
+            room.set_idle_defaults(
+                manager,
+                Some(Duration::from_secs(50)),
+                Some(Duration::from_secs(30)),
+            )
+        })
+        .unwrap();
+    let new = world.connected(manager, &tcp("192.0.2.1")).conn;
+    let began = world.services.now;
+    world.almost(began + Duration::from_secs(30));
+    assert!(world.room.is_ready(new));
+    world.until(began + Duration::from_secs(30));
+    assert!(!world.room.is_ready(new) && world.room.is_ready(old));
+    // What was without traffic for longer goes at once, and the other counts on from its last traffic.
+    world
+        .go(|room, cx| room.apply_idle_defaults(cx, manager))
+        .unwrap();
+    world.until(began + Duration::from_secs(30));
+    assert!(!world.room.is_ready(old) && world.room.is_ready(incoming));
+    world.almost(began + Duration::from_secs(50));
+    assert!(world.room.is_ready(incoming));
+    world.until(began + Duration::from_secs(50));
+    assert!(!world.room.is_ready(incoming));
 }
 
 // rules: C29
@@ -1115,7 +1312,8 @@ fn when_framing_is_lost_a_last_answer_goes_out_and_the_connection_is_closed() {
         [Indication::Lost {
             conn,
             reason,
-            taken: 11
+            taken: 11,
+            target: None,
         }]
     );
     assert_eq!(world.services.timers.len(), 0);
@@ -1215,7 +1413,8 @@ fn a_peer_that_pings_and_does_not_read_is_closed() {
             Indication::Lost {
                 conn,
                 reason,
-                taken: 0
+                taken: 0,
+                target: None,
             }
         ]
     );
@@ -1268,7 +1467,8 @@ fn disconnect_closes_now_and_does_nothing_twice() {
         [Indication::Lost {
             conn,
             reason: RemovalReason::Local,
-            taken: 0
+            taken: 0,
+            target: went_to("192.0.2.1"),
         }]
     );
     assert_eq!((world.room.queued_bytes(), world.room.leases()), (0, 0));
@@ -1297,18 +1497,30 @@ fn a_connection_that_the_peer_closes_is_reported_with_what_it_took() {
         [Indication::Lost {
             conn,
             reason: reason.clone(),
-            taken: 2
+            taken: 2,
+            target: went_to("192.0.2.1"),
         }]
     );
     let remote = address("192.0.2.1:5060");
     assert_eq!(
         world.events(),
-        [Event::ConnectionRemoved {
-            conn,
-            manager,
-            remote,
-            reason
-        }]
+        [
+            Event::ConnectionRemoved {
+                conn,
+                manager,
+                remote,
+                incoming: false,
+                transport: Transport::Tcp,
+                matched: None,
+                reason
+            },
+            Event::PoolRemoved {
+                manager,
+                host: "192.0.2.1".to_string(),
+                port: Some(5060),
+                transport: Transport::Tcp
+            }
+        ]
     );
     // The pool does not give it out any more.
     assert_ne!(world.acquire(manager, &tcp("192.0.2.1")).conn, conn);
@@ -1362,7 +1574,9 @@ fn listening_begins_is_refused_is_lost_and_ends() {
     let (local, remote) = (got, address("192.0.2.1:40000"));
     let early = world.go(|room, cx| room.handle_accepted(cx, listener, local, remote));
     world.actions();
-    world.go(|room, cx| room.stop_listening(cx, listener)).unwrap();
+    world
+        .go(|room, cx| room.stop_listening(cx, manager, listener))
+        .unwrap();
     assert_eq!(
         world.actions(),
         [
@@ -1375,7 +1589,7 @@ fn listening_begins_is_refused_is_lost_and_ends() {
     assert!(world.room.is_ready(early));
     world.go(|room, cx| room.handle_listening(cx, listener, Ok(got)));
     assert_eq!((world.actions(), world.room.listeners()), (vec![], 0));
-    let misuse = world.go(|room, cx| room.stop_listening(cx, listener));
+    let misuse = world.go(|room, cx| room.stop_listening(cx, manager, listener));
     assert_eq!(misuse, Err(Misuse::Unknown("the listener")));
 }
 
@@ -1398,7 +1612,9 @@ fn a_listener_can_be_stopped_before_it_began_and_lost_after() {
         listener
     };
     let listener = listen(&mut world);
-    world.go(|room, cx| room.stop_listening(cx, listener)).unwrap();
+    world
+        .go(|room, cx| room.stop_listening(cx, manager, listener))
+        .unwrap();
     assert_eq!(world.wants(), [Action::StopListening(listener)]);
     let listener = listen(&mut world);
     assert!(
@@ -1608,6 +1824,10 @@ impl Model {
                 let (query, question) = self.queries.swap_remove(place);
                 let answer = match question {
                     _ if !found => Err(ResolveError::NoSuchName),
+                    Question::Naptr(_) => Ok(naptr(
+                        &[(1, 1, "SIP+D2T", "x.invalid"), (2, 1, "SIP+D2T", "y.invalid")],
+                        30,
+                    )),
                     Question::Srv(_) => Ok(srv(
                         &[(1, 1, 5070, "a"), (1, 1, 5071, "b"), (2, 0, 5072, "b")],
                         30,
@@ -1746,4 +1966,336 @@ proptest! {
         };
         prop_assert_eq!(play(&cuts), play(&[]));
     }
+}
+
+// The word of the application.
+
+fn authorizing(world: &mut World, kind: ManagerKind) -> ManagerId {
+    world.manager(ManagerConfig {
+        authorizes: true,
+        ..ManagerConfig::new(kind)
+    })
+}
+
+/// What the application is asked, and what is told of the end of a connection.
+fn asked_and_removed(events: &[Event]) -> Vec<String> {
+    let told = |event: &Event| {
+        if let Event::AuthorizationRequested { incoming, .. } = event {
+            Some(format!("asked, incoming {incoming}"))
+        } else if let Event::ConnectionRemoved { reason, .. } = event {
+            Some(format!("removed: {reason}"))
+        } else {
+            matches!(event, Event::ConnectionAdded { .. }).then(|| "added".to_string())
+        }
+    };
+    events.iter().filter_map(told).collect()
+}
+
+// rules: C21
+#[test]
+fn a_held_connection_carries_nothing_until_it_is_allowed() {
+    let mut world = World::new();
+    let manager = authorizing(&mut world, SERVER_TCP);
+    let lease = world.acquire(manager, &tcp("192.0.2.1"));
+    let conn = lease.conn;
+    world.connect(conn);
+    assert_eq!(world.indications(), []);
+    let actions = world.actions();
+    let (remote, transport) = (address("192.0.2.1:5060"), Transport::Tcp);
+    let asked = Event::AuthorizationRequested {
+        conn,
+        manager,
+        remote,
+        incoming: false,
+        transport,
+        matched: None,
+    };
+    assert_eq!(actions, [Action::Reading(conn, false), Action::Event(asked)]);
+    // Nothing goes out, nothing comes in; another request can wait for it, too.
+    let label = Label::request(&Method::Message);
+    let sent = world.go(|room, cx| room.send(cx, conn, Bytes::from_static(b"x"), label));
+    assert_eq!(sent, Err(SendError::NotReady));
+    assert_eq!(
+        world.go(|room, cx| room.send_ping(cx, conn, false)),
+        Err(SendError::NotReady)
+    );
+    world.receive(conn, MESSAGE);
+    assert_eq!((world.actions(), world.indications()), (vec![], vec![]));
+    assert!(world.room.is_usable(conn) && !world.room.is_ready(conn));
+    assert!(world.go(|room, cx| room.share(cx, conn)).is_some());
+    world.until(secs(120));
+    world.go(|room, cx| room.authorize(cx, conn, true)).unwrap();
+    assert_eq!(world.indications(), [Indication::Ready(conn)]);
+    let added = Event::ConnectionAdded {
+        conn,
+        manager,
+        remote,
+        incoming: false,
+        transport,
+        matched: None,
+    };
+    assert_eq!(
+        world.actions(),
+        [Action::Reading(conn, true), Action::Event(added)]
+    );
+    // What had been read before is not lost.
+    world.receive(conn, b"");
+    let bytes = Bytes::from_static(MESSAGE);
+    assert_eq!(world.indications(), [Indication::Message { conn, bytes }]);
+    // It was asked once.
+    for allowed in [true, false] {
+        let again = world.go(|room, cx| room.authorize(cx, conn, allowed));
+        assert_eq!(again, Err(Misuse::Answered));
+    }
+    assert_eq!(world.actions(), []);
+}
+
+// rules: C21
+#[test]
+fn a_denied_connection_fails_who_waits_for_it() {
+    let mut world = World::new();
+    let manager = authorizing(&mut world, SERVER_TCP);
+    let conn = world.acquire(manager, &tcp("192.0.2.1")).conn;
+    world.connect(conn);
+    world.actions();
+    world.go(|room, cx| room.authorize(cx, conn, false)).unwrap();
+    let error = OperationError::OperationFailure(OperationFailure::ConnectionNotAuthorized);
+    assert_eq!(world.indications(), [Indication::Failed { conn, error }]);
+    let actions = world.actions();
+    assert_eq!(actions[0], Action::Close(conn));
+    assert!(matches!(
+        actions[1..],
+        [
+            Action::Event(Event::ConnectionRemoved {
+                reason: RemovalReason::Denied,
+                ..
+            }),
+            Action::Event(Event::PoolRemoved { .. })
+        ]
+    ));
+    assert_eq!((world.room.connections(), world.room.leases()), (0, 0));
+    assert_eq!(world.services.timers.len(), 0);
+    assert_eq!(world.services.counters.connections.outgoing.failed, 1);
+    // Its address is not to blame.
+    assert_eq!(world.room.authorize(&mut world.services.cx(), conn, true), Ok(()));
+    assert_eq!(world.actions(), []);
+}
+
+// rules: C21
+#[test]
+fn an_application_that_says_nothing_for_32_seconds_has_denied() {
+    for incoming in [false, true] {
+        let mut world = World::new();
+        let manager = authorizing(&mut world, SERVER_TCP);
+        let conn = if incoming {
+            world.accepted(manager)
+        } else {
+            let conn = world.acquire(manager, &tcp("192.0.2.1")).conn;
+            world.connect(conn);
+            conn
+        };
+        let events = world.events();
+        assert_eq!(
+            asked_and_removed(&events),
+            [format!("asked, incoming {incoming}")]
+        );
+        world.indications();
+        world.almost(secs(132));
+        assert_eq!((world.actions(), world.indications()), (vec![], vec![]));
+        world.until(secs(132));
+        let error = OperationError::OperationFailure(OperationFailure::ConnectionNotAuthorized);
+        assert_eq!(world.indications(), [Indication::Failed { conn, error }]);
+        let told = asked_and_removed(&world.events());
+        assert_eq!(told, ["removed: not allowed by the application in time"]);
+        assert_eq!(world.services.counters.timeouts.authorization, 1);
+        assert_eq!((world.room.connections(), world.services.timers.len()), (0, 0));
+    }
+}
+
+// rules: C12, C21
+#[test]
+fn the_minute_for_the_first_message_begins_when_an_incoming_connection_is_allowed() {
+    let mut world = World::new();
+    let manager = authorizing(&mut world, SERVER_TCP);
+    let conn = world.accepted(manager);
+    world.actions();
+    world.until(secs(131));
+    world.go(|room, cx| room.authorize(cx, conn, true)).unwrap();
+    assert_eq!(asked_and_removed(&world.events()), ["added"]);
+    world.almost(secs(191));
+    assert!(world.room.is_ready(conn));
+    world.until(secs(191));
+    assert_eq!(
+        asked_and_removed(&world.events()),
+        ["removed: no valid message in time"]
+    );
+}
+
+// rules: C18, C21, C28
+#[test]
+fn the_application_is_asked_after_tls_and_only_about_who_would_get_in() {
+    let mut world = World::new();
+    let manager = world.manager(ManagerConfig {
+        mutual_tls: MutualTls::Allowed(vec![".example.com".to_string()]),
+        authorizes: true,
+        ..ManagerConfig::new(ManagerKind::ServerTls)
+    });
+    let conn = world.accepted(manager);
+    assert_eq!(asked_and_removed(&world.events()), Vec::<String>::new());
+    world.connect_as(conn, Some(certificate("a.example.com")));
+    let events = world.events();
+    let [
+        Event::AuthorizationRequested {
+            matched, transport, ..
+        },
+    ] = &events[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!(
+        (matched.as_deref(), *transport),
+        (Some(".example.com"), Transport::Tls)
+    );
+    assert_eq!(
+        world.room.info(conn).unwrap().certificate,
+        Some(certificate("a.example.com"))
+    );
+    // A repeated report changes nothing.
+    world.connect_as(conn, Some(certificate("b.example.com")));
+    assert_eq!(world.actions(), []);
+    let stranger = world.accepted(manager);
+    world.connect_as(stranger, Some(certificate("a.example.net")));
+    let events = world.events();
+    assert!(
+        matches!(events[..], [Event::IncomingTlsFailed { .. }]),
+        "{events:?}"
+    );
+}
+
+// rules: C21, C32
+#[test]
+fn a_held_connection_that_ends_is_told_and_does_not_go_on_to_the_next_address() {
+    for why in [
+        "reset by the peer",
+        "closed by this side",
+        "released and not used again",
+    ] {
+        let mut world = World::new();
+        let manager = authorizing(&mut world, SERVER_TCP);
+        let conn = world
+            .acquire(manager, &Hop::new("example.com", Some(5060), Transport::Tcp))
+            .conn;
+        let query = world.questions()[0].0;
+        world.answer(query, addresses(&["192.0.2.1", "192.0.2.2"], 60));
+        world.connect(conn);
+        world.actions();
+        match why {
+            "reset by the peer" => world.go(|room, cx| room.handle_closed(cx, conn, CloseReason::Reset)),
+            "closed by this side" => world.go(|room, cx| room.disconnect(cx, conn, RemovalReason::Local)),
+            _ => world.release(Lease { conn }),
+        }
+        let connects = |action: &Action| matches!(action, Action::Connect(_));
+        let again = world.clone().wants().iter().any(connects);
+        assert!(!again, "{why}");
+        assert_eq!(asked_and_removed(&world.events()), [format!("removed: {why}")]);
+        assert!(matches!(world.indications()[..], [Indication::Failed { .. }]));
+        assert_eq!((world.room.connections(), world.room.leases()), (0, 0));
+    }
+}
+
+// rules: C21, C31
+#[test]
+fn what_comes_before_a_connection_is_allowed_is_bounded() {
+    for split in [1, 100, 1000] {
+        let mut world = World::new();
+        world.services.config.limits.unauthorized = 1000;
+        let manager = authorizing(&mut world, SERVER_TCP);
+        let conn = world.accepted(manager);
+        world.actions();
+        let bytes = [b'x'; 1000];
+        bytes.chunks(split).for_each(|chunk| world.receive(conn, chunk));
+        assert_eq!((world.actions(), world.room.connections()), (vec![], 1));
+        world.receive(conn, b"x");
+        let told = asked_and_removed(&world.events());
+        let limit = "removed: the limit of bytes before the connection is allowed is reached";
+        assert_eq!(told, [limit]);
+        assert_eq!(world.services.counters.refusals.unauthorized, 1);
+    }
+}
+
+// rules: C16
+#[test]
+fn pools_and_connections_are_told_as_they_come_and_go() {
+    let mut world = World::new();
+    let manager = world.manager(ManagerConfig {
+        pool_size: Some(2),
+        ..ManagerConfig::new(ManagerKind::ServerTls)
+    });
+    let hop = Hop::new("192.0.2.1", None, Transport::Tls);
+    let (first, second) = (world.acquire(manager, &hop), world.acquire(manager, &hop));
+    let pool = |added: bool| {
+        let (host, port, transport) = ("192.0.2.1".to_string(), None, Transport::Tls);
+        if added {
+            Event::PoolAdded {
+                manager,
+                host,
+                port,
+                transport,
+            }
+        } else {
+            Event::PoolRemoved {
+                manager,
+                host,
+                port,
+                transport,
+            }
+        }
+    };
+    assert_eq!(world.events(), [pool(true)]);
+    let mut shown = certificate("example.com");
+    shown.addresses = vec!["192.0.2.1".parse().unwrap()];
+    for lease in [&first, &second] {
+        let conn = lease.conn;
+        world.connect_as(conn, Some(shown.clone()));
+        let added = Event::ConnectionAdded {
+            conn,
+            manager,
+            remote: address("192.0.2.1:5061"),
+            incoming: false,
+            transport: Transport::Tls,
+            matched: Some("192.0.2.1".to_string()),
+        };
+        assert_eq!(world.events(), [added]);
+    }
+    let removed = |conn, reason| Event::ConnectionRemoved {
+        conn,
+        manager,
+        remote: address("192.0.2.1:5061"),
+        incoming: false,
+        transport: Transport::Tls,
+        matched: Some("192.0.2.1".to_string()),
+        reason,
+    };
+    let conn = first.conn;
+    world.go(|room, cx| room.handle_closed(cx, conn, CloseReason::Closed));
+    let reason = RemovalReason::Remote(CloseReason::Closed);
+    assert_eq!(world.events(), [removed(conn, reason)]);
+    // The last one takes the pool with it.
+    let conn = second.conn;
+    world.release(second);
+    world.until(secs(160));
+    assert_eq!(
+        world.events(),
+        [removed(conn, RemovalReason::Released), pool(false)]
+    );
+    // What could never be made is told by the request; of it only the pool is seen.
+    let third = world.acquire(manager, &hop);
+    world.actions();
+    world.go(|room, cx| room.handle_closed(cx, third.conn, CloseReason::Refused));
+    assert_eq!(world.events(), [pool(false)]);
+    // A client manager has no pools.
+    let client = world.manager(ManagerConfig::new(ManagerKind::Client));
+    let _lease = world.connected(client, &tcp("192.0.2.1"));
+    let pools = |event: &Event| matches!(event, Event::PoolAdded { .. } | Event::PoolRemoved { .. });
+    assert!(!world.events().iter().any(pools));
 }

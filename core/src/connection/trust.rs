@@ -1,7 +1,8 @@
 //! Whose certificate is good for whom (C17, C18, C20). Read RFC 5922 section 7 first.
 //!
 //! The adapter has proved the chain, its validity in time and that nothing is revoked. Here the names are compared:
-//! as whole names, without regard to case; a wildcard in a certificate matches nothing.
+//! as whole names, without regard to case; a wildcard in a certificate matches nothing. What is no domain name (RFC 1123;
+//! an underscore may be in it), such as an empty name or one with a NUL or with letters beyond ASCII, names nobody.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -10,6 +11,9 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use crate::action::{PeerCertificate, TlsFailure, TlsFailureKind};
+
+/// How many names of a certificate are put into words.
+const SHOWN: usize = 8;
 
 /// Checks the certificate of a server against the name or address that was asked for. It returns what matched.
 pub(super) fn verify_server(
@@ -25,7 +29,7 @@ pub(super) fn verify_server(
         }
         Err(_) => identities(certificate)
             .iter()
-            .any(|identity| same_name(identity, host)),
+            .any(|identity| identity.eq_ignore_ascii_case(bare(host))),
     };
     if !matches {
         return Err(wrong_name(certificate, host));
@@ -61,33 +65,49 @@ pub(super) fn admit_client<'a>(
 pub(super) fn admit_anyone(
     certificate: Option<&PeerCertificate>,
     required_usages: &[String],
-) -> Result<Box<str>, TlsFailure> {
+) -> Result<Option<Box<str>>, TlsFailure> {
     let certificate = certificate.ok_or_else(no_certificate)?;
     check_usages(certificate, required_usages)?;
-    Ok(identities(certificate)
-        .first()
-        .map_or_else(Box::default, |identity| Box::from(*identity)))
+    Ok(names(certificate).next().map(String::into_boxed_str))
+}
+
+/// A certificate with more than so many names and usages is nobody's: each connection keeps them, and each is looked at.
+pub(super) fn check_size(certificate: Option<&PeerCertificate>, limit: usize) -> Result<(), TlsFailure> {
+    let entries = certificate.map_or(0, |certificate| {
+        let names = certificate.dns_names.len() + certificate.uris.len() + certificate.addresses.len();
+        names + certificate.key_usages.len()
+    });
+    if entries <= limit {
+        return Ok(());
+    }
+    Err(TlsFailure {
+        kind: TlsFailureKind::Other,
+        detail: format!("the peer's certificate has {entries} names and usages, more than {limit}"),
+    })
 }
 
 /// The domains that a certificate speaks for, after RFC 5922 section 7.1: `sip` URIs; DNS names where there is no
 /// such URI; the common name where there is no subjectAltName.
 fn identities(certificate: &PeerCertificate) -> Vec<&str> {
-    let domains: Vec<&str> = sip_domains(certificate).collect();
-    if !domains.is_empty() {
-        return domains;
+    let mut shown: Vec<&str> = sip_domains(certificate).collect();
+    if shown.is_empty() {
+        let has_alternative_names = !(certificate.uris.is_empty()
+            && certificate.dns_names.is_empty()
+            && certificate.addresses.is_empty());
+        shown = if has_alternative_names {
+            certificate.dns_names.iter().map(String::as_str).collect()
+        } else {
+            certificate.common_name.as_deref().into_iter().collect()
+        };
     }
-    let has_alternative_names = !(certificate.uris.is_empty()
-        && certificate.dns_names.is_empty()
-        && certificate.addresses.is_empty());
-    if has_alternative_names {
-        return certificate.dns_names.iter().map(String::as_str).collect();
-    }
-    certificate
-        .common_name
-        .as_deref()
-        .filter(|name| is_domain_name(name))
-        .into_iter()
-        .collect()
+    shown.retain(|name| is_domain_name(name));
+    shown.into_iter().map(bare).collect()
+}
+
+/// Whom a certificate is for, as text.
+fn names(certificate: &PeerCertificate) -> impl Iterator<Item = String> {
+    let domains = identities(certificate).into_iter().map(ToString::to_string);
+    domains.chain(certificate.addresses.iter().map(ToString::to_string))
 }
 
 /// The host parts of the `sip` URIs without a user part; those of other schemes and those of a user do not name a domain.
@@ -106,28 +126,27 @@ fn sip_domains(certificate: &PeerCertificate) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Whether an allow list can have this entry: a name, `.domain`, or an address.
+pub(super) fn is_entry(text: &str) -> bool {
+    is_domain_name(text.strip_prefix('.').unwrap_or(text)) || text.parse::<IpAddr>().is_ok()
+}
+
 fn is_domain_name(text: &str) -> bool {
     let is_label_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let is_label = |label: &str| !label.is_empty() && label.bytes().all(is_label_byte);
     bare(text).split('.').all(is_label) && text.parse::<IpAddr>().is_err()
 }
 
-fn same_name(identity: &str, name: &str) -> bool {
-    is_domain_name(identity) && bare(identity).eq_ignore_ascii_case(bare(name))
-}
-
 /// Whether an entry of an allow list covers a name.
 fn is_covered(identity: &str, entry: &str) -> bool {
+    let entry = bare(entry);
     if !entry.starts_with('.') {
-        return same_name(identity, entry);
+        return identity.eq_ignore_ascii_case(entry);
     }
-    let Some(split) = bare(identity).len().checked_sub(bare(entry).len()) else {
-        return false;
-    };
-    let Some((host, domain)) = bare(identity).split_at_checked(split) else {
-        return false;
-    };
-    is_domain_name(identity) && !host.is_empty() && domain.eq_ignore_ascii_case(bare(entry))
+    let split = identity.len().checked_sub(entry.len());
+    split
+        .and_then(|split| identity.split_at_checked(split))
+        .is_some_and(|(_, domain)| domain.eq_ignore_ascii_case(entry))
 }
 
 /// Without the dot that makes a name absolute.
@@ -157,15 +176,13 @@ fn no_certificate() -> TlsFailure {
 }
 
 fn wrong_name(certificate: &PeerCertificate, wanted: &str) -> TlsFailure {
-    let mut shown: Vec<String> = identities(certificate)
-        .into_iter()
-        .map(ToString::to_string)
-        .collect();
-    shown.extend(certificate.addresses.iter().map(ToString::to_string));
-    let shown = if shown.is_empty() {
-        "no one".to_string()
-    } else {
-        shown.join(", ")
+    let mut shown: Vec<String> = names(certificate).collect();
+    let more = shown.len().saturating_sub(SHOWN);
+    shown.truncate(SHOWN);
+    let shown = match (shown.is_empty(), more) {
+        (true, _) => "no one".to_string(),
+        (false, 0) => shown.join(", "),
+        (false, more) => format!("{} and {more} more", shown.join(", ")),
     };
     TlsFailure {
         kind: TlsFailureKind::IncorrectNameInRemoteCertificate,
@@ -175,6 +192,8 @@ fn wrong_name(certificate: &PeerCertificate, wanted: &str) -> TlsFailure {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn strings(texts: &[&str]) -> Vec<String> {
@@ -384,6 +403,151 @@ mod tests {
         shown.key_usages = strings(&[SERVER, SIP_DOMAIN]);
         assert_eq!(&*verify(&shown).unwrap(), "example.com");
         assert!(admit_client(["example.com"], Some(&shown), &required).is_ok());
-        assert_eq!(&*admit_anyone(Some(&shown), &required).unwrap(), "example.com");
+        assert_eq!(
+            admit_anyone(Some(&shown), &required).unwrap().as_deref(),
+            Some("example.com")
+        );
+    }
+
+    // rules: C17, C18
+    #[test]
+    fn what_is_no_domain_name_names_nobody() {
+        let hostile = [
+            "",
+            ".",
+            "..",
+            "example.com..",
+            ".example.com",
+            "example..com",
+            "example.com\0",
+            "example.com\0.evil.org",
+            "evil.org\0.example.com",
+            "ex\u{430}mple.com",
+            "example\u{3002}com",
+            "example.com\n",
+            " example.com",
+            "example.com/evil.org",
+            "evil.org:example.com",
+            "*",
+            "*.com",
+            "*.example.com",
+            "www.*.com",
+            "ex*mple.com",
+            "example.*",
+        ];
+        for name in hostile {
+            for shown in [
+                certificate(&[], &[name], &[], ""),
+                certificate(&[], &[], &[], name),
+            ] {
+                for host in ["example.com", "www.example.com", "com", name] {
+                    assert!(!is_for(&shown, host), "{name:?} for {host:?}");
+                }
+                for list in [&["example.com"][..], &[".com"], &[".example.com"], &["."], &[""]] {
+                    let admitted = admit_client(list.iter().copied(), Some(&shown), &[]);
+                    assert!(admitted.is_err(), "{name:?} on {list:?}");
+                }
+                // Whose chain is trusted may come in, and is called nothing.
+                assert_eq!(admit_anyone(Some(&shown), &[]), Ok(None));
+            }
+            // It hides no name beside it.
+            let beside = certificate(&[], &[name, "example.com"], &[], "");
+            assert!(is_for(&beside, "example.com"), "{name:?}");
+            // A sip URI rules out DNS names, whatever it names (RFC 5922 section 7.1).
+            if !name.is_empty() && !name.contains(':') {
+                let uri = format!("sip:{name}");
+                assert!(!is_for(
+                    &certificate(&[&uri], &["example.com"], &[], ""),
+                    "example.com"
+                ));
+            }
+        }
+    }
+
+    // rules: C17, C27, C31
+    #[test]
+    fn a_certificate_of_many_names_is_put_into_few_words() {
+        let many: Vec<String> = (0..3000).map(|n| format!("h{n}.example.com")).collect();
+        let shown = PeerCertificate {
+            dns_names: many,
+            common_name: Some("evil\r\nname".to_string()),
+            ..PeerCertificate::default()
+        };
+        assert!(is_for(&shown, "h2999.example.com"));
+        let failure = verify_server("example.com", Some(&shown), &[]).unwrap_err();
+        assert_eq!(
+            failure.detail,
+            "the certificate is for h0.example.com, h1.example.com, h2.example.com, h3.example.com, h4.example.com, \
+             h5.example.com, h6.example.com, h7.example.com and 2992 more, not for example.com"
+        );
+        let odd = certificate(&[], &[], &[], "evil\r\nname");
+        let failure = verify_server("example.com", Some(&odd), &[]).unwrap_err();
+        assert_eq!(
+            failure.detail,
+            "the certificate is for no one, not for example.com"
+        );
+    }
+
+    // rules: C17, C31
+    #[test]
+    fn names_and_usages_of_a_certificate_are_bounded_together() {
+        let mut shown = certificate(&["sip:a.com"], &["b.com", "c.com"], &["192.0.2.1"], "d.com");
+        shown.key_usages = strings(&["1.2"]);
+        assert_eq!(check_size(Some(&shown), 5), Ok(()));
+        assert_eq!(
+            check_size(Some(&shown), 4).unwrap_err().kind,
+            TlsFailureKind::Other
+        );
+        assert_eq!(check_size(None, 0), Ok(()));
+    }
+
+    /// What a certificate may say, of letters that make much the same of each other.
+    fn names() -> impl Strategy<Value = Vec<String>> {
+        proptest::collection::vec("[aA.*_:@\\x00é-]{0,5}", 0..5)
+    }
+
+    /// The name in one form, where it is one (RFC 1123).
+    fn canonical(name: &str) -> Option<String> {
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        let is_label = |label: &str| {
+            let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+            !label.is_empty() && label.chars().all(is_letter)
+        };
+        name.split('.').all(is_label).then_some(name)
+    }
+
+    proptest! {
+        // rules: C17, C18
+        #[test]
+        fn whatever_a_certificate_says_only_whole_names_match(
+            names in names(),
+            common in names(),
+            host in "[aA.]{0,4}",
+            list in proptest::collection::vec("[.]?[aA]([.][aA]){0,2}", 0..3),
+        ) {
+            let shown = PeerCertificate {
+                dns_names: names.clone(),
+                common_name: common.first().cloned(),
+                ..PeerCertificate::default()
+            };
+            let said = if names.is_empty() { common.first().into_iter().cloned().collect() } else { names };
+            let known: Vec<String> = said.iter().filter_map(|name| canonical(name)).collect();
+            let wanted = canonical(&host);
+            let matches = wanted.is_some_and(|host| known.contains(&host));
+            prop_assert_eq!(verify_server(&host, Some(&shown), &[]).is_ok(), matches);
+            let covered = |entry: &String| {
+                let entry = entry.to_ascii_lowercase();
+                let covers = |name: &String| match entry.strip_prefix('.') {
+                    Some(_) => name.len() > entry.len() && name.ends_with(&entry),
+                    None => *name == entry,
+                };
+                known.iter().any(covers)
+            };
+            let entry = list.iter().find(|entry| covered(entry)).map(|entry| Box::from(entry.as_str()));
+            let admitted = admit_client(list.iter().map(String::as_str), Some(&shown), &[]);
+            prop_assert_eq!(admitted.ok(), entry);
+            let first = admit_anyone(Some(&shown), &[]).unwrap();
+            prop_assert_eq!(first.map(|name| name.to_ascii_lowercase()), known.first().cloned());
+        }
     }
 }

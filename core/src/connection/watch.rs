@@ -6,6 +6,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::lifetime::{Input, Role};
+use super::manager::CLOSES_NOTHING;
 use super::table::{Connection, Connections};
 use super::{LostAddresses, SendError};
 use crate::counters::Label;
@@ -15,9 +16,6 @@ use crate::event::RemovalReason;
 use crate::ids::{ConnId, ManagerId};
 use crate::time::Time;
 
-/// C11.
-const NOT_IDLE: &str = "a client manager closes no connection for idleness";
-
 impl Connections {
     /// Another idle time for one connection, zero for never (C10); misuse on those of a client manager (C11).
     pub(crate) fn set_idle(&mut self, cx: &mut Cx<'_>, conn: ConnId, after: Duration) -> Result<(), Misuse> {
@@ -26,34 +24,35 @@ impl Connections {
             .get_mut(&conn)
             .ok_or(Misuse::Unknown("the connection"))?;
         if matches!(connection.lifetime.role, Role::Private(_)) {
-            return Err(Misuse::Kind(NOT_IDLE));
+            return Err(Misuse::Kind(CLOSES_NOTHING));
         }
         connection.lifetime.set_idle(after, cx);
         Ok(())
     }
 
-    /// Other idle times for the connections that a server manager makes and accepts from now on (C10).
-    pub(crate) fn set_manager_idle(
+    /// How long its new connections may be without traffic, incoming and outgoing (C10); `None` for what the stack has.
+    pub(crate) fn set_idle_defaults(
         &mut self,
         manager: ManagerId,
         incoming: Option<Duration>,
         outgoing: Option<Duration>,
     ) -> Result<(), Misuse> {
-        let config = &mut self.server_manager(manager, NOT_IDLE)?.config;
+        let config = &mut self.server_manager(manager, CLOSES_NOTHING)?.config;
         (config.idle_incoming, config.idle_outgoing) = (incoming, outgoing);
         Ok(())
     }
 
-    /// Gives all connections of a server manager the idle times of new ones (C10).
-    pub(crate) fn apply_idle(&mut self, cx: &mut Cx<'_>, manager: ManagerId) -> Result<(), Misuse> {
-        let owner = self.server_manager(manager, NOT_IDLE)?;
-        let (incoming, outgoing) = (owner.idle(true, cx.config), owner.idle(false, cx.config));
-        for connection in self.connections.values_mut() {
-            let lifetime = &mut connection.lifetime;
-            if lifetime.manager == manager {
-                let is_incoming = lifetime.role.hop().is_none();
-                lifetime.set_idle(if is_incoming { incoming } else { outgoing }, cx);
-            }
+    /// Every connection of the manager gets the time that its new ones get (C10).
+    pub(crate) fn apply_idle_defaults(&mut self, cx: &mut Cx<'_>, id: ManagerId) -> Result<(), Misuse> {
+        let manager = self.server_manager(id, CLOSES_NOTHING)?;
+        let (incoming, outgoing) = (manager.idle(true, cx.config), manager.idle(false, cx.config));
+        let all = self
+            .connections
+            .values_mut()
+            .map(|connection| &mut connection.lifetime);
+        for lifetime in all.filter(|lifetime| lifetime.manager == id) {
+            let is_incoming = lifetime.role.hop().is_none();
+            lifetime.set_idle(if is_incoming { incoming } else { outgoing }, cx);
         }
         Ok(())
     }

@@ -8,10 +8,11 @@ use bytes::Bytes;
 use super::lifetime::{Input, Lifetime, Timer};
 use super::listener;
 use super::table::{Connection, Connections, Ends};
-use super::{Indication, SendError};
+use super::{Indication, SendError, trust};
 use crate::action::{Action, CloseReason, Established, ListenError, TlsFailure, Transport};
 use crate::counters::Label;
 use crate::cx::Cx;
+use crate::event::{Event, RemovalReason};
 use crate::ids::{ConnId, ListenerId, QueryId};
 use crate::locate::{Resolution, Told};
 use crate::wire::frame::Frame;
@@ -27,18 +28,22 @@ impl Connections {
             return;
         }
         let Established { local, remote, peer } = established;
-        let result = match self.managers.get_mut(&connection.lifetime.manager) {
-            None => Ok(None),
-            Some(manager) => match (
-                connection.lifetime.role.transport(),
-                connection.lifetime.role.hop(),
-            ) {
-                (Transport::Tcp, _) => Ok(None),
-                (Transport::Tls, Some(hop)) => manager.verify_server(hop.host(), peer.as_deref()).map(Some),
-                (Transport::Tls, None) => manager.admit(peer.as_deref()),
+        let role = &connection.lifetime.role;
+        let size = trust::check_size(peer.as_deref(), cx.config.limits.certificate_entries);
+        cx.counters.refusals.certificate_entries += u64::from(size.is_err());
+        let result = match (
+            size,
+            self.managers.get_mut(&connection.lifetime.manager),
+            role.transport(),
+        ) {
+            (Err(failure), ..) => Err(failure),
+            (Ok(()), None, _) | (Ok(()), _, Transport::Tcp) => Ok(None),
+            (Ok(()), Some(manager), Transport::Tls) => match role.hop() {
+                Some(hop) => manager.verify_server(hop.host(), peer.as_deref(), cx).map(Some),
+                None => manager.admit(local.ip(), peer.as_deref()),
             },
         };
-        let is_outgoing = connection.lifetime.role.hop().is_some();
+        let is_outgoing = role.hop().is_some();
         let checked: Result<(), TlsFailure> = match result {
             Ok(matched) => {
                 // The address that was connected to stays its name, whatever a translator on the way makes of it.
@@ -60,7 +65,7 @@ impl Connections {
         self.drive(cx, conn, Input::Connected(checked));
         if is_outgoing
             && let Some(connection) = self.connections.get_mut(&conn)
-            && connection.lifetime.is_coming()
+            && connection.lifetime.is_searching()
         {
             // The report was about an earlier attempt.
             connection.ends = None;
@@ -85,9 +90,9 @@ impl Connections {
             cx.out.push(Action::Close(conn));
             return conn;
         };
-        let idle = manager.idle(true, cx.config);
+        let terms = manager.terms(true, cx.config);
         let transport = accepting.transport;
-        let (lifetime, outcome) = Lifetime::incoming(conn, accepting.manager, listener, transport, idle, cx);
+        let (lifetime, outcome) = Lifetime::incoming(conn, accepting.manager, listener, transport, terms, cx);
         let ends = Ends {
             local,
             remote,
@@ -103,22 +108,31 @@ impl Connections {
         conn
     }
 
-    /// Bytes arrived; what is in them is taken with [`take_frame`](Self::take_frame).
+    /// Bytes arrived; what is in them is taken with [`take_frame`](Self::take_frame). What an embedder has read before it
+    /// was told not to waits until the connection is allowed (C21).
     pub(crate) fn handle_bytes(&mut self, cx: &mut Cx<'_>, conn: ConnId, bytes: &[u8]) {
-        let readable = |connection: &&mut Connection| connection.lifetime.is_readable();
-        let Some(connection) = self.connections.get_mut(&conn).filter(readable) else {
+        let takes =
+            |connection: &&mut Connection| connection.lifetime.is_readable() || connection.lifetime.is_held();
+        let Some(connection) = self.connections.get_mut(&conn).filter(takes) else {
             return;
         };
         cx.counters.bytes_received += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         connection.heard = cx.now;
         connection.framer.push(bytes);
+        let is_held = connection.lifetime.is_held();
+        if is_held && connection.framer.buffered() > cx.config.limits.unauthorized {
+            cx.counters.refusals.unauthorized += 1;
+            let reason = RemovalReason::Limit("bytes before the connection is allowed");
+            return self.drive(cx, conn, Input::Disconnect(reason));
+        }
         self.hold_back(cx, conn);
     }
 
     /// The next thing in the bytes that have arrived; `false` where there is none. What it leads to is to be done before
     /// the next is taken: then it does not matter in how many pieces the bytes came (law 3 of the contract).
     pub(crate) fn take_frame(&mut self, cx: &mut Cx<'_>, conn: ConnId) -> bool {
-        let readable = |connection: &&mut Connection| connection.lifetime.is_readable();
+        let readable =
+            |connection: &&mut Connection| connection.lifetime.is_readable() && !connection.stopped;
         let Some(connection) = self.connections.get_mut(&conn).filter(readable) else {
             return false;
         };
@@ -164,16 +178,70 @@ impl Connections {
     /// While the application lags behind, a connection that has brought more than was taken of it is not read from any
     /// further.
     pub(crate) fn hold_back(&mut self, cx: &mut Cx<'_>, conn: ConnId) {
-        let holds_more = self
-            .connections
-            .get(&conn)
-            .is_some_and(|connection| connection.lifetime.is_readable() && connection.framer.buffered() > 0);
-        if holds_more
+        let holds_more =
+            |connection: &&Connection| connection.lifetime.is_readable() && connection.framer.buffered() > 0;
+        if let Some(connection) = self.connections.get(&conn).filter(holds_more)
             && let Some(paused) = &mut self.paused
             && paused.insert(conn)
+            && !connection.stopped
         {
             cx.out.push(Action::Reading(conn, false));
         }
+    }
+
+    /// So many transactions are open on a connection, and of so many we owe the answer (C22). While enough wait for us, it
+    /// is not read from; the others end only by what it brings. It returns whether that has changed, and to what.
+    pub(crate) fn weigh(
+        &mut self,
+        cx: &mut Cx<'_>,
+        conn: ConnId,
+        open: usize,
+        theirs: usize,
+    ) -> Option<bool> {
+        let marks = cx.config.connection_throttle?;
+        let connection = self.connections.get_mut(&conn)?;
+        let throttled = marks.is_on(connection.throttled, open);
+        let stopped = throttled && marks.is_much(theirs);
+        if core::mem::replace(&mut connection.throttled, throttled) != throttled {
+            cx.out.event(Event::ConnectionThrottled { conn, throttled });
+        }
+        if core::mem::replace(&mut connection.stopped, stopped) == stopped {
+            return None;
+        }
+        if !self.paused.as_ref().is_some_and(|paused| paused.contains(&conn)) {
+            cx.out.push(Action::Reading(conn, !stopped));
+        }
+        if stopped {
+            self.backlog.remove(&conn);
+        } else {
+            self.backlog.insert(conn);
+        }
+        Some(stopped)
+    }
+
+    /// Whether new requests over a connection fail (C22).
+    pub(crate) fn is_throttled(&self, conn: ConnId) -> bool {
+        self.connections
+            .get(&conn)
+            .is_some_and(|connection| connection.throttled)
+    }
+
+    /// Whether a connection is not read from because of its throttle.
+    pub(crate) fn is_stopped(&self, conn: ConnId) -> bool {
+        self.connections
+            .get(&conn)
+            .is_some_and(|connection| connection.stopped)
+    }
+
+    /// The next thing in what arrived on a connection while it was not read from; `false` where there is none.
+    pub(crate) fn take_backlog(&mut self, cx: &mut Cx<'_>) -> bool {
+        let Some(conn) = self.backlog.first().copied() else {
+            return false;
+        };
+        if !self.take_frame(cx, conn) {
+            self.backlog.remove(&conn);
+        }
+        true
     }
 
     /// The socket took so many of the bytes that wait.
@@ -258,7 +326,9 @@ impl Connections {
     /// The application has caught up.
     pub(crate) fn resume_all(&mut self, cx: &mut Cx<'_>) {
         for conn in self.paused.take().unwrap_or_default() {
-            cx.out.push(Action::Reading(conn, true));
+            if !self.is_stopped(conn) {
+                cx.out.push(Action::Reading(conn, true));
+            }
         }
     }
 }

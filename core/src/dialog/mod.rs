@@ -9,7 +9,7 @@ use crate::exchange::{ContactTemplate, Draft, Sequence};
 use crate::ids::SequenceId;
 use crate::wire::header::{Contact, RecordRoute};
 use crate::wire::uri::{SipUri, Uri, UriHeaders};
-use crate::wire::write::HeaderBlock;
+use crate::wire::write::{HeaderBlock, Parties};
 use crate::wire::{HeaderName, Message, Method};
 
 #[cfg(test)]
@@ -18,14 +18,11 @@ mod tests;
 /// One dialog, early or confirmed. Addresses are kept as text, ready to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Dialog {
-    pub(crate) call_id: Box<str>,
+    /// Who our requests are from and for.
+    parties: Parties,
     pub(crate) local_tag: Box<str>,
     /// Absent for a peer of RFC 2543 (section 12.1.1).
     pub(crate) remote_tag: Option<Box<str>>,
-    /// The value of From in our requests, tag included.
-    local: Box<str>,
-    /// The value of To in our requests, tag included.
-    remote: Box<str>,
     /// The route set, first hop first.
     route: Vec<Box<str>>,
     /// The remote target.
@@ -49,11 +46,13 @@ impl Dialog {
             None => target_of(&to.0.uri),
         };
         Ok(Self {
-            call_id: response.call_id()?.into(),
+            parties: Parties::new(
+                text(response, HeaderName::From)?,
+                text(response, HeaderName::To)?,
+                response.call_id()?,
+            ),
             local_tag: from.tag().unwrap_or_default().into(),
             remote_tag: to.tag().map(Into::into),
-            local: text(response, HeaderName::From)?,
-            remote: text(response, HeaderName::To)?,
             route,
             target,
             sequence,
@@ -75,16 +74,19 @@ impl Dialog {
         local.push_str(";tag=");
         local.push_str(local_tag);
         Ok(Self {
-            call_id: request.call_id()?.into(),
+            parties: Parties::new(&local, text(request, HeaderName::From)?, request.call_id()?),
             local_tag: local_tag.into(),
             remote_tag: from.tag().map(Into::into),
-            local: local.into(),
-            remote: text(request, HeaderName::From)?,
             route: record_route(request)?,
             target,
             sequence,
             remote_cseq: Some(request.cseq()?.number),
         })
+    }
+
+    /// The Call-ID.
+    pub(crate) fn call_id(&self) -> &str {
+        self.parties.call_id()
     }
 
     /// Whether a message with this tag of the peer belongs here.
@@ -145,9 +147,7 @@ impl Dialog {
             method,
             uri,
             route,
-            from: self.local.clone(),
-            to: self.remote.clone(),
-            call_id: self.call_id.clone(),
+            parties: self.parties.clone(),
             sequence: Sequence::Counter(self.sequence),
             contact,
             expires: None,
@@ -159,12 +159,12 @@ impl Dialog {
 }
 
 /// A header field value as text.
-fn text(message: &Message, name: HeaderName) -> Result<Box<str>, ParseError> {
+fn text(message: &Message, name: HeaderName) -> Result<&str, ParseError> {
     let raw = message
         .raw(name)
         .ok_or_else(|| ParseError::header(name, "missing"))?;
     core::str::from_utf8(raw)
-        .map(|text| text.trim().into())
+        .map(str::trim)
         .map_err(|_| ParseError::header(name, "not UTF-8"))
 }
 

@@ -143,14 +143,13 @@ fn without_proxies_requests_go_to_the_target() {
 fn a_request_inside_has_the_names_of_its_dialog() {
     let caller = at_caller("Contact: <sip:callee@u2.domain.com>\r\n");
     let draft = caller.request(Method::Info, None);
-    assert_eq!(
-        &*draft.from,
-        "\"A. G. Bell\" <sip:caller@u1.example.com>;tag=314159;epid=1"
+    let (from, to) = (
+        "\"A. G. Bell\" <sip:caller@u1.example.com>;tag=314159;epid=1",
+        "Callee <sip:callee@domain.com>;tag=2718",
     );
-    assert_eq!(&*draft.to, "Callee <sip:callee@domain.com>;tag=2718");
     assert_eq!(
-        (&*draft.call_id, draft.sequence),
-        ("call@u1", Sequence::Counter(sequence()))
+        (draft.parties, draft.sequence),
+        (Parties::new(from, to, "call@u1"), Sequence::Counter(sequence()))
     );
     assert_eq!(
         (&*caller.local_tag, caller.remote_tag.as_deref()),
@@ -160,11 +159,7 @@ fn a_request_inside_has_the_names_of_its_dialog() {
 
     let callee = at_callee("Contact: <sip:caller@u1.example.com>\r\n");
     let draft = callee.request(Method::Info, None);
-    assert_eq!(&*draft.from, "Callee <sip:callee@domain.com>;tag=2718");
-    assert_eq!(
-        &*draft.to,
-        "\"A. G. Bell\" <sip:caller@u1.example.com>;tag=314159;epid=1"
-    );
+    assert_eq!(draft.parties, Parties::new(to, from, "call@u1"));
     assert_eq!(
         (&*callee.local_tag, callee.remote_tag.as_deref()),
         ("2718", Some("314159"))

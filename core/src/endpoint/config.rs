@@ -22,7 +22,8 @@ pub struct Profile {
     pub user_agent: Option<String>,
     /// Option tags that the application understands; a request that requires others is answered 420.
     pub option_tags: Vec<String>,
-    /// The methods that the endpoint takes. ACK, BYE and CANCEL go with INVITE.
+    /// The methods that the endpoint takes. ACK, BYE, CANCEL and UPDATE go with INVITE; a SipEndpoint declares NOTIFY in any
+    /// case, by which its registrar ends a registration. Another set: [`EndpointView::set_methods`](crate::EndpointView::set_methods).
     pub methods: Vec<Method>,
     /// The content types that the endpoint takes (`text/plain`); a request with another is answered 415. Empty: any.
     pub content_types: Vec<String>,
@@ -92,7 +93,8 @@ pub struct SipEndpointConfig {
     /// How often the server is asked with an OPTIONS whether it is still there, while the endpoint is registered (R19); zero,
     /// never; [`Config::probe_interval`](crate::Config::probe_interval) if absent.
     pub probe: Option<Duration>,
-    /// How many 3xx a REGISTER follows (R9); 0 to 5.
+    /// How many 3xx a REGISTER follows (R9); 0 to 5. The server that it leads to is kept until it fails or the endpoint
+    /// registers anew.
     pub redirects: u8,
     /// The rest.
     pub profile: Profile,

@@ -18,6 +18,7 @@ pub(crate) struct Directory {
     by_epid: Map<Box<str>, EndpointId>,
     by_opaque: Map<Box<str>, EndpointId>,
     by_gruu: Map<Box<str>, EndpointId>,
+    /// Those of one user, the oldest first; ids grow.
     by_user: Map<Box<str>, Vec<(Box<str>, EndpointId)>>,
     /// By the user part alone: our Contacts have it, with an address of this host.
     by_name: Map<Box<str>, Vec<(Box<str>, EndpointId)>>,
@@ -118,7 +119,10 @@ impl Directory {
             .and_then(|opaque| self.by_opaque.get(opaque).copied())
             .or_else(|| self.by_gruu.get(request.request_uri()).copied())
             .filter(|id| takes(*id))
-            .or_else(|| self.find_contact(target.as_ref()?, here?, epid.as_deref(), takes))
+            .or_else(|| {
+                let named = self.named(&to.as_ref()?.0.uri, epid.as_deref());
+                self.find_contact(target.as_ref()?, here?, epid.as_deref(), named, takes)
+            })
             .or_else(|| self.find_user(target.as_ref()?, epid.as_deref(), takes))
             .or_else(|| self.find_user(&to.as_ref()?.0.uri, epid.as_deref(), takes))
             .or_else(|| {
@@ -136,11 +140,25 @@ impl Directory {
         uri: &Uri<'_>,
         here: IpAddr,
         epid: Option<&str>,
+        named: Option<EndpointId>,
         takes: &impl Fn(EndpointId) -> bool,
     ) -> Option<EndpointId> {
         let sip = uri.as_sip().filter(|uri| uri.host.ip() == Some(here))?;
         sip.user.as_ref()?;
-        choose(self.by_name.get(name_of(&canonical_key(uri)))?, epid, takes)
+        let users = self.by_name.get(name_of(&canonical_key(uri)))?;
+        // To names the owner, whose domain this URI does not say; what it names otherwise is looked for one by one.
+        let by_epid = |known: &str| epid.is_some_and(|epid| known.eq_ignore_ascii_case(epid));
+        let one_by_one = || {
+            let mut named = users.iter().filter(|(known, id)| by_epid(known) && takes(*id));
+            named.next().map(|(_, id)| *id)
+        };
+        choose(users, named, takes, one_by_one)
+    }
+
+    /// The endpoint of this pair, which may be one that is ending.
+    fn named(&self, uri: &Uri<'_>, epid: Option<&str>) -> Option<EndpointId> {
+        let pair = alloc::format!("{};{}", canonical_key(uri), epid?.to_ascii_lowercase());
+        self.by_epid.get(&*pair).copied()
     }
 
     fn find_user(
@@ -149,7 +167,8 @@ impl Directory {
         epid: Option<&str>,
         takes: &impl Fn(EndpointId) -> bool,
     ) -> Option<EndpointId> {
-        choose(self.by_user.get(&*canonical_key(uri))?, epid, takes)
+        let users = self.by_user.get(&*canonical_key(uri))?;
+        choose(users, self.named(uri, epid), takes, || None)
     }
 
     fn only_peer(&self) -> Option<EndpointId> {
@@ -161,21 +180,28 @@ impl Directory {
     }
 }
 
-/// Of those who take it the one with this endpoint id, else the oldest.
+/// Of those who take it the one that is named, else the oldest: a user may have a thousand.
 fn choose(
     users: &[(Box<str>, EndpointId)],
-    epid: Option<&str>,
+    named: Option<EndpointId>,
     takes: &impl Fn(EndpointId) -> bool,
+    otherwise: impl FnOnce() -> Option<EndpointId>,
 ) -> Option<EndpointId> {
-    let named = |known: &str| epid.is_some_and(|epid| known.eq_ignore_ascii_case(epid));
-    let mut takers = users.iter().filter(|(_, id)| takes(*id));
-    let named = takers.clone().find(|(known, _)| named(known));
-    named.or_else(|| takers.next()).map(|(_, id)| *id)
+    let is_one = |id: &EndpointId| place_of(users, *id).is_ok() && takes(*id);
+    let mut takers = users.iter().map(|(_, id)| *id).filter(|id| takes(*id));
+    named.filter(is_one).or_else(otherwise).or_else(|| takers.next())
+}
+
+/// Where an endpoint is among those of its user.
+fn place_of(users: &[(Box<str>, EndpointId)], id: EndpointId) -> Result<usize, usize> {
+    users.binary_search_by_key(&id, |(_, known)| *known)
 }
 
 fn forget(table: &mut Map<Box<str>, Vec<(Box<str>, EndpointId)>>, key: &str, id: EndpointId) {
     if let Some(users) = table.get_mut(key) {
-        users.retain(|(_, endpoint)| *endpoint != id);
+        if let Ok(at) = place_of(users, id) {
+            users.remove(at);
+        }
         if users.is_empty() {
             table.remove(key);
         }
@@ -189,4 +215,70 @@ fn name_of(canonical: &str) -> &str {
 
 fn pair(identity: &Identity) -> Box<str> {
     alloc::format!("{};{}", identity.canonical, identity.epid.to_ascii_lowercase()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::String;
+    use core::cell::Cell;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::entropy::Entropy;
+    use crate::ids::FromNumber;
+    use crate::wire::MessageLimits;
+
+    const BOB: &str = "sip:bob@two.invalid";
+
+    fn message(uri: &str, to: &str) -> Message {
+        let text = format!(
+            "MESSAGE {uri} SIP/2.0\r\nVia: SIP/2.0/TCP a;branch=z9hG4bKa\r\nFrom: <sip:a@b>;tag=a\r\nTo: {to}\r\n\
+             Call-ID: 1\r\nCSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n"
+        );
+        Message::parse(Bytes::from(text), &MessageLimits::default()).unwrap()
+    }
+
+    // rules: E2, M5
+    #[test]
+    fn one_of_a_thousand_is_found_without_asking_all() {
+        let mut entropy = Entropy::new([7; 32]);
+        let mut directory = Directory::new(HashKey(1, 2));
+        let mut identities = Vec::new();
+        for number in 0..1000 {
+            let epid = format!("e{number}");
+            let identity = Identity::new(&mut entropy, BOB, Some(&epid), None).unwrap();
+            directory.insert(EndpointId::from_number(number + 1), &identity, true);
+            identities.push(identity);
+        }
+        let here: IpAddr = "192.0.2.1".parse().unwrap();
+        let asked = Cell::new(0);
+        let takes = |_| {
+            asked.set(asked.get() + 1);
+            true
+        };
+        for (number, identity) in (1..).zip(&identities) {
+            let to = format!("<{BOB}>;epid={}", identity.epid);
+            let uris = [
+                String::from(BOB),
+                String::from("sip:bob@192.0.2.1"),
+                String::from("sip:else@where.invalid"),
+                format!("sip:x@y.invalid;ms-opaque={}", identity.opaque),
+            ];
+            for uri in uris {
+                let found = directory.find(&message(&uri, &to), Some(here), &takes, true);
+                assert_eq!(found, Some(EndpointId::from_number(number)), "{uri}, {to}");
+            }
+        }
+        assert_eq!(asked.get(), 4 * 1000, "each time one was asked");
+        let unnamed = directory.find(&message(BOB, "<sip:bob@two.invalid>"), None, &takes, true);
+        assert_eq!(unnamed, Some(EndpointId::from_number(1)), "the oldest");
+        for (number, identity) in (1..).zip(&identities).step_by(2) {
+            directory.remove(EndpointId::from_number(number), identity);
+        }
+        let to = format!("<{BOB}>;epid=e0");
+        let left = directory.find(&message(BOB, &to), None, &takes, true);
+        assert_eq!(left, Some(EndpointId::from_number(2)), "the named one is leaving");
+    }
 }

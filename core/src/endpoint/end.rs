@@ -3,9 +3,9 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Endpoints, Kind};
+use super::{Endpoints, Kind, reach};
 use crate::cx::Cx;
-use crate::event::{Completion, Event, PeerToPeerReason, PeerToPeerState};
+use crate::event::{Completion, Event};
 use crate::ids::{EndpointId, OperationId};
 use crate::registration::Input;
 use crate::session::Below;
@@ -33,17 +33,14 @@ impl Endpoints {
             self.directory.remove_gruu(id, &gruu);
         }
         self.directory.remove(id, &endpoint.identity);
-        match &endpoint.kind {
+        match &mut endpoint.kind {
             Kind::Sip(sip) if sip.registration.is_bound() => {
                 // Its completion is nobody's: the terminate command waits for the state.
                 let unregister = cx.ids.next();
                 self.register_step(cx, below, id, Input::Unregister(unregister), None);
             }
             Kind::Sip(_) => {}
-            Kind::PeerToPeer(_) => {
-                let reason = PeerToPeerReason::TerminatedLocally;
-                self.set_peer_state(cx, id, PeerToPeerState::Disconnected, reason);
-            }
+            Kind::PeerToPeer(peer) => peer.reach.step(reach::Input::Ended, cx),
         }
     }
 
@@ -96,10 +93,12 @@ impl Endpoints {
             Kind::Sip(sip) => !sip.registration.is_bound(),
             Kind::PeerToPeer(_) => true,
         };
+        let own = endpoint.terminating.iter();
+        let own = own.filter(|operation| cx.out.is_under_way(**operation)).count();
         unbound
             && endpoint.sessions.is_empty()
             && endpoint.outgoing.is_empty()
             && incoming(id) == 0
-            && cx.out.operations_of(id) == endpoint.terminating.len()
+            && cx.out.operations_of(id) == own
     }
 }

@@ -1,13 +1,17 @@
 //! Real-time endpoints (UCMA): what they are and who they are, and page-mode messages. Beside this file: dispatch
 //! ([`directory`]), the way out ([`route`]), REGISTER ([`register`]), the care for the connection to the server ([`upkeep`]),
-//! and the end ([`end`]).
+//! the server's NOTIFY that ends a registration ([`deregister`]), what an endpoint says of itself ([`profile`]), and the end
+//! ([`end`]).
 //!
 //! Both kinds are one [`Endpoint`]: what they share is written once (E6); what differs is in [`Kind`].
 
 mod config;
+mod deregister;
 mod directory;
 mod end;
 mod identity;
+mod profile;
+pub(crate) mod reach;
 mod register;
 mod route;
 mod upkeep;
@@ -22,23 +26,26 @@ use crate::action::Transport;
 use crate::connection::{Connections, Hop, Lease, ManagerKind};
 use crate::cx::Cx;
 use crate::error::Misuse;
-use crate::event::{Completion, Event, PeerToPeerReason, PeerToPeerState, RegistrationState};
+use crate::event::{Completion, PeerToPeerState, RegistrationState};
 use crate::exchange::{
-    ContactTemplate, Draft, Exchanges, Lower, NextHop, Owner, Policy, Request, Sequence, Voice, What, Words,
-    to_of,
+    ContactTemplate, Draft, Exchanges, Lower, NextHop, Owner, Policy, Request, Sequence, Voice, What, to_of,
 };
-use crate::ids::{ConnId, EndpointId, ManagerId, OperationId, SequenceId, SessionId};
+use crate::ids::{ConnId, EndpointId, ExchangeId, ManagerId, OperationId, SequenceId, SessionId};
 use crate::map::{HashKey, Map};
 use crate::registration::{self, Registration};
 use crate::session::{Below, Cargo, Local};
 use crate::time::Time;
 use crate::wire::uri::Uri;
-use crate::wire::write::HeaderBlock;
+use crate::wire::write::{HeaderBlock, Parties};
 use crate::wire::{Message, Method, write};
 
 pub use config::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEndpointConfig};
+pub(crate) use deregister::{Notice, REGISTRATION_EVENT};
 use directory::Directory;
 use identity::Identity;
+pub(crate) use profile::{OPTION_TAGS, SESSION_METHODS, accepted_methods, allow};
+use profile::{check_profile, voice};
+use reach::Reach;
 pub(crate) use route::Way;
 use upkeep::Upkeep;
 
@@ -66,8 +73,12 @@ enum Kind {
 #[derive(Clone, Debug)]
 struct Sip {
     registration: Registration,
+    /// The REGISTER under way.
+    exchange: Option<ExchangeId>,
     /// Where it registers: at first as it was told, then where that server has sent it (R9).
     server: Hop,
+    /// The server that it was told, where that is another one.
+    home: Option<Box<Hop>>,
     /// The cached connection to the server (C6).
     flow: Option<Lease>,
     /// The connection dropped while refresh was disabled: nothing is sent until it registers again (R5).
@@ -79,6 +90,7 @@ struct Sip {
     redirects: u8,
     gruu: Option<Box<str>>,
     service_route: Vec<Box<str>>,
+    path: Vec<Box<str>>,
     /// How the connection to the server is kept alive, and found dead.
     upkeep: Upkeep,
 }
@@ -89,7 +101,7 @@ struct PeerToPeer {
     proxy: Option<Hop>,
     default_transport: Transport,
     gruu: Option<Box<str>>,
-    state: PeerToPeerState,
+    reach: Reach,
 }
 
 /// A request outside a session, under way.
@@ -120,6 +132,8 @@ pub(crate) struct Endpoints {
     ending: BTreeSet<EndpointId>,
     /// The ending ones of which something has ended since it was last asked whether they wait for more.
     changed: Vec<EndpointId>,
+    /// Those that their server had lost, until their sessions have been told (R14).
+    forgotten: Vec<EndpointId>,
     default: Option<EndpointId>,
 }
 
@@ -132,6 +146,7 @@ impl Endpoints {
             by_manager: BTreeSet::new(),
             ending: BTreeSet::new(),
             changed: Vec::new(),
+            forgotten: Vec::new(),
             default: None,
         }
     }
@@ -184,7 +199,9 @@ impl Endpoints {
         low.auth.insert(id, config.credentials, config.protocols);
         let kind = Kind::Sip(Box::new(Sip {
             registration: Registration::new(id, config.auto_refresh),
+            exchange: None,
             server,
+            home: None,
             flow: None,
             dropped: false,
             call_id: cx.entropy.hex(32).into(),
@@ -194,6 +211,7 @@ impl Endpoints {
             redirects: config.redirects,
             gruu: None,
             service_route: Vec::new(),
+            path: Vec::new(),
             upkeep: Upkeep::new(config.probe.unwrap_or(cx.config.probe_interval)),
         }));
         self.insert(cx.config, id, identity, manager, config.profile, kind);
@@ -231,7 +249,10 @@ impl Endpoints {
             }
         }
         let id: EndpointId = cx.ids.next();
-        let listens = connections.is_listening(manager);
+        let (listens, starts) = (
+            connections.is_listening(manager),
+            connections.is_starting(manager),
+        );
         let gruu: Option<Box<str>> = config.gruu.map(String::into_boxed_str);
         if let Some(gruu) = &gruu {
             self.directory.insert_gruu(id, gruu);
@@ -242,11 +263,7 @@ impl Endpoints {
                 .map(|proxy| Hop::new(&proxy.host, proxy.port, proxy.transport)),
             default_transport: config.default_transport,
             gruu,
-            state: if listens {
-                PeerToPeerState::Connected
-            } else {
-                PeerToPeerState::Disconnected
-            },
+            reach: Reach::new(id, listens, starts),
         }));
         self.insert(cx.config, id, identity, manager, config.profile, kind);
         Ok(id)
@@ -332,7 +349,7 @@ impl Endpoints {
 
     pub(crate) fn peer_to_peer_state(&self, id: EndpointId) -> Option<PeerToPeerState> {
         match &self.table.get(&id)?.kind {
-            Kind::PeerToPeer(peer) => Some(peer.state),
+            Kind::PeerToPeer(peer) => Some(peer.reach.state()),
             Kind::Sip(_) => None,
         }
     }
@@ -366,6 +383,12 @@ impl Endpoints {
         Some(uri)
     }
 
+    /// The route of requests outside sessions (R17), and the path to this endpoint (R12), as the server has told them.
+    pub(crate) fn routes(&self, id: EndpointId) -> (&[Box<str>], &[Box<str>]) {
+        self.sip(id)
+            .map_or((&[], &[]), |sip| (&sip.service_route, &sip.path))
+    }
+
     pub(crate) fn server(&self, id: EndpointId) -> Option<(&str, Option<u16>, Transport)> {
         self.sip(id)
             .map(|sip| (sip.server.host(), sip.server.port(), sip.server.transport()))
@@ -388,14 +411,17 @@ impl Endpoints {
         here: Option<IpAddr>,
         strict: bool,
     ) -> Option<EndpointId> {
-        let takes = |id: EndpointId| {
-            self.table
-                .get(&id)
-                .is_some_and(|endpoint| endpoint.manager == manager && endpoint.terminating.is_empty())
-        };
+        let takes = |id: EndpointId| self.takes(id, manager);
         self.directory
             .find(request, here, &takes, strict)
             .or_else(|| self.default.filter(|id| takes(*id)))
+    }
+
+    /// Whether an endpoint takes requests from the connections of this manager.
+    fn takes(&self, id: EndpointId, manager: ManagerId) -> bool {
+        self.table
+            .get(&id)
+            .is_some_and(|endpoint| endpoint.manager == manager && endpoint.terminating.is_empty())
     }
 
     /// Whether the user that a request names is one of ours whose endpoint is ending: no request finds it any more.
@@ -445,6 +471,11 @@ impl Endpoints {
         self.changed.push(id);
     }
 
+    /// The endpoints that their server had lost since the last call (R14).
+    pub(crate) fn take_forgotten(&mut self) -> Vec<EndpointId> {
+        core::mem::take(&mut self.forgotten)
+    }
+
     pub(crate) fn sessions(&self, id: EndpointId) -> Vec<SessionId> {
         self.table
             .get(&id)
@@ -479,9 +510,7 @@ impl Endpoints {
         let draft = Draft {
             uri: target.into(),
             route: local.route.clone(),
-            from: local.from(&tag),
-            to: to_of(target),
-            call_id: cx.entropy.hex(32).into(),
+            parties: Parties::new(&local.from(&tag), &to_of(target), &cx.entropy.hex(32)),
             sequence: Sequence::Fixed(1),
             // A MESSAGE carries no Contact (RFC 3428 section 4).
             contact: describes.then(|| local.contact.clone()),
@@ -531,55 +560,16 @@ impl Endpoints {
     }
 
     /// The listening of a manager has changed: the states of its peer-to-peer endpoints follow (P1).
-    pub(crate) fn handle_listening(
-        &mut self,
-        cx: &mut Cx<'_>,
-        manager: ManagerId,
-        new: PeerToPeerState,
-        reason: PeerToPeerReason,
-    ) {
+    pub(crate) fn handle_listening(&mut self, cx: &mut Cx<'_>, manager: ManagerId, input: reach::Input) {
         let range = (manager, EndpointId::FIRST)..=(manager, EndpointId::LAST);
-        let ids: Vec<EndpointId> = self.by_manager.range(range).map(|(_, id)| *id).collect();
-        for id in ids {
-            self.set_peer_state(cx, id, new, reason);
-        }
-    }
-
-    /// A manager has lost its last listening address, or never got one (P1).
-    pub(crate) fn handle_not_listening(&mut self, cx: &mut Cx<'_>, manager: ManagerId) {
-        let range = (manager, EndpointId::FIRST)..=(manager, EndpointId::LAST);
-        let ids: Vec<EndpointId> = self.by_manager.range(range).map(|(_, id)| *id).collect();
-        for id in ids {
-            let reason = match self.peer_to_peer_state(id) {
-                Some(PeerToPeerState::Connecting) => PeerToPeerReason::UnableToListen,
-                Some(PeerToPeerState::Connected) => PeerToPeerReason::NoListeningAddresses,
-                Some(PeerToPeerState::Disconnected | PeerToPeerState::Disconnecting) | None => continue,
-            };
-            self.set_peer_state(cx, id, PeerToPeerState::Disconnected, reason);
-        }
-    }
-
-    fn set_peer_state(
-        &mut self,
-        cx: &mut Cx<'_>,
-        id: EndpointId,
-        new: PeerToPeerState,
-        reason: PeerToPeerReason,
-    ) {
-        let Some(endpoint) = self.table.get_mut(&id) else {
-            return;
-        };
-        let Kind::PeerToPeer(peer) = &mut endpoint.kind else {
-            return;
-        };
-        let old = core::mem::replace(&mut peer.state, new);
-        if old != new {
-            cx.out.event(Event::PeerToPeer {
-                endpoint: id,
-                old,
-                new,
-                reason,
-            });
+        for (_, id) in self.by_manager.range(range) {
+            let endpoint = self.table.get_mut(id);
+            // One that ends is told nothing more.
+            if let Some(endpoint) = endpoint.filter(|endpoint| endpoint.terminating.is_empty())
+                && let Kind::PeerToPeer(peer) = &mut endpoint.kind
+            {
+                peer.reach.step(input, cx);
+            }
         }
     }
 
@@ -662,101 +652,4 @@ impl Endpoint {
         }
         text
     }
-}
-
-/// What an endpoint of this profile says in all its messages.
-fn voice(profile: &Profile, config: &crate::Config, registers: bool) -> Voice {
-    let tags = profile.option_tags.iter().map(String::as_str);
-    let tags: Vec<&str> = tags.chain(OPTION_TAGS).collect();
-    let agent = match &profile.user_agent {
-        Some(agent) => alloc::format!("{agent} {}", config.user_agent),
-        None => config.user_agent.clone(),
-    };
-    let types = profile.content_types.join(", ");
-    let allow = allow(profile);
-    let register = register::fields(&allow);
-    Voice::new(&Words {
-        allow: &allow,
-        supported: &tags.join(", "),
-        agent: &agent,
-        accept: if types.is_empty() { "*/*" } else { &types },
-        register: if registers { &register } else { &[] },
-        own: &profile.headers,
-    })
-}
-
-/// The option tags that the stack itself understands.
-pub(crate) const OPTION_TAGS: [&str; 1] = ["gruu"];
-
-/// The value of Allow for an endpoint.
-pub(crate) fn allow(profile: &Profile) -> String {
-    let methods = accepted_methods(profile);
-    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
-    names.join(", ")
-}
-
-/// The methods that an endpoint takes, with those that go with INVITE.
-pub(crate) fn accepted_methods(profile: &Profile) -> Vec<Method> {
-    let mut methods = profile.methods.clone();
-    if methods.contains(&Method::Invite) {
-        methods.extend([Method::Ack, Method::Bye, Method::Cancel, Method::Update]);
-    }
-    methods
-}
-
-/// Contact parameters that say something of a registration, which is the stack's to say (R12).
-const OWN_PARAMETERS: [&str; 8] = [
-    "expires",
-    "q",
-    "+sip.instance",
-    "reg-id",
-    "methods",
-    "gruu",
-    "pub-gruu",
-    "temp-gruu",
-];
-
-fn check_profile(profile: &Profile) -> Result<(), Misuse> {
-    let misuse = |argument| move |error: crate::ParseError| Misuse::argument(argument, error.to_string());
-    if let Some(display) = &profile.display_name {
-        write::check_display_name(display).map_err(misuse("display_name"))?;
-    }
-    if let Some(agent) = &profile.user_agent {
-        write::check_user_agent(agent).map_err(misuse("user_agent"))?;
-    }
-    for (name, value) in &profile.feature_parameters {
-        if value
-            .as_ref()
-            .is_some_and(|value| value.chars().any(char::is_control))
-        {
-            return Err(Misuse::argument(
-                "feature_parameters",
-                "control characters in a value",
-            ));
-        }
-        if OWN_PARAMETERS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
-            return Err(Misuse::argument(
-                "feature_parameters",
-                "a parameter of the stack's own",
-            ));
-        }
-        let text = match value {
-            Some(value) => alloc::format!(";{name}={}", write::quoted(value)),
-            None => alloc::format!(";{name}"),
-        };
-        write::check_contact_params(&text).map_err(misuse("feature_parameters"))?;
-    }
-    for method in &profile.methods {
-        write::check_token(method.as_str()).map_err(misuse("methods"))?;
-    }
-    for name in &profile.content_types {
-        write::check_content_type(name).map_err(misuse("content_types"))?;
-    }
-    for tag in &profile.option_tags {
-        write::check_token(tag).map_err(misuse("option_tags"))?;
-    }
-    for (name, value) in &profile.headers {
-        write::check_header(name, value).map_err(misuse("headers"))?;
-    }
-    Ok(())
 }

@@ -1,23 +1,26 @@
-//! The REGISTER requests of a SipEndpoint: what the registration machine asks for, as messages (R12, R16, R17, R21).
+//! The REGISTER requests of a SipEndpoint: what the registration machine asks for, as messages (R9, R12, R14 to R17, R21).
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::action::Transport;
 use crate::cx::Cx;
-use crate::error::Misuse;
+use crate::error::{Misuse, ParseError};
 use crate::event::{Completion, Event, OperationError, RegistrationReason, RegistrationState};
 use crate::exchange::{Draft, Owner, Policy, Request, Sequence, What, contact_value, reach};
 use crate::ids::{ConnId, EndpointId, OperationId};
 use crate::registration::{Effect, Input};
 use crate::session::Below;
-use crate::wire::header::{Contact, Expires, ServiceRoute};
+use crate::wire::header::{Contact, Expires, NameAddr, Path, PresenceState, ServiceRoute};
 use crate::wire::uri::{Uri, UserCase, equal};
+use crate::wire::write::Parties;
 use crate::wire::{HeaderName, Message, Method, StatusCode};
 
-use super::route::named_transport;
-use super::{Endpoint, Endpoints, Kind, allow};
+use super::profile::registered_methods;
+use super::route::hop_of;
+use super::{Endpoint, Endpoints, Kind};
 use crate::connection::Hop;
 
 /// The option tags of a REGISTER (R12).
@@ -49,6 +52,10 @@ impl Endpoints {
     ) {
         if let Some(sip) = self.sip_mut(id) {
             sip.dropped = false;
+            // A REGISTER that is under way already answers the command.
+            if !sip.registration.awaits_answer() {
+                self.return_home(cx, below, id);
+            }
         }
         self.register_step(cx, below, id, Input::Register(operation), None);
     }
@@ -94,21 +101,38 @@ impl Endpoints {
         what: What,
     ) {
         let What::Outcome(outcome) = what else { return };
+        if let Some(sip) = self.sip_mut(id) {
+            sip.exchange = None;
+        }
+        // Who leaves does not need a better server.
+        let leaves = self.registration_state(id) == Some(RegistrationState::Unregistering);
         let input = match outcome.result {
             Ok(response) => {
                 let sent = self.sent_contact(cx, below, id, outcome.facts.conn);
-                match self.take_answer(id, &response, sent.as_deref()) {
+                match self.take_answer(cx, id, &response, sent.as_deref()) {
                     Some(granted) => {
                         self.take_keep_alive(cx, below, id, &response);
-                        Input::Accepted(granted)
+                        let state = response.typed::<PresenceState<'_>>().ok().flatten();
+                        let anew = state.is_some_and(|state| state.is_anew());
+                        Input::Accepted { granted, anew }
                     }
-                    None => Input::Missing(OperationError::Register {
-                        reason: RegistrationReason::Refused,
-                        response,
-                    }),
+                    None => {
+                        if !leaves {
+                            self.return_home(cx, below, id);
+                        }
+                        Input::Missing(OperationError::Register {
+                            reason: RegistrationReason::Refused,
+                            response,
+                        })
+                    }
                 }
             }
-            Err(error) => Input::Refused(as_register_error(error)),
+            Err(error) => {
+                if !leaves {
+                    self.return_home(cx, below, id);
+                }
+                Input::Refused(as_register_error(error))
+            }
         };
         self.register_step(cx, below, id, input, outcome.facts.conn);
     }
@@ -121,33 +145,47 @@ impl Endpoints {
         id: EndpointId,
         target: &str,
     ) {
-        let Some(sip) = self.sip_mut(id) else { return };
+        let Some(sip) = self.sip(id) else { return };
         let Ok(parsed) = Uri::parse(target) else { return };
         let Some(uri) = parsed.as_sip() else { return };
         let transport = sip.server.transport();
+        let named = hop_of(uri, transport);
         // The path to the new server is no less protected than that to the old one.
-        let transport = match (transport, named_transport(uri)) {
-            (crate::Transport::Tls, _) | (_, None) => transport,
-            (crate::Transport::Tcp, Some(named)) => named,
+        let server = match transport {
+            Transport::Tls => named.with_transport(Transport::Tls),
+            Transport::Tcp => named,
         };
-        let host = uri
-            .host
-            .ip()
-            .map_or_else(|| uri.host.to_string(), |ip| ip.to_string());
-        sip.server = Hop::new(&host, uri.port, transport);
-        let flow = sip.flow.take();
-        let server = sip.server.host().to_string();
-        let port = uri.port;
-        if let Some(flow) = flow {
+        self.move_to(cx, below, id, server);
+    }
+
+    /// The server that another one had sent the endpoint to is no good, or the endpoint begins anew: back to the one that
+    /// it was told (R9).
+    fn return_home(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId) {
+        let home = self.sip(id).and_then(|sip| sip.home.as_deref().cloned());
+        if let Some(home) = home {
+            self.move_to(cx, below, id, home);
+        }
+    }
+
+    fn move_to(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId, server: Hop) {
+        let Some(sip) = self.sip_mut(id) else { return };
+        cx.out.event(Event::ServerChanged {
+            endpoint: id,
+            host: server.host().to_string(),
+            port: server.port(),
+        });
+        let old = core::mem::replace(&mut sip.server, server);
+        let home = sip.home.take().unwrap_or_else(|| Box::new(old));
+        if *home == sip.server {
+            below.low.auth.returned(id);
+        } else {
+            below.low.auth.redirect(id);
+            sip.home = Some(home);
+        }
+        if let Some(flow) = sip.flow.take() {
             self.by_flow.remove(&(flow.conn(), id));
             below.low.connections.release(cx, flow);
         }
-        below.low.auth.redirect(id);
-        cx.out.event(Event::ServerChanged {
-            endpoint: id,
-            host: server,
-            port,
-        });
     }
 
     /// One step of the registration's machine, and what follows from it; `conn` is the connection that brought the input.
@@ -179,6 +217,10 @@ impl Endpoints {
                         conn,
                     });
                 }
+                Effect::Forgotten => {
+                    self.forgotten.push(id);
+                    cx.out.event(Event::Forgotten { endpoint: id, conn });
+                }
                 Effect::Outage(error) => cx.out.event(Event::Outage {
                     endpoint: id,
                     error,
@@ -191,7 +233,7 @@ impl Endpoints {
         }
     }
 
-    fn send_register(&self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId, leave: bool) {
+    fn send_register(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId, leave: bool) {
         let Some(endpoint) = self.table.get(&id) else {
             return;
         };
@@ -211,7 +253,10 @@ impl Endpoints {
             owner: Owner::Registration(id),
             policy,
         };
-        below.exchanges.start(cx, below.low, request, below.up);
+        let exchange = below.exchanges.start(cx, below.low, request, below.up);
+        if let Some(sip) = self.sip_mut(id) {
+            sip.exchange = Some(exchange);
+        }
     }
 
     /// The URI of the Contact that a REGISTER had over this connection.
@@ -235,8 +280,15 @@ impl Endpoints {
         )
     }
 
-    /// Takes what a 2xx to REGISTER says; returns how long it keeps our own contact (R21).
-    fn take_answer(&mut self, id: EndpointId, response: &Message, sent: Option<&str>) -> Option<Duration> {
+    /// Takes what a 2xx to REGISTER says; returns how long it keeps our own contact (R21). Of one that does not keep it
+    /// nothing is taken.
+    fn take_answer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: EndpointId,
+        response: &Message,
+        sent: Option<&str>,
+    ) -> Option<Duration> {
         let endpoint = self.table.get_mut(&id)?;
         let own = own_contact(response, &endpoint.identity.instance, sent)?;
         let Kind::Sip(sip) = &mut endpoint.kind else {
@@ -252,19 +304,25 @@ impl Endpoints {
                     .map(|Expires(seconds)| seconds)
             })
             .unwrap_or(sip.expires);
+        if expires == 0 {
+            return None;
+        }
         // It is written into Contact and leads requests here: it has to be a URI, and nobody else's (E4).
         let old = sip.gruu.as_deref();
         let gruu = own
             .pub_gruu()
             .or_else(|| own.gruu())
+            .or_else(|| own.temp_gruu())
             .map(|gruu| gruu.into_owned().into_boxed_str());
         let gruu = gruu.filter(|gruu| old == Some(&**gruu) || !self.directory.knows_gruu(gruu));
         let gruu = gruu.filter(|gruu| Uri::parse(gruu).is_ok_and(|uri| uri.as_sip().is_some()));
-        sip.service_route = response
-            .list::<ServiceRoute<'_>>()
-            .filter_map(Result::ok)
-            .map(|route| alloc::format!("<{}>", route.0.uri).into_boxed_str())
-            .collect();
+        sip.service_route = route_of(
+            cx,
+            response
+                .list()
+                .map(|value| value.map(|ServiceRoute(route)| route)),
+        );
+        sip.path = route_of(cx, response.list().map(|value| value.map(|Path(route)| route)));
         let old = core::mem::replace(&mut sip.gruu, gruu.clone());
         if old != gruu {
             if let Some(old) = old {
@@ -275,13 +333,14 @@ impl Endpoints {
                 self.directory.insert_gruu(id, &gruu);
             }
         }
-        (expires > 0).then(|| Duration::from_secs(u64::from(expires)))
+        Some(Duration::from_secs(u64::from(expires)))
     }
 
     /// The binding is gone: so are the GRUU and the route that came with it (E4), and what there was to keep alive.
     fn forget_binding(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId) {
         let Some(sip) = self.sip_mut(id) else { return };
         sip.service_route = Vec::new();
+        sip.path = Vec::new();
         sip.upkeep.stop(cx, below);
         if let Some(gruu) = sip.gruu.take() {
             self.directory.remove_gruu(id, &gruu);
@@ -297,16 +356,21 @@ impl Endpoint {
         let mut contact = self.contact();
         contact.gruu = None;
         let mut parameters = alloc::format!(";+sip.instance=\"<{}>\";reg-id=1", self.identity.instance);
-        parameters.push_str(&alloc::format!(";methods=\"{}\"", allow(&self.profile)));
+        parameters.push_str(&alloc::format!(
+            ";methods=\"{}\"",
+            registered_methods(&self.profile)
+        ));
         parameters.push_str(&self.feature_parameters());
         contact.parameters = parameters.into();
         Some(Draft {
             method: Method::Register,
             uri: alloc::format!("{}:{}", self.identity.scheme(), self.identity.domain).into(),
             route: Vec::new(),
-            from: alloc::format!("{address};tag={};epid={}", sip.tag, self.identity.epid).into(),
-            to: address,
-            call_id: sip.call_id.clone(),
+            parties: Parties::new(
+                &alloc::format!("{address};tag={};epid={}", sip.tag, self.identity.epid),
+                &address,
+                &sip.call_id,
+            ),
             sequence: Sequence::Counter(sip.sequence),
             contact: Some(contact),
             expires: Some(expires),
@@ -327,27 +391,45 @@ pub(super) const fn fields(allow: &str) -> [(HeaderName, &str); 4] {
     ]
 }
 
-/// Our own contact in a 2xx: by instance and reg-id, else by the URI that was sent (R21).
+/// Our own contact in a 2xx: by instance and reg-id, else by the URI that was sent (R21). A server that knows no instances
+/// may still have us at an earlier address, too: what was sent counts before that.
 fn own_contact(response: &Message, instance: &str, sent: Option<&str>) -> Option<Contact<'static>> {
-    let contacts: Vec<Contact<'_>> = response.list::<Contact<'_>>().filter_map(Result::ok).collect();
-    let ours = |contact: &&Contact<'_>| {
-        let named = contact.instance();
-        let named = named
-            .as_deref()
-            .map(|value| value.trim_start_matches('<').trim_end_matches('>'));
-        named.is_some_and(|named| named.eq_ignore_ascii_case(instance))
-            && matches!(contact.reg_id(), None | Some(1))
-    };
     let sent = sent.and_then(|sent| Uri::parse(sent).ok());
-    let same = |contact: &&Contact<'_>| match (contact.uri(), &sent) {
-        (Some(uri), Some(sent)) => contact.instance().is_none() && equal(uri, sent, UserCase::Insensitive),
-        (_, _) => false,
+    let rank = |contact: &Contact<'_>| {
+        let uri = contact.uri()?;
+        let here = sent
+            .as_ref()
+            .is_some_and(|sent| equal(uri, sent, UserCase::Insensitive));
+        let Some(named) = contact.instance() else {
+            return here.then_some(1);
+        };
+        let named = named.trim_start_matches('<').trim_end_matches('>');
+        let ours = named.eq_ignore_ascii_case(instance) && matches!(contact.reg_id(), None | Some(1));
+        ours.then_some(if here { 3 } else { 2 })
     };
-    let found = contacts
-        .iter()
-        .find(ours)
-        .or_else(|| contacts.iter().find(same))?;
-    Some(found.clone().into_owned())
+    let mut best: Option<(i32, Contact<'_>)> = None;
+    for contact in response.list::<Contact<'_>>().filter_map(Result::ok) {
+        let found = rank(&contact);
+        // Of equal ones the first.
+        if found > best.as_ref().map(|(rank, _)| *rank) {
+            best = found.map(|rank| (rank, contact));
+        }
+    }
+    best.map(|(_, contact)| contact.into_owned())
+}
+
+/// A route as it is written. A part that cannot be read may be the one that matters: the rest is none without it.
+fn route_of<'a>(
+    cx: &mut Cx<'_>,
+    values: impl Iterator<Item = Result<NameAddr<'a>, ParseError>>,
+) -> Vec<Box<str>> {
+    let route: Result<_, ParseError> = values
+        .map(|value| value.map(|address| alloc::format!("<{}>", address.uri).into_boxed_str()))
+        .collect();
+    route.unwrap_or_else(|_| {
+        cx.counters.malformed += 1;
+        Vec::new()
+    })
 }
 
 /// A refusal by the server names its reason (R8).

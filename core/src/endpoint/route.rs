@@ -99,17 +99,21 @@ impl Endpoints {
         }
     }
 
-    /// A connection is gone, or could not be made: what it means for each endpoint that had it (R5, R6).
+    /// A connection is gone, or could not be made: what it means for each endpoint that had it (R5, R6). It looks after at
+    /// most `slice` of them and says whether some are left.
     pub(crate) fn handle_lost(
         &mut self,
         cx: &mut Cx<'_>,
         below: &mut Below<'_, '_>,
         conn: ConnId,
         error: &OperationError,
-    ) {
+        slice: usize,
+    ) -> bool {
+        let range = (conn, EndpointId::FIRST)..=(conn, EndpointId::LAST);
         let users: Vec<EndpointId> = self
             .by_flow
-            .range((conn, EndpointId::FIRST)..=(conn, EndpointId::LAST))
+            .range(range.clone())
+            .take(slice)
             .map(|(_, id)| *id)
             .collect();
         for id in users {
@@ -136,6 +140,7 @@ impl Endpoints {
                 self.register_step(cx, below, id, Input::Dropped(on_drop), Some(conn));
             }
         }
+        self.by_flow.range(range).next().is_some()
     }
 }
 
@@ -172,7 +177,7 @@ impl PeerToPeer {
 }
 
 /// The transport that a URI asks for: `sips` means TLS (P4).
-pub(super) fn named_transport(uri: &SipUri<'_>) -> Option<Transport> {
+fn named_transport(uri: &SipUri<'_>) -> Option<Transport> {
     if uri.secure {
         return Some(Transport::Tls);
     }
@@ -183,7 +188,8 @@ pub(super) fn named_transport(uri: &SipUri<'_>) -> Option<Transport> {
     }
 }
 
-fn hop_of(uri: &SipUri<'_>, default: Transport) -> Hop {
+/// Where a URI leads; over the default transport where it names none.
+pub(super) fn hop_of(uri: &SipUri<'_>, default: Transport) -> Hop {
     let host = uri.maddr().unwrap_or_else(|| uri.host.clone());
     let host = host.ip().map_or_else(|| host.to_string(), |ip| ip.to_string());
     Hop::new(&host, uri.port, named_transport(uri).unwrap_or(default))

@@ -16,12 +16,13 @@ use core::time::Duration;
 use super::{Endpoint, Endpoints, Kind};
 use crate::connection::Lease;
 use crate::cx::Cx;
-use crate::event::{OperationError, RegistrationState};
+use crate::event::RegistrationState;
 use crate::exchange::{Draft, Owner, Policy, Request, Sequence, What};
 use crate::ids::{EndpointId, ExchangeId};
 use crate::session::Below;
 use crate::timers::{TimerId, TimerKey};
 use crate::wire::header::{FlowTimer, MsKeepAlive};
+use crate::wire::write::Parties;
 use crate::wire::{Message, Method};
 
 /// See the module.
@@ -192,7 +193,7 @@ impl Endpoints {
     }
 
     /// What has come of a probe. Any response says that the server is there. Without one the connection has been closed, or
-    /// was closed before, and there is nothing to ask over.
+    /// was closed before, and there is nothing to ask over; where it is still there, the probe had no turn (C22, C24).
     pub(crate) fn handle_probe(
         &mut self,
         cx: &mut Cx<'_>,
@@ -200,15 +201,12 @@ impl Endpoints {
         id: EndpointId,
         what: What,
     ) {
-        let What::Outcome(outcome) = what else { return };
+        let What::Outcome(_) = what else { return };
         let Some(sip) = self.sip_mut(id) else { return };
         sip.upkeep.probe = Probe::Off;
         let is_registered = sip.registration.state() == RegistrationState::Registered;
-        let is_lost = matches!(
-            outcome.result,
-            Err(OperationError::Timeout | OperationError::ConnectionFailure(_) | OperationError::Tls(_))
-        );
-        if is_registered && !is_lost {
+        let flow = sip.flow.as_ref().map(Lease::conn);
+        if is_registered && flow.is_some_and(|conn| below.low.connections.is_ready(conn)) {
             self.arm_probe(cx, below, id);
         }
     }
@@ -218,19 +216,16 @@ impl Endpoint {
     /// An OPTIONS to the server itself (RFC 3261 section 11.1).
     fn probe_draft(&self, cx: &mut Cx<'_>) -> Draft {
         let server: Box<str> = alloc::format!("{}:{}", self.identity.scheme(), self.identity.domain).into();
+        let tag = cx.entropy.hex(16);
         Draft {
             method: Method::Options,
             route: Vec::new(),
-            from: alloc::format!(
-                "{};tag={};epid={}",
-                self.address(),
-                cx.entropy.hex(16),
-                self.identity.epid
-            )
-            .into(),
-            to: alloc::format!("<{server}>").into(),
+            parties: Parties::new(
+                &alloc::format!("{};tag={tag};epid={}", self.address(), self.identity.epid),
+                &alloc::format!("<{server}>"),
+                &cx.entropy.hex(32),
+            ),
             uri: server,
-            call_id: cx.entropy.hex(32).into(),
             sequence: Sequence::Fixed(1),
             contact: None,
             expires: None,

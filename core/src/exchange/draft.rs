@@ -10,7 +10,7 @@ use crate::event::Content;
 use crate::ids::{EndpointId, OperationId, SequenceId, SessionId};
 use crate::wire::Method;
 use crate::wire::uri::Uri;
-use crate::wire::write::HeaderBlock;
+use crate::wire::write::{HeaderBlock, Parties};
 
 /// A request as its owner means it. The texts have been checked or made by the stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,10 +20,7 @@ pub(crate) struct Draft {
     pub(crate) uri: Box<str>,
     /// The values of the Route header fields, first hop first.
     pub(crate) route: Vec<Box<str>>,
-    /// The values of From and To, with their tags where they have them.
-    pub(crate) from: Box<str>,
-    pub(crate) to: Box<str>,
-    pub(crate) call_id: Box<str>,
+    pub(crate) parties: Parties,
     pub(crate) sequence: Sequence,
     pub(crate) contact: Option<ContactTemplate>,
     /// What Expires says, where there is one.

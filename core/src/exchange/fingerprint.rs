@@ -25,8 +25,8 @@ pub(crate) struct Fingerprint {
     failed: usize,
     /// How many forks have accepted.
     forks: usize,
-    /// Whether Retry-After has been waited for, and whether a fresh connection was asked for.
-    once: [bool; 2],
+    /// Whether Retry-After has been waited for, whether a fresh connection was asked for, and whether it is outstanding (C24).
+    flags: [bool; 3],
 }
 
 impl Exchanges {
@@ -44,6 +44,10 @@ impl Exchanges {
             let (mut alerted, mut cancel, mut timer, mut accepted) = (false, "", None, 0);
             let state = match &exchange.state {
                 State::Connecting => "Connecting",
+                State::Held { timer: end } => {
+                    timer = Some(end.at().since(now));
+                    "Held"
+                }
                 State::Sent {
                     alerted: seen,
                     cancel: wish,
@@ -85,7 +89,7 @@ impl Exchanges {
                 redirects: exchange.policy.redirects,
                 failed: exchange.failed.len(),
                 forks: accepted,
-                once: [exchange.waited, exchange.reconnected],
+                flags: [exchange.waited, exchange.reconnected, exchange.counted],
             }
         };
         self.table

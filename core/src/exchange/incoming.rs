@@ -30,11 +30,20 @@ pub(crate) struct Incomings {
     counts: BTreeMap<EndpointId, usize>,
     /// Whose requests have been answered since somebody asked.
     freed: Vec<EndpointId>,
+    /// The application has too many before it (C23).
+    throttled: bool,
 }
 
 impl Incomings {
     pub(crate) fn len(&self) -> usize {
         self.table.len()
+    }
+
+    /// Whether the application has so many requests before it that it gets no more (C23). It has to be asked before each.
+    pub(crate) fn is_throttled(&mut self, cx: &Cx<'_>) -> bool {
+        let marks = cx.config.message_throttle;
+        self.throttled = marks.is_some_and(|marks| marks.is_on(self.throttled, cx.out.messages()));
+        self.throttled
     }
 
     /// How many wait for this endpoint's application.

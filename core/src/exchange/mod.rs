@@ -13,6 +13,7 @@
 //!      |         503, 3xx, lost                                         gone
 //!      +--- Paused <----+ Retry-After             any other outcome ---> gone
 //! ```
+//! What waits for a connection is in [`waiting`]; what is held because its endpoint has enough outstanding, in [`window`].
 
 mod draft;
 mod fingerprint;
@@ -22,6 +23,8 @@ mod reply;
 #[cfg(test)]
 mod tests;
 mod voice;
+mod waiting;
+mod window;
 mod write;
 
 use alloc::boxed::Box;
@@ -32,7 +35,7 @@ use core::fmt;
 use core::net::SocketAddr;
 
 use crate::auth::Attempt;
-use crate::connection::{Lease, Sent};
+use crate::connection::{Hop, Lease, Sent};
 use crate::counters::Label;
 use crate::cx::Cx;
 use crate::event::{ConnectionFailure, OperationError, OperationFailure};
@@ -43,13 +46,17 @@ use crate::timers::{TimerId, TimerKey};
 use crate::transaction::{self, Outgoing};
 
 use crate::wire::{HeaderName, Message, Method, StatusCode};
+use waiting::Waiting;
+use window::Window;
 
 pub use draft::NextHop;
 pub(crate) use draft::{ContactTemplate, Draft, Owner, Policy, Sequence, SessionPart, to_of};
 pub(crate) use fingerprint::Fingerprint;
 pub(crate) use incoming::Incomings;
+pub(crate) use outcome::retry_after;
 pub(crate) use reply::{Lower, Pending, Replies, Reply};
 pub(crate) use voice::{Voice, Words};
+pub(crate) use waiting::SLICE;
 pub(crate) use write::{contact_value, reach};
 
 /// What goes up, in order.
@@ -130,16 +137,23 @@ struct Exchange {
     state: State,
     facts: Facts,
     auth: Attempt,
+    /// How often it was sent to the present target.
     attempts: usize,
+    /// How often it was sent at all.
+    sends: u32,
     failed: Vec<SocketAddr>,
     waited: bool,
     reconnected: bool,
+    /// It has a place in the window of its endpoint.
+    counted: bool,
 }
 
 #[derive(Clone, Debug)]
 enum State {
-    /// The connection is being made.
+    /// The connection is being made, or has no room.
     Connecting,
+    /// Its endpoint has enough outstanding (C24); not for longer than this.
+    Held { timer: TimerId },
     /// On its way in this transaction.
     Sent {
         transaction: TransactionId,
@@ -179,12 +193,26 @@ enum Cancel {
 pub(crate) struct Exchanges {
     /// By id, which is the order in which they began.
     table: BTreeMap<ExchangeId, Box<Exchange>>,
-    waiting: BTreeMap<ConnId, VecDeque<ExchangeId>>,
+    waiting: BTreeMap<ConnId, Waiting>,
     unanswered: BTreeMap<ConnId, Vec<ExchangeId>>,
+    windows: BTreeMap<EndpointId, Window>,
+    /// The endpoints in whose windows there is room for what is held.
+    freed: Vec<EndpointId>,
     sequences: Map<SequenceId, u32>,
 }
 
 type Up = VecDeque<Indication>;
+
+/// How a connection that had been ready is gone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lost<'a> {
+    /// What it is to a request.
+    pub(crate) error: &'a OperationError,
+    /// How many bytes of it the embedder had taken.
+    pub(crate) taken: u64,
+    /// Of an outgoing one, the next hop and the address.
+    pub(crate) target: Option<(&'a Hop, SocketAddr)>,
+}
 
 impl Exchanges {
     pub(crate) fn new(key: HashKey) -> Self {
@@ -192,6 +220,8 @@ impl Exchanges {
             table: BTreeMap::new(),
             waiting: BTreeMap::new(),
             unanswered: BTreeMap::new(),
+            windows: BTreeMap::new(),
+            freed: Vec::new(),
             sequences: Map::new(key),
         }
     }
@@ -237,9 +267,11 @@ impl Exchanges {
                 facts: Facts::default(),
                 auth: Attempt::default(),
                 attempts: 0,
+                sends: 0,
                 failed: Vec::new(),
                 waited: false,
                 reconnected: false,
+                counted: false,
             }),
         );
         self.send_or_wait(cx, low, id, up);
@@ -272,7 +304,7 @@ impl Exchanges {
                 } else {
                     // It has failed at once, its name being known not to resolve: the report of why is on its way.
                     exchange.state = State::Connecting;
-                    self.waiting.entry(conn).or_default().push_back(id);
+                    self.wait(id, conn);
                 }
             }
             Err(error) => self.finish(cx, low, id, Err(error), up),
@@ -296,7 +328,7 @@ impl Exchanges {
                 cancel,
                 ..
             } if *cancel == Cancel::No => *cancel = Cancel::Armed,
-            State::Connecting | State::Paused { .. } | State::Moving => {
+            State::Connecting | State::Held { .. } | State::Paused { .. } | State::Moving => {
                 let aborted = OperationError::OperationFailure(OperationFailure::Aborted);
                 self.finish(cx, low, id, Err(aborted), up);
             }
@@ -307,9 +339,22 @@ impl Exchanges {
     /// Whether an exchange waits to be sent: its request is in no transaction at present.
     pub(crate) fn is_waiting(&self, id: ExchangeId) -> bool {
         self.table.get(&id).is_some_and(|exchange| match exchange.state {
-            State::Connecting | State::Paused { .. } | State::Moving => true,
+            State::Connecting | State::Held { .. } | State::Paused { .. } | State::Moving => true,
             State::Sent { .. } | State::Unanswered { .. } | State::Accepted { .. } => false,
         })
+    }
+
+    /// A request that is under way is not sent again, whatever becomes of it: what it was for has come about without it.
+    pub(crate) fn repeat_no_more(&mut self, id: ExchangeId) {
+        if let Some(exchange) = self.table.get_mut(&id) {
+            exchange.policy = Policy {
+                retry_after: false,
+                repeatable: false,
+                redirects: 0,
+                identity: None,
+            };
+            exchange.reconnected = true;
+        }
     }
 
     /// Forgets an exchange whose owner is gone. A transaction that runs is left to end by itself.
@@ -328,13 +373,11 @@ impl Exchanges {
         let Some(exchange) = self.table.get(&id) else {
             return true;
         };
-        let draft = &exchange.draft;
-        // Inside a dialog From may be as the peer has written it, who may put it otherwise; parameters may follow.
-        let tag = draft.from.rsplit_once(";tag=").map(|(_, rest)| {
-            let tag = rest.split_once(';').map_or(rest, |(tag, _)| tag);
-            tag.trim_end()
-        });
-        response.call_id().is_ok_and(|call_id| *call_id == *draft.call_id)
+        let parties = &exchange.draft.parties;
+        // Inside a dialog From may be as the peer has written it, who may put it otherwise.
+        let tag = parties.tag_of_from();
+        let is_in_call = |call_id: &str| call_id == parties.call_id();
+        response.call_id().is_ok_and(is_in_call)
             && tag.is_none_or(|tag| response.from_().is_ok_and(|from| from.tag() == Some(tag)))
     }
 
@@ -352,81 +395,13 @@ impl Exchanges {
         is_new
     }
 
-    /// The connection can be used: writes what waited for it, in order.
-    pub(crate) fn handle_ready(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, conn: ConnId, up: &mut Up) {
-        for id in self.waiting.remove(&conn).unwrap_or_default() {
-            self.send_or_wait(cx, low, id, up);
-        }
-    }
-
-    /// The connection could not be made, with every target tried.
-    pub(crate) fn handle_failed(
-        &mut self,
-        cx: &mut Cx<'_>,
-        low: &mut Lower<'_>,
-        conn: ConnId,
-        error: &OperationError,
-        up: &mut Up,
-    ) {
-        for id in self.waiting.remove(&conn).unwrap_or_default() {
-            if let Some(exchange) = self.table.get_mut(&id) {
-                exchange.facts.conn = Some(conn);
-            }
-            self.finish(cx, low, id, Err(error.clone()), up);
-        }
-    }
-
-    /// The connection is gone, why, and how many bytes of it the embedder had taken; transactions on it are reported
-    /// apart, before this.
-    pub(crate) fn handle_lost(
-        &mut self,
-        cx: &mut Cx<'_>,
-        low: &mut Lower<'_>,
-        conn: ConnId,
-        lost: (&OperationError, u64),
-        up: &mut Up,
-    ) {
-        let (error, taken) = lost;
-        for id in self.unanswered.remove(&conn).unwrap_or_default() {
-            let unsent = self.table.get(&id).is_some_and(
-                |exchange| matches!(exchange.state, State::Unanswered { place } if taken <= place.start),
-            );
-            if unsent {
-                self.reconnect_or(cx, low, id, error.clone(), up);
-            } else {
-                self.finish(cx, low, id, Err(error.clone()), up);
-            }
-        }
-        self.handle_failed(cx, low, conn, error, up);
-    }
-
-    /// The embedder has taken bytes of this connection.
-    pub(crate) fn handle_taken(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, conn: ConnId, up: &mut Up) {
-        if !self.unanswered.contains_key(&conn) {
-            return;
-        }
-        let taken = low.connections.taken(conn).unwrap_or(u64::MAX);
-        let ids = self.unanswered.remove(&conn).unwrap_or_default();
-        let (done, rest): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| match self.table.get(id) {
-            Some(exchange) => matches!(exchange.state, State::Unanswered { place } if place.end <= taken),
-            None => true,
-        });
-        if !rest.is_empty() {
-            self.unanswered.insert(conn, rest);
-        }
-        for id in done {
-            self.complete_unanswered(cx, low, id, up);
-        }
-    }
-
-    /// What a client transaction of an exchange reports. With a lost connection comes why, and how many bytes of it the
-    /// embedder had taken.
+    /// What a client transaction of an exchange reports; with a lost connection comes how it was lost.
     pub(crate) fn handle_transaction(
         &mut self,
         cx: &mut Cx<'_>,
         low: &mut Lower<'_>,
         indication: transaction::Indication,
-        lost: Option<(&OperationError, u64)>,
+        lost: Option<&Lost<'_>>,
         up: &mut Up,
     ) {
         use transaction::What as Said;
@@ -446,12 +421,16 @@ impl Exchanges {
                     Said::Provisional(response) => {
                         *alerted = true;
                         let armed = *cancel == Cancel::Armed;
+                        let is_invite = exchange.draft.method == Method::Invite;
                         if response.status() != Some(StatusCode::TRYING) {
                             up.push_back(Indication {
                                 exchange: id,
                                 owner,
                                 what: What::Provisional(response),
                             });
+                        }
+                        if is_invite {
+                            self.uncount(id);
                         }
                         if armed {
                             self.send_cancel(cx, low, id);
@@ -460,16 +439,12 @@ impl Exchanges {
                     Said::Final(response) => self.on_final(cx, low, id, response, up),
                     Said::TimedOut => self.on_timeout(cx, low, id, up),
                     Said::ConnectionLost => {
-                        let (reason, taken) = lost.map_or_else(
-                            || {
-                                (
-                                    OperationError::ConnectionFailure(ConnectionFailure::NotConnected),
-                                    u64::MAX,
-                                )
-                            },
-                            |(reason, taken)| (reason.clone(), taken),
-                        );
-                        self.on_lost(cx, low, id, reason, taken, up);
+                        let unknown = Lost {
+                            error: &OperationError::ConnectionFailure(ConnectionFailure::NotConnected),
+                            taken: u64::MAX,
+                            target: None,
+                        };
+                        self.on_lost(cx, low, id, lost.unwrap_or(&unknown), up);
                     }
                     // A server transaction says the one, and a request that is still under way never the other.
                     Said::SendTrying | Said::Ended => {}
@@ -494,13 +469,14 @@ impl Exchanges {
             State::Sent { .. }
             | State::Accepted { .. }
             | State::Connecting
+            | State::Held { .. }
             | State::Unanswered { .. }
             | State::Paused { .. }
             | State::Moving => {}
         }
     }
 
-    /// The pause for Retry-After is over, or no final response came in time after a CANCEL.
+    /// The pause for Retry-After is over, it was held for too long, or no final response came in time after a CANCEL.
     pub(crate) fn handle_timer(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId, up: &mut Up) {
         let Some(exchange) = self.table.get_mut(&id) else {
             return;
@@ -520,6 +496,16 @@ impl Exchanges {
                     self.need_connection(id, up);
                 }
             }
+            // What ends it may have come and is not read (C22).
+            State::Sent { ref mut cancel, .. }
+                if exchange
+                    .facts
+                    .conn
+                    .is_some_and(|conn| low.connections.is_stopped(conn)) =>
+            {
+                let again = cx.now + cx.config.t1.saturating_mul(64);
+                *cancel = Cancel::Sent(cx.timers.set(again, TimerKey::Exchange(id)));
+            }
             State::Sent {
                 transaction, cancel, ..
             } => {
@@ -530,6 +516,10 @@ impl Exchanges {
                     let asked = timer.at() - cx.config.t1.saturating_mul(64);
                     low.connections.unanswered(cx, conn, asked, false);
                 }
+                self.finish(cx, low, id, Err(OperationError::Timeout), up);
+            }
+            State::Held { .. } => {
+                cx.counters.timeouts.held += 1;
                 self.finish(cx, low, id, Err(OperationError::Timeout), up);
             }
             State::Connecting | State::Unanswered { .. } | State::Moving | State::Accepted { .. } => {}
@@ -543,11 +533,12 @@ impl Exchanges {
         let Some(conn) = exchange.lease.as_ref().map(Lease::conn) else {
             return self.need_connection(id, up);
         };
-        if low.connections.is_ready(conn) {
-            self.send(cx, low, id, conn, up);
+        // Nobody goes before those who wait already.
+        if low.connections.is_ready(conn) && !self.waiting.contains_key(&conn) {
+            self.send_or_hold(cx, low, id, conn, up);
         } else if low.connections.is_usable(conn) {
             exchange.state = State::Connecting;
-            self.waiting.entry(conn).or_default().push_back(id);
+            self.wait(id, conn);
         } else {
             self.reconnect(cx, low, id, up);
         }
@@ -563,7 +554,7 @@ impl Exchanges {
         let cseq = match exchange.draft.sequence {
             // Of an ACK, the number is that of its INVITE (RFC 3261 section 13.2.2.4).
             Sequence::Fixed(number) if exchange.draft.method == Method::Ack => number,
-            Sequence::Fixed(first) => first.saturating_add(u32::try_from(exchange.attempts).unwrap_or(0)),
+            Sequence::Fixed(first) => first.saturating_add(exchange.sends),
             Sequence::Counter(counter) => match self.sequences.get_mut(&counter) {
                 Some(last) => {
                     *last = last.saturating_add(1);
@@ -573,6 +564,7 @@ impl Exchanges {
             },
         };
         exchange.attempts += 1;
+        exchange.sends = exchange.sends.saturating_add(1);
         let body = exchange
             .draft
             .content
@@ -628,6 +620,7 @@ impl Exchanges {
             alerted: false,
             cancel: Cancel::No,
         };
+        self.count(low, id, conn);
     }
 
     fn send_cancel(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId) {
@@ -664,26 +657,36 @@ impl Exchanges {
     }
 
     fn reconnect(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId, up: &mut Up) {
-        let error = OperationError::ConnectionFailure(ConnectionFailure::NotConnected);
-        self.reconnect_or(cx, low, id, error, up);
+        let lost = Lost {
+            error: &OperationError::ConnectionFailure(ConnectionFailure::NotConnected),
+            taken: 0,
+            target: None,
+        };
+        self.again_or_fail(cx, low, id, &lost, up);
     }
 
-    /// Asks for a fresh connection, once; the second time it ends with `error`.
-    fn reconnect_or(
+    /// Asks for a fresh connection, once. When that is lost, too, it goes to the next target where there is one (C25).
+    fn again_or_fail(
         &mut self,
         cx: &mut Cx<'_>,
         low: &mut Lower<'_>,
         id: ExchangeId,
-        error: OperationError,
+        lost: &Lost<'_>,
         up: &mut Up,
     ) {
         let Some(exchange) = self.table.get_mut(&id) else {
             return;
         };
-        if core::mem::replace(&mut exchange.reconnected, true) {
-            return self.finish(cx, low, id, Err(error), up);
+        let is_first = !core::mem::replace(&mut exchange.reconnected, true);
+        if is_first
+            || lost
+                .target
+                .is_some_and(|(hop, remote)| self.fail_over(cx, low, id, hop, remote))
+        {
+            self.need_connection(id, up);
+        } else {
+            self.finish(cx, low, id, Err(lost.error.clone()), up);
         }
-        self.need_connection(id, up);
     }
 
     fn need_connection(&mut self, id: ExchangeId, up: &mut Up) {
@@ -734,6 +737,7 @@ impl Exchanges {
 
     fn remove(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId) -> Option<Exchange> {
         let mut exchange = *self.table.remove(&id)?;
+        let mut held = None;
         match exchange.state {
             State::Paused { timer }
             | State::Sent {
@@ -743,18 +747,17 @@ impl Exchanges {
                 cx.timers.stop(timer);
             }
             State::Connecting => {
-                let conn = exchange.lease.as_ref().map(Lease::conn);
-                if let Some(queue) = conn.and_then(|conn| self.waiting.get_mut(&conn)) {
-                    queue.retain(|waiting| *waiting != id);
-                    if queue.is_empty()
-                        && let Some(conn) = conn
-                    {
-                        self.waiting.remove(&conn);
-                    }
+                if let Some(conn) = exchange.lease.as_ref().map(Lease::conn) {
+                    self.wait_no_more(cx, id, conn);
                 }
+            }
+            State::Held { timer } => {
+                cx.timers.stop(timer);
+                held = exchange.policy.identity.map(|endpoint| (endpoint, id));
             }
             State::Sent { .. } | State::Unanswered { .. } | State::Moving | State::Accepted { .. } => {}
         }
+        self.leave_window(exchange.policy.identity.filter(|_| exchange.counted), held);
         if let Some(lease) = exchange.lease.take() {
             low.connections.release(cx, lease);
         }

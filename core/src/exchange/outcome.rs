@@ -1,9 +1,11 @@
 //! What a final response to an exchange's request leads to, or none.
 
 use alloc::boxed::Box;
+use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::{Cancel, Exchanges, Indication, Lower, Outcome, Owner, State, Up, What};
+use super::{Cancel, Exchanges, Indication, Lost, Lower, Outcome, Owner, State, Up, What};
+use crate::connection::Hop;
 use crate::cx::Cx;
 use crate::event::OperationError;
 use crate::ids::ExchangeId;
@@ -20,6 +22,7 @@ impl Exchanges {
         response: Box<Message>,
         up: &mut Up,
     ) {
+        self.uncount(id);
         let Some(exchange) = self.table.get(&id) else {
             return;
         };
@@ -34,13 +37,14 @@ impl Exchanges {
         if status.is_success() {
             return self.on_success(cx, low, id, response, up);
         }
-        if cancelled || exchange.attempts >= cx.config.limits.attempts {
-            let wanted = match status.code() {
-                401 | 407 | 423 => !cancelled,
-                300..=399 => !cancelled && exchange.policy.redirects > 0,
+        let is_worn = exchange.attempts >= cx.config.limits.attempts
+            && match status.code() {
+                401 | 407 | 423 => true,
+                300..=399 => exchange.policy.redirects > 0,
                 _ => false,
             };
-            cx.counters.refusals.attempts += u64::from(wanted);
+        if cancelled || is_worn {
+            cx.counters.refusals.attempts += u64::from(is_worn && !cancelled);
             return self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up);
         }
         match status.code() {
@@ -207,7 +211,26 @@ impl Exchanges {
     }
 
     /// Whether the hop of this exchange has an address left after the one in use, which is marked as failed.
-    fn next_target(&mut self, cx: &Cx<'_>, low: &mut Lower<'_>, id: ExchangeId) -> bool {
+    fn next_target(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId) -> bool {
+        let conn = self.table.get(&id).and_then(|exchange| exchange.facts.conn);
+        let Some((_, remote)) = conn.and_then(|conn| low.connections.ends(conn)) else {
+            return false;
+        };
+        let Some(hop) = conn.and_then(|conn| low.connections.hop(conn)).cloned() else {
+            return false;
+        };
+        self.fail_over(cx, low, id, &hop, remote)
+    }
+
+    /// Whether the hop has an address left after this one, which is marked as failed.
+    pub(super) fn fail_over(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: ExchangeId,
+        hop: &Hop,
+        remote: SocketAddr,
+    ) -> bool {
         let Some(exchange) = self.table.get_mut(&id) else {
             return false;
         };
@@ -217,20 +240,20 @@ impl Exchanges {
         {
             return false;
         }
-        let Some(conn) = exchange.facts.conn else {
-            return false;
-        };
-        let Some((_, remote)) = low.connections.ends(conn) else {
-            return false;
-        };
-        let Some(hop) = low.connections.hop(conn).cloned() else {
-            return false;
-        };
         if !exchange.failed.contains(&remote) {
             exchange.failed.push(remote);
         }
         low.connections.address_failed(cx, remote);
-        low.connections.has_other_target(&hop, &exchange.failed)
+        if !low.connections.has_other_target(hop, &exchange.failed) {
+            return false;
+        }
+        if exchange.failed.len() >= cx.config.limits.targets {
+            cx.counters.refusals.targets += 1;
+            return false;
+        }
+        // What the next one asks for is its own affair.
+        exchange.attempts = 0;
+        true
     }
 
     fn pause_or_fail(
@@ -244,12 +267,7 @@ impl Exchanges {
         let Some(exchange) = self.table.get_mut(&id) else {
             return;
         };
-        let wait = response
-            .typed::<RetryAfter<'_>>()
-            .ok()
-            .flatten()
-            .map(|retry| Duration::from_secs(u64::from(retry.seconds)))
-            .filter(|wait| *wait <= cx.config.retry_after_cap);
+        let wait = retry_after(&response).filter(|wait| *wait <= cx.config.retry_after_cap);
         match wait {
             Some(wait) if exchange.policy.retry_after && !exchange.waited => {
                 exchange.waited = true;
@@ -268,6 +286,7 @@ impl Exchanges {
     /// it was sent. A request with a provisional response proves nothing, nor does one that others may have kept waiting
     /// while their messages came.
     pub(super) fn on_timeout(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId, up: &mut Up) {
+        self.uncount(id);
         let moves = self.next_target(cx, low, id);
         let Some(exchange) = self.table.get(&id) else {
             return;
@@ -293,21 +312,27 @@ impl Exchanges {
         cx: &mut Cx<'_>,
         low: &mut Lower<'_>,
         id: ExchangeId,
-        reason: OperationError,
-        taken: u64,
+        lost: &Lost<'_>,
         up: &mut Up,
     ) {
+        self.uncount(id);
         let Some(exchange) = self.table.get(&id) else {
             return;
         };
         let State::Sent { place, cancel, .. } = &exchange.state else {
             return;
         };
-        let unsent = taken <= place.start;
+        let unsent = lost.taken <= place.start;
         if *cancel == Cancel::No && (unsent || exchange.policy.repeatable) {
-            self.reconnect_or(cx, low, id, reason, up);
+            self.again_or_fail(cx, low, id, lost, up);
         } else {
-            self.finish(cx, low, id, Err(reason), up);
+            self.finish(cx, low, id, Err(lost.error.clone()), up);
         }
     }
+}
+
+/// How long the server wants nothing from us, where it says so.
+pub(crate) fn retry_after(response: &Message) -> Option<Duration> {
+    let told = response.typed::<RetryAfter<'_>>().ok().flatten()?;
+    Some(Duration::from_secs(u64::from(told.seconds)))
 }

@@ -20,6 +20,7 @@ use crate::security::{Credentials, Secret};
 use crate::time::Time;
 use crate::transaction::{ResponseMatch, Transactions};
 use crate::wire::MessageLimits;
+use crate::wire::write::{HeaderBlock, Parties};
 
 #[derive(Clone)]
 struct Bench {
@@ -32,6 +33,8 @@ struct Bench {
     up: VecDeque<Indication>,
     manager: ManagerId,
     hop: Hop,
+    /// How many servers the domain has: a, b, ..., the first preferred.
+    servers: u8,
     /// Whether the owner gives a connection when it is asked for one.
     supplies: bool,
     /// Whether connections are made at once.
@@ -68,6 +71,7 @@ impl Bench {
             up: VecDeque::new(),
             manager,
             hop: Hop::new("192.0.2.1", Some(5060), Transport::Tcp),
+            servers: 2,
             supplies: true,
             connects: true,
             takes: true,
@@ -119,7 +123,10 @@ impl Bench {
             } else if let Some(action) = self.services.out.pop() {
                 self.carry_out(action);
             } else {
-                return;
+                self.go(|exchanges, cx, low, up| exchanges.release_held(cx, low, up));
+                if self.up.is_empty() && !self.connections.has_indication() && self.services.out.len() == 0 {
+                    return;
+                }
             }
         }
     }
@@ -130,10 +137,17 @@ impl Bench {
                 self.go(|exchanges, cx, low, up| exchanges.handle_ready(cx, low, conn, up));
             }
             FromConnection::Failed { conn, error } => {
-                self.go(|exchanges, cx, low, up| exchanges.handle_failed(cx, low, conn, &error, up));
+                while self.go(|exchanges, cx, low, up| exchanges.handle_failed(cx, low, conn, &error, up)) {}
             }
-            FromConnection::Lost { conn, reason, taken } => {
-                let error = lost(&reason);
+            FromConnection::Lost {
+                conn,
+                reason,
+                taken,
+                target,
+            } => {
+                let error = &lost(&reason);
+                let target = target.as_ref().map(|(hop, remote)| (hop, *remote));
+                let lost = Lost { error, taken, target };
                 self.go(|exchanges, cx, low, up| {
                     let mut indications = Vec::new();
                     while low
@@ -141,9 +155,9 @@ impl Bench {
                         .handle_conn_lost(cx, conn, usize::MAX, &mut indications)
                     {}
                     for indication in indications {
-                        exchanges.handle_transaction(cx, low, indication, Some((&error, taken)), up);
+                        exchanges.handle_transaction(cx, low, indication, Some(&lost), up);
                     }
-                    exchanges.handle_lost(cx, low, conn, (&error, taken), up);
+                    while exchanges.handle_lost(cx, low, conn, &lost, up) {}
                 });
             }
             FromConnection::Message { bytes, .. } => {
@@ -209,24 +223,25 @@ impl Bench {
             Action::Resolve { query, question } => {
                 let ttl = Duration::from_secs(3600);
                 let answer = match question {
+                    Question::Naptr(_) => Answer::Naptr {
+                        records: Vec::new(),
+                        ttl,
+                    },
                     Question::Srv(_) => {
-                        let record = |priority, target: &str| SrvRecord {
-                            priority,
+                        let record = |number: u8| SrvRecord {
+                            priority: number.into(),
                             weight: 0,
                             port: 5060,
-                            target: target.to_string(),
+                            target: format!("{}.example.com", char::from(b'a' + number)),
                         };
                         Answer::Srv {
-                            records: vec![record(1, "a.example.com"), record(2, "b.example.com")],
+                            records: (0..self.servers).map(record).collect(),
                             ttl,
                         }
                     }
                     Question::Addresses(name) => {
-                        let address = if name.starts_with('a') {
-                            "192.0.2.11"
-                        } else {
-                            "192.0.2.12"
-                        };
+                        let number = name.as_bytes()[0] - b'a';
+                        let address = format!("192.0.2.{}", 11 + number);
                         Answer::Addresses {
                             addresses: vec![address.parse().unwrap()],
                             ttl,
@@ -340,11 +355,16 @@ impl Bench {
                 TimerKey::Resolve(query) => self
                     .connections
                     .handle_resolve_timer(&mut self.services.cx(), query),
-                TimerKey::Incoming(_)
+                TimerKey::Waiting(conn) => {
+                    self.go(|exchanges, cx, low, up| exchanges.handle_waiting_timer(cx, low, conn, up));
+                }
+                TimerKey::Ended
+                | TimerKey::Incoming(_)
                 | TimerKey::Session(..)
                 | TimerKey::Registration(_)
                 | TimerKey::Probe(_)
-                | TimerKey::KeepAlive(_) => panic!("{key:?}"),
+                | TimerKey::KeepAlive(_)
+                | TimerKey::Drain => panic!("{key:?}"),
             }
             self.settle();
         }
@@ -440,18 +460,19 @@ const POLICY: Policy = Policy {
     identity: None,
 };
 
+const ALICE: &str = "<sip:alice@example.com>;tag=alice";
+const BOB: &str = "<sip:bob@example.com>";
+
 fn request(method: Method) -> Request {
     let draft = Draft {
         method,
         uri: "sip:bob@example.com".into(),
         route: Vec::new(),
-        from: "<sip:alice@example.com>;tag=alice".into(),
-        to: "<sip:bob@example.com>".into(),
-        call_id: "call".into(),
+        parties: Parties::new(ALICE, BOB, "call"),
         sequence: Sequence::Fixed(1),
         contact: Some(ContactTemplate::default()),
         expires: None,
-        block: crate::wire::write::HeaderBlock::default(),
+        block: HeaderBlock::default(),
         extra: Vec::new(),
         content: None,
     };
@@ -831,6 +852,239 @@ fn a_request_without_answer_goes_on_only_where_it_may_be_repeated() {
         (vec!["timeout".to_string()], 2)
     );
     bench.assert_quiescent();
+}
+
+// rules: C25, R18
+#[test]
+fn every_target_is_tried_however_many_there_are_and_the_limit_of_targets_is_one_of_its_own() {
+    for (targets, expected) in [(64, 12), (12, 12), (11, 11)] {
+        let mut bench = Bench::of_domain();
+        bench.servers = 12;
+        // Fewer than there are servers: it is about what one target asks for again.
+        bench.services.config.limits.attempts = 2;
+        bench.services.config.limits.targets = targets;
+        let id = bench.start(register());
+        for number in 0..expected {
+            assert!(bench.story(id).is_empty(), "after {number} of {expected}");
+            let min = format!("Min-Expires: {}\r\n", 1000 + number);
+            bench.answer("423 Interval Too Brief", &min);
+            bench.answer("503 Service Unavailable", "");
+        }
+        assert_eq!(bench.story(id), ["failed 503"]);
+        let tried: Vec<SocketAddr> = bench.wanted.iter().map(|(_, remote)| *remote).collect();
+        let all: Vec<SocketAddr> = (0..expected)
+            .map(|number| address(&format!("192.0.2.{}:5060", 11 + number)))
+            .collect();
+        assert_eq!(tried, all);
+        assert_eq!(bench.sent(&Method::Register).len(), 2 * all.len());
+        let cut = u64::from(expected < 12);
+        assert_eq!(bench.services.counters.refusals.targets, cut);
+        assert_eq!(bench.services.counters.refusals.attempts, 0);
+        bench.assert_quiescent();
+    }
+}
+
+// rules: C25, C35
+#[test]
+fn when_the_fresh_connection_is_lost_too_the_next_target_is_tried() {
+    let mut bench = Bench::of_domain();
+    bench.servers = 3;
+    let id = bench.start(register());
+    // To the first again, whose connection may have been an old one; then on, until one stays.
+    for last in [11, 11, 12, 13] {
+        let (conn, remote) = *bench.wanted.last().unwrap();
+        assert_eq!(remote, address(&format!("192.0.2.{last}:5060")));
+        assert!(bench.story(id).is_empty());
+        bench.close(conn);
+    }
+    assert_eq!(
+        (bench.story(id), bench.wanted.len()),
+        (vec!["lost".to_string()], 4)
+    );
+    bench.assert_quiescent();
+}
+
+/// So many requests that wait for one connection.
+fn crowd(bench: &mut Bench, count: usize) -> Vec<ExchangeId> {
+    bench.connects = false;
+    let manager = bench.manager;
+    bench.connections.set_pool_size(manager, 1).unwrap();
+    let ids = (0..count)
+        .map(|_| bench.start(request(Method::Message)))
+        .collect();
+    assert_eq!(bench.wanted.len(), 1);
+    ids
+}
+
+fn queued(bench: &Bench, conn: ConnId) -> usize {
+    bench.connections.transmit(conn).map(Bytes::len).sum()
+}
+
+// rules: C30
+#[test]
+fn those_who_wait_for_a_connection_do_not_overrun_its_queue() {
+    let mut bench = Bench::new();
+    bench.services.config.limits.send_queue = 4000;
+    bench.takes = false;
+    let ids = crowd(&mut bench, 40);
+    let conn = bench.wanted[0].0;
+    bench.connect(conn);
+    let mut rounds = 0;
+    while queued(&bench, conn) > 0 {
+        // More than half of what may wait, but for the last round, and never more than may.
+        assert!(queued(&bench, conn) <= 4000);
+        assert!(queued(&bench, conn) > 2000 || bench.taken.len() > 30);
+        // A part makes no room yet.
+        bench.take(conn, 1);
+        bench.take(conn, usize::MAX);
+        rounds += 1;
+    }
+    assert!(rounds > 3);
+    assert_eq!((bench.taken.len(), bench.wanted.len()), (40, 1));
+    for (conn, request) in bench.taken.clone() {
+        bench.respond(conn, &request, "200 OK", "");
+    }
+    for id in ids {
+        assert_eq!(bench.story(id), ["ok 200"]);
+    }
+    bench.assert_quiescent();
+}
+
+// rules: C30, X3
+#[test]
+fn a_peer_that_makes_no_room_for_those_who_wait_is_given_up() {
+    let mut bench = Bench::new();
+    bench.services.config.limits.send_queue = 4000;
+    bench.takes = false;
+    let ids = crowd(&mut bench, 40);
+    let conn = bench.wanted[0].0;
+    bench.connect(conn);
+    // One byte is not enough.
+    bench.take(conn, 1);
+    bench.pass(Duration::from_secs(32) - Duration::from_micros(1));
+    assert!(bench.connections.is_ready(conn));
+    bench.pass(Duration::from_micros(1));
+    assert!(!bench.connections.is_usable(conn));
+    // The first request has left in part; of the others that were written each had its 32 s; the rest go over a fresh one.
+    assert_eq!(bench.wanted.len(), 2);
+    assert_eq!(bench.story(*ids.last().unwrap()), [""; 0]);
+    bench.takes = true;
+    let fresh = bench.wanted[1].0;
+    bench.connect(fresh);
+    bench.take(fresh, usize::MAX);
+    bench.answer("200 OK", "");
+    assert_eq!(bench.story(*ids.last().unwrap()), ["ok 200"]);
+    for id in ids {
+        bench.pass(Duration::from_secs(33));
+        assert_eq!(bench.outcomes(id), 1);
+    }
+    bench.assert_quiescent();
+}
+
+// rules: C30
+#[test]
+fn a_crowd_is_written_in_slices_resumed_by_a_deadline_of_now() {
+    let mut bench = Bench::new();
+    let count = 2 * SLICE + 1;
+    crowd(&mut bench, count);
+    let conn = bench.wanted[0].0;
+    let established = Established {
+        local: "192.0.2.100:40000".parse().unwrap(),
+        remote: bench.remote(conn),
+        peer: None,
+    };
+    bench
+        .connections
+        .handle_connected(&mut bench.services.cx(), conn, established);
+    bench.settle();
+    let now = bench.services.now;
+    for written in [SLICE, 2 * SLICE, count] {
+        assert_eq!(bench.sent(&Method::Message).len(), written);
+        let due = bench.services.timers.pop_due(now);
+        assert_eq!(due, (written < count).then_some((now, TimerKey::Waiting(conn))));
+        bench.go(|exchanges, cx, low, up| exchanges.handle_waiting_timer(cx, low, conn, up));
+        bench.settle();
+    }
+    assert!(bench.exchanges.waiting.is_empty());
+}
+
+// rules: C25
+#[test]
+fn a_crowd_is_told_in_slices_that_its_connection_could_not_be_made_or_is_gone() {
+    let error = OperationError::ConnectionFailure(ConnectionFailure::NotConnected);
+    let count = 2 * SLICE + 1;
+    let mut bench = Bench::new();
+    let ids = crowd(&mut bench, count);
+    let conn = bench.wanted[0].0;
+    for told in [SLICE, 2 * SLICE, count] {
+        let more = bench.go(|exchanges, cx, low, up| exchanges.handle_failed(cx, low, conn, &error, up));
+        assert_eq!((more, bench.up.len()), (told < count, told));
+    }
+    assert!(bench.exchanges.waiting.is_empty() && bench.exchanges.len() == 0);
+    drop(ids);
+
+    // BENOTIFYs wait for their last byte; the others to be written.
+    let mut bench = Bench::new();
+    bench.takes = false;
+    bench.connections.set_pool_size(bench.manager, 1).unwrap();
+    for _ in 0..count {
+        bench.start(request(Method::Benotify));
+    }
+    let conn = bench.wanted[0].0;
+    let lost = Lost {
+        error: &error,
+        taken: u64::MAX,
+        target: None,
+    };
+    for told in [SLICE, 2 * SLICE, count] {
+        let more = bench.go(|exchanges, cx, low, up| exchanges.handle_lost(cx, low, conn, &lost, up));
+        assert_eq!((more, bench.up.len()), (told < count, told));
+    }
+}
+
+// rules: C24
+#[test]
+fn who_begins_in_the_moment_of_a_free_place_does_not_take_it_from_who_waits() {
+    let mut bench = Bench::new();
+    bench.services.config.limits.outstanding = 1;
+    let config = ManagerConfig::new(ManagerKind::Client);
+    bench.manager = bench
+        .connections
+        .add_manager(&mut bench.services.cx(), config)
+        .unwrap();
+    let (manager, hop) = (bench.manager, bench.hop.clone());
+    let lease = bench
+        .connections
+        .acquire(&mut bench.services.cx(), manager, &hop, &[])
+        .unwrap();
+    bench.settle();
+    let ask = |bench: &mut Bench, call_id: &str| {
+        let mut asked = authenticated(bench, request(Method::Message));
+        asked.draft.parties = Parties::new(ALICE, BOB, call_id);
+        asked.lease = bench.connections.share(&mut bench.services.cx(), lease.conn());
+        asked
+    };
+    let asked = ask(&mut bench, "first");
+    let first = bench.start(asked);
+    let asked = ask(&mut bench, "second");
+    bench.start(asked);
+    // Before what is held is looked at, a third begins.
+    let asked = ask(&mut bench, "third");
+    bench.go(|exchanges, cx, low, up| {
+        exchanges.uncount(first);
+        exchanges.start(cx, low, asked, up);
+    });
+    bench.settle();
+    let order = |bench: &Bench| -> Vec<String> {
+        let sent = bench.sent(&Method::Message);
+        sent.iter().map(|it| it.call_id().unwrap().to_string()).collect()
+    };
+    assert_eq!(order(&bench), ["first", "second"]);
+    bench.answer("200 OK", "");
+    assert_eq!(order(&bench), ["first", "second", "third"]);
+    bench.answer("200 OK", "");
+    bench.connections.release(&mut bench.services.cx(), lease);
+    assert!(bench.exchanges.windows.is_empty());
 }
 
 // rules: C35
@@ -1238,7 +1492,8 @@ proptest! {
                     let asked = if which == 2 { register() } else { request(methods[which].clone()) };
                     let mut asked = authenticated(&mut bench, asked);
                     // What it is, and of whom.
-                    asked.draft.call_id = format!("{}", ids.len()).into();
+                    let call_id = format!("{}", ids.len());
+                    asked.draft.parties = Parties::new(ALICE, BOB, &call_id);
                     ids.push(bench.start(asked));
                 }
                 Happening::Cancel(which) => {

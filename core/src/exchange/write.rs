@@ -12,9 +12,9 @@ use crate::config::Config;
 use crate::connection::Connections;
 use crate::entropy::Entropy;
 use crate::ids::ConnId;
-use crate::wire::header::{Contact, Expires, Params, RecordRoute, Via};
+use crate::wire::header::{Contact, Expires, RecordRoute};
 use crate::wire::uri::{Host, push_number};
-use crate::wire::write::{MAX_FORWARDS, RequestBuilder, Scratch};
+use crate::wire::write::{MAX_FORWARDS, OwnHop, RequestBuilder, Scratch};
 use crate::wire::{HeaderName, Message, Method};
 
 /// How this side is reached by the peer of a connection: at the listening address where its manager has one, so that
@@ -128,22 +128,16 @@ pub(super) fn request<'c>(
     cseq: u32,
     credentials: impl IntoIterator<Item = &'c (HeaderName, String)>,
 ) -> Bytes {
-    let via = Via {
-        transport: reach.transport.via_token().into(),
-        host: reach.host.clone(),
-        port: Some(reach.port),
-        params: Params::from_canonical([";branch=", branch, ";rport"].concat().into()),
+    let hop = OwnHop {
+        transport: reach.transport,
+        host: &reach.host,
+        port: reach.port,
+        branch,
     };
-    let mut builder = RequestBuilder::of_texts(
-        scratch,
-        &draft.method,
-        &draft.uri,
-        &via,
-        (&draft.from, &draft.to),
-        &draft.call_id,
-        cseq,
-        MAX_FORWARDS,
-    );
+    let Draft {
+        method, uri, parties, ..
+    } = draft;
+    let mut builder = RequestBuilder::of_parts(scratch, method, uri, &hop, parties, cseq, MAX_FORWARDS);
     for route in &draft.route {
         builder.text(HeaderName::Route, route);
     }

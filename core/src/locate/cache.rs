@@ -108,7 +108,7 @@ impl Cache {
 
 const fn time_to_live(answer: &Answer) -> Duration {
     match answer {
-        Answer::Srv { ttl, .. } | Answer::Addresses { ttl, .. } => *ttl,
+        Answer::Naptr { ttl, .. } | Answer::Srv { ttl, .. } | Answer::Addresses { ttl, .. } => *ttl,
     }
 }
 

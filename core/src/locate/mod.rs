@@ -1,8 +1,10 @@
-//! From a name to addresses, in the order in which they are to be tried: RFC 3263 without NAPTR, rule C25.
+//! From a name to addresses, in the order in which they are to be tried: RFC 3263, rules C25 and R18.
 //!
 //! - [`search`]: one walk over the addresses of one next hop, the machine to read first;
 //! - [`query`]: the questions to the domain name system, identical ones asked once;
-//! - [`cache`], [`dead`], [`srv`]: kept answers and their rotation, addresses that failed, the order of RFC 2782.
+//! - [`bound`]: what of an answer is looked at, since it comes from the network;
+//! - [`cache`], [`dead`]: kept answers and their rotation, addresses that failed;
+//! - [`naptr`], [`srv`]: the names of the services, and the order of RFC 2782.
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -15,10 +17,12 @@ use crate::ids::{ConnId, QueryId};
 use crate::map::HashKey;
 use crate::time::Time;
 
+mod bound;
 mod cache;
 mod dead;
 #[cfg(test)]
 pub(crate) mod laws;
+mod naptr;
 mod query;
 mod search;
 mod srv;
@@ -81,16 +85,23 @@ impl Hop {
         self.port.unwrap_or_else(|| self.transport.default_port())
     }
 
-    /// The name of the service's SRV records, where they are to be looked at: neither for an address nor beside a port.
-    fn service(&self) -> Option<Question> {
-        if self.port.is_some() || self.address().is_some() {
-            return None;
+    /// Which services the domain has, where that is to be looked at: neither for an address nor beside a port (RFC 3263
+    /// sections 4.1 and 4.2).
+    fn pointers(&self) -> Option<Question> {
+        let is_domain = self.port.is_none() && self.address().is_none();
+        is_domain.then(|| Question::Naptr(self.host.to_string()))
+    }
+
+    /// The names of the SRV records: those that are `named`, else the usual one of the transport.
+    fn services(&self, named: Vec<String>) -> Vec<String> {
+        if !named.is_empty() {
+            return named;
         }
         let prefix = match self.transport {
             Transport::Tcp => "_sip._tcp.",
             Transport::Tls => "_sips._tcp.",
         };
-        Some(Question::Srv(String::from(prefix) + &self.host))
+        Vec::from([String::from(prefix) + &self.host])
     }
 }
 
@@ -134,7 +145,7 @@ impl Locator {
         query: QueryId,
         resolution: Resolution,
     ) -> Option<Told> {
-        let told = self.queries.resolved(cx, query, resolution);
+        let told = self.queries.resolved(cx, query, bound::bound(resolution));
         self.keep(cx, told)
     }
 
@@ -178,17 +189,29 @@ impl Locator {
                 Some(Answer::Addresses { addresses, .. }) => {
                     addresses.iter().any(|address| is_other(*address, port))
                 }
-                Some(Answer::Srv { .. }) | None => false,
+                Some(Answer::Naptr { .. } | Answer::Srv { .. }) | None => false,
             },
         };
-        match hop.service().and_then(|question| self.cache.last(&question)) {
-            Some(Answer::Srv { records, .. }) if !records.is_empty() => records
-                .iter()
-                .any(|record| has_other(&record.target, record.port)),
-            Some(Answer::Srv { .. } | Answer::Addresses { .. }) | None => {
-                has_other(hop.host(), hop.port_or_default())
-            }
-        }
+        let Some(pointers) = hop.pointers() else {
+            return has_other(hop.host(), hop.port_or_default());
+        };
+        let named = match self.cache.last(&pointers) {
+            Some(Answer::Naptr { records, .. }) => naptr::services(records, hop.transport()),
+            Some(Answer::Srv { .. } | Answer::Addresses { .. }) | None => Vec::new(),
+        };
+        let services = hop.services(named).into_iter().map(Question::Srv);
+        let mut records = services.filter_map(|question| match self.cache.last(&question) {
+            Some(Answer::Srv { records, .. }) if !records.is_empty() => Some(records),
+            Some(_) | None => None,
+        });
+        let Some(first) = records.next() else {
+            return has_other(hop.host(), hop.port_or_default());
+        };
+        core::iter::once(first)
+            .chain(records)
+            .flatten()
+            .filter(|record| srv::is_server(record))
+            .any(|record| has_other(&record.target, record.port))
     }
 
     /// How many questions are under way.
@@ -205,10 +228,12 @@ impl Locator {
 /// Whether an answer is of the kind that was asked for: the embedder may mix them up.
 const fn is_to_the_point(question: &Question, resolution: &Resolution) -> bool {
     match (question, resolution) {
-        (Question::Srv(_), Ok(Answer::Srv { .. }))
+        (Question::Naptr(_), Ok(Answer::Naptr { .. }))
+        | (Question::Srv(_), Ok(Answer::Srv { .. }))
         | (Question::Addresses(_), Ok(Answer::Addresses { .. }))
         | (_, Err(_)) => true,
-        (Question::Srv(_), Ok(Answer::Addresses { .. }))
-        | (Question::Addresses(_), Ok(Answer::Srv { .. })) => false,
+        (Question::Naptr(_), Ok(Answer::Srv { .. } | Answer::Addresses { .. }))
+        | (Question::Srv(_), Ok(Answer::Naptr { .. } | Answer::Addresses { .. }))
+        | (Question::Addresses(_), Ok(Answer::Naptr { .. } | Answer::Srv { .. })) => false,
     }
 }

@@ -1,14 +1,19 @@
 //! One walk over the addresses of one next hop.
 //!
 //! ```text
-//!          an address, or a port is given
-//!  Fresh ──────────────────────────────────────────► Hosts ⟲ an address at a time, until none is left
-//!    │                                                 ▲
-//!    │ no port         answered, or it failed          │
-//!    └──────► Service ─────────────────────────────────┘
+//!          no port: which services?      answered, or it failed
+//!  Fresh ───────────────► Pointers ─────────────────────────► Hosts ⟲ an address at a time, until none is left
+//!    │                                                        ▲ │  ▲
+//!    │                              answered, or it failed    │ │  │
+//!    │                          Service ──────────────────────┘ │  │
+//!    │                             ▲      the next service      │  │
+//!    │                             └────────────────────────────┘  │
+//!    └─ an address, or a port is given ────────────────────────────┘
 //! ```
-//! Read RFC 3263 section 4.2 and RFC 2782 first, then rules C25 and R18. The hosts of a service are all asked for at
-//! once; the walk waits only for the one whose turn it is. An address that failed lately is put off to the end.
+//! Read RFC 3263 sections 4.1 and 4.2 and RFC 2782 first, then rules C25 and R18. The NAPTR records name the services of the
+//! hop's transport, without them it is the usual one; without a service its host is the domain itself. The hosts of a
+//! service are all asked for at once; the walk waits only for the one whose turn it is. An address that failed lately is
+//! put off to the end.
 
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
@@ -17,20 +22,23 @@ use core::mem;
 use core::net::{IpAddr, SocketAddr};
 
 use super::query::Resolution;
-use super::{Hop, Locator, cache, srv};
+use super::{Hop, Locator, cache, naptr, srv};
 use crate::action::{Answer, CloseReason, Question, ResolveError, SrvRecord};
 use crate::cx::Cx;
 use crate::event::{ConnectionFailure, OperationError};
 use crate::ids::ConnId;
-
-/// How many addresses of one host are tried.
-const ADDRESSES: usize = 32;
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct Search {
     hop: Hop,
     state: State,
+    /// The names of the services that have not been asked for.
+    services: VecDeque<String>,
+    /// Whether there was a service, be it one that is decidedly not there: then the domain itself is no host of it.
+    served: bool,
+    /// Addresses that failed lately.
+    put_off: VecDeque<SocketAddr>,
     /// Those tried, and those that the request had failed on before.
     seen: Vec<SocketAddr>,
     /// Why the last address, or the last name, did not do.
@@ -40,12 +48,15 @@ pub(crate) struct Search {
 #[derive(Clone, Debug)]
 enum State {
     Fresh,
+    Pointers {
+        question: Question,
+    },
     Service {
         question: Question,
     },
+    /// Those of one service. When they have been tried, the next service is asked for.
     Hosts {
         hosts: VecDeque<Host>,
-        put_off: VecDeque<SocketAddr>,
     },
 }
 
@@ -78,6 +89,8 @@ pub(crate) enum Found {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct SearchPrint {
     pub(crate) state: &'static str,
+    /// How many services are left to be asked for, and whether there was one.
+    pub(crate) services: (usize, bool),
     /// For each host that is left, how many of its addresses; `None` while they are asked for.
     pub(crate) hosts: Vec<Option<usize>>,
     pub(crate) put_off: usize,
@@ -90,6 +103,9 @@ impl Search {
         Self {
             hop,
             state: State::Fresh,
+            services: VecDeque::new(),
+            served: false,
+            put_off: VecDeque::new(),
             seen: avoid.to_vec(),
             error: None,
         }
@@ -112,15 +128,15 @@ impl Search {
     pub(crate) fn next(&mut self, cx: &mut Cx<'_>, locator: &mut Locator, waiter: ConnId) -> Found {
         loop {
             match &mut self.state {
-                State::Fresh => match self.hop.service() {
-                    None => self.state = self.itself(),
+                State::Fresh => match self.hop.pointers() {
+                    None => self.state = State::none(),
                     Some(question) => match locator.ask(cx, &question, waiter) {
-                        None => self.state = State::Service { question },
-                        Some(answer) => self.serve(cx, &Ok(answer)),
+                        None => self.state = State::Pointers { question },
+                        Some(answer) => self.point(&Ok(answer)),
                     },
                 },
-                State::Service { .. } => return Found::Wait,
-                State::Hosts { hosts, put_off } => {
+                State::Pointers { .. } | State::Service { .. } => return Found::Wait,
+                State::Hosts { hosts } => {
                     for host in hosts
                         .iter_mut()
                         .filter(|host| matches!(host.addresses, Addresses::Unasked))
@@ -128,10 +144,10 @@ impl Search {
                         host.ask(cx, locator, waiter, &mut self.error);
                     }
                     let Some(host) = hosts.front_mut() else {
-                        return match put_off.pop_front() {
-                            Some(address) => Found::Target(address),
-                            None => Found::Exhausted(self.exhausted()),
-                        };
+                        match self.next_service(cx, locator, waiter) {
+                            Some(found) => return found,
+                            None => continue,
+                        }
                     };
                     let port = host.port;
                     match &mut host.addresses {
@@ -143,17 +159,53 @@ impl Search {
                                 if self.seen.contains(&address) {
                                     continue;
                                 }
+                                if self.seen.len() >= cx.config.limits.targets {
+                                    self.stop_short(cx);
+                                    continue;
+                                }
                                 self.seen.push(address);
                                 if !locator.dead.contains(cx.now, address) {
                                     return Found::Target(address);
                                 }
-                                put_off.push_back(address);
+                                self.put_off.push_back(address);
                             }
                         },
                     }
                 }
             }
         }
+    }
+
+    /// The hosts of a service have been tried: the next service, then the domain itself where there was none, then what
+    /// was put off. `None` where there are hosts again.
+    fn next_service(&mut self, cx: &mut Cx<'_>, locator: &mut Locator, waiter: ConnId) -> Option<Found> {
+        if let Some(name) = self.services.pop_front() {
+            let question = Question::Srv(name);
+            match locator.ask(cx, &question, waiter) {
+                None => self.state = State::Service { question },
+                Some(answer) => self.serve(cx, &Ok(answer)),
+            }
+            return None;
+        }
+        if !mem::replace(&mut self.served, true) {
+            let host = Host::new(self.hop.host().to_string(), self.hop.port_or_default());
+            self.state = State::Hosts {
+                hosts: VecDeque::from([host]),
+            };
+            return None;
+        }
+        Some(match self.put_off.pop_front() {
+            Some(address) => Found::Target(address),
+            None => Found::Exhausted(self.exhausted()),
+        })
+    }
+
+    /// So many addresses are enough for one request: only those that were put off are still tried (C31).
+    fn stop_short(&mut self, cx: &mut Cx<'_>) {
+        cx.counters.refusals.targets += 1;
+        self.services.clear();
+        self.served = true;
+        self.state = State::none();
     }
 
     /// The answer to a question that [`next`](Self::next) asked.
@@ -165,10 +217,13 @@ impl Search {
         resolution: &Resolution,
     ) {
         match (&mut self.state, question) {
-            (State::Service { question: asked }, Question::Srv(_)) if asked == question => {
-                self.serve(cx, resolution)
+            (State::Pointers { question: asked }, Question::Naptr(_)) if asked == question => {
+                self.point(resolution);
             }
-            (State::Hosts { hosts, .. }, Question::Addresses(name)) => {
+            (State::Service { question: asked }, Question::Srv(_)) if asked == question => {
+                self.serve(cx, resolution);
+            }
+            (State::Hosts { hosts }, Question::Addresses(name)) => {
                 let waiting =
                     |host: &&mut Host| host.name == *name && matches!(host.addresses, Addresses::Asked);
                 for host in hosts.iter_mut().filter(waiting) {
@@ -176,41 +231,47 @@ impl Search {
                 }
             }
             // Nothing waits for it: an answer that had been given up.
-            (State::Fresh | State::Service { .. } | State::Hosts { .. }, Question::Srv(_))
-            | (State::Fresh | State::Service { .. }, Question::Addresses(_)) => {}
+            (
+                State::Fresh | State::Pointers { .. } | State::Service { .. } | State::Hosts { .. },
+                Question::Naptr(_) | Question::Srv(_),
+            )
+            | (State::Fresh | State::Pointers { .. } | State::Service { .. }, Question::Addresses(_)) => {}
         }
     }
 
-    /// The service is known, or is known not to be: then it is at the domain itself (RFC 2782, RFC 3263 section 4.2).
-    fn serve(&mut self, cx: &mut Cx<'_>, resolution: &Resolution) {
-        self.state = match resolution {
-            Ok(Answer::Srv { records, .. }) if srv::is_refusal(records) => {
-                self.error = Some(unresolved(self.hop.host(), ResolveError::NoSuchName));
-                State::Hosts {
-                    hosts: VecDeque::new(),
-                    put_off: VecDeque::new(),
-                }
-            }
-            Ok(Answer::Srv { records, .. }) if !records.is_empty() => {
-                let hosts = srv::order(records, cx.entropy)
-                    .into_iter()
-                    .map(Host::of)
-                    .collect();
-                State::Hosts {
-                    hosts,
-                    put_off: VecDeque::new(),
-                }
-            }
-            Ok(Answer::Srv { .. } | Answer::Addresses { .. }) | Err(_) => self.itself(),
+    /// The names of the services are known, or are known not to be: then it is the usual one (RFC 3263 section 4.1).
+    fn point(&mut self, resolution: &Resolution) {
+        let named = match resolution {
+            Ok(Answer::Naptr { records, .. }) => naptr::services(records, self.hop.transport()),
+            Ok(Answer::Srv { .. } | Answer::Addresses { .. }) | Err(_) => Vec::new(),
         };
+        self.services = self.hop.services(named).into();
+        self.state = State::none();
     }
 
-    fn itself(&self) -> State {
-        let host = Host::new(self.hop.host().to_string(), self.hop.port_or_default());
-        State::Hosts {
-            hosts: VecDeque::from([host]),
-            put_off: VecDeque::new(),
+    /// The hosts of a service are known, or are known not to be.
+    fn serve(&mut self, cx: &mut Cx<'_>, resolution: &Resolution) {
+        self.state = State::none();
+        let Ok(Answer::Srv { records, .. }) = resolution else {
+            return;
+        };
+        if records.is_empty() {
+            return;
         }
+        self.served = true;
+        let hosts: VecDeque<Host> = srv::order(records, cx.entropy)
+            .into_iter()
+            .map(Host::of)
+            .collect();
+        if hosts.is_empty() {
+            let error = if srv::is_refusal(records) {
+                ResolveError::NoSuchName
+            } else {
+                ResolveError::ServerFailure
+            };
+            self.error = Some(unresolved(self.hop.host(), error));
+        }
+        self.state = State::Hosts { hosts };
     }
 
     fn exhausted(&mut self) -> OperationError {
@@ -230,18 +291,27 @@ impl Search {
     }
 
     pub(crate) fn fingerprint(&self) -> SearchPrint {
-        let (state, hosts, put_off) = match &self.state {
-            State::Fresh => ("fresh", Vec::new(), 0),
-            State::Service { .. } => ("service", Vec::new(), 0),
-            State::Hosts { hosts, put_off } => {
-                ("hosts", hosts.iter().map(Host::left).collect(), put_off.len())
-            }
+        let (state, hosts) = match &self.state {
+            State::Fresh => ("fresh", Vec::new()),
+            State::Pointers { .. } => ("pointers", Vec::new()),
+            State::Service { .. } => ("service", Vec::new()),
+            State::Hosts { hosts } => ("hosts", hosts.iter().map(Host::left).collect()),
         };
         SearchPrint {
             state,
+            services: (self.services.len(), self.served),
             hosts,
-            put_off,
+            put_off: self.put_off.len(),
             seen: self.seen.len(),
+        }
+    }
+}
+
+impl State {
+    /// No host is left.
+    const fn none() -> Self {
+        Self::Hosts {
+            hosts: VecDeque::new(),
         }
     }
 }
@@ -287,7 +357,7 @@ impl Host {
                 let turn = locator.cache.take_turn(&Question::Addresses(self.name.clone()));
                 cache::rotate(addresses, turn)
             }
-            Ok(Answer::Srv { .. }) | Err(_) => Vec::new(),
+            Ok(Answer::Naptr { .. } | Answer::Srv { .. }) | Err(_) => Vec::new(),
         };
         if known.is_empty() {
             *error = Some(unresolved(
@@ -299,7 +369,7 @@ impl Host {
                     .unwrap_or(ResolveError::NoSuchName),
             ));
         }
-        self.addresses = Addresses::Known(known.into_iter().take(ADDRESSES).collect());
+        self.addresses = Addresses::Known(known.into());
     }
 
     fn left(&self) -> Option<usize> {
@@ -348,6 +418,14 @@ mod tests {
         )
     }
 
+    fn naptr() -> (Question, Resolution) {
+        let records = Vec::new();
+        (
+            Question::Naptr("example.com".to_string()),
+            Ok(Answer::Naptr { records, ttl: TTL }),
+        )
+    }
+
     fn host(name: &str, last: u8) -> (Question, Resolution) {
         let addresses = Vec::from([IpAddr::from([192, 0, 2, last])]);
         (
@@ -362,17 +440,18 @@ mod tests {
         let mut search = Search::new(Hop::new("example.com", None, Transport::Tcp), &[]);
         let waiter = services.ids.next();
         let path: &[(Question, Resolution)] = match name {
-            "fresh" | "service" => &[],
-            "hosts asked" => &[srv()],
-            "hosts known" => &[srv(), host("a.example.com", 1)],
+            "fresh" | "pointers" => &[],
+            "service" => &[naptr()],
+            "hosts asked" => &[naptr(), srv()],
+            "hosts known" => &[naptr(), srv(), host("a.example.com", 1)],
             other => panic!("{other}"),
         };
         if name != "fresh" {
             assert_eq!(search.next(&mut services.cx(), &mut locator, waiter), Found::Wait);
         }
-        for (place, (question, resolution)) in path.iter().enumerate() {
+        for (question, resolution) in path {
             search.learn(&mut services.cx(), &mut locator, question, resolution);
-            if place + 1 < 2 {
+            if !matches!(question, Question::Addresses(_)) {
                 assert_eq!(search.next(&mut services.cx(), &mut locator, waiter), Found::Wait);
             }
         }
@@ -384,43 +463,62 @@ mod tests {
     #[test]
     fn every_state_and_input() {
         type Learned = Option<(Question, Resolution)>;
-        let inputs: [(&str, Learned); 4] = [
+        let inputs: [(&str, Learned); 5] = [
             ("next", None),
+            ("naptr", Some(naptr())),
             ("srv", Some(srv())),
             ("a", Some(host("a.example.com", 2))),
             ("b", Some(host("b", 2))),
         ];
-        let print = |state, hosts: &[Option<usize>], seen| SearchPrint {
+        let print = |state, services, hosts: &[Option<usize>], seen| SearchPrint {
             state,
+            services,
             hosts: hosts.to_vec(),
             put_off: 0,
             seen,
         };
-        let (fresh, service) = (print("fresh", &[], 0), print("service", &[], 0));
-        let (asked, known) = (print("hosts", &[None], 0), print("hosts", &[Some(1)], 0));
-        let tried = print("hosts", &[Some(0)], 1);
+        let (fresh, pointers) = (
+            print("fresh", (0, false), &[], 0),
+            print("pointers", (0, false), &[], 0),
+        );
+        // The name of the service is known; it is asked for; its hosts are.
+        let (pointed, service) = (
+            print("hosts", (1, false), &[], 0),
+            print("service", (0, false), &[], 0),
+        );
+        let served = |hosts: &[Option<usize>], seen| print("hosts", (0, true), hosts, seen);
+        let (asked, known, tried) = (served(&[None], 0), served(&[Some(1)], 0), served(&[Some(0)], 1));
         // State, input, next state, what `next` gave, how many questions it asked.
         let table = [
-            ("fresh", "next", &service, Some(Found::Wait), 1),
+            ("fresh", "next", &pointers, Some(Found::Wait), 1),
+            ("fresh", "naptr", &fresh, None, 0),
             ("fresh", "srv", &fresh, None, 0),
             ("fresh", "a", &fresh, None, 0),
             ("fresh", "b", &fresh, None, 0),
+            ("pointers", "next", &pointers, Some(Found::Wait), 0),
+            ("pointers", "naptr", &pointed, None, 0),
+            ("pointers", "srv", &pointers, None, 0),
+            ("pointers", "a", &pointers, None, 0),
+            ("pointers", "b", &pointers, None, 0),
             ("service", "next", &service, Some(Found::Wait), 0),
+            ("service", "naptr", &service, None, 0),
             ("service", "srv", &asked, None, 0),
             ("service", "a", &service, None, 0),
             ("service", "b", &service, None, 0),
             ("hosts asked", "next", &asked, Some(Found::Wait), 0),
+            ("hosts asked", "naptr", &asked, None, 0),
             ("hosts asked", "srv", &asked, None, 0),
             ("hosts asked", "a", &known, None, 0),
             ("hosts asked", "b", &asked, None, 0),
             ("hosts known", "next", &tried, Some(target(1, 5070)), 0),
+            ("hosts known", "naptr", &known, None, 0),
             ("hosts known", "srv", &known, None, 0),
             // A second answer changes nothing.
             ("hosts known", "a", &known, None, 0),
             ("hosts known", "b", &known, None, 0),
         ];
         let mut rows = table.iter();
-        for state in ["fresh", "service", "hosts asked", "hosts known"] {
+        for state in ["fresh", "pointers", "service", "hosts asked", "hosts known"] {
             for (name, learned) in &inputs {
                 let (row_state, row_input, next, found, questions) = rows.next().unwrap();
                 assert_eq!((*row_state, *row_input), (state, *name));
@@ -476,25 +574,52 @@ mod tests {
         assert_eq!(end, Found::Exhausted(OperationError::Timeout));
     }
 
-    // rules: C31
+    // rules: C25, C31
     #[test]
-    fn of_one_name_so_many_addresses_are_tried_and_no_more() {
-        let (mut services, mut locator) = (Services::new(), Locator::new(HashKey(1, 2)));
-        let waiter = services.ids.next();
-        let mut search = Search::new(Hop::new("example.com", Some(5060), Transport::Tcp), &[]);
-        assert_eq!(search.next(&mut services.cx(), &mut locator, waiter), Found::Wait);
-        let addresses = (0..=255).map(|last| IpAddr::from([192, 0, 2, last])).collect();
-        let answer = Ok(Answer::Addresses { addresses, ttl: TTL });
-        search.learn(
-            &mut services.cx(),
-            &mut locator,
-            &Question::Addresses("example.com".to_string()),
-            &answer,
-        );
-        let tried = core::iter::from_fn(|| match search.next(&mut services.cx(), &mut locator, waiter) {
-            Found::Target(address) => Some(address),
-            Found::Wait | Found::Exhausted(_) => None,
-        });
-        assert_eq!(tried.count(), ADDRESSES);
+    fn so_many_addresses_are_tried_of_all_servers_together_and_then_the_dead_ones() {
+        // Three servers of two addresses: six are not cut, a seventh would be.
+        for (targets, expected) in [(6, [1, 3, 4, 5, 6, 2].as_slice()), (5, &[1, 3, 4, 5, 2])] {
+            let (mut services, mut locator) = (Services::new(), Locator::new(HashKey(1, 2)));
+            services.config.limits.targets = targets;
+            let waiter = services.ids.next();
+            let mut search = Search::new(Hop::new("example.com", None, Transport::Tcp), &[]);
+            locator.address_failed(&services.cx(), SocketAddr::from(([192, 0, 2, 2], 5060)));
+            let records = [(1, "a"), (2, "b"), (3, "c")].map(|(priority, target)| SrvRecord {
+                priority,
+                weight: 1,
+                port: 5060,
+                target: target.to_string(),
+            });
+            let records = records.to_vec();
+            let (name, nothing) = naptr();
+            let addresses = |first: u8| {
+                let addresses = [first, first + 1]
+                    .map(|last| IpAddr::from([192, 0, 2, last]))
+                    .to_vec();
+                Ok(Answer::Addresses { addresses, ttl: TTL })
+            };
+            for (question, resolution) in [
+                (name, nothing),
+                (srv().0, Ok(Answer::Srv { records, ttl: TTL })),
+                (Question::Addresses("a".to_string()), addresses(1)),
+                (Question::Addresses("b".to_string()), addresses(3)),
+                (Question::Addresses("c".to_string()), addresses(5)),
+            ] {
+                let is_first = search.fingerprint().hosts == [None; 3];
+                if is_first || !matches!(question, Question::Addresses(_)) {
+                    assert_eq!(search.next(&mut services.cx(), &mut locator, waiter), Found::Wait);
+                }
+                search.learn(&mut services.cx(), &mut locator, &question, &resolution);
+            }
+            let tried: Vec<u8> =
+                core::iter::from_fn(|| match search.next(&mut services.cx(), &mut locator, waiter) {
+                    Found::Target(SocketAddr::V4(address)) => Some(address.ip().octets()[3]),
+                    Found::Target(_) | Found::Wait | Found::Exhausted(_) => None,
+                })
+                .collect();
+            assert_eq!(tried, expected);
+            let cut = u64::from(targets == 5);
+            assert_eq!(services.counters.refusals.targets, cut);
+        }
     }
 }

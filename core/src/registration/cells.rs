@@ -13,6 +13,7 @@ names! {
         RegisteredToTheEnd: Self::Registered { next: Next::End, .. },
         Lapsed: Self::Lapsed { again: Some(_) },
         LapsedRefreshing: Self::Lapsed { again: None },
+        Dismissed: Self::Dismissed,
         Unregistering: Self::Unregistering { .. },
     }
 }
@@ -21,7 +22,8 @@ names! {
     Input {
         Register: Self::Register(_),
         Unregister: Self::Unregister(_),
-        Accepted: Self::Accepted(_),
+        Accepted: Self::Accepted { anew: false, .. },
+        AcceptedAnew: Self::Accepted { anew: true, .. },
         Missing: Self::Missing(_),
         CredentialsRefused: Self::Refused(OperationError::Authentication { .. }),
         Refused: Self::Refused(_),
@@ -30,6 +32,7 @@ names! {
         DroppedGiveUp: Self::Dropped(OnDrop::GiveUp),
         DroppedKeep: Self::Dropped(OnDrop::Keep),
         NetworkChanged: Self::NetworkChanged,
+        Deregistered: Self::Deregistered(_),
     }
 }
 
@@ -49,11 +52,23 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
         },
         Impossible {
             states: &["Unregistered", "Registered", "RegisteredToTheEnd", "Lapsed"],
-            inputs: &["Accepted", "Missing", "CredentialsRefused", "Refused"],
+            inputs: &[
+                "Accepted",
+                "AcceptedAnew",
+                "Missing",
+                "CredentialsRefused",
+                "Refused",
+            ],
             reason: "no REGISTER is under way that could be answered",
         },
         Impossible {
-            states: &["Unregistered", "Registering", "LapsedRefreshing", "Unregistering"],
+            states: &[
+                "Unregistered",
+                "Registering",
+                "LapsedRefreshing",
+                "Dismissed",
+                "Unregistering",
+            ],
             inputs: &["Fired"],
             reason: "no timer is set",
         },
@@ -63,6 +78,7 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
                 "Registering",
                 "Lapsed",
                 "LapsedRefreshing",
+                "Dismissed",
                 "Unregistering",
             ],
             inputs: &["DroppedReconnect", "DroppedGiveUp", "DroppedKeep"],
@@ -77,6 +93,11 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             states: &["RegisteredToTheEnd"],
             inputs: &["DroppedReconnect"],
             reason: "with refresh disabled nothing reconnects by itself (R5)",
+        },
+        Impossible {
+            states: &["Unregistered"],
+            inputs: &["Deregistered"],
+            reason: "the endpoint answers that there is no registration to end (R13)",
         },
     ],
 );

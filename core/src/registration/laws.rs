@@ -13,7 +13,7 @@ use crate::auth::{AuthenticationFailure, AuthenticationFailureReason};
 use crate::cells::Machine;
 use crate::config::Config;
 use crate::connection::testing::Services;
-use crate::event::OperationError;
+use crate::event::{OperationError, RegistrationReason};
 use crate::ids::{EndpointId, FromNumber, Ids, OperationId};
 use crate::laws::Subject;
 use crate::time::Time;
@@ -24,6 +24,13 @@ use crate::wire::{Message, MessageLimits};
 #[derive(Clone, Debug)]
 pub(crate) struct Registering(Registration);
 
+fn accepted(seconds: u64, anew: bool) -> Input {
+    Input::Accepted {
+        granted: Duration::from_secs(seconds),
+        anew,
+    }
+}
+
 fn unauthorized() -> Message {
     let bytes = Bytes::from_static(b"SIP/2.0 401 Unauthorized\r\n\r\n");
     Message::parse(bytes, &MessageLimits::default()).expect("a message")
@@ -31,7 +38,7 @@ fn unauthorized() -> Message {
 
 impl Subject for Registering {
     const MACHINE: Machine = cells::MACHINE;
-    const WAYS: usize = 2;
+    const WAYS: usize = 3;
     const TIMERS: &'static [(&'static str, &'static [&'static str])] = &[
         ("Registered", &["Fired"]),
         ("RegisteredRefreshing", &["Fired"]),
@@ -40,8 +47,19 @@ impl Subject for Registering {
     ];
     type Input = Input;
 
-    fn make(way: usize, _: &mut Services) -> Self {
-        Self(Registration::new(EndpointId::from_number(1), way == 0))
+    /// With and without refresh; and in the midst of one, from where histories reach what they come to late.
+    fn make(way: usize, services: &mut Services) -> Self {
+        let mut registering = Self(Registration::new(EndpointId::from_number(1), way != 1));
+        if way == 2 {
+            let operation = services.ids.next();
+            registering.step(Input::Register(operation), services);
+            registering.step(accepted(3600, false), services);
+            if let Some((at, key)) = services.timers.pop_due(Time::MAX) {
+                services.now = at;
+                registering.fire(key, services);
+            }
+        }
+        registering
     }
 
     fn inputs(ids: &mut Ids) -> Vec<Input> {
@@ -57,8 +75,9 @@ impl Subject for Registering {
         vec![
             Input::Register(ids.next()),
             Input::Unregister(ids.next()),
-            Input::Accepted(Duration::from_secs(3600)),
-            Input::Accepted(Duration::from_secs(8)),
+            accepted(3600, false),
+            accepted(8, false),
+            accepted(3600, true),
             Input::Missing(OperationError::Timeout),
             Input::Refused(refused),
             Input::Refused(OperationError::Timeout),
@@ -66,6 +85,7 @@ impl Subject for Registering {
             Input::Dropped(OnDrop::GiveUp),
             Input::Dropped(OnDrop::Keep),
             Input::NetworkChanged,
+            Input::Deregistered(RegistrationReason::UserMoved),
         ]
     }
 
@@ -93,7 +113,7 @@ impl Subject for Registering {
 
     fn holds(&self) -> usize {
         let waiting = match &self.0.state {
-            State::Unregistered | State::Registered { .. } | State::Lapsed { .. } => 0,
+            State::Unregistered | State::Registered { .. } | State::Lapsed { .. } | State::Dismissed => 0,
             State::Registering { .. } => 1,
             State::Unregistering { operations } => operations.len(),
         };
@@ -113,12 +133,13 @@ impl Subject for Registering {
     fn operation(input: &Input) -> Option<OperationId> {
         match input {
             Input::Register(operation) | Input::Unregister(operation) => Some(*operation),
-            Input::Accepted(_)
+            Input::Accepted { .. }
             | Input::Missing(_)
             | Input::Refused(_)
             | Input::Fired
             | Input::Dropped(_)
-            | Input::NetworkChanged => None,
+            | Input::NetworkChanged
+            | Input::Deregistered(_) => None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The registration of one SipEndpoint (rules R1 to R8, R10, R16, R21).
+//! The registration of one SipEndpoint (rules R1 to R8, R10, R13, R14, R16, R21).
 //!
 //! The machine knows no messages: its endpoint sends what it asks for and tells it how that ended. Never are two
 //! REGISTERs under way.
@@ -13,17 +13,25 @@
 //!    |   |                                                      v does not have it
 //!    |   +-- unregister, bad credentials -------------------- Lapsed --- accepted ---> Registered
 //!    +------ connection dropped, refresh disabled (R5) ----- Registered
+//!    +------ deregistered by the server (R13) -------------- Registered
+//!    +------ refused -- Dismissed <-- deregistered (R13) --- Registered, refreshing
+//!                          +--------- accepted ------------> Registered
 //! ```
 //!
-//! Lapsed is Unregistered to the application; the stack goes on trying. What wants to unregister while a REGISTER is
-//! under way waits for its answer (R16).
+//! Lapsed is Unregistered to the application; the stack goes on trying. Dismissed is Unregistered, too: the server has
+//! deregistered us while a REGISTER was under way, whose answer counts, and is not tried again. What wants to unregister
+//! while a REGISTER is under way waits for its answer (R16).
+//!
+//! A NOTIFY that deregisters ends a registration and nothing else: before one, the answer to the REGISTER under way says
+//! what the server has, behind one the next REGISTER does, and who unregisters is to be unregistered anyway.
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::cx::{Cx, visit};
 use crate::error::Misuse;
-use crate::event::{OperationError, RegistrationReason, RegistrationState};
+use crate::event::{OperationError, OperationFailure, RegistrationReason, RegistrationState};
+use crate::exchange::retry_after;
 use crate::ids::{EndpointId, OperationId};
 use crate::time::Time;
 use crate::timers::{TimerId, TimerKey};
@@ -64,6 +72,8 @@ enum State {
     Lapsed {
         again: Option<TimerId>,
     },
+    /// Deregistered by the server while a REGISTER was under way (R13).
+    Dismissed,
     Unregistering {
         operations: Vec<OperationId>,
     },
@@ -85,8 +95,11 @@ enum Next {
 pub(crate) enum Input {
     Register(OperationId),
     Unregister(OperationId),
-    /// A 2xx that keeps our contact for so long.
-    Accepted(Duration),
+    /// A 2xx that keeps our contact for so long. `anew` where the server says that it did not have it before (R14).
+    Accepted {
+        granted: Duration,
+        anew: bool,
+    },
     /// A 2xx that does not name our contact: the server does not have us (R21). The error is for who wanted it to.
     Missing(OperationError),
     /// Any other end of the REGISTER.
@@ -97,6 +110,8 @@ pub(crate) enum Input {
     Dropped(OnDrop),
     /// The host is in another network: what the server has of us is no good any more (R20).
     NetworkChanged,
+    /// The server has deregistered us with a NOTIFY (R13).
+    Deregistered(RegistrationReason),
 }
 
 /// What a lost connection means (R6).
@@ -123,6 +138,8 @@ pub(crate) enum Effect {
         new: RegistrationState,
         reason: RegistrationReason,
     },
+    /// The server had lost us and has taken us anew (R14).
+    Forgotten,
     /// A stretch of outage begins (R7), or ends for good with credentials that were refused (A7).
     Outage(OperationError),
     /// An operation is complete.
@@ -159,7 +176,7 @@ impl Registration {
     /// The state as the application sees it.
     pub(crate) const fn state(&self) -> RegistrationState {
         match self.state {
-            State::Unregistered | State::Lapsed { .. } => RegistrationState::Unregistered,
+            State::Unregistered | State::Lapsed { .. } | State::Dismissed => RegistrationState::Unregistered,
             State::Registering { .. } => RegistrationState::Registering,
             State::Registered { .. } => RegistrationState::Registered,
             State::Unregistering { .. } => RegistrationState::Unregistering,
@@ -176,10 +193,15 @@ impl Registration {
         !matches!(self.state, State::Unregistered)
     }
 
+    /// Whether the server has deregistered us while a REGISTER was under way.
+    pub(crate) const fn is_dismissed(&self) -> bool {
+        matches!(self.state, State::Dismissed)
+    }
+
     /// R2.
     pub(crate) const fn may_register(&self) -> Result<(), Misuse> {
         let state = match self.state {
-            State::Unregistered | State::Lapsed { .. } => return Ok(()),
+            State::Unregistered | State::Lapsed { .. } | State::Dismissed => return Ok(()),
             State::Registering { .. } => "Registering",
             State::Registered { .. } => "Registered",
             State::Unregistering { .. } => "Unregistering",
@@ -195,6 +217,7 @@ impl Registration {
         visit!(cx, self.state, input);
         let old = self.state();
         let mut reason = Reason::None;
+        let mut forgotten = false;
         // The change comes before the completions that it causes (X3).
         let mut done: Vec<(OperationId, Result<(), OperationError>)> = Vec::new();
         self.state = match (core::mem::replace(&mut self.state, State::Unregistered), input) {
@@ -208,7 +231,7 @@ impl Registration {
                 State::Registering { operation }
             }
             // The REGISTER under way answers the command. Who wanted to be unregistered is, and the later command counts.
-            (State::Lapsed { again: None }, Input::Register(operation)) => {
+            (State::Lapsed { again: None } | State::Dismissed, Input::Register(operation)) => {
                 done.extend(self.leaving.drain(..).map(|operation| (operation, Ok(()))));
                 State::Registering { operation }
             }
@@ -243,7 +266,8 @@ impl Registration {
                 | State::Registered {
                     next: Next::Answer, ..
                 }
-                | State::Lapsed { again: None }),
+                | State::Lapsed { again: None }
+                | State::Dismissed),
                 Input::Unregister(operation),
             ) => {
                 self.leaving.push(operation);
@@ -254,7 +278,8 @@ impl Registration {
                 State::Unregistering { operations }
             }
 
-            (State::Registering { operation }, Input::Accepted(granted)) => {
+            // Of a first registration nobody asks whether it is new.
+            (State::Registering { operation }, Input::Accepted { granted, anew: _ }) => {
                 done.push((operation, Ok(())));
                 self.on_accepted(cx, granted)
             }
@@ -264,15 +289,19 @@ impl Registration {
                     next: Next::Answer,
                     ..
                 },
-                Input::Accepted(granted),
+                Input::Accepted { granted, anew },
             ) => {
                 cx.timers.stop(timer);
                 cx.counters.registrations.refreshed += 1;
+                forgotten = anew;
                 self.on_accepted(cx, granted)
             }
-            (State::Lapsed { again: None }, Input::Accepted(granted)) => self.on_accepted(cx, granted),
+            (State::Lapsed { again: None } | State::Dismissed, Input::Accepted { granted, anew }) => {
+                forgotten = anew;
+                self.on_accepted(cx, granted)
+            }
             // What a 2xx to Expires 0 lists are the contacts of others.
-            (State::Unregistering { operations }, Input::Accepted(_) | Input::Missing(_)) => {
+            (State::Unregistering { operations }, Input::Accepted { .. } | Input::Missing(_)) => {
                 done.extend(operations.into_iter().map(|operation| (operation, Ok(()))));
                 State::Unregistered
             }
@@ -328,6 +357,10 @@ impl Registration {
             (State::Lapsed { again: None }, Input::Missing(error) | Input::Refused(error)) => {
                 let at = self.after_failure(cx, error, out);
                 self.lapsed(cx, at)
+            }
+            (State::Dismissed, Input::Missing(_) | Input::Refused(_)) => {
+                cx.counters.registrations.refresh_failed += 1;
+                State::Unregistered
             }
             (State::Unregistering { operations }, Input::Refused(error)) => {
                 done.extend(
@@ -444,6 +477,33 @@ impl Registration {
                 state
             }
 
+            (
+                State::Registered {
+                    timer,
+                    next: Next::Again(_) | Next::End,
+                    ..
+                },
+                Input::Deregistered(why),
+            ) => {
+                cx.timers.stop(timer);
+                self.outage = None;
+                reason = why;
+                State::Unregistered
+            }
+            (
+                State::Registered {
+                    timer,
+                    next: Next::Answer,
+                    ..
+                },
+                Input::Deregistered(why),
+            ) => {
+                cx.timers.stop(timer);
+                self.outage = None;
+                reason = why;
+                State::Dismissed
+            }
+
             // Misuse, refused before it comes here.
             (
                 state @ (State::Registering { .. } | State::Registered { .. } | State::Unregistering { .. }),
@@ -456,6 +516,7 @@ impl Registration {
                     next: Next::Answer, ..
                 }
                 | State::Lapsed { again: None }
+                | State::Dismissed
                 | State::Unregistering { .. }),
                 Input::Dropped(_),
             ) => state,
@@ -484,17 +545,25 @@ impl Registration {
             (state @ State::Lapsed { again: Some(_) }, Input::Dropped(OnDrop::GiveUp | OnDrop::Keep)) => {
                 state
             }
-            // Who is not registered, or is about to be or not to be, needs no other REGISTER; with refresh disabled the stack
-            // sends none by itself (R5).
+            // Who is not registered, or is about to be or not to be, needs no other REGISTER than the one under way; with
+            // refresh disabled the stack sends none by itself (R5).
             (
                 state @ (State::Unregistered
                 | State::Registering { .. }
                 | State::Registered { next: Next::End, .. }
+                | State::Dismissed
                 | State::Unregistering { .. }),
                 Input::NetworkChanged,
             ) => state,
             // Nothing depends on the connection.
             (state @ State::Unregistered, Input::Dropped(_)) => state,
+            // The answer to the REGISTER under way, or to the next one, says what the server has.
+            (
+                state @ (State::Registering { .. } | State::Lapsed { .. } | State::Dismissed),
+                Input::Deregistered(_),
+            ) => state,
+            // Is to be unregistered, and is.
+            (state @ (State::Unregistered | State::Unregistering { .. }), Input::Deregistered(_)) => state,
             // No REGISTER is under way: nothing can be answered.
             (
                 state @ (State::Unregistered
@@ -503,13 +572,14 @@ impl Registration {
                     ..
                 }
                 | State::Lapsed { again: Some(_) }),
-                Input::Accepted(_) | Input::Missing(_) | Input::Refused(_),
+                Input::Accepted { .. } | Input::Missing(_) | Input::Refused(_),
             ) => state,
             // No timer is set.
             (
                 state @ (State::Unregistered
                 | State::Registering { .. }
                 | State::Lapsed { again: None }
+                | State::Dismissed
                 | State::Unregistering { .. }),
                 Input::Fired,
             ) => state,
@@ -518,6 +588,9 @@ impl Registration {
         if old != new {
             count_change(cx, old, new);
             out.push(Effect::Changed { old, new, reason });
+        }
+        if forgotten {
+            out.push(Effect::Forgotten);
         }
         out.extend(
             done.into_iter()
@@ -531,13 +604,14 @@ impl Registration {
     }
 
     /// Whether a REGISTER is under way that is not to unregister.
-    const fn awaits_answer(&self) -> bool {
+    pub(crate) const fn awaits_answer(&self) -> bool {
         match &self.state {
             State::Registering { .. }
             | State::Registered {
                 next: Next::Answer, ..
             }
-            | State::Lapsed { again: None } => true,
+            | State::Lapsed { again: None }
+            | State::Dismissed => true,
             State::Unregistered
             | State::Registered {
                 next: Next::Again(_) | Next::End,
@@ -550,6 +624,11 @@ impl Registration {
 
     fn on_accepted(&mut self, cx: &mut Cx<'_>, granted: Duration) -> State {
         self.outage = None;
+        // No refresh can come before the end of a binding that is no longer than the floor. It is held until its refresh
+        // has had as long again to be answered, rather than lost and found at every one (R21).
+        let floor = cx.config.refresh_floor;
+        let brief = self.auto_refresh && granted <= floor;
+        let granted = if brief { floor.saturating_mul(2) } else { granted };
         let until = cx.now + granted;
         let next = if self.auto_refresh {
             Next::Again(cx.now + refresh_after(cx, granted))
@@ -575,12 +654,24 @@ impl Registration {
     /// When to try again after a failure (R7). One event tells of a stretch of outage; who leaves has no use for it.
     fn after_failure(&mut self, cx: &mut Cx<'_>, error: OperationError, out: &mut Vec<Effect>) -> Time {
         cx.counters.registrations.refresh_failed += 1;
+        // What its exchange has not waited for, because it does so once only (E12).
+        let told = match &error {
+            OperationError::Register { response, .. } => retry_after(response),
+            OperationError::ConnectionFailure(_)
+            | OperationError::Tls(_)
+            | OperationError::Timeout
+            | OperationError::Authentication { .. }
+            | OperationError::MessageParsing(_)
+            | OperationError::FailureResponse(_)
+            | OperationError::OperationFailure(_) => None,
+        };
         if self.outage.is_none() && self.leaving.is_empty() {
             out.push(Effect::Outage(error));
         }
         let failures = self.outage.unwrap_or(0);
         self.outage = Some(failures.saturating_add(1));
-        cx.now + backoff(cx, failures)
+        let told = told.map_or(Duration::ZERO, |told| told.min(cx.config.retry_after_cap));
+        cx.now + backoff(cx, failures).max(told)
     }
 
     fn registered(&self, cx: &mut Cx<'_>, until: Time, next: Next) -> State {
@@ -642,6 +733,7 @@ impl Registration {
                 };
                 print.timer = again.map(|timer| timer.at().since(now));
             }
+            State::Dismissed => print.state = "Dismissed",
             State::Unregistering { operations } => {
                 (print.state, print.waiting.0) = ("Unregistering", operations.len());
             }
@@ -686,7 +778,9 @@ fn backoff(cx: &mut Cx<'_>, failures: u32) -> Duration {
 fn reason_of(error: &OperationError) -> RegistrationReason {
     use crate::auth::AuthenticationFailureReason as Auth;
     match error {
-        OperationError::ConnectionFailure(_) | OperationError::Tls(_) => {
+        OperationError::ConnectionFailure(_)
+        | OperationError::Tls(_)
+        | OperationError::OperationFailure(OperationFailure::ConnectionNotAuthorized) => {
             RegistrationReason::ConnectionFailure
         }
         OperationError::Timeout => RegistrationReason::Timeout,

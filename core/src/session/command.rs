@@ -190,6 +190,14 @@ impl Sessions {
         self.step(cx, below, id, Input::Terminate(operation));
     }
 
+    /// The server has forgotten the dialog of an established session (R14): there is nobody left to be told.
+    pub(crate) fn forget(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId) {
+        let session = self.table.get(&id);
+        if session.is_some_and(|session| matches!(session.invitation.machine_state(), State::Connected)) {
+            self.step(cx, below, id, Input::Gone);
+        }
+    }
+
     /// A request inside the session (S15).
     pub(crate) fn send(
         &mut self,

@@ -26,6 +26,7 @@ use crate::exchange::{
 use crate::ids::{ConnId, EndpointId, ExchangeId, OperationId, SequenceId, SessionId, TransactionId};
 use crate::map::{HashKey, Map};
 use crate::time::Time;
+use crate::wire::write::Parties;
 use crate::wire::{Message, Method, StatusCode};
 
 #[cfg(any(test, feature = "cells"))]
@@ -150,6 +151,8 @@ pub(crate) struct Sessions {
     /// Ended, but the application has not taken the event yet (X2).
     ended: BTreeMap<SessionId, (EndpointId, Known)>,
     just_ended: Vec<(SessionId, EndpointId)>,
+    /// No peer begins a session any more.
+    closed: bool,
 }
 
 type Up = alloc::collections::VecDeque<Indication>;
@@ -169,7 +172,17 @@ impl Sessions {
             by_invite: Map::new(key),
             ended: BTreeMap::new(),
             just_ended: Vec::new(),
+            closed: false,
         }
+    }
+
+    /// Whether a peer's INVITE makes a session from now on.
+    pub(crate) const fn close(&mut self, closed: bool) {
+        self.closed = closed;
+    }
+
+    pub(crate) const fn is_closed(&self) -> bool {
+        self.closed
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -316,7 +329,7 @@ impl Sessions {
             }
         };
         let id: SessionId = cx.ids.next();
-        let call_id = dialog.call_id.clone();
+        let call_id = Box::from(dialog.call_id());
         self.by_dialog.insert(key(&call_id, &invite.tag), id);
         self.by_invite.insert(invite.transaction, id);
         let session = Session {
@@ -497,9 +510,7 @@ impl Session {
             method: Method::Invite,
             uri: self.target.clone(),
             route: self.local.route.clone(),
-            from: self.local.from(&self.tag),
-            to: to_of(&self.target),
-            call_id: self.call_id.clone(),
+            parties: Parties::new(&self.local.from(&self.tag), &to_of(&self.target), &self.call_id),
             sequence: Sequence::Counter(self.sequence),
             contact: Some(self.local.contact.clone()),
             expires: None,

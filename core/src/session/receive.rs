@@ -362,7 +362,8 @@ impl Sessions {
     }
 
     /// The peer's BYE was answered, and the dialog is over (RFC 3261 section 15.1.2). A BYE of this side that still waits
-    /// for its connection has nothing left to end and is not sent; one that has gone out is answered by the peer.
+    /// for its connection has nothing left to end and is not sent; one that has gone out is answered by the peer, and not
+    /// sent again.
     fn on_bye(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId) {
         let Some(session) = self.table.get_mut(&id) else {
             return;
@@ -376,7 +377,12 @@ impl Sessions {
                 below.exchanges.abandon(cx, below.low, exchange);
                 self.step(cx, below, id, Input::ByeDone);
             }
-            None => self.step(cx, below, id, Input::Bye),
+            None => {
+                if let Some(exchange) = session.exchange.filter(|_| leaves) {
+                    below.exchanges.repeat_no_more(exchange);
+                }
+                self.step(cx, below, id, Input::Bye);
+            }
         }
     }
 

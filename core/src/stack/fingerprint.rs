@@ -19,8 +19,9 @@ pub struct Fingerprint {
     exchanges: Vec<exchange::Fingerprint>,
     /// For each endpoint its registration, where it has one, and its sessions.
     endpoints: Vec<(Option<registration::Fingerprint>, Vec<session::Fingerprint>)>,
-    /// Requests that wait for the application's answer; actions that wait to be taken.
-    waiting: (usize, usize),
+    /// Requests that wait for the application's answer; actions that wait to be taken; connections of whose end some have
+    /// still to hear.
+    waiting: (usize, usize, usize),
 }
 
 impl Stack {
@@ -42,7 +43,7 @@ impl Stack {
             transactions: self.transactions.fingerprint(now),
             exchanges: self.exchanges.fingerprint(now),
             endpoints: self.endpoints.all().into_iter().map(endpoint).collect(),
-            waiting: (self.incomings.len(), self.out.len()),
+            waiting: (self.incomings.len(), self.out.len(), self.telling.len()),
         }
     }
 }

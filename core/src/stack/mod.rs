@@ -1,7 +1,9 @@
 //! The engine: owns every machine, and hands what one reports to the next.
 
+mod authorize;
+mod drain;
+mod ended;
 mod fingerprint;
-mod idle;
 mod parts;
 mod receive;
 #[cfg(feature = "record")]
@@ -39,6 +41,7 @@ use crate::timers::{TimerKey, Timers};
 use crate::transaction::Transactions;
 use crate::wire::write::Scratch;
 
+use drain::Drain;
 pub use fingerprint::Fingerprint;
 use parts::Parts;
 pub use view::{EndpointView, IncomingView, ManagerView, SessionView};
@@ -69,8 +72,10 @@ pub struct Stack {
     endpoints: Endpoints,
     /// What exchanges have to say, until it is handed on within the same call.
     from_exchanges: VecDeque<exchange::Indication>,
+    telling: ended::Telling,
     /// The request whose event was taken last: unanswered at the next poll, it has been let pass (M4).
     passing: Option<IncomingId>,
+    drain: Option<Drain>,
     client_manager: ManagerId,
     server_tcp_manager: ManagerId,
     #[cfg(feature = "record")]
@@ -102,7 +107,7 @@ pub enum Reason {
     Drain,
     /// A transaction.
     Transaction,
-    /// A connection: its attempt, its linger or idle time, its proof.
+    /// A connection: its attempt, its linger or idle time, its proof, and more of those who wait for it or had it.
     Connection,
     /// A question to the domain name system.
     Resolve,
@@ -118,6 +123,8 @@ pub enum Reason {
     KeepAlive,
     /// A question to a server whether it is still there.
     Probe,
+    /// The graceful end of the stack.
+    Ending,
 }
 
 impl fmt::Display for Reason {
@@ -133,6 +140,7 @@ impl fmt::Display for Reason {
             Self::Registration => "registration",
             Self::KeepAlive => "keep-alive",
             Self::Probe => "probe",
+            Self::Ending => "ending",
         })
     }
 }
@@ -208,7 +216,9 @@ impl Stack {
             sessions: Sessions::new(key),
             endpoints: Endpoints::new(key),
             from_exchanges: VecDeque::new(),
+            telling: ended::Telling::default(),
             passing: None,
+            drain: None,
             client_manager,
             server_tcp_manager,
             #[cfg(feature = "record")]
@@ -270,6 +280,11 @@ impl Stack {
             }
         );
         self.step(now, |p| p.low.connections.handle_bytes(&mut p.cx, conn, bytes));
+        self.take_frames(now, conn);
+    }
+
+    /// Takes all that has come on a connection, one thing after the other.
+    fn take_frames(&mut self, now: Time, conn: ConnId) {
         while self.step(now, |p| p.low.connections.take_frame(&mut p.cx, conn)) {
             if self.connections.is_paused() {
                 self.step(now, |p| p.low.connections.hold_back(&mut p.cx, conn));
@@ -350,14 +365,22 @@ impl Stack {
         });
     }
 
-    /// The time is `now`. Before the deadline of [`poll_timeout`](Self::poll_timeout) it does nothing.
+    /// The time is `now`. Before the deadline of [`poll_timeout`](Self::poll_timeout) it does nothing. Of what concerns
+    /// very many it does a slice, and the deadline of the next one is now: so others have their turn.
     pub fn handle_timeout(&mut self, now: Time) {
         self.advance(now);
         if self.timers.next().is_some_and(|(at, _)| at <= self.now) {
             record!(self, now, Timeout);
         }
-        while let Some((_, key)) = self.timers.pop_due(self.now) {
-            self.step(now, |p| p.fire(key));
+        let before = self.timers.mark();
+        while !self.timers.resumes_since(before)
+            && let Some((_, key)) = self.timers.pop_due(self.now)
+        {
+            if key == TimerKey::Drain {
+                self.go_on_draining(true);
+            } else {
+                self.step(now, |p| p.fire(key));
+            }
         }
     }
 
@@ -484,7 +507,7 @@ impl Stack {
     /// An endpoint that lives at a server.
     ///
     /// # Errors
-    /// A malformed setting, or an endpoint with this URI and endpoint id exists (E1).
+    /// A malformed setting, an endpoint with this URI and endpoint id exists (E1), or the stack is draining.
     pub fn add_sip_endpoint(&mut self, now: Time, config: SipEndpointConfig) -> Result<EndpointId, Misuse> {
         record!(
             self,
@@ -493,6 +516,7 @@ impl Stack {
                 config: Box::new(config.clone())
             }
         );
+        self.may_begin("add_sip_endpoint")?;
         let manager = self.client_manager;
         self.step(now, |p| {
             p.endpoints
@@ -504,7 +528,7 @@ impl Stack {
     ///
     /// # Errors
     /// A malformed setting, a client manager (C1), or an endpoint with this URI and endpoint id, or this GRUU, exists
-    /// (E1, E4).
+    /// (E1, E4), or the stack is draining.
     pub fn add_peer_to_peer_endpoint(
         &mut self,
         now: Time,
@@ -517,6 +541,7 @@ impl Stack {
                 config: Box::new(config.clone())
             }
         );
+        self.may_begin("add_peer_to_peer_endpoint")?;
         let manager = self.server_tcp_manager;
         self.step(now, |p| {
             p.endpoints
@@ -559,7 +584,7 @@ impl Stack {
     pub fn terminate_all(&mut self, now: Time) {
         record!(self, now, TerminateAll);
         for id in self.endpoints.all() {
-            self.step(now, |p| p.terminate(id));
+            self.step(now, |p| p.end_unasked(id));
         }
         self.step(now, |p| p.low.connections.stop_all_listening(&mut p.cx));
     }
@@ -648,6 +673,15 @@ impl Stack {
         UnixTime(unix.0.saturating_add(self.now.since(origin).as_secs()))
     }
 
+    /// Nothing new begins while the stack is draining.
+    const fn may_begin(&self, operation: &'static str) -> Result<(), Misuse> {
+        if self.is_draining() {
+            let state = "draining";
+            return Err(Misuse::State { operation, state });
+        }
+        Ok(())
+    }
+
     /// Time never runs backwards: an earlier `now` counts as the latest one.
     fn advance(&mut self, now: Time) {
         self.now = self.now.max(now);
@@ -680,12 +714,16 @@ impl Stack {
             sessions: &mut self.sessions,
             endpoints: &mut self.endpoints,
             from_exchanges: &mut self.from_exchanges,
+            telling: &mut self.telling,
         };
         let result = change(&mut parts);
         parts.pump();
         if self.out.events() > self.config.limits.events {
             self.counters.refusals.events += u64::from(!self.connections.is_paused());
             self.connections.pause_all();
+        }
+        if self.drain.is_some() {
+            self.go_on_draining(false);
         }
         result
     }
@@ -701,7 +739,7 @@ impl Stack {
 const fn reason_of(key: &TimerKey) -> Reason {
     match key {
         TimerKey::Transaction(..) => Reason::Transaction,
-        TimerKey::Connection(..) => Reason::Connection,
+        TimerKey::Connection(..) | TimerKey::Waiting(_) | TimerKey::Ended => Reason::Connection,
         TimerKey::Resolve(_) => Reason::Resolve,
         TimerKey::Exchange(_) => Reason::Exchange,
         TimerKey::Incoming(_) => Reason::Incoming,
@@ -709,5 +747,6 @@ const fn reason_of(key: &TimerKey) -> Reason {
         TimerKey::Registration(_) => Reason::Registration,
         TimerKey::KeepAlive(_) => Reason::KeepAlive,
         TimerKey::Probe(_) => Reason::Probe,
+        TimerKey::Drain => Reason::Ending,
     }
 }

@@ -3,11 +3,12 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use super::ended::{Ended, Telling};
 use crate::connection::{self, Indication as FromConnection, Lease};
 use crate::cx::Cx;
-use crate::endpoint::{Endpoints, Way};
-use crate::event::{ConnectionFailure, OperationError, PeerToPeerReason, PeerToPeerState, RemovalReason};
-use crate::exchange::{self, Exchanges, Incomings, Lower, Owner, Pending, Reply, SessionPart, What};
+use crate::endpoint::{Endpoints, Way, reach};
+use crate::event::{ConnectionFailure, OperationError};
+use crate::exchange::{self, Exchanges, Incomings, Lost, Lower, Owner, Pending, Reply, SessionPart, What};
 use crate::ids::{ConnId, EndpointId, OperationId};
 use crate::session::Sessions;
 use crate::timers::TimerKey;
@@ -23,6 +24,7 @@ pub(super) struct Parts<'a> {
     pub(super) sessions: &'a mut Sessions,
     pub(super) endpoints: &'a mut Endpoints,
     pub(super) from_exchanges: &'a mut VecDeque<exchange::Indication>,
+    pub(super) telling: &'a mut Telling,
 }
 
 /// The layers below sessions and endpoints, out of the parts.
@@ -57,6 +59,20 @@ impl Parts<'_> {
         for (session, endpoint) in self.sessions.take_ended() {
             self.endpoints.remove_session(endpoint, session);
         }
+        for conn in self.low.transactions.take_changed() {
+            let open = self.low.transactions.open(conn);
+            match self
+                .low
+                .connections
+                .weigh(&mut self.cx, conn, open.ours + open.theirs, open.theirs)
+            {
+                Some(true) => self.low.transactions.stand_still(&mut self.cx, conn),
+                Some(false) => self.low.transactions.go_on(&mut self.cx, conn),
+                None => {}
+            }
+        }
+        self.exchanges
+            .release_held(&mut self.cx, &mut self.low, self.from_exchanges);
         let mut freed = self.cx.out.take_freed();
         freed.append(&mut self.incomings.take_freed());
         let incomings = &*self.incomings;
@@ -64,7 +80,8 @@ impl Parts<'_> {
             .settle(&mut self.cx, below!(self), freed, &|endpoint| {
                 incomings.of(endpoint)
             });
-        self.low.connections.has_indication() || !self.from_exchanges.is_empty()
+        let has_more = self.low.connections.has_indication() || !self.from_exchanges.is_empty();
+        has_more || self.low.connections.take_backlog(&mut self.cx)
     }
 
     /// A timer has fired.
@@ -91,6 +108,11 @@ impl Parts<'_> {
                 self.exchanges
                     .handle_timer(&mut self.cx, &mut self.low, id, self.from_exchanges);
             }
+            TimerKey::Waiting(conn) => {
+                self.exchanges
+                    .handle_waiting_timer(&mut self.cx, &mut self.low, conn, self.from_exchanges);
+            }
+            TimerKey::Ended => self.tell_more(),
             TimerKey::Incoming(id) => self.incomings.handle_timer(&mut self.cx, &mut self.low, id),
             TimerKey::Session(id, timer) => self.sessions.handle_timer(&mut self.cx, below!(self), id, timer),
             TimerKey::KeepAlive(id) => self
@@ -101,6 +123,8 @@ impl Parts<'_> {
                 self.endpoints
                     .handle_register_timer(&mut self.cx, below!(self), id)
             }
+            // The stack's own.
+            TimerKey::Drain => {}
         }
     }
 
@@ -113,6 +137,17 @@ impl Parts<'_> {
     /// Begins the end of an endpoint and of its sessions (E13).
     pub(super) fn terminate(&mut self, id: EndpointId) -> OperationId {
         let operation = self.cx.out.start(self.cx.ids, id);
+        self.end(id, operation);
+        operation
+    }
+
+    /// The same for nobody in particular.
+    pub(super) fn end_unasked(&mut self, id: EndpointId) {
+        let operation = self.cx.ids.next();
+        self.end(id, operation);
+    }
+
+    fn end(&mut self, id: EndpointId, operation: OperationId) {
         if !self.endpoints.contains(id) || !self.endpoints.is_terminating(id) {
             for session in self.endpoints.sessions(id) {
                 // Its completion is nobody's: the terminate command waits for the session.
@@ -122,7 +157,15 @@ impl Parts<'_> {
         }
         self.endpoints
             .terminate(&mut self.cx, below!(self), id, operation);
-        operation
+    }
+
+    /// The established sessions of endpoints that their server had lost are over (R14).
+    fn forget_sessions(&mut self) {
+        for endpoint in self.endpoints.take_forgotten() {
+            for session in self.endpoints.sessions(endpoint) {
+                self.sessions.forget(&mut self.cx, below!(self), session);
+            }
+        }
     }
 
     fn on_connection(&mut self, indication: FromConnection) {
@@ -132,80 +175,36 @@ impl Parts<'_> {
                 self.exchanges
                     .handle_ready(&mut self.cx, &mut self.low, conn, self.from_exchanges);
             }
-            FromConnection::Failed { conn, error } => {
-                self.low.handle_reply_failed(&mut self.cx, conn);
-                self.exchanges
-                    .handle_failed(&mut self.cx, &mut self.low, conn, &error, self.from_exchanges);
-                self.endpoints
-                    .handle_lost(&mut self.cx, below!(self), conn, &error);
-            }
-            FromConnection::Lost { conn, reason, taken } => self.on_lost(conn, &reason, taken),
+            FromConnection::Failed { conn, error } => self.on_ended(Ended::failed(conn, error)),
+            FromConnection::Lost {
+                conn,
+                reason,
+                taken,
+                target,
+            } => self.on_ended(Ended::lost(conn, &reason, taken, target)),
             FromConnection::Message { conn, bytes } => self.receive(conn, bytes),
             FromConnection::BadFraming { conn, error } => self.refuse_framing(conn, &error),
             FromConnection::Ping(_) | FromConnection::Pong(_) => {}
             FromConnection::Listening { manager, .. } => {
-                let reason = PeerToPeerReason::Listening;
-                self.endpoints
-                    .handle_listening(&mut self.cx, manager, PeerToPeerState::Connected, reason);
-            }
-            FromConnection::NotListening {
-                manager,
-                error: Some(_),
-                ..
-            } => {
-                if !self.low.connections.is_listening(manager) {
-                    self.endpoints.handle_not_listening(&mut self.cx, manager);
+                if self.low.connections.listening_addresses(manager).count() == 1 {
+                    self.endpoints
+                        .handle_listening(&mut self.cx, manager, reach::Input::Listening);
                 }
             }
-            // By command, whose view has told the endpoints.
-            FromConnection::NotListening { error: None, .. } => {}
+            FromConnection::NotListening { manager, error, .. } => {
+                if !self.low.connections.is_listening(manager) {
+                    let others = self.low.connections.is_starting(manager);
+                    let input = match error {
+                        Some(_) => reach::Input::Gone { others },
+                        None => reach::Input::Stopped { others },
+                    };
+                    self.endpoints.handle_listening(&mut self.cx, manager, input);
+                }
+            }
         }
     }
 
-    fn on_lost(&mut self, conn: ConnId, reason: &RemovalReason, taken: u64) {
-        let error = match reason {
-            RemovalReason::Remote(reason) => {
-                OperationError::ConnectionFailure(ConnectionFailure::Lost(reason.clone()))
-            }
-            RemovalReason::Untrusted(failure) => OperationError::Tls(failure.clone()),
-            RemovalReason::Limit(what) => OperationError::ConnectionFailure(ConnectionFailure::Limit(what)),
-            RemovalReason::Released
-            | RemovalReason::Idle
-            | RemovalReason::Unproven
-            | RemovalReason::FramingLost(_)
-            | RemovalReason::SlowReader
-            | RemovalReason::Unanswered
-            | RemovalReason::NetworkChanged
-            | RemovalReason::Local => {
-                OperationError::ConnectionFailure(ConnectionFailure::Closed(reason.clone()))
-            }
-        };
-        self.low.handle_reply_failed(&mut self.cx, conn);
-        let mut indications = Vec::new();
-        while self
-            .low
-            .transactions
-            .handle_conn_lost(&mut self.cx, conn, usize::MAX, &mut indications)
-        {}
-        for indication in indications {
-            self.on_transaction(indication, Some((&error, taken)));
-        }
-        self.exchanges.handle_lost(
-            &mut self.cx,
-            &mut self.low,
-            conn,
-            (&error, taken),
-            self.from_exchanges,
-        );
-        self.endpoints
-            .handle_lost(&mut self.cx, below!(self), conn, &error);
-    }
-
-    pub(super) fn on_transaction(
-        &mut self,
-        indication: transaction::Indication,
-        lost: Option<(&OperationError, u64)>,
-    ) {
+    pub(super) fn on_transaction(&mut self, indication: transaction::Indication, lost: Option<&Lost<'_>>) {
         if indication.owner.is_some() {
             let up = &mut *self.from_exchanges;
             return self
@@ -245,6 +244,7 @@ impl Parts<'_> {
             (Owner::Registration(endpoint), what) => {
                 self.endpoints
                     .handle_register_exchange(&mut self.cx, below!(self), endpoint, what);
+                self.forget_sessions();
             }
             (Owner::Probe(endpoint), what) => {
                 self.endpoints

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::parts::{Parts, below, pending};
 use crate::counters::{Kind, Label};
+use crate::endpoint::{Notice, REGISTRATION_EVENT};
 use crate::event::Event;
 use crate::exchange::{Facts, Pending, Reply};
 use crate::ids::{ConnId, EndpointId, SessionId, TransactionId};
@@ -127,8 +128,13 @@ impl Parts<'_> {
         match found {
             Err(error) => self.refuse(conn, &message, &Refusal::from(error)),
             Ok(ServerMatch::Full) => {
-                let retry = [(HeaderName::RetryAfter, Box::from("5"))];
-                self.respond_statelessly(conn, &message, StatusCode::SERVICE_UNAVAILABLE, None, &retry);
+                self.respond_statelessly(
+                    conn,
+                    &message,
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    None,
+                    &retry_later(),
+                );
             }
             Ok(ServerMatch::Retransmission(_)) => self.cx.counters.retransmissions.received += 1,
             Ok(ServerMatch::Ack { .. }) => {}
@@ -139,8 +145,29 @@ impl Parts<'_> {
                 }
             }
             Ok(ServerMatch::Cancel { own, of }) => self.receive_cancel(conn, message, own, of),
+            Ok(ServerMatch::New(transaction)) if self.is_too_much(&message) => {
+                if let Some(pending) = pending(&mut self.cx, self.low.connections, transaction, conn, message)
+                {
+                    let headers = &retry_later();
+                    let status = StatusCode::SERVICE_UNAVAILABLE;
+                    let reply = Reply {
+                        headers,
+                        ..Reply::new(status)
+                    };
+                    self.low.reply(&mut self.cx, &pending, &reply);
+                }
+            }
             Ok(ServerMatch::New(transaction)) => self.dispatch(conn, message, transaction),
         }
+    }
+
+    /// Whether the application has enough requests before it (C23). What ends something, or goes with a call that it has, is
+    /// no new burden.
+    fn is_too_much(&mut self, message: &Message) -> bool {
+        let is_ending = matches!(message.method(), Some(Method::Bye | Method::Prack));
+        let is_too_much = !is_ending && self.incomings.is_throttled(&self.cx);
+        self.cx.counters.refusals.message_throttle += u64::from(is_too_much);
+        is_too_much
     }
 
     fn receive_cancel(
@@ -175,7 +202,24 @@ impl Parts<'_> {
             Some(session) => self.sessions.endpoint(session),
             None => self.find_endpoint(conn, message),
         };
-        if self.support(endpoint, message).is_err() || (session.is_none() && claims_dialog(message)) {
+        let notice = self.notice(conn, session, endpoint, message);
+        match notice {
+            None | Some(Notice::Stands(_)) => {}
+            Some(notice) => {
+                if let (Notice::Ends(endpoint, reason), Ok(())) = (notice, support_notice(message)) {
+                    self.endpoints
+                        .deregister(&mut self.cx, below!(self), endpoint, reason, conn);
+                }
+                self.cx.counters.malformed += u64::from(notice == Notice::Malformed);
+                return;
+            }
+        }
+        if self.support(endpoint, message, session.is_some()).is_err()
+            || (session.is_none() && notice.is_none() && claims_dialog(message))
+        {
+            return;
+        }
+        if self.is_too_much(message) {
             return;
         }
         if let Some(session) = session {
@@ -218,7 +262,10 @@ impl Parts<'_> {
             Some(session) => self.sessions.endpoint(session),
             None => self.find_endpoint(conn, &pending.message),
         };
-        if let Err(refusal) = self.support(endpoint, &pending.message) {
+        if let Some(notice) = self.notice(conn, session, endpoint, &pending.message) {
+            return self.receive_notice(conn, notice, pending);
+        }
+        if let Err(refusal) = self.support(endpoint, &pending.message, session.is_some()) {
             return self.refuse_pending(&pending, &refusal);
         }
         match (session, endpoint) {
@@ -238,6 +285,62 @@ impl Parts<'_> {
                 self.low.reply(&mut self.cx, &pending, &Reply::new(status));
             }
         }
+    }
+
+    /// Whether a request is the registrar's word on a registration (R13); what is in a session's dialog is the session's.
+    fn notice(
+        &self,
+        conn: ConnId,
+        session: Option<SessionId>,
+        endpoint: Option<EndpointId>,
+        message: &Message,
+    ) -> Option<Notice> {
+        if session.is_some() || !matches!(message.method(), Some(Method::Notify | Method::Benotify)) {
+            return None;
+        }
+        let (manager, _) = self.low.connections.manager_of(conn)?;
+        let here = self.low.connections.ends(conn).map(|(local, _)| local.ip());
+        let strict = self.cx.config.strict_dispatch;
+        self.endpoints
+            .read_notice(message, conn, (manager, here), endpoint, strict)
+    }
+
+    /// The registrar's word on a registration, which the stack answers itself.
+    fn receive_notice(&mut self, conn: ConnId, notice: Notice, pending: Pending) {
+        if let Err(refusal) = support_notice(&pending.message) {
+            return self.refuse_pending(&pending, &refusal);
+        }
+        let accept = [(HeaderName::Accept, Box::from(REGISTRATION_EVENT))];
+        let status = match notice {
+            Notice::Ends(endpoint, reason) => {
+                self.low
+                    .reply(&mut self.cx, &pending, &Reply::new(StatusCode::OK));
+                return self
+                    .endpoints
+                    .deregister(&mut self.cx, below!(self), endpoint, reason, conn);
+            }
+            Notice::Stands(endpoint) => {
+                let profile = self.endpoints.profile(endpoint);
+                if profile.is_some_and(|profile| profile.methods.contains(&Method::Notify)) {
+                    return self.dispatch_outside(endpoint, pending);
+                }
+                StatusCode::OK
+            }
+            Notice::Foreign => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Notice::Malformed => StatusCode::BAD_REQUEST,
+            Notice::Unsubscribed => StatusCode::NO_SUCH_CALL,
+        };
+        self.cx.counters.malformed += u64::from(notice == Notice::Malformed);
+        let headers = if notice == Notice::Foreign {
+            &accept[..]
+        } else {
+            &[]
+        };
+        let reply = Reply {
+            headers,
+            ..Reply::new(status)
+        };
+        self.low.reply(&mut self.cx, &pending, &reply);
     }
 
     fn dispatch_inside(&mut self, session: SessionId, pending: Pending) {
@@ -279,11 +382,15 @@ impl Parts<'_> {
     }
 
     fn receive_invite(&mut self, endpoint: EndpointId, pending: Pending) {
+        if self.sessions.is_closed() {
+            let reply = Reply::new(StatusCode::TEMPORARILY_UNAVAILABLE);
+            self.low.reply(&mut self.cx, &pending, &reply);
+            return;
+        }
         if self.sessions.len() >= self.cx.config.limits.sessions {
             self.cx.counters.refusals.sessions += 1;
-            let retry = [(HeaderName::RetryAfter, Box::from("5"))];
             let reply = Reply {
-                headers: &retry,
+                headers: &retry_later(),
                 ..Reply::new(StatusCode::SERVICE_UNAVAILABLE)
             };
             self.low.reply(&mut self.cx, &pending, &reply);
@@ -310,12 +417,21 @@ impl Parts<'_> {
         }
     }
 
-    /// Whether the endpoint takes such a request (E10, M6); without an endpoint, whether any of this stack would.
-    fn support(&self, endpoint: Option<EndpointId>, message: &Message) -> Result<(), Refusal> {
+    /// Whether the endpoint takes such a request (E10, M6); without an endpoint, whether any of this stack would. In a
+    /// session it takes what a session needs, whether it lets itself be invited or not (R15).
+    fn support(
+        &self,
+        endpoint: Option<EndpointId>,
+        message: &Message,
+        in_session: bool,
+    ) -> Result<(), Refusal> {
         let profile = endpoint.and_then(|endpoint| self.endpoints.profile(endpoint));
         let default = crate::endpoint::Profile::default();
         let profile = profile.unwrap_or(&default);
         let mut methods = crate::endpoint::accepted_methods(profile);
+        if in_session && !methods.contains(&Method::Invite) {
+            methods.extend(crate::endpoint::SESSION_METHODS);
+        }
         // A BENOTIFY is a NOTIFY that wants no answer.
         if message.method() == Some(&Method::Benotify) && methods.contains(&Method::Notify) {
             methods.push(Method::Benotify);
@@ -384,6 +500,21 @@ impl Parts<'_> {
             .connections
             .send(&mut self.cx, conn, bytes, Label::response(status));
     }
+}
+
+/// Whether the stack can read the registrar's word on a registration; no application has to take NOTIFY for that.
+fn support_notice(message: &Message) -> Result<(), Refusal> {
+    let agent = UserAgent {
+        methods: &[Method::Notify, Method::Benotify],
+        options: &crate::endpoint::OPTION_TAGS,
+        content_types: &[],
+    };
+    check::support(message, &agent)
+}
+
+/// When a peer may ask again that was sent away because there is too much to do.
+fn retry_later() -> [(HeaderName, Box<str>); 1] {
+    [(HeaderName::RetryAfter, Box::from("5"))]
 }
 
 /// A syntax error names its place in the reason phrase; the other statuses speak for themselves.

@@ -1,24 +1,28 @@
 //! Short-lived views through which the application commands and reads one object.
 
+mod incoming;
+
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use super::parts::below;
 use super::{Stack, record};
 use crate::action::Transport;
 use crate::connection::{Hop, ManagerKind};
-use crate::endpoint::{PageMessage, SendOptions};
+use crate::endpoint::{PageMessage, SendOptions, reach};
 use crate::error::{Misuse, ParseError};
 use crate::event::{
-    Content, ExtraHeaders, OperationError, OperationFailure, PeerToPeerReason, PeerToPeerState,
-    RegistrationState, SessionState,
+    Content, ExtraHeaders, OperationError, OperationFailure, PeerToPeerState, RegistrationState, SessionState,
 };
-use crate::exchange::{NextHop, Reply};
-use crate::ids::{EndpointId, IncomingId, ListenerId, ManagerId, OperationId, SessionId};
+use crate::exchange::NextHop;
+use crate::ids::{EndpointId, ListenerId, ManagerId, OperationId, SessionId};
 use crate::session::Cargo;
 use crate::wire::uri::Uri;
 use crate::wire::{Method, StatusCode, write};
+
+pub use incoming::IncomingView;
 
 /// A connection manager: to listen with (rule C14).
 #[derive(Debug)]
@@ -32,7 +36,7 @@ impl ManagerView<'_> {
     /// [`Event::ListeningEnded`](crate::Event::ListeningEnded) follows.
     ///
     /// # Errors
-    /// A client manager, or this manager listens on that address already.
+    /// A client manager, this manager listens on that address already, or the stack is draining.
     pub fn listen(&mut self, address: SocketAddr) -> Result<ListenerId, Misuse> {
         record!(
             self.stack,
@@ -42,13 +46,14 @@ impl ManagerView<'_> {
                 address
             }
         );
+        self.stack.may_begin("listen")?;
         let id = self.id;
         self.stack.step(self.stack.now, |p| {
-            let first = !p.low.connections.is_listening(id);
+            let first = !p.low.connections.is_listening(id) && !p.low.connections.is_starting(id);
             let listener = p.low.connections.listen(&mut p.cx, id, address)?;
             if first {
-                let (state, reason) = (PeerToPeerState::Connecting, PeerToPeerReason::Listening);
-                p.endpoints.handle_listening(&mut p.cx, id, state, reason);
+                p.endpoints
+                    .handle_listening(&mut p.cx, id, reach::Input::Starting);
             }
             Ok(listener)
         })
@@ -57,7 +62,7 @@ impl ManagerView<'_> {
     /// Stops listening on one address. Connections that were accepted there live on.
     ///
     /// # Errors
-    /// It does not listen.
+    /// It does not listen, or not for this manager.
     pub fn stop_listening(&mut self, listener: ListenerId) -> Result<(), Misuse> {
         record!(
             self.stack,
@@ -69,15 +74,7 @@ impl ManagerView<'_> {
         );
         let id = self.id;
         self.stack.step(self.stack.now, |p| {
-            p.low.connections.stop_listening(&mut p.cx, listener)?;
-            if !p.low.connections.is_listening(id) {
-                let reason = PeerToPeerReason::StoppedListening;
-                p.endpoints
-                    .handle_listening(&mut p.cx, id, PeerToPeerState::Disconnecting, reason);
-                p.endpoints
-                    .handle_listening(&mut p.cx, id, PeerToPeerState::Disconnected, reason);
-            }
-            Ok(())
+            p.low.connections.stop_listening(&mut p.cx, id, listener)
         })
     }
 
@@ -122,6 +119,40 @@ impl ManagerView<'_> {
         self.stack
             .connections
             .set_pool_maximum(self.id, &Hop::new(host, port, transport), size)
+    }
+
+    /// Sets how long its connections may be without traffic, incoming and outgoing ones apart (C10): zero for ever,
+    /// `None` for what the stack has. It is for new connections; [`apply_idle`](Self::apply_idle) brings it to those that
+    /// are there.
+    ///
+    /// # Errors
+    /// Misuse: a client manager closes no connection for idleness (C11).
+    pub fn set_idle(&mut self, incoming: Option<Duration>, outgoing: Option<Duration>) -> Result<(), Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            SetManagerIdle {
+                manager: self.id,
+                incoming,
+                outgoing
+            }
+        );
+        self.stack
+            .connections
+            .set_idle_defaults(self.id, incoming, outgoing)
+    }
+
+    /// Gives every connection of the manager the idle time that its new ones get (C10), counted from its last traffic;
+    /// what was set for one connection is overwritten.
+    ///
+    /// # Errors
+    /// Misuse: a client manager closes no connection for idleness (C11).
+    pub fn apply_idle(&mut self) -> Result<(), Misuse> {
+        record!(self.stack, self.stack.now, ApplyIdle { manager: self.id });
+        let id = self.id;
+        self.stack.step(self.stack.now, |p| {
+            p.low.connections.apply_idle_defaults(&mut p.cx, id)
+        })
     }
 
     /// Where the manager listens.
@@ -172,6 +203,26 @@ impl EndpointView<'_> {
             p.endpoints.unregister(&mut p.cx, below!(p), id, operation)
         });
         Ok(operation)
+    }
+
+    /// The methods that the endpoint takes from now on, in place of those of its [`Profile`](crate::Profile). Without
+    /// INVITE it cannot be called; what goes with sessions it takes in sessions all the same. While it is registered the
+    /// server hears of them with the next refresh (R15).
+    ///
+    /// # Errors
+    /// A method that is no token, or the endpoint is ending.
+    pub fn set_methods(&mut self, methods: Vec<Method>) -> Result<(), Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            SetMethods {
+                endpoint: self.id,
+                methods: methods.clone()
+            }
+        );
+        self.stack
+            .endpoints
+            .set_methods(&self.stack.config, self.id, methods)
     }
 
     /// Sends a request outside sessions: MESSAGE, INFO, OPTIONS, SERVICE, NOTIFY or BENOTIFY (M1). It completes with the
@@ -234,7 +285,7 @@ impl EndpointView<'_> {
     /// Makes a session with this target in state Idle, to be established later (S2).
     ///
     /// # Errors
-    /// A malformed target, or the limit of sessions is reached.
+    /// A malformed target, the limit of sessions is reached, or the stack is draining.
     pub fn create_session(&mut self, target: &str) -> Result<SessionId, Misuse> {
         record!(
             self.stack,
@@ -250,6 +301,7 @@ impl EndpointView<'_> {
     fn make_session(&mut self, target: &str) -> Result<SessionId, Misuse> {
         self.stack.endpoints.may_command(self.id, "create_session")?;
         check_request_uri(target)?;
+        self.stack.may_begin("create_session")?;
         if self.stack.sessions.len() >= self.stack.config.limits.sessions {
             self.stack.counters.refusals.sessions += 1;
             return Err(Misuse::Limit("sessions"));
@@ -346,6 +398,18 @@ impl EndpointView<'_> {
     /// The GRUU; of a SipEndpoint only while it is registered (E4).
     pub fn gruu(&self) -> Option<&str> {
         self.stack.endpoints.gruu(self.id)
+    }
+
+    /// The route that the server wants requests outside sessions to take, in order (Service-Route, RFC 3608; R17). Empty
+    /// while the endpoint is not registered.
+    pub fn service_route(&self) -> impl Iterator<Item = &str> {
+        self.stack.endpoints.routes(self.id).0.iter().map(AsRef::as_ref)
+    }
+
+    /// The path on which the server reaches this endpoint, as it has told it (RFC 3327; R12). Empty while the endpoint is
+    /// not registered.
+    pub fn path(&self) -> impl Iterator<Item = &str> {
+        self.stack.endpoints.routes(self.id).1.iter().map(AsRef::as_ref)
     }
 
     /// Host, port where it is known, and transport of the server; `None` for a peer-to-peer endpoint.
@@ -680,66 +744,6 @@ impl SessionView<'_> {
             self.stack
                 .step(self.stack.now, |p| p.cx.out.complete(*operation, Err(ended)));
         }))
-    }
-}
-
-/// A request that waits for the application's answer.
-#[derive(Debug)]
-pub struct IncomingView<'a> {
-    pub(super) stack: &'a mut Stack,
-    pub(super) id: IncomingId,
-}
-
-impl IncomingView<'_> {
-    /// Answers it; with a final status it is done, and a second answer is misuse (M4).
-    ///
-    /// # Errors
-    /// A malformed reason, header field or content type, or status 100.
-    pub fn answer(
-        &mut self,
-        status: StatusCode,
-        reason: Option<&str>,
-        content: Option<Content>,
-        headers: &[(String, String)],
-    ) -> Result<(), Misuse> {
-        record!(
-            self.stack,
-            self.stack.now,
-            AnswerIncoming {
-                incoming: self.id,
-                status,
-                reason: reason.map(ToString::to_string),
-                content: content.clone(),
-                headers: headers.to_vec()
-            }
-        );
-        check_cargo(content.as_ref(), headers)?;
-        if let Some(reason) = reason {
-            write::check_reason(reason).map_err(misuse("reason"))?;
-        }
-        if status == StatusCode::TRYING {
-            return Err(Misuse::argument("status", "100 is the stack's own"));
-        }
-        let id = self.id;
-        self.stack.step(self.stack.now, |p| {
-            let reply = Reply {
-                reason,
-                content: content.as_ref(),
-                extra: headers,
-                ..Reply::new(status)
-            };
-            p.incomings.answer(&mut p.cx, &mut p.low, id, reply)
-        })
-    }
-
-    /// Keeps it for later: letting it pass does not answer it; 500 follows after
-    /// [`Config::answer_timeout`](crate::Config::answer_timeout) (M9).
-    ///
-    /// # Errors
-    /// It has been answered.
-    pub fn hold(&mut self) -> Result<(), Misuse> {
-        record!(self.stack, self.stack.now, Hold { incoming: self.id });
-        self.stack.incomings.hold(self.id)
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Transaction {
     pub(super) conn: Option<ConnId>,
     pub(super) armed: SmallVec<[(Timer, TimerId); 2]>,
     pub(super) role: Role,
+    /// It is counted among what is open on its connection.
+    pub(super) counted: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -104,7 +106,12 @@ impl Transaction {
             conn: Some(conn),
             armed: SmallVec::new(),
             role,
+            counted: false,
         }
+    }
+
+    pub(super) const fn is_client(&self) -> bool {
+        matches!(self.role, Role::Client { .. })
     }
 
     /// The counters of transactions of this kind.

@@ -15,6 +15,7 @@ mod follow;
 mod key;
 #[cfg(test)]
 pub(crate) mod laws;
+mod load;
 mod machine;
 mod server;
 mod server_invite;
@@ -32,6 +33,7 @@ use self::client::Client;
 use self::client_invite::ClientInvite;
 use self::entry::{Call, Machine, OldPeer, Role, Served, Transaction};
 use self::key::Key;
+use self::load::Load;
 use self::machine::{Effect, Inform, Reliability, Step};
 use self::server::Server;
 use self::server_invite::ServerInvite;
@@ -41,7 +43,6 @@ use crate::error::ParseError;
 use crate::ids::{ConnId, EndpointId, ExchangeId, FromNumber, TransactionId};
 use crate::map::{HashKey, Map};
 use crate::time::Time;
-use crate::timers::TimerKey;
 use crate::wire::{Message, Method, StatusCode};
 
 pub(crate) use self::entry::Fingerprint;
@@ -177,6 +178,7 @@ pub(crate) struct Transactions {
     /// Requests outside dialogs, for finding merged ones.
     calls: Map<(EndpointId, Box<str>), TransactionId>,
     by_conn: BTreeSet<(ConnId, TransactionId)>,
+    load: Load,
 }
 
 impl Transactions {
@@ -187,6 +189,7 @@ impl Transactions {
             servers: Map::new(key),
             calls: Map::new(key),
             by_conn: BTreeSet::new(),
+            load: Load::default(),
         }
     }
 
@@ -565,6 +568,7 @@ impl Transactions {
                 continue;
             };
             transaction.conn = None;
+            transaction.counted = false;
             let indication = match &transaction.machine {
                 Machine::ClientInvite(_) | Machine::Client(_) => self.fail(cx, id),
                 // It has not failed yet: its user may find another way when it responds.
@@ -580,6 +584,7 @@ impl Transactions {
             };
             indications.extend(indication);
         }
+        self.forget_load(conn);
         self.of_conn(conn).next().is_some()
     }
 
@@ -659,8 +664,9 @@ impl Transactions {
         })
     }
 
-    fn insert(&mut self, cx: &mut Cx<'_>, id: TransactionId, transaction: Transaction) {
+    fn insert(&mut self, cx: &mut Cx<'_>, id: TransactionId, mut transaction: Transaction) {
         transaction.lives(cx).started += 1;
+        self.load.begin(cx, &mut transaction);
         self.by_conn.extend(transaction.conn.map(|conn| (conn, id)));
         self.alive.insert(id, Box::new(transaction));
     }
@@ -692,7 +698,7 @@ impl Transactions {
                 Effect::Resend(bytes) => (bytes, TransmissionKind::Again, true),
                 Effect::Ack { ack, again } => (ack, TransmissionKind::Ack, again),
                 Effect::Set(timer, after) => {
-                    let armed = cx.timers.set(cx.now + after, TimerKey::Transaction(id, timer));
+                    let armed = self.load.arm(cx, id, transaction, timer, after);
                     transaction.armed.push((timer, armed));
                     continue;
                 }
@@ -721,6 +727,13 @@ impl Transactions {
             Role::Server(_) => None,
         };
         let ended = transaction.is_terminated();
+        let is_answered = match &transaction.role {
+            Role::Client { .. } => matches!(what, Some(What::Final(_))),
+            Role::Server(_) => !transaction.awaits_final(),
+        };
+        if is_answered {
+            self.load.end(transaction);
+        }
         if ended {
             self.remove(cx, id);
             what = what.or(Some(What::Ended));
@@ -734,9 +747,10 @@ impl Transactions {
     }
 
     fn remove(&mut self, cx: &mut Cx<'_>, id: TransactionId) -> bool {
-        let Some(transaction) = self.alive.remove(&id) else {
+        let Some(mut transaction) = self.alive.remove(&id) else {
             return false;
         };
+        self.load.end(&mut transaction);
         transaction.lives(cx).ended += 1;
         for (_, armed) in transaction.armed {
             cx.timers.stop(armed);

@@ -11,7 +11,7 @@ use crate::counters::{Counters, Kind, Label};
 use crate::cx::Outbox;
 use crate::entropy::Entropy;
 use crate::ids::Ids;
-use crate::timers::Timers;
+use crate::timers::{TimerKey, Timers};
 use crate::wire::write::Scratch;
 use crate::wire::{HeaderName, MessageLimits};
 

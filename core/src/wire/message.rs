@@ -321,62 +321,61 @@ impl Message {
     ///
     /// `false` when the fields are in another order, or repeated; what has been given until then is void.
     pub(super) fn repeated<'a>(&'a self, mut give: impl FnMut(&Repeated<'a>)) -> bool {
+        struct Piece {
+            start: u16,
+            name: HeaderName,
+            value: Span,
+            /// Whether the next line may become a part of it.
+            grows: bool,
+        }
         let head = self.head();
-        // The piece that may still grow: where it begins, and its last field.
-        let mut open: Option<(u16, HeaderName, Span)> = None;
+        let mut give = |piece: &Piece| {
+            let (start, end) = (piece.start, piece.value.end);
+            give(&Repeated {
+                name: piece.name,
+                value: piece.value.of(head),
+                text: Span { start, end }.of(head),
+            });
+        };
+        let mut open: Option<Piece> = None;
         let mut last = 0;
         for entry in &self.index {
-            let is = |label: &[u8]| {
-                let start = usize::from(entry.line);
-                head.get(start..usize::from(entry.value.start)) == Some(label)
-            };
+            let value = entry.value;
             let (name, place, usual) = match entry.known {
-                Some(name @ HeaderName::Via) => (name, 1, is(b"Via: ")),
-                Some(name @ HeaderName::From) => (name, 2, is(b"From: ")),
-                Some(name @ HeaderName::To) => (name, 3, is(b"To: ")),
-                Some(name @ HeaderName::CallId) => (name, 4, is(b"Call-ID: ")),
-                Some(name @ HeaderName::CSeq) => (name, 5, is(b"CSeq: ")),
+                Some(name @ HeaderName::Via) => (name, 1, begins(head, entry, b"Via: ")),
+                Some(name @ HeaderName::From) => (name, 2, begins(head, entry, b"From: ")),
+                Some(name @ HeaderName::To) => (name, 3, begins(head, entry, b"To: ")),
+                Some(name @ HeaderName::CallId) => (name, 4, begins(head, entry, b"Call-ID: ")),
+                Some(name @ HeaderName::CSeq) => (name, 5, begins(head, entry, b"CSeq: ")),
                 Some(_) | None => continue,
             };
-            if place < last || (place == last && name != HeaderName::Via) {
+            if place < last || (place == last && place != 1) {
                 return false;
             }
             last = place;
-            let from = match open {
-                Some((from, before, value))
-                    if usual && before != HeaderName::To && value.end.checked_add(2) == Some(entry.line) =>
-                {
-                    from
+            let start = if usual { entry.line } else { value.start };
+            let grows = usual && name != HeaderName::To;
+            match &mut open {
+                Some(piece) if piece.grows && usual && piece.value.end.checked_add(2) == Some(start) => {
+                    (piece.name, piece.value, piece.grows) = (name, value, grows);
                 }
                 _ => {
-                    if let Some((from, before, value)) = open.take() {
-                        give(&self.piece(from, before, value));
+                    let next = Piece {
+                        start,
+                        name,
+                        value,
+                        grows,
+                    };
+                    if let Some(piece) = open.replace(next) {
+                        give(&piece);
                     }
-                    if usual { entry.line } else { entry.value.start }
                 }
-            };
-            if usual {
-                open = Some((from, name, entry.value));
-            } else {
-                give(&self.piece(from, name, entry.value));
             }
         }
-        if let Some((from, name, value)) = open {
-            give(&self.piece(from, name, value));
+        if let Some(piece) = &open {
+            give(piece);
         }
         true
-    }
-
-    #[inline]
-    fn piece(&self, start: u16, name: HeaderName, value: Span) -> Repeated<'_> {
-        Repeated {
-            name,
-            value: self.text(value),
-            text: self.text(Span {
-                start,
-                end: value.end,
-            }),
-        }
     }
 
     /// The values of all fields with this name, known to the stack or not, in any case; compact and long forms are
@@ -518,6 +517,13 @@ impl Message {
     pub fn cseq(&self) -> Result<CSeq, ParseError> {
         self.required()
     }
+}
+
+/// Whether what stands before the value of a field is this.
+#[inline(always)]
+fn begins<const N: usize>(head: &[u8], field: &Entry, label: &[u8; N]) -> bool {
+    let line = head.get(usize::from(field.line)..usize::from(field.value.start));
+    line.is_some_and(|line| line.len() == N && line.first_chunk() == Some(label))
 }
 
 fn text_of(name: HeaderName, value: &[u8]) -> Result<&str, ParseError> {

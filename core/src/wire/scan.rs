@@ -84,20 +84,6 @@ pub(super) fn is_graphic(text: &[u8]) -> bool {
     position(text, marks, |byte| !byte.is_ascii_graphic()).is_none()
 }
 
-/// Whether `text` is ASCII. It looks at all of it, without a branch: for what nearly always is.
-#[inline(always)]
-pub(super) fn is_ascii(text: &[u8]) -> bool {
-    // The last word overlaps the one before it.
-    let Some(end) = text.last_chunk() else {
-        return text.is_ascii();
-    };
-    let (words, _) = text.as_chunks();
-    let all = words.iter().fold(u64::from_le_bytes(*end), |all, word| {
-        all | u64::from_le_bytes(*word)
-    });
-    all & HIGHS == 0
-}
-
 #[cfg(test)]
 mod tests {
     use alloc::vec::Vec;
@@ -148,7 +134,6 @@ mod tests {
             prop_assert_eq!(control(&text), text.iter().position(|byte| *byte < 0x20));
             prop_assert_eq!(is_visible(&text), text.iter().all(|byte| (0x21..0x80).contains(byte)));
             prop_assert_eq!(is_graphic(&text), text.iter().all(|byte| (0x21..0x7f).contains(byte)));
-            prop_assert_eq!(is_ascii(&text), text.iter().all(|byte| *byte < 0x80));
         }
     }
 }

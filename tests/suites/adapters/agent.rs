@@ -11,9 +11,9 @@ use sansip::record::{Input, Replay, Step};
 use sansip::security::{Credentials, Secret};
 use sansip::wire::Message;
 use sansip::{
-    Completion, Config, EndpointId, Event, ListenError, ManagerConfig, ManagerId, ManagerKind, MutualTls,
-    OperationError, OperationId, PeerToPeerConfig, RegistrationState, RemovalReason, Server, SessionReason,
-    SessionState, SipEndpointConfig, Stack, Time, TlsFailureKind, Transport, UnixTime,
+    Completion, Config, ConnId, EndpointId, Event, ListenError, ManagerConfig, ManagerId, ManagerKind,
+    MutualTls, OperationError, OperationId, PeerToPeerConfig, RegistrationState, RemovalReason, Server,
+    SessionReason, SessionState, SipEndpointConfig, Stack, Time, TlsFailureKind, Transport, UnixTime,
 };
 use sansip_net::{Hosts, Recording, ResolvConf, TlsClientConfig, TlsServerConfig};
 
@@ -45,6 +45,7 @@ pub(crate) enum Heard {
     Session(SessionState, SessionReason),
     Registration(RegistrationState),
     IncomingTlsFailed(TlsFailureKind),
+    AuthorizationRequested(ConnId),
     ConnectionAdded,
     ConnectionRemoved(RemovalReason),
     Listening(SocketAddr),
@@ -65,6 +66,7 @@ pub(crate) fn hear(event: &Event) -> Option<Heard> {
         Event::Session { new, reason, .. } => Heard::Session(*new, *reason),
         Event::Registration { new, .. } => Heard::Registration(*new),
         Event::IncomingTlsFailed { failure, .. } => Heard::IncomingTlsFailed(failure.kind),
+        Event::AuthorizationRequested { conn, .. } => Heard::AuthorizationRequested(*conn),
         Event::ConnectionAdded { .. } => Heard::ConnectionAdded,
         Event::ConnectionRemoved { reason, .. } => Heard::ConnectionRemoved(reason.clone()),
         Event::Listening { address, .. } => Heard::Listening(*address),
@@ -221,6 +223,10 @@ pub(crate) struct Setup {
     pub(crate) send_buffer: Option<usize>,
     /// Calls are accepted, or only rung.
     pub(crate) accepts: bool,
+    /// Each connection is held for the application (C21); of a peer.
+    pub(crate) authorizes: bool,
+    /// Extended key usages that every certificate must have (C20); of a peer over TLS.
+    pub(crate) required: Vec<String>,
 }
 
 impl Setup {
@@ -235,6 +241,8 @@ impl Setup {
             handshake_timeout: Duration::from_secs(30),
             send_buffer: None,
             accepts: true,
+            authorizes: false,
+            required: Vec::new(),
         }
     }
 
@@ -256,9 +264,9 @@ impl Setup {
     }
 
     /// The same that asks its clients for a certificate.
-    pub(crate) fn mutual(mut self, allowed: &str) -> Self {
+    pub(crate) fn mutual(mut self, allowed: &[&str]) -> Self {
         if let Role::Peer { mutual, .. } = &mut self.role {
-            *mutual = MutualTls::Allowed(vec![allowed.to_owned()]);
+            *mutual = MutualTls::Allowed(allowed.iter().map(ToString::to_string).collect());
         }
         self
     }
@@ -308,9 +316,12 @@ impl Setup {
                     Transport::Tls => {
                         let mut config = ManagerConfig::new(ManagerKind::ServerTls);
                         config.mutual_tls = mutual.clone();
+                        config.required_key_usages.clone_from(&self.required);
                         stack.add_manager(config).unwrap()
                     }
                 };
+                let mut view = stack.manager(Time::ZERO, manager).unwrap();
+                view.set_authorizes(self.authorizes);
                 let mut config = PeerToPeerConfig::new(uri.clone());
                 config.manager = Some(manager);
                 let endpoint = stack.add_peer_to_peer_endpoint(Time::ZERO, config).unwrap();
@@ -342,6 +353,8 @@ impl Setup {
 /// waits until the thing is done.
 pub(crate) trait Agent: Sized {
     const NAME: &'static str;
+    /// A message under way.
+    type Sent;
 
     fn start(setup: Setup) -> Self;
     fn ears(&mut self) -> &mut Ears;
@@ -350,7 +363,10 @@ pub(crate) trait Agent: Sized {
     /// Begins to register, and does not wait.
     fn begin_register(&mut self);
     fn unregister(&mut self) -> Outcome;
-    fn message(&mut self, target: &str, text: &str) -> Outcome;
+    /// Sends a MESSAGE, and does not wait.
+    fn begin_message(&mut self, target: &str, text: &str) -> Self::Sent;
+    /// What became of it.
+    fn finish_message(&mut self, sent: Self::Sent) -> Outcome;
     /// Calls, and gives the answer to the offer.
     fn call(&mut self, target: &str) -> Result<String, OperationError>;
     /// Calls, gives up when it rings, and says how the call ended.
@@ -360,6 +376,10 @@ pub(crate) trait Agent: Sized {
     fn hang_up(&mut self) -> Outcome;
     /// How the call that this side made has ended.
     fn ended(&mut self) -> SessionReason;
+    /// Decides on a connection that is held.
+    fn decide(&mut self, conn: ConnId, allow: bool);
+    /// Speaks TLS like this from now on.
+    fn set_tls(&mut self, client: Option<TlsClientConfig>, server: Option<TlsServerConfig>);
     /// Whether it ended in order, in this time.
     fn shut_down(self, grace: Duration) -> bool;
     /// What its stack records.
@@ -367,10 +387,23 @@ pub(crate) trait Agent: Sized {
     /// Drives this stack to its end, and has what it recorded written there.
     fn drive(stack: Stack, recording: Recording);
 
+    fn message(&mut self, target: &str, text: &str) -> Outcome {
+        let sent = self.begin_message(target, text);
+        self.finish_message(sent)
+    }
+
     fn heard(&mut self, expected: &Heard) {
         self.ears().wait(&format!("{expected:?}"), |heard| {
             (heard == expected).then_some(())
         });
+    }
+
+    /// The connection that the application is asked about.
+    fn asked(&mut self) -> ConnId {
+        self.ears().wait("the question", |heard| match heard {
+            Heard::AuthorizationRequested(conn) => Some(*conn),
+            _ => None,
+        })
     }
 
     /// How the call that the other side made has ended.

@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use sansip::record::{Input, Step};
 use sansip::{
-    CloseReason, ConnectionFailure, ListenError, OperationError, RegistrationState, ResolveError,
-    SessionReason, Transport,
+    CloseReason, ConnectionFailure, ListenError, OperationError, OperationFailure, RegistrationState,
+    ResolveError, SessionReason, TlsFailureKind, Transport,
 };
 
-use crate::agent::{ANSWER, Agent, GO, Heard, PATIENCE, Setup};
+use crate::agent::{ANSWER, Agent, GO, Heard, Outcome, PATIENCE, Setup};
 use crate::certificates::{ALICE, BOB, Ca, client, mutual_server};
 use crate::peers::{
-    Front, dead, deaf_name_server, loopback, name_server, read_some, reset, server, wordy_name_server,
+    Front, dead, deaf_name_server, loopback, name_server, naming_name_server, read_some, reset, server,
+    wordy_name_server,
 };
 
 /// A message both ways, a call that the caller ends, and a call that the callee ends.
@@ -68,15 +69,127 @@ pub(crate) fn peers_converse_over_tls<A: Agent>() {
     converse_and_end(alice, bob, loopback(), |at| bob_at(at, Transport::Tls));
 }
 
-// rules: C18
+// rules: C18, P6
 pub(crate) fn peers_converse_over_mutual_tls<A: Agent>() {
     let ca = Ca::new();
     let [alice, bob] = [("alice", ALICE), ("bob", BOB)].map(|(user, name)| {
         let client = client(ca.trust(), Some(ca.identity(name)));
         let server = mutual_server(ca.identity(name), ca.trust());
-        A::start(Setup::tls(user, Some(client), Some(server)).mutual(".example.com"))
+        A::start(Setup::tls(user, Some(client), Some(server)).mutual(&[".example.com"]))
     });
     converse_and_end(alice, bob, loopback(), |at| bob_at(at, Transport::Tls));
+}
+
+// rules: C18, C19
+pub(crate) fn whom_we_have_connected_to_may_connect_to_us<A: Agent>() {
+    let ca = Ca::new();
+    let agent = |user: &str, name: &str, allowed: &[&str]| {
+        let client = client(ca.trust(), Some(ca.identity(name)));
+        let server = mutual_server(ca.identity(name), ca.trust());
+        let mut agent = A::start(Setup::tls(user, Some(client), Some(server)).mutual(allowed));
+        let address = agent.listen(loopback()).unwrap();
+        (agent, address)
+    };
+    let (mut alice, at_alice) = agent("alice", ALICE, &[".example.com"]);
+    let (mut bob, at_bob) = agent("bob", BOB, &[]);
+    let to_bob = bob_at(at_bob, Transport::Tls);
+    let refused = alice.message(&to_bob, "let me in");
+    assert!(
+        matches!(refused, Err(OperationError::ConnectionFailure(_))),
+        "{refused:?}"
+    );
+    let wrong = TlsFailureKind::IncorrectNameInRemoteCertificate;
+    bob.heard(&Heard::IncomingTlsFailed(wrong));
+    let to_alice = format!("sip:alice@{ALICE}:{};transport=tls", at_alice.port());
+    assert_eq!(bob.message(&to_alice, "hello"), Ok((200, b"hello".to_vec())));
+    assert_eq!(alice.message(&to_bob, "hello"), Ok((200, b"hello".to_vec())));
+    alice.end();
+    bob.end();
+}
+
+// rules: C34
+pub(crate) fn certificates_are_replaced_while_running<A: Agent>() {
+    let [old, new] = ["the old root", "the new root"].map(Ca::called);
+    let mut bob = A::start(Setup::tls("bob", None, Some(old.server(BOB))));
+    let to_bob = bob_at(bob.listen(loopback()).unwrap(), Transport::Tls);
+    let client_of = |ca: &Ca| A::start(Setup::tls("alice", Some(ca.client()), None));
+    let untrusted = |outcome: Outcome| {
+        let Err(OperationError::Tls(failure)) = outcome else {
+            panic!("{outcome:?}")
+        };
+        assert_eq!(failure.kind, TlsFailureKind::UntrustedRemoteCertificate);
+    };
+    let [mut before, mut after] = [client_of(&old), client_of(&new)];
+    assert_eq!(before.message(&to_bob, "one").map(|(status, _)| status), Ok(200));
+    untrusted(after.message(&to_bob, "too early"));
+    bob.set_tls(None, Some(new.server(BOB)));
+    // The connection that is there goes on; a new one is shown the new certificate.
+    assert_eq!(before.message(&to_bob, "two").map(|(status, _)| status), Ok(200));
+    assert_eq!(after.message(&to_bob, "three").map(|(status, _)| status), Ok(200));
+    let mut late = client_of(&old);
+    untrusted(late.message(&to_bob, "too late"));
+    for agent in [before, after, late, bob] {
+        agent.end();
+    }
+}
+
+// rules: C34, C27
+pub(crate) fn a_client_shows_its_new_certificate<A: Agent>() {
+    let ca = Ca::new();
+    let server = mutual_server(ca.identity(BOB), ca.trust());
+    let mut bob = A::start(Setup::tls("bob", None, Some(server)).mutual(&[ALICE]));
+    let to_bob = bob_at(bob.listen(loopback()).unwrap(), Transport::Tls);
+    let mut alice = A::start(Setup::tls("alice", Some(ca.client()), None));
+    let refused = alice.message(&to_bob, "without");
+    assert!(refused.is_err(), "{refused:?}");
+    alice.set_tls(Some(client(ca.trust(), Some(ca.identity(ALICE)))), None);
+    assert_eq!(alice.message(&to_bob, "with"), Ok((200, b"with".to_vec())));
+    alice.end();
+    bob.end();
+}
+
+/// Alice writes to bob; while one of the two holds the connection, nobody hears of it.
+fn held<A: Agent>(transport: Transport, holder: &str, allow: bool) -> Outcome {
+    let ca = Ca::new();
+    let [mut alice, mut bob] = [("alice", ALICE), ("bob", BOB)].map(|(user, name)| {
+        let mut setup = match transport {
+            Transport::Tcp => Setup::peer(user, transport),
+            Transport::Tls => Setup::tls(user, Some(ca.client()), Some(ca.server(name))),
+        };
+        setup.authorizes = user == holder;
+        A::start(setup)
+    });
+    let target = bob_at(bob.listen(loopback()).unwrap(), transport);
+    let sent = alice.begin_message(&target, "may I?");
+    let agent = if holder == "alice" { &mut alice } else { &mut bob };
+    let conn = agent.asked();
+    agent.decide(conn, allow);
+    let outcome = alice.finish_message(sent);
+    if allow {
+        bob.heard(&Heard::Message("may I?".to_owned()));
+    }
+    alice.end();
+    bob.end();
+    outcome
+}
+
+// rules: C21
+pub(crate) fn a_connection_is_held_until_it_is_allowed<A: Agent>() {
+    for transport in [Transport::Tcp, Transport::Tls] {
+        for holder in ["alice", "bob"] {
+            let outcome = held::<A>(transport, holder, true);
+            assert_eq!(outcome, Ok((200, b"may I?".to_vec())), "{transport}, {holder}");
+            let outcome = held::<A>(transport, holder, false);
+            let not_authorized = OperationFailure::ConnectionNotAuthorized;
+            let expected = if holder == "alice" {
+                outcome == Err(OperationError::OperationFailure(not_authorized))
+            } else {
+                // The peer only sees that it is closed.
+                matches!(outcome, Err(OperationError::ConnectionFailure(_)))
+            };
+            assert!(expected, "{transport}, {holder}: {outcome:?}");
+        }
+    }
 }
 
 pub(crate) fn peers_converse_over_ipv6<A: Agent>() {
@@ -235,6 +348,20 @@ pub(crate) fn a_long_answer_comes_over_tcp<A: Agent>() {
     let mut alice = A::start(setup);
     let mut bob = A::start(Setup::peer("bob", Transport::Tcp));
     let target = bob_at(bob.listen(loopback()).unwrap(), Transport::Tcp);
+    assert_eq!(alice.message(&target, "hello"), Ok((200, b"hello".to_vec())));
+    alice.end();
+    bob.end();
+}
+
+// rules: R18
+pub(crate) fn a_domain_names_its_service<A: Agent>() {
+    let mut bob = A::start(Setup::peer("bob", Transport::Tcp));
+    let address = bob.listen(loopback()).unwrap();
+    let mut setup = Setup::peer("alice", Transport::Tcp);
+    setup.name_servers = vec![naming_name_server(address.port())];
+    setup.hosts = String::new();
+    let mut alice = A::start(setup);
+    let target = format!("sip:bob@{BOB};transport=tcp");
     assert_eq!(alice.message(&target, "hello"), Ok((200, b"hello".to_vec())));
     alice.end();
     bob.end();

@@ -3,14 +3,16 @@
 use std::net::Ipv4Addr;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, CustomExtension,
+    DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType,
     SerialNumber, date_time_ymd,
 };
 use sansip_net::{Identity, TlsClientConfig, TlsServerConfig, TrustStore};
 
 pub(crate) const ALICE: &str = "alice.example.com";
 pub(crate) const BOB: &str = "bob.example.com";
+/// The extended key usage of a SIP domain.
+pub(crate) const SIP_DOMAIN: &str = "1.3.6.1.5.5.7.3.20";
 /// The serial number that [`Ca::revoking`] revokes.
 const REVOKED: u8 = 7;
 
@@ -93,6 +95,49 @@ impl Ca {
 
     pub(crate) fn only_for(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> Identity {
         self.issue(name, |params| params.extended_key_usages = vec![usage])
+    }
+
+    /// For a SIP domain (RFC 5924), in either role.
+    pub(crate) fn sip_domain(&self, name: &str) -> Identity {
+        let usage = SIP_DOMAIN.split('.').map(|arc| arc.parse().unwrap()).collect();
+        self.only_for(name, ExtendedKeyUsagePurpose::Other(usage))
+    }
+
+    /// For whatever is named here.
+    pub(crate) fn named(&self, names: Vec<SanType>) -> Identity {
+        self.issue(BOB, |params| params.subject_alt_names = names)
+    }
+
+    /// For so many names, of which the last is this one.
+    pub(crate) fn of_many(&self, count: u32, last: &str) -> Identity {
+        let others = (1..count).map(|number| format!("h{number}.example.net"));
+        let names = others.chain([last.to_owned()]);
+        self.named(
+            names
+                .map(|name| SanType::DnsName(name.try_into().unwrap()))
+                .collect(),
+        )
+    }
+
+    /// For a DNS name of these bytes, whatever they are.
+    pub(crate) fn raw(&self, name: &[u8]) -> Identity {
+        let length = |bytes: &[u8]| u8::try_from(bytes.len()).unwrap();
+        // RFC 5280 section 4.2.1.6: a sequence of names, here one dNSName.
+        let one = [&[0x82, length(name)], name].concat();
+        let names = [&[0x30, length(&one)], &one[..]].concat();
+        self.issue(BOB, |params| {
+            params.subject_alt_names.clear();
+            let extension = CustomExtension::from_oid_content(&[2, 5, 29, 17], names);
+            params.custom_extensions.push(extension);
+        })
+    }
+
+    /// Without a subjectAltName.
+    pub(crate) fn common(&self, name: &str) -> Identity {
+        self.issue(BOB, |params| {
+            params.subject_alt_names.clear();
+            params.distinguished_name.push(DnType::CommonName, name);
+        })
     }
 
     pub(crate) fn client(&self) -> TlsClientConfig {

@@ -9,14 +9,14 @@ use async_std::future::timeout;
 use async_std::task;
 use sansip::wire::{Method, StatusCode};
 use sansip::{
-    Completion, Content, Event, ListenError, ManagerId, OperationError, SendOptions, SessionReason,
+    Completion, ConnId, Content, Event, ListenError, ManagerId, OperationError, SendOptions, SessionReason,
     SessionState, Stack,
 };
 use sansip_async_std::{
-    Client, Driver, Endpoint, EndpointEvent, EndpointEvents, Error, Invitation, Session, SessionEvent,
-    SessionEvents, Settings, TlsSettings, seed, unix_time,
+    Client, Driver, Endpoint, EndpointEvent, EndpointEvents, Error, Invitation, Operation, Session,
+    SessionEvent, SessionEvents, Settings, TlsSettings, seed, unix_time,
 };
-use sansip_net::Recording;
+use sansip_net::{Recording, TlsClientConfig, TlsServerConfig};
 
 use crate::agent::{
     ANSWER, Agent, Ears, GO, Heard, OFFER, Outcome, PATIENCE, Setup, Tape, hear, outcome, text,
@@ -139,6 +139,7 @@ impl AsyncStd {
 
 impl Agent for AsyncStd {
     const NAME: &'static str = "async-std";
+    type Sent = Operation;
 
     fn start(setup: Setup) -> Self {
         let seed = seed().unwrap();
@@ -189,8 +190,11 @@ impl Agent for AsyncStd {
         finish("unregistered", self.endpoint.unregister())
     }
 
-    fn message(&mut self, target: &str, text: &str) -> Outcome {
-        let sent = self.endpoint.message(target, text, SendOptions::default());
+    fn begin_message(&mut self, target: &str, text: &str) -> Operation {
+        self.endpoint.message(target, text, SendOptions::default())
+    }
+
+    fn finish_message(&mut self, sent: Operation) -> Outcome {
         finish("answered", sent)
     }
 
@@ -239,6 +243,20 @@ impl Agent for AsyncStd {
             } => Some(*reason),
             _ => None,
         })
+    }
+
+    fn decide(&mut self, conn: ConnId, allow: bool) {
+        let decided = if allow {
+            self.client.allow_connection(conn)
+        } else {
+            self.client.deny_connection(conn)
+        };
+        wait("decided", decided).unwrap();
+    }
+
+    fn set_tls(&mut self, client: Option<TlsClientConfig>, server: Option<TlsServerConfig>) {
+        let tls = TlsSettings { client, server };
+        wait("TLS settings", self.client.set_tls(None, tls)).unwrap();
     }
 
     fn shut_down(self, grace: Duration) -> bool {

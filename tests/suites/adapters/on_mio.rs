@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use sansip::wire::{Method, StatusCode};
 use sansip::{
-    Content, EndpointId, Event, ListenError, ManagerId, Misuse, OperationError, OperationId, SendOptions,
-    SessionId, SessionReason, SessionState, Stack, Time,
+    ConnId, Content, EndpointId, Event, ListenError, ManagerId, Misuse, OperationError, OperationId,
+    SendOptions, SessionId, SessionReason, SessionState, Stack, Time,
 };
 use sansip_mio::{Adapter, Driver, Handle, Settings, TlsSettings, seed, unix_time};
-use sansip_net::Recording;
+use sansip_net::{Recording, TlsClientConfig, TlsServerConfig};
 
 use crate::agent::{ANSWER, Agent, Ears, GO, Heard, OFFER, Outcome, PATIENCE, Setup, Tape, hear, text};
 
@@ -116,6 +116,7 @@ impl Mio {
 
 impl Agent for Mio {
     const NAME: &'static str = "mio";
+    type Sent = OperationId;
 
     fn start(setup: Setup) -> Self {
         let seed = seed().unwrap();
@@ -187,17 +188,20 @@ impl Agent for Mio {
         self.finished(operation)
     }
 
-    fn message(&mut self, target: &str, text: &str) -> Outcome {
+    fn begin_message(&mut self, target: &str, text: &str) -> OperationId {
         let (endpoint, target, content) = (self.endpoint, target.to_owned(), Content::text(text));
-        let operation = self.run(move |stack, now| {
+        self.run(move |stack, now| {
             stack.endpoint(now, endpoint)?.send_message(
                 &target,
                 Method::Message,
                 Some(content),
                 SendOptions::default(),
             )
-        });
-        self.finished(operation)
+        })
+    }
+
+    fn finish_message(&mut self, sent: OperationId) -> Outcome {
+        self.finished(sent)
     }
 
     fn call(&mut self, target: &str) -> Result<String, OperationError> {
@@ -237,6 +241,27 @@ impl Agent for Mio {
 
     fn ended(&mut self) -> SessionReason {
         self.left()
+    }
+
+    fn decide(&mut self, conn: ConnId, allow: bool) {
+        self.run(move |stack, now| {
+            if allow {
+                stack.allow_connection(now, conn)
+            } else {
+                stack.deny_connection(now, conn)
+            }
+        });
+    }
+
+    fn set_tls(&mut self, client: Option<TlsClientConfig>, server: Option<TlsServerConfig>) {
+        let (sender, done) = channel();
+        self.handle
+            .with(move |adapter| {
+                adapter.set_tls(None, TlsSettings { client, server });
+                sender.send(()).unwrap();
+            })
+            .unwrap();
+        done.recv_timeout(PATIENCE).unwrap();
     }
 
     fn shut_down(self, grace: Duration) -> bool {

@@ -147,7 +147,7 @@ fn response(question: &[u8], flags: [u8; 2], answers: &[u8]) -> Vec<u8> {
 }
 
 /// A name server that gives every question to this function over UDP. It ends with the process.
-fn serve_names(socket: UdpSocket, answer: fn(&[u8]) -> Vec<u8>) {
+fn serve_names(socket: UdpSocket, answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) {
     thread::spawn(move || {
         let mut message = [0; 512];
         while let Ok((length, from)) = socket.recv_from(&mut message) {
@@ -162,6 +162,52 @@ pub(crate) fn name_server() -> SocketAddr {
     let address = socket.local_addr().unwrap();
     // A response, recursion available, NXDOMAIN.
     serve_names(socket, |question| response(question, [0x81, 0x83], &[]));
+    address
+}
+
+/// A domain name as it goes over the wire.
+fn wire_name(name: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for label in name.split('.') {
+        bytes.push(u8::try_from(label.len()).unwrap());
+        bytes.extend_from_slice(label.as_bytes());
+    }
+    bytes.push(0);
+    bytes
+}
+
+/// A name server that names a service for TCP by NAPTR, whose one SRV record is for this port of 127.0.0.1; every other
+/// name of SRV records has one for a port where nobody listens.
+pub(crate) fn naming_name_server(port: u16) -> SocketAddr {
+    let socket = UdpSocket::bind(loopback()).unwrap();
+    let address = socket.local_addr().unwrap();
+    let service = wire_name("_sip._tcp.pool.example");
+    serve_names(socket, move |question| {
+        let name = question.iter().skip(12).position(|&byte| byte == 0).unwrap();
+        let kind = question[12 + name + 2];
+        let data = match kind {
+            35 => [&b"\0\x01\0\x01\x01s\x07SIP+D2T\0"[..], &service].concat(),
+            33 => {
+                let port = if question[12..].starts_with(&service) {
+                    port
+                } else {
+                    1
+                };
+                [
+                    &[0, 1, 0, 1][..],
+                    &port.to_be_bytes(),
+                    &wire_name("host.pool.example"),
+                ]
+                .concat()
+            }
+            1 => vec![127, 0, 0, 1],
+            _ => return response(question, [0x81, 0x80], &[]),
+        };
+        // The name of the question, the type, IN, 60 s.
+        let length = u8::try_from(data.len()).unwrap();
+        let record = [&[0xc0, 12, 0, kind, 0, 1, 0, 0, 0, 60, 0, length][..], &data].concat();
+        response(question, [0x81, 0x80], &record)
+    });
     address
 }
 

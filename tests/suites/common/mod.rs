@@ -7,6 +7,8 @@
     reason = "in a suite, a panic is a failed test"
 )]
 
+pub(crate) mod host;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

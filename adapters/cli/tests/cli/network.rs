@@ -229,6 +229,49 @@ fn tls_works_with_the_right_certificate_and_says_what_is_wrong_with_others() {
     );
 }
 
+// rules: C18
+#[test]
+fn listening_over_mutual_tls_takes_whom_it_allows() {
+    let identity = |name| identity("allow", name);
+    let (host, host_key) = identity("127.0.0.1");
+    let (alice, alice_key) = identity("alice.example.com");
+    let (mallory, mallory_key) = identity("mallory.example.net");
+    let roots = [&alice, &mallory].map(|file| std::fs::read_to_string(file).unwrap());
+    let roots = file("allow", "roots.pem", &roots.concat());
+    let args = [
+        "listen",
+        "--listen",
+        "tls:127.0.0.1:0",
+        "--cert",
+        &host,
+        "--key",
+        &host_key,
+    ];
+    let mut bob = Running::start(&[&args[..], &["--ca", &roots, "--allow", ".example.com"]].concat());
+    let target = format!("sip:bob@{};transport=tls", bob.listening());
+    let send = |shows: &[&str]| {
+        let args = ["message", "--direct", "--ca", &host];
+        sansip(&[&args[..], &ALICE, shows, &[&target, "Hello!"]].concat())
+    };
+    let outcome = send(&["--cert", &alice, "--key", &alice_key]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let added = bob.wait("connected", |_| true);
+    assert_eq!(added["matched"], ".example.com");
+    bob.wait("message", |event| event["text"] == "Hello!");
+    assert_eq!(send(&["--cert", &mallory, "--key", &mallory_key]).code, Some(1));
+    bob.wait("tls_failed", |event| {
+        event["error"].as_str().unwrap().contains("mallory.example.net")
+    });
+    assert_eq!(send(&[]).code, Some(1));
+    assert_eq!(bob.interrupt(), Some(0));
+    let outcome = sansip(&[&args[..], &["--allow", "*.example.com"]].concat());
+    assert!(
+        outcome.complaint().contains("*.example.com"),
+        "{}",
+        outcome.stderr
+    );
+}
+
 #[test]
 fn a_wrong_password_is_said_and_not_tried_again() {
     let mut server = Running::start(&["serve", "--listen", "tcp:127.0.0.1:0", "--user", "alice:right"]);

@@ -8,6 +8,7 @@ names! {
         Locating: Self::Locating { .. },
         Connecting: Self::Connecting { .. },
         Handshaking: Self::Handshaking { .. },
+        Held: Self::Held { .. },
         Unproven: Self::Unproven { .. },
         Live: Self::Live,
         Lingering: Self::Lingering { .. },
@@ -31,6 +32,8 @@ names! {
         Drained: Self::Drained,
         Disconnect: Self::Disconnect(_),
         NetworkChanged: Self::NetworkChanged,
+        Allowed: Self::Allowed,
+        Denied: Self::Denied,
         TimerConnect: Self::Timer(Timer::Connect),
         TimerUnproven: Self::Timer(Timer::Unproven),
         TimerLinger: Self::Timer(Timer::Linger),
@@ -38,6 +41,7 @@ names! {
         TimerFlush: Self::Timer(Timer::Flush),
         TimerStall: Self::Timer(Timer::Stall),
         TimerPong: Self::Timer(Timer::Pong),
+        TimerAuthorization: Self::Timer(Timer::Authorization),
     }
 }
 
@@ -48,6 +52,7 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             states: &[
                 "Connecting",
                 "Handshaking",
+                "Held",
                 "Unproven",
                 "Live",
                 "Lingering",
@@ -58,7 +63,15 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             reason: "the search is asked for an address in Locating alone",
         },
         Impossible {
-            states: &["Locating", "Unproven", "Live", "Lingering", "Parting", "Closing"],
+            states: &[
+                "Locating",
+                "Held",
+                "Unproven",
+                "Live",
+                "Lingering",
+                "Parting",
+                "Closing",
+            ],
             inputs: &["Connected", "Untrusted"],
             reason: "the report is not about an attempt: the table passes over it",
         },
@@ -78,9 +91,36 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             reason: "it has no user who could leave",
         },
         Impossible {
-            states: &["Locating", "Connecting", "Handshaking"],
+            states: &["Locating", "Connecting", "Handshaking", "Held"],
             inputs: &["Proven", "FramingLost", "Drained"],
             reason: "nothing is read from it and nothing is queued on it",
+        },
+        Impossible {
+            states: &[
+                "Locating",
+                "Connecting",
+                "Handshaking",
+                "Unproven",
+                "Live",
+                "Lingering",
+                "Parting",
+                "Closing",
+            ],
+            inputs: &["Allowed", "Denied"],
+            reason: "to say so of a connection that is not held is misuse, which changes nothing",
+        },
+        Impossible {
+            states: &[
+                "Connecting",
+                "Handshaking",
+                "Unproven",
+                "Live",
+                "Lingering",
+                "Parting",
+                "Closing",
+            ],
+            inputs: &["TimerAuthorization"],
+            reason: "the timer is set in Held and stopped on leaving it",
         },
         Impossible {
             states: &["Parting", "Closing"],
@@ -97,12 +137,14 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
                 "TimerFlush",
                 "TimerStall",
                 "TimerPong",
+                "TimerAuthorization",
             ],
             reason: "it has no timer: the question to the domain name system has its own",
         },
         Impossible {
             states: &[
                 "Handshaking",
+                "Held",
                 "Unproven",
                 "Live",
                 "Lingering",
@@ -113,7 +155,7 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             reason: "the timer of an attempt is stopped with the attempt",
         },
         Impossible {
-            states: &["Connecting", "Live", "Lingering", "Parting", "Closing"],
+            states: &["Connecting", "Held", "Live", "Lingering", "Parting", "Closing"],
             inputs: &["TimerUnproven"],
             reason: "only what comes in has to prove itself, and the timer is stopped when it has, or leaves",
         },
@@ -121,6 +163,7 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             states: &[
                 "Connecting",
                 "Handshaking",
+                "Held",
                 "Unproven",
                 "Live",
                 "Parting",
@@ -130,17 +173,24 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             reason: "the timer is set in Lingering and stopped on leaving it",
         },
         Impossible {
-            states: &["Connecting", "Handshaking", "Parting", "Closing"],
+            states: &["Connecting", "Handshaking", "Held", "Parting", "Closing"],
             inputs: &["TimerIdle"],
             reason: "the timer runs while the connection is ready and is stopped as it leaves",
         },
         Impossible {
-            states: &["Connecting", "Handshaking", "Unproven", "Live", "Lingering"],
+            states: &[
+                "Connecting",
+                "Handshaking",
+                "Held",
+                "Unproven",
+                "Live",
+                "Lingering",
+            ],
             inputs: &["TimerFlush"],
             reason: "the timer is set in Parting and in Closing, from which there is no way back",
         },
         Impossible {
-            states: &["Connecting", "Handshaking", "Parting", "Closing"],
+            states: &["Connecting", "Handshaking", "Held", "Parting", "Closing"],
             inputs: &["TimerStall"],
             reason: "the timer is set while the connection is ready and stopped as it leaves",
         },
@@ -148,6 +198,7 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             states: &[
                 "Connecting",
                 "Handshaking",
+                "Held",
                 "Unproven",
                 "Lingering",
                 "Parting",
@@ -159,6 +210,7 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
         Impossible {
             states: &[
                 "Handshaking",
+                "Held",
                 "Unproven",
                 "Live",
                 "Lingering",

@@ -30,6 +30,7 @@ impl Lifetime {
             State::Locating { search } => ("locating", None, Some(search)),
             State::Connecting { search, timeout, .. } => ("connecting", Some(timeout), Some(search)),
             State::Handshaking { deadline } => ("handshaking", Some(deadline), None),
+            State::Held { deadline } => ("held", Some(deadline), None),
             State::Unproven { deadline } => ("unproven", Some(deadline), None),
             State::Live => ("live", None, None),
             State::Lingering { deadline } => ("lingering", Some(deadline), None),
@@ -42,6 +43,7 @@ impl Lifetime {
             State::Locating { .. }
             | State::Connecting { .. }
             | State::Handshaking { .. }
+            | State::Held { .. }
             | State::Unproven { .. }
             | State::Live
             | State::Lingering { .. }

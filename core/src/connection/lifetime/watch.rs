@@ -133,7 +133,7 @@ impl Watch {
             Timer::Idle => self.idle,
             Timer::Stall => self.stall,
             Timer::Pong => self.pong,
-            Timer::Connect | Timer::Unproven | Timer::Linger | Timer::Flush => None,
+            Timer::Connect | Timer::Unproven | Timer::Linger | Timer::Flush | Timer::Authorization => None,
         }
     }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Answer, CloseReason, Established, ListenError, ResolveError, Transport};
-use crate::connection::{LostAddresses, ManagerConfig};
+use crate::connection::{LostAddresses, ManagerConfig, MutualTls};
 use crate::endpoint::{PeerToPeerConfig, SendOptions, SipEndpointConfig};
 use crate::error::Misuse;
 use crate::event::{Content, ExtraHeaders};
@@ -68,6 +68,10 @@ pub enum Input {
     Disconnect { conn: ConnId },
     /// [`Stack::network_changed`].
     NetworkChanged { lost: LostAddresses },
+    /// [`Stack::allow_connection`].
+    AllowConnection { conn: ConnId },
+    /// [`Stack::deny_connection`].
+    DenyConnection { conn: ConnId },
     /// [`Stack::set_idle`].
     SetIdle { conn: ConnId, after: Duration },
     /// [`Stack::add_sip_endpoint`]; the passwords are empty.
@@ -80,6 +84,8 @@ pub enum Input {
     Terminate { endpoint: EndpointId },
     /// [`Stack::terminate_all`].
     TerminateAll,
+    /// [`Stack::drain`].
+    Drain { patience: Duration },
     /// [`ManagerView::listen`](crate::ManagerView::listen).
     Listen { manager: ManagerId, address: SocketAddr },
     /// [`ManagerView::stop_listening`](crate::ManagerView::stop_listening).
@@ -97,6 +103,21 @@ pub enum Input {
         transport: Transport,
         size: usize,
     },
+    /// [`ManagerView::set_authorizes`](crate::ManagerView::set_authorizes).
+    SetAuthorizes { manager: ManagerId, on: bool },
+    /// [`ManagerView::set_mutual_tls`](crate::ManagerView::set_mutual_tls).
+    SetMutualTls {
+        manager: ManagerId,
+        mutual_tls: MutualTls,
+    },
+    /// [`ManagerView::set_idle`](crate::ManagerView::set_idle).
+    SetManagerIdle {
+        manager: ManagerId,
+        incoming: Option<Duration>,
+        outgoing: Option<Duration>,
+    },
+    /// [`ManagerView::apply_idle`](crate::ManagerView::apply_idle).
+    ApplyIdle { manager: ManagerId },
     /// [`EndpointView::register`](crate::EndpointView::register).
     Register { endpoint: EndpointId },
     /// [`EndpointView::unregister`](crate::EndpointView::unregister).
@@ -168,14 +189,11 @@ pub enum Input {
     },
     /// [`IncomingView::hold`](crate::IncomingView::hold).
     Hold { incoming: IncomingId },
-    /// [`ManagerView::set_idle`](crate::ManagerView::set_idle).
-    SetManagerIdle {
-        manager: ManagerId,
-        incoming: Option<Duration>,
-        outgoing: Option<Duration>,
+    /// [`EndpointView::set_methods`](crate::EndpointView::set_methods).
+    SetMethods {
+        endpoint: EndpointId,
+        methods: Vec<Method>,
     },
-    /// [`ManagerView::apply_idle`](crate::ManagerView::apply_idle).
-    ApplyIdle { manager: ManagerId },
 }
 
 impl Input {
@@ -215,6 +233,8 @@ impl Stack {
             }
             Input::Disconnect { conn } => self.disconnect(now, conn),
             Input::NetworkChanged { lost } => self.network_changed(now, &lost),
+            Input::AllowConnection { conn } => self.allow_connection(now, conn)?,
+            Input::DenyConnection { conn } => self.deny_connection(now, conn)?,
             Input::SetIdle { conn, after } => self.set_idle(now, conn, after)?,
             Input::AddSipEndpoint { config } => {
                 self.add_sip_endpoint(now, *config)?;
@@ -230,6 +250,9 @@ impl Stack {
                 self.terminate(now, endpoint);
             }
             Input::TerminateAll => self.terminate_all(now),
+            Input::Drain { patience } => {
+                self.drain(now, patience);
+            }
             Input::Listen { manager, address } => {
                 self.manager(now, manager)?.listen(address)?;
             }
@@ -246,11 +269,24 @@ impl Stack {
             } => self
                 .manager(now, manager)?
                 .set_pool_maximum(&host, port, transport, size)?,
+            Input::SetAuthorizes { manager, on } => self.manager(now, manager)?.set_authorizes(on),
+            Input::SetMutualTls { manager, mutual_tls } => {
+                self.manager(now, manager)?.set_mutual_tls(mutual_tls)?;
+            }
+            Input::SetManagerIdle {
+                manager,
+                incoming,
+                outgoing,
+            } => self.manager(now, manager)?.set_idle(incoming, outgoing)?,
+            Input::ApplyIdle { manager } => self.manager(now, manager)?.apply_idle()?,
             Input::Register { endpoint } => {
                 self.endpoint(now, endpoint)?.register()?;
             }
             Input::Unregister { endpoint } => {
                 self.endpoint(now, endpoint)?.unregister()?;
+            }
+            Input::SetMethods { endpoint, methods } => {
+                self.endpoint(now, endpoint)?.set_methods(methods)?;
             }
             Input::SendMessage {
                 endpoint,
@@ -323,12 +359,6 @@ impl Stack {
                 .incoming(now, incoming)?
                 .answer(status, reason.as_deref(), content, &headers)?,
             Input::Hold { incoming } => self.incoming(now, incoming)?.hold()?,
-            Input::SetManagerIdle {
-                manager,
-                incoming,
-                outgoing,
-            } => self.manager(now, manager)?.set_idle(incoming, outgoing)?,
-            Input::ApplyIdle { manager } => self.manager(now, manager)?.apply_idle()?,
         }
         Ok(())
     }

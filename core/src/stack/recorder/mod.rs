@@ -291,11 +291,14 @@ mod tests {
         let apart = ["manager", "endpoint", "session", "incoming", "poll_action"];
         let handed_on = "self.stack.terminate(self.stack.now, self.id)";
         let mut recorded = 0;
-        for source in [
+        let sources = [
+            include_str!("../authorize.rs"),
             include_str!("../mod.rs"),
+            include_str!("../drain.rs"),
             include_str!("../view.rs"),
-            include_str!("../idle.rs"),
-        ] {
+            include_str!("../view/incoming.rs"),
+        ];
+        for source in sources {
             for (name, body) in commands(source) {
                 if body.contains("record!(") {
                     recorded += 1;

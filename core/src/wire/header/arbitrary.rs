@@ -300,6 +300,10 @@ read_back! {
         Reason { protocol: owned(protocol), params }
     });
     keep_alive_is_read_back: (token(), params()).prop_map(|(role, params)| MsKeepAlive { role: owned(role), params });
+    presence_state_is_read_back: (token(), params()).prop_map(|(action, mut params)| {
+        params.set_quoted("register-action", &action);
+        PresenceState { params }
+    });
     diagnostics_is_read_back: (any::<u32>(), words()).prop_map(|(id, reason)| MsDiagnostics::new(id, &reason));
     diagnostics_public_is_read_back: (any::<u32>(), params()).prop_map(|(id, params)| MsDiagnosticsPublic { id, params });
     client_diagnostics_is_read_back: (any::<u32>(), params()).prop_map(|(id, params)| MsClientDiagnostics { id, params });

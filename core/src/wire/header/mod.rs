@@ -32,7 +32,7 @@ pub use media::{
     Accept, AcceptEncoding, AcceptLanguage, ContentDisposition, ContentEncoding, ContentLanguage,
     ContentType, MediaType,
 };
-pub use ms::{MsClientDiagnostics, MsDiagnostics, MsDiagnosticsPublic, MsKeepAlive};
+pub use ms::{MsClientDiagnostics, MsDiagnostics, MsDiagnosticsPublic, MsKeepAlive, PresenceState};
 pub use numeric::{
     CSeq, ContentLength, Expires, FlowTimer, MaxForwards, MimeVersion, MinExpires, RAck, RSeq, RetryAfter,
     Timestamp,

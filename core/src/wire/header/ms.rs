@@ -34,6 +34,57 @@ impl MsKeepAlive<'_> {
     }
 }
 
+/// What a registrar knew of the endpoint before a REGISTER (MS-SIPREGE section 2.2.1.4).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PresenceState<'a> {
+    /// `register-action` and what follows it: nothing in this field stands before its parameters.
+    pub params: Params<'a>,
+}
+
+impl<'a> PresenceState<'a> {
+    /// A value that says what the REGISTER did: `added`, `refreshed` or `fixed`.
+    pub fn new(action: &str) -> Self {
+        let mut params = Params::new();
+        params.set_quoted("register-action", action);
+        Self { params }
+    }
+
+    /// Whether the registrar did not have the binding that was to be refreshed: it was `added` or `fixed`.
+    pub fn is_anew(&self) -> bool {
+        let action = self.params.get("register-action");
+        action.is_some_and(|action| {
+            ["added", "fixed"]
+                .iter()
+                .any(|anew| action.eq_ignore_ascii_case(anew))
+        })
+    }
+
+    /// A copy that borrows nothing.
+    pub fn into_owned(self) -> PresenceState<'static> {
+        PresenceState {
+            params: self.params.into_owned(),
+        }
+    }
+}
+
+impl<'a> Header<'a> for PresenceState<'a> {
+    const NAME: HeaderName = HeaderName::PresenceState;
+
+    fn parse(value: &'a str) -> Result<Self, ParseError> {
+        // Read as the parameters that it is, which begin with their separator everywhere else.
+        let text = alloc::format!(";{}", grammar::trim(value));
+        let params = grammar::whole(grammar::params, &text);
+        let params = params.map_err(|what| ParseError::header(Self::NAME, what))?;
+        Ok(Self {
+            params: params.into_owned(),
+        })
+    }
+
+    fn write(&self, out: &mut String) {
+        out.push_str(self.params.as_str().trim_start_matches(';'));
+    }
+}
+
 macro_rules! diagnostics {
     ($($(#[$doc:meta])* $type:ident: $name:ident;)*) => {
         $(
@@ -122,6 +173,40 @@ mod tests {
             "UAC;hop-hop=yes"
         );
         assert!(MsKeepAlive::parse(";timeout=1").is_err());
+    }
+
+    // rules: R14
+    // The forms of MS-SIPREGE sections 2.2.1.4 and 4.
+    #[test]
+    fn presence_states() {
+        let text =
+            "register-action=\"added\";primary-cluster-type=\"central\";is-connected-to-primary=\"yes\"";
+        let value = PresenceState::parse(text).unwrap();
+        assert!(value.is_anew());
+        assert_eq!(to_string(&value), text);
+        for (text, anew) in [
+            ("register-action=\"fixed\"", true),
+            (" Register-Action = FIXED ", true),
+            ("register-action=\"refreshed\"", false),
+            ("register-action=\"\"", false),
+            ("register-action", false),
+            ("primary-cluster-type=\"central\"", false),
+        ] {
+            assert_eq!(PresenceState::parse(text).unwrap().is_anew(), anew, "{text}");
+        }
+        for text in [
+            "",
+            ";",
+            "added;",
+            "register-action=\"added",
+            "register-action=added;register-action=fixed",
+        ] {
+            assert!(PresenceState::parse(text).is_err(), "{text}");
+        }
+        assert_eq!(
+            to_string(&PresenceState::new("added")),
+            "register-action=\"added\""
+        );
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub fn rewrite(name: HeaderName, value: &str) -> Option<Result<String, ParseErro
     by_type! {
         single: CallId ContentDisposition ContentLength ContentType CSeq Date Event Expires FlowTimer From MaxForwards
             MimeVersion MinExpires MinSe MsClientDiagnostics MsDiagnostics MsDiagnosticsPublic MsKeepAlive
-            Organization Priority Privacy RAck ReferTo ReferredBy Replaces ReplyTo RetryAfter RSeq Server
+            Organization PresenceState Priority Privacy RAck ReferTo ReferredBy Replaces ReplyTo RetryAfter RSeq Server
             SessionExpires SipETag SipIfMatch Subject SubscriptionState Timestamp To UserAgent;
         list: Accept AcceptEncoding AcceptLanguage AlertInfo Allow AllowEvents AuthenticationInfo Authorization
             CallInfo Contact ContentEncoding ContentLanguage ErrorInfo InReplyTo PAssertedIdentity

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+use sansip_testkit::soak::fleet::{self, Fleet};
+use sansip_testkit::soak::year::{self, Years};
 use sansip_testkit::soak::{self, Failure, Scenario, Tally};
 
 /// Random lives of whole systems, each lived twice, compared, and judged by what can be seen from outside.
@@ -35,6 +37,21 @@ struct Arguments {
     /// The scenario that a file's bytes are, as a fuzzer has it.
     #[arg(long, value_name = "FILE")]
     bytes: Option<PathBuf>,
+    /// So many endpoints lose their server at one instant, and are registered again.
+    #[arg(long, value_name = "ENDPOINTS", conflicts_with_all = ["scenario", "bytes"])]
+    fleet: Option<usize>,
+    /// So many years of endpoints with a fault every hour.
+    #[arg(long, value_name = "N", conflicts_with_all = ["scenario", "bytes", "fleet"])]
+    years: Option<u64>,
+    /// The same for so many days.
+    #[arg(long, value_name = "N", conflicts_with_all = ["scenario", "bytes", "fleet", "years"])]
+    days: Option<u64>,
+    /// The same for so many hours.
+    #[arg(long, value_name = "N", conflicts_with_all = ["scenario", "bytes", "fleet", "years", "days"])]
+    hours: Option<u64>,
+    /// How many endpoints live so long.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    endpoints: usize,
     /// Go on after a failure, and tell all kinds that were found.
     #[arg(long)]
     keep_going: bool,
@@ -42,6 +59,19 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(endpoints) = arguments.fleet {
+        return lose(Fleet {
+            endpoints,
+            seed: arguments.seed.unwrap_or_default(),
+        });
+    }
+    if let Some(hours) = hours(&arguments) {
+        return last(Years {
+            hours,
+            endpoints: arguments.endpoints,
+            seed: arguments.seed.unwrap_or_default(),
+        });
+    }
     let single = match one(&arguments) {
         Ok(single) => single,
         Err(error) => {
@@ -71,6 +101,75 @@ fn main() -> ExitCode {
         println!("{what}");
     }
     ExitCode::from(u8::from(!failures.is_empty() || !missing.is_empty()))
+}
+
+/// A fleet, and what it cost.
+fn lose(fleet: Fleet) -> ExitCode {
+    let begun = Instant::now();
+    let regained = match fleet::run(fleet) {
+        Ok(regained) => regained,
+        Err(unfit) => {
+            eprintln!("{unfit}");
+            return ExitCode::FAILURE;
+        }
+    };
+    println!(
+        "{regained}\nlived twice in {:.1} s{}",
+        begun.elapsed().as_secs_f64(),
+        memory()
+    );
+    ExitCode::SUCCESS
+}
+
+/// How many hours are to be lived, where a long time is.
+fn hours(arguments: &Arguments) -> Option<u64> {
+    let years = arguments.years.map(|years| years * 365 * 24);
+    let days = arguments.days.map(|days| days * 24);
+    years.or(days).or(arguments.hours)
+}
+
+/// A long time, and what it cost.
+fn last(years: Years) -> ExitCode {
+    let begun = Instant::now();
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} hours, {eta} left: {msg}");
+    let bar = ProgressBar::new(2 * years.hours).with_style(style.expect("a template of the kinds there are"));
+    let lived = year::run(years, |time, hour, tally| {
+        let hours = u64::try_from(time).unwrap_or_default() * years.hours + hour + 1;
+        bar.set_position(hours);
+        if hours.is_multiple_of(100) {
+            bar.set_message(format!(
+                "{} operations, {}",
+                tally.succeeded + tally.failed,
+                tally.recoveries
+            ));
+        }
+    });
+    bar.finish_and_clear();
+    let tally = match lived {
+        Ok(tally) => tally,
+        Err(finding) => {
+            eprintln!("{finding}");
+            return ExitCode::FAILURE;
+        }
+    };
+    println!(
+        "{} hours of {} endpoints, lived twice in {:.1} s{}\n{tally}",
+        years.hours,
+        years.endpoints,
+        begun.elapsed().as_secs_f64(),
+        memory()
+    );
+    println!("census at the end: nothing is held");
+    let missing = year::missing(&tally, years);
+    missing.iter().for_each(|what| println!("{what}"));
+    ExitCode::from(u8::from(!missing.is_empty()))
+}
+
+/// The most memory that this process has held, where the system says it.
+fn memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    most.map_or_else(String::new, |most| format!(", {} at most", most.trim()))
 }
 
 fn one(arguments: &Arguments) -> Result<Option<Scenario>, String> {

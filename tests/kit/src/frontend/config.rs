@@ -40,6 +40,9 @@ pub struct FrontEndConfig {
     /// The time after which a silent client is to send a keep-alive: told to who offers `ms-keep-alive`, and as
     /// Flow-Timer to who asks for `outbound`. `None`: not told.
     pub keep_alive: Option<Duration>,
+    /// Whether a 2xx to REGISTER says what the server had before, as Microsoft's servers do: `Presence-State` with
+    /// `added`, `fixed` or `refreshed`.
+    pub presence_state: bool,
     /// RFC 3261 section 17.1.1.1; 500 ms. Timers B, F, H, L and M are 64 times it.
     pub t1: Duration,
     /// RFC 3261 section 16.6: how long an INVITE may ring after its last provisional response; 181 s.
@@ -68,6 +71,7 @@ impl FrontEndConfig {
             gruu: true,
             remove_lost_flows: true,
             keep_alive: Some(Duration::from_secs(300)),
+            presence_state: false,
             t1: Duration::from_millis(500),
             timer_c: Duration::from_secs(181),
             message: MessageLimits::default(),
@@ -90,6 +94,29 @@ impl FrontEndConfig {
             .iter()
             .any(|domain| domain.eq_ignore_ascii_case(host))
     }
+}
+
+/// What a registrar says to those who want to register.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Manner {
+    /// The usual.
+    #[default]
+    Usual,
+    /// 302 with these Contact values.
+    Redirect(Vec<String>),
+    /// 423 to who asks for less than this, in place of the least expiry of the settings.
+    TooBrief(Duration),
+    /// 503, with a Retry-After of so many seconds where one is said.
+    Unavailable(Option<u32>),
+    /// How a registrar protects itself from a crowd: a REGISTER that comes when so many were taken in the same second is
+    /// answered 503, before anybody is asked to prove anything.
+    Crowded {
+        /// So many are taken in one second. Who is challenged is taken twice.
+        per_second: u32,
+        /// The bounds of Retry-After, in seconds; evenly distributed, so that those who were put off come back one by
+        /// one.
+        retry_after: std::ops::RangeInclusive<u32>,
+    },
 }
 
 /// One account.

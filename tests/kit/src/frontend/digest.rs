@@ -14,7 +14,7 @@ use sansip::wire::uri::{Uri, UserCase, equal};
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use siphasher::sip::SipHasher13;
 
-use super::config::FrontEndConfig;
+use super::config::{FrontEndConfig, User};
 use super::flow::TokenKey;
 use super::registrar::Refused;
 
@@ -75,8 +75,8 @@ pub(super) enum Verdict {
 #[derive(Clone, Debug)]
 pub(super) struct Guard {
     key: TokenKey,
-    /// The highest count of each nonce in use.
-    used: BTreeMap<String, u32>,
+    /// The highest count of each nonce in use, by what the nonce says: the oldest first.
+    used: BTreeMap<(Time, u64), u32>,
 }
 
 impl Guard {
@@ -93,7 +93,7 @@ impl Guard {
         now: Time,
         side: Side,
         message: &Message,
-        config: &FrontEndConfig,
+        (config, accounts): (&FrontEndConfig, &Accounts),
         fresh: u64,
     ) -> Verdict {
         self.forget_old(now, config);
@@ -105,7 +105,7 @@ impl Guard {
                     "the credentials are for another Request-URI",
                 ));
             }
-            let Some(user) = config.users.iter().find(|user| authorization.is_of(&user.name)) else {
+            let Some(user) = accounts.of(&authorization, config) else {
                 continue;
             };
             let ha1 = authorization
@@ -156,43 +156,57 @@ impl Guard {
         hasher.finish()
     }
 
-    /// When a nonce of this server was made.
-    fn born(&self, nonce: &str) -> Option<Time> {
+    /// When a nonce of this server was made, and what makes it unique.
+    fn born(&self, nonce: &str) -> Option<(Time, u64)> {
         let mut parts = nonce.split('-').map(|part| u64::from_str_radix(part, 16).ok());
         let (born, fresh, check) = (parts.next()??, parts.next()??, parts.next()??);
-        (parts.next().is_none() && check == self.check(born, fresh)).then(|| Time::from_micros(born))
+        (parts.next().is_none() && check == self.check(born, fresh)).then(|| (Time::from_micros(born), fresh))
     }
 
     fn is_good(&mut self, now: Time, authorization: &Authorization, config: &FrontEndConfig) -> bool {
-        let Some(born) = self.born(&authorization.nonce) else {
+        let Some(name) = self.born(&authorization.nonce) else {
             return false;
         };
-        if now.since(born) >= config.nonce_lifetime {
+        if now.since(name.0) >= config.nonce_lifetime {
             return false;
         }
         // Without a quality of protection there is no count, and only the lifetime bounds a replay (RFC 2069).
         let Some(quality) = &authorization.quality else {
             return true;
         };
-        let highest = self.used.entry(authorization.nonce.clone()).or_insert(0);
+        let highest = self.used.entry(name).or_insert(0);
         let good = quality.count > *highest;
         *highest = (*highest).max(quality.count);
         good
     }
 
     fn forget_old(&mut self, now: Time, config: &FrontEndConfig) {
-        let old: Vec<String> = self
-            .used
-            .keys()
-            .filter(|nonce| {
-                self.born(nonce)
-                    .is_none_or(|born| now.since(born) >= config.nonce_lifetime)
-            })
-            .cloned()
-            .collect();
-        for nonce in old {
-            self.used.remove(&nonce);
+        while let Some(oldest) = self.used.first_entry()
+            && now.since(oldest.key().0) >= config.nonce_lifetime
+        {
+            oldest.remove();
         }
+    }
+}
+
+/// The accounts by their names.
+#[derive(Clone, Debug)]
+pub(super) struct Accounts(BTreeMap<String, usize>);
+
+impl Accounts {
+    pub(super) fn new(config: &FrontEndConfig) -> Self {
+        let names = config.users.iter().enumerate().rev();
+        Self(names.map(|(at, user)| (user.name.clone(), at)).collect())
+    }
+
+    /// Whose credentials these are. Where they do not name somebody plainly (RFC 7616 section 3.4.4) everybody is asked.
+    fn of<'a>(&self, authorization: &Authorization, config: &'a FrontEndConfig) -> Option<&'a User> {
+        let plain = self.0.get(authorization.user.as_str());
+        let plain = plain.and_then(|at| config.users.get(*at));
+        plain.filter(|user| authorization.is_of(&user.name)).or_else(|| {
+            let mut all = config.users.iter().filter(|_| authorization.user_hash);
+            all.find(|user| authorization.is_of(&user.name))
+        })
     }
 }
 

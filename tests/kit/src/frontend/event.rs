@@ -48,6 +48,24 @@ pub enum FrontEndEvent {
         /// Why.
         reason: Unbound,
     },
+    /// Somebody who wants to register is told to do it elsewhere, for longer, or later.
+    TurnedAway {
+        /// Over which connection they came.
+        conn: Conn,
+        /// The address of record.
+        aor: String,
+        /// 302, 423 or 503.
+        status: StatusCode,
+        /// After how many seconds they may come again, where that is said.
+        seconds: Option<u32>,
+    },
+    /// Who was deregistered has answered the NOTIFY that said so.
+    Notified {
+        /// The contact.
+        contact: String,
+        /// The answer.
+        status: StatusCode,
+    },
     /// Somebody has to prove who they are.
     Challenged {
         /// What they asked for.
@@ -116,6 +134,10 @@ pub enum Unbound {
     Expired,
     /// Its connection is gone.
     FlowLost,
+    /// The server has deregistered it, and said so with a NOTIFY.
+    ByServer,
+    /// The server has lost it, and said nothing.
+    Lost,
 }
 
 impl fmt::Display for Unbound {
@@ -124,6 +146,8 @@ impl fmt::Display for Unbound {
             Self::ByCommand => "by command",
             Self::Expired => "expired",
             Self::FlowLost => "connection lost",
+            Self::ByServer => "by the server",
+            Self::Lost => "forgotten",
         })
     }
 }
@@ -149,6 +173,18 @@ impl fmt::Display for FrontEndEvent {
             }
             Self::Unregistered { aor, contact, reason } => {
                 write!(f, "{aor} no longer at {contact}: {reason}")
+            }
+            Self::TurnedAway {
+                conn,
+                aor,
+                status,
+                seconds,
+            } => {
+                write!(f, "{aor} turned away over {conn}: {status}")?;
+                seconds.map_or(Ok(()), |seconds| write!(f, ", {seconds} s"))
+            }
+            Self::Notified { contact, status } => {
+                write!(f, "{contact} knows that it is deregistered: {status}")
             }
             Self::Challenged { method, from, stale } => {
                 write!(

@@ -16,6 +16,7 @@
 
 mod config;
 mod context;
+mod deregister;
 mod digest;
 mod edit;
 mod event;
@@ -30,6 +31,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::hash::Hasher;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
@@ -40,11 +42,13 @@ use sansip::wire::{HeaderName, Message, Method, StatusCode, check};
 use sansip::{Time, Transport};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-pub use self::config::{FrontEndConfig, User};
+pub use self::config::{FrontEndConfig, Manner, User};
+pub use self::deregister::{Deregistration, Lost};
 pub use self::event::{FrontEndEvent, Unbound};
 
 use self::context::Proxy;
-use self::digest::{Guard, Side, Verdict};
+use self::deregister::Notifying;
+use self::digest::{Accounts, Guard, Side, Verdict};
 use self::edit::Edit;
 use self::flow::TokenKey;
 use self::registrar::{Binding, BindingId, Naming, Refused, Registrar, Registration, Source};
@@ -120,8 +124,13 @@ pub struct FrontEnd {
     run: u32,
     connections: BTreeMap<Conn, Connection>,
     registrar: Registrar,
+    accounts: Accounts,
     guard: Guard,
+    manner: Manner,
+    /// The second in which registrations were taken last, and how many.
+    taken: (u64, u32),
     proxy: Proxy,
+    notifying: Notifying,
     /// What is due when. An entry whose object has moved on means nothing any more.
     timers: BTreeSet<(Time, Due)>,
     out: VecDeque<Output>,
@@ -148,15 +157,20 @@ impl FrontEnd {
         let mut entropy = ChaCha12Rng::seed_from_u64(seed);
         let tokens = TokenKey(entropy.next_u64(), entropy.next_u64());
         let guard = Guard::new(TokenKey(entropy.next_u64(), entropy.next_u64()));
+        let accounts = Accounts::new(&config);
         Self {
             config,
             entropy,
             tokens,
             run: 0,
             connections: BTreeMap::new(),
-            registrar: Registrar::default(),
+            registrar: Registrar::named(seed),
+            accounts,
             guard,
+            manner: Manner::Usual,
+            taken: (0, 0),
             proxy: Proxy::default(),
+            notifying: Notifying::new(),
             timers: BTreeSet::new(),
             out: VecDeque::new(),
         }
@@ -189,6 +203,11 @@ impl FrontEnd {
 
     /// Bytes arrived. Those of a connection that is gone mean nothing.
     pub fn handle_bytes(&mut self, now: Time, conn: Conn, bytes: &[u8]) {
+        self.take_bytes(now, conn, bytes);
+        self.forget_timers();
+    }
+
+    fn take_bytes(&mut self, now: Time, conn: Conn, bytes: &[u8]) {
         if let Some(connection) = self.connections.get_mut(&conn) {
             connection.framer.push(bytes);
         }
@@ -218,6 +237,11 @@ impl FrontEnd {
 
     /// The connection is gone, by whomever.
     pub fn handle_closed(&mut self, now: Time, conn: Conn) {
+        self.take_closed(now, conn);
+        self.forget_timers();
+    }
+
+    fn take_closed(&mut self, now: Time, conn: Conn) {
         if self.connections.remove(&conn).is_none() {
             return;
         }
@@ -229,6 +253,7 @@ impl FrontEnd {
                 reason: Unbound::FlowLost,
             });
         }
+        self.notifying.retain(|_, (over, _)| *over != conn);
         self.proxy_connection_lost(now, conn);
     }
 
@@ -236,7 +261,7 @@ impl FrontEnd {
     pub fn handle_timeout(&mut self, now: Time) {
         while let Some((at, due)) = self.timers.first().copied() {
             if at > now {
-                return;
+                break;
             }
             self.timers.pop_first();
             if !self.is_current(at, due) {
@@ -256,6 +281,16 @@ impl FrontEnd {
                 Due::Branch(id, index) => self.branch_timeout(now, id, index),
             }
         }
+        self.forget_timers();
+    }
+
+    /// What was to be done and has been overtaken is not looked at again and again.
+    fn forget_timers(&mut self) {
+        while let Some((at, due)) = self.timers.first().copied()
+            && !self.is_current(at, due)
+        {
+            self.timers.pop_first();
+        }
     }
 
     /// What the driver has to do next.
@@ -265,10 +300,7 @@ impl FrontEnd {
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.timers
-            .iter()
-            .find(|(at, due)| self.is_current(*at, *due))
-            .map(|(at, _)| *at)
+        self.timers.first().map(|(at, _)| *at)
     }
 
     fn is_current(&self, at: Time, due: Due) -> bool {
@@ -295,15 +327,51 @@ impl FrontEnd {
         self.run += 1;
         self.connections.clear();
         self.proxy = Proxy::default();
+        self.notifying.clear();
         self.out.clear();
         match memory {
             Memory::Kept => self.registrar.forget_flows(),
             Memory::Lost => {
-                self.registrar = Registrar::default();
+                self.registrar.forget_all();
                 self.guard
                     .forget(TokenKey(self.entropy.next_u64(), self.entropy.next_u64()));
             }
         }
+    }
+
+    /// From now on says this to everybody who wants to register. A restart changes nothing of it.
+    pub fn set_manner(&mut self, manner: Manner) {
+        self.manner = manner;
+    }
+
+    /// What it says to everybody who wants to register.
+    pub const fn manner(&self) -> &Manner {
+        &self.manner
+    }
+
+    /// Takes over what another front end of the same domain knows of an address of record, as two do that share their
+    /// bindings: what was known here is replaced. They share nothing else. An endpoint that is connected with the other
+    /// one is not reached from here, and its nonces are not known.
+    pub fn share(&mut self, other: &Self, aor: &str) {
+        let Ok(uri) = sansip::wire::uri::Uri::parse(aor) else {
+            return;
+        };
+        let expiries = self
+            .registrar
+            .adopt(&other.registrar, &sansip::wire::uri::canonical_key(&uri));
+        self.timers
+            .extend(expiries.into_iter().map(|(at, id)| (at, Due::Binding(id))));
+        self.forget_timers();
+    }
+
+    /// The same of all addresses.
+    pub fn share_all(&mut self, other: &Self) {
+        let all: Vec<String> = other
+            .registrar
+            .accounts()
+            .map(|(aor, _)| aor.to_owned())
+            .collect();
+        all.iter().for_each(|aor| self.share(other, aor));
     }
 
     /// The contacts of an address of record such as `sip:alice@example.com`, the last registered or refreshed last.
@@ -312,7 +380,8 @@ impl FrontEnd {
             return Vec::new();
         };
         let key = sansip::wire::uri::canonical_key(&uri);
-        self.registrar.bindings(&key).iter().map(look_at).collect()
+        let bindings = self.registrar.bindings(&key).iter();
+        bindings.map(|binding| self.look_at(binding)).collect()
     }
 
     /// Every address of record that has contacts.
@@ -320,7 +389,10 @@ impl FrontEnd {
         self.registrar
             .accounts()
             .filter(|(_, bindings)| !bindings.is_empty())
-            .map(|(aor, bindings)| (aor.to_owned(), bindings.iter().map(look_at).collect()))
+            .map(|(aor, bindings)| {
+                let all = bindings.iter().map(|binding| self.look_at(binding));
+                (aor.to_owned(), all.collect())
+            })
             .collect()
     }
 
@@ -424,8 +496,17 @@ impl FrontEnd {
         message: &Message,
     ) -> Result<Vec<(HeaderName, String)>, Refused> {
         required_tags(message, HeaderName::Require, &["gruu", "outbound", "gruu-10"])?;
+        if let Err(refused) = self.admit(now) {
+            self.turn_away(conn, message, &refused);
+            return Err(refused);
+        }
         let proven = self.prove(now, Side::Registrar, message)?;
-        let registration = Registration::read(message, &self.config)?;
+        let registration = Registration::read(message, &self.config, self.least_expiry());
+        let registration = registration.inspect_err(|refused| {
+            if refused.status == StatusCode::INTERVAL_TOO_BRIEF {
+                self.turn_away(conn, message, refused);
+            }
+        })?;
         let mut headers = Vec::new();
         if let Some((user, info)) = proven {
             if !self.is_user(&user, &registration.aor) {
@@ -480,6 +561,62 @@ impl FrontEnd {
         Ok(headers)
     }
 
+    /// Whether there is time for a REGISTER at present, and whether this is the place for it.
+    fn admit(&mut self, now: Time) -> Result<(), Refused> {
+        let retry =
+            |refused: Refused, seconds: u32| refused.with(HeaderName::RetryAfter, seconds.to_string());
+        let unavailable = Refused::new(StatusCode::SERVICE_UNAVAILABLE);
+        match &self.manner {
+            Manner::Usual | Manner::TooBrief(_) => Ok(()),
+            Manner::Redirect(contacts) => {
+                let moved = Refused::new(StatusCode::MOVED_TEMPORARILY);
+                let with = |refused: Refused, contact: &String| refused.with(HeaderName::Contact, contact);
+                Err(contacts.iter().fold(moved, with))
+            }
+            Manner::Unavailable(None) => Err(unavailable),
+            Manner::Unavailable(Some(seconds)) => Err(retry(unavailable, *seconds)),
+            Manner::Crowded {
+                per_second,
+                retry_after,
+            } => {
+                let second = now.as_micros() / 1_000_000;
+                if self.taken.0 != second {
+                    self.taken = (second, 0);
+                }
+                if self.taken.1 < *per_second {
+                    self.taken.1 += 1;
+                    return Ok(());
+                }
+                let (least, most) = (*retry_after.start(), *retry_after.end());
+                let span = most.saturating_sub(least).saturating_add(1);
+                Err(retry(unavailable, least + self.entropy.next_u32() % span))
+            }
+        }
+    }
+
+    fn least_expiry(&self) -> Duration {
+        match self.manner {
+            Manner::TooBrief(least) => least,
+            Manner::Usual | Manner::Redirect(_) | Manner::Unavailable(_) | Manner::Crowded { .. } => {
+                self.config.min_expires
+            }
+        }
+    }
+
+    /// Tells of somebody who does not get what they want because of the [`Manner`].
+    fn turn_away(&mut self, conn: Conn, message: &Message, refused: &Refused) {
+        let to = message.to().ok();
+        let aor = to.and_then(|to| to.0.uri.as_sip().map(registrar::aor_text));
+        let mut headers = refused.headers.iter();
+        let seconds = headers.find(|(name, _)| *name == HeaderName::RetryAfter);
+        self.log(FrontEndEvent::TurnedAway {
+            conn,
+            aor: aor.unwrap_or_default(),
+            status: refused.status,
+            seconds: seconds.and_then(|(_, seconds)| seconds.parse().ok()),
+        });
+    }
+
     /// Who sent this, with the proof for the response; `None` where nobody has to say.
     fn prove(
         &mut self,
@@ -491,7 +628,8 @@ impl FrontEnd {
             return Ok(None);
         }
         let fresh = self.entropy.next_u64();
-        match self.guard.examine(now, side, message, &self.config, fresh) {
+        let known = (&self.config, &self.accounts);
+        match self.guard.examine(now, side, message, known, fresh) {
             Verdict::Proven { user, info } => Ok(Some((user, info))),
             Verdict::Bad(refused) => Err(refused),
             Verdict::Challenge { refused, stale } => {
@@ -547,21 +685,26 @@ impl FrontEnd {
 
     fn close(&mut self, now: Time, conn: Conn) {
         self.out.push_back(Output::Close(conn));
-        self.handle_closed(now, conn);
+        self.take_closed(now, conn);
+    }
+
+    /// The connection over which a binding is reached from here.
+    fn live_flow(&self, binding: &Binding) -> Option<Conn> {
+        binding.flow.filter(|conn| self.connections.contains_key(conn))
+    }
+
+    fn look_at(&self, binding: &Binding) -> Registered {
+        Registered {
+            contact: binding.target(),
+            expires_at: binding.expires_at,
+            conn: self.live_flow(binding),
+            epid: binding.epid.clone(),
+            instance: binding.instance.clone(),
+        }
     }
 
     fn log(&mut self, event: FrontEndEvent) {
         self.out.push_back(Output::Log(event));
-    }
-}
-
-fn look_at(binding: &Binding) -> Registered {
-    Registered {
-        contact: binding.target(),
-        expires_at: binding.expires_at,
-        conn: binding.flow,
-        epid: binding.epid.clone(),
-        instance: binding.instance.clone(),
     }
 }
 

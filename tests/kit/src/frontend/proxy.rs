@@ -245,7 +245,7 @@ impl FrontEnd {
     }
 
     /// How this server is reached at its end of a connection.
-    fn address(&self, conn: Conn) -> Option<(String, u16, Transport)> {
+    pub(super) fn address(&self, conn: Conn) -> Option<(String, u16, Transport)> {
         let connection = self.connections.get(&conn)?;
         let mut host = String::new();
         match &self.config.host {
@@ -359,6 +359,9 @@ impl FrontEnd {
     /// A response from downstream (RFC 3261 section 16.7).
     pub(super) fn on_response(&mut self, now: Time, conn: Conn, message: &Message) {
         let Some(status) = message.status() else { return };
+        if self.on_notified(message) {
+            return;
+        }
         let found = message
             .via_top()
             .ok()
@@ -593,7 +596,7 @@ impl FrontEnd {
         };
         request.response = Some(bytes.clone());
         let (conn, sender) = (request.conn, request.sender);
-        let now_at = || sender.and_then(|sender| self.registrar.binding(sender)?.flow);
+        let now_at = || self.live_flow(self.registrar.binding(sender?)?);
         let conn = if self.connections.contains_key(&conn) {
             Some(conn)
         } else {

@@ -4,11 +4,11 @@
 //! A user may have several endpoints (MPOP). They are told apart by `+sip.instance` and `reg-id` where both sides
 //! have an instance, else by epid where both have one, else by comparing the contact URIs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sansip::Time;
-use sansip::wire::header::{Contact, Params};
+use sansip::wire::header::{Contact, Params, PresenceState, to_string};
 use sansip::wire::uri::{Host, Uri, UserCase, canonical_key, equal};
 use sansip::wire::{HeaderName, Message, StatusCode};
 
@@ -37,7 +37,9 @@ pub(super) struct Binding {
     pub(super) instance: Option<String>,
     reg_id: Option<String>,
     params: Params<'static>,
-    call_id: String,
+    pub(super) call_id: String,
+    /// The tag of From in the last REGISTER.
+    pub(super) tag: Option<String>,
     cseq: u32,
     /// What `opaque=` says in the Microsoft form of its GRUU.
     opaque: String,
@@ -64,11 +66,12 @@ struct Account {
 }
 
 impl Account {
-    fn retire(&mut self, binding: Binding) {
-        if self.former.len() == FORMER_BINDINGS {
-            self.former.remove(0);
-        }
+    /// Remembers a binding that is gone, and says which one is forgotten for it.
+    fn retire(&mut self, binding: Binding) -> Option<BindingId> {
+        let full = self.former.len() == FORMER_BINDINGS;
+        let forgotten = full.then(|| self.former.remove(0).id);
         self.former.push(binding);
+        forgotten
     }
 
     /// Takes out the binding that a change is about, a present one before a former one; tells which it was.
@@ -94,6 +97,8 @@ pub(super) struct Registrar {
     accounts: BTreeMap<String, Account>,
     /// The account of each binding, present or former.
     index: BTreeMap<BindingId, String>,
+    /// The accounts with bindings that are reached over a connection, or were lately.
+    flows: BTreeSet<(Conn, String)>,
     last: u64,
 }
 
@@ -103,6 +108,7 @@ pub(super) struct Registration {
     key: String,
     pub(super) aor: String,
     call_id: String,
+    tag: Option<String>,
     cseq: u32,
     epid: Option<String>,
     changes: Changes,
@@ -176,11 +182,26 @@ pub(super) struct Registered {
     pub(super) unbound: Vec<String>,
     /// The bindings made, with the time at which each expires.
     pub(super) expiries: Vec<(Time, BindingId)>,
+    /// What the first of them was before.
+    before: Option<Before>,
+}
+
+/// What a registrar had of an endpoint when it registered (MS-SIPREGE section 2.2.1.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    /// The endpoint, without a binding.
+    Endpoint,
+    Binding,
 }
 
 impl Registration {
     /// Reads a REGISTER.
-    pub(super) fn read(message: &Message, config: &FrontEndConfig) -> Result<Self, Refused> {
+    pub(super) fn read(
+        message: &Message,
+        config: &FrontEndConfig,
+        min_expires: Duration,
+    ) -> Result<Self, Refused> {
         let bad = |error: sansip::ParseError| Refused::because(StatusCode::BAD_REQUEST, error.to_string());
         let to = message.to().map_err(bad)?;
         let Some(user) = to.0.uri.as_sip().filter(|uri| uri.user.is_some()) else {
@@ -199,9 +220,10 @@ impl Registration {
             key: canonical_key(&to.0.uri),
             aor: aor_text(user),
             call_id: message.call_id().map_err(bad)?.to_owned(),
+            tag: from.tag().map(str::to_owned),
             cseq: cseq.number,
             epid: from.0.params.get("epid").map(|epid| epid.to_ascii_lowercase()),
-            changes: read_changes(message, config)?,
+            changes: read_changes(message, config, min_expires)?,
             rfc_gruu: config.gruu && tags.iter().any(|tag| tag == "gruu"),
             draft_gruu: config.gruu && tags.iter().any(|tag| tag == "gruu-10"),
             outbound: tags.iter().any(|tag| tag == "outbound"),
@@ -230,7 +252,11 @@ fn supported(message: &Message) -> Vec<String> {
         .collect()
 }
 
-fn read_changes(message: &Message, config: &FrontEndConfig) -> Result<Changes, Refused> {
+fn read_changes(
+    message: &Message,
+    config: &FrontEndConfig,
+    min_expires: Duration,
+) -> Result<Changes, Refused> {
     let bad = |error: sansip::ParseError| Refused::because(StatusCode::BAD_REQUEST, error.to_string());
     // RFC 3261 section 20.10 has a malformed Expires treated like a missing one.
     let all = message
@@ -255,8 +281,8 @@ fn read_changes(message: &Message, config: &FrontEndConfig) -> Result<Changes, R
             continue;
         };
         let asked = own.or(all).map_or(config.default_expires, Duration::from_secs);
-        if !asked.is_zero() && asked < config.min_expires {
-            let least = config.min_expires.as_secs().to_string();
+        if !asked.is_zero() && asked < min_expires {
+            let least = min_expires.as_secs().to_string();
             return Err(Refused::new(StatusCode::INTERVAL_TOO_BRIEF).with(HeaderName::MinExpires, least));
         }
         changes.push(Change {
@@ -269,7 +295,7 @@ fn read_changes(message: &Message, config: &FrontEndConfig) -> Result<Changes, R
                 .params
                 .get("proxy")
                 .is_some_and(|text| text.eq_ignore_ascii_case("replace")),
-            expires: asked.min(config.max_expires),
+            expires: asked.min(config.max_expires.max(min_expires)),
             uri: address.uri.into_owned(),
             params: address.params.into_owned(),
         });
@@ -278,6 +304,14 @@ fn read_changes(message: &Message, config: &FrontEndConfig) -> Result<Changes, R
 }
 
 impl Registrar {
+    /// An empty one, whose bindings have other names than those of a registrar with another seed.
+    pub(super) fn named(seed: u64) -> Self {
+        Self {
+            last: seed & !u64::from(u32::MAX),
+            ..Self::default()
+        }
+    }
+
     /// Whether somebody with this address has ever registered.
     pub(super) fn knows(&self, key: &str) -> bool {
         self.accounts.contains_key(key)
@@ -360,7 +394,7 @@ impl Registrar {
                 if let Some(account) = self.accounts.get_mut(&registration.key) {
                     for binding in std::mem::take(&mut account.bindings) {
                         done.unbound.push(binding.target());
-                        account.retire(binding);
+                        forget(&mut self.index, account.retire(binding));
                     }
                 }
             }
@@ -418,11 +452,16 @@ impl Registrar {
         if change.expires.is_zero() {
             if let Some((binding, present)) = old {
                 done.unbound.extend(present.then(|| binding.target()));
-                account.retire(binding);
+                forget(&mut self.index, account.retire(binding));
             }
             return;
         }
         let refreshed = old.as_ref().is_some_and(|(_, present)| *present);
+        done.before.get_or_insert(match &old {
+            Some((_, true)) => Before::Binding,
+            Some((_, false)) => Before::Endpoint,
+            None => Before::Nothing,
+        });
         let mut uri = change.uri.clone();
         if change.proxy_replace {
             replace_address(&mut uri, source);
@@ -435,6 +474,7 @@ impl Registrar {
                 BindingId(self.last)
             }
         };
+        let opaque = old.as_ref().map(|(binding, _)| binding.opaque.clone());
         // RFC 5627 section 3.2: a registration with another Call-ID ends the life of the temporary GRUUs before it.
         let mut temporary = match old {
             Some((binding, true)) if binding.call_id == registration.call_id => binding.temporary,
@@ -457,16 +497,18 @@ impl Registrar {
             reg_id: change.reg_id.clone(),
             params: change.params.clone(),
             call_id: registration.call_id.clone(),
+            tag: registration.tag.clone(),
             cseq: registration.cseq,
-            opaque: format!(
-                "user:epid:{}",
-                names(Naming::Device {
+            opaque: opaque.unwrap_or_else(|| {
+                let naming = Naming::Device {
                     aor: &registration.key,
-                    device
-                })
-            ),
+                    device,
+                };
+                format!("user:epid:{}", names(naming))
+            }),
             temporary,
         };
+        self.flows.insert((source.conn, registration.key.clone()));
         done.expiries.push((binding.expires_at, id));
         done.bound
             .push((binding.target(), change.expires.as_secs(), refreshed));
@@ -507,6 +549,15 @@ impl Registrar {
                 format!("<{}>{}", binding.target(), params.as_str()),
             ));
         }
+        if let (true, Some(before)) = (config.presence_state, done.before) {
+            let action = match before {
+                Before::Nothing => "added",
+                Before::Endpoint => "fixed",
+                Before::Binding => "refreshed",
+            };
+            let value = to_string(&PresenceState::new(action));
+            done.headers.push((HeaderName::PresenceState, value));
+        }
         if registration.makes_outbound_flow() {
             done.headers.push((HeaderName::Require, String::from("outbound")));
             if let Some(time) = config.keep_alive {
@@ -526,17 +577,21 @@ impl Registrar {
             .position(|binding| binding.id == id && binding.expires_at <= now)?;
         let binding = account.bindings.remove(at);
         let gone = (account.aor.clone(), binding.target());
-        account.retire(binding);
+        forget(&mut self.index, account.retire(binding));
         Some(gone)
     }
 
     /// A connection is gone: its bindings go with it, or stay without a flow.
     pub(super) fn flow_lost(&mut self, conn: Conn, remove: bool) -> Vec<(String, String)> {
         let mut removed = Vec::new();
-        for account in self.accounts.values_mut() {
-            if !account.bindings.iter().any(|binding| binding.flow == Some(conn)) {
+        let from = (conn, String::new());
+        let served = self.flows.range(from..).take_while(|(flow, _)| *flow == conn);
+        let served: Vec<(Conn, String)> = served.cloned().collect();
+        for flow in served {
+            self.flows.remove(&flow);
+            let Some(account) = self.accounts.get_mut(&flow.1) else {
                 continue;
-            }
+            };
             let (lost, kept) = std::mem::take(&mut account.bindings)
                 .into_iter()
                 .partition(|b| remove && b.flow == Some(conn));
@@ -552,14 +607,77 @@ impl Registrar {
             for mut binding in lost {
                 binding.flow = None;
                 removed.push((account.aor.clone(), binding.target()));
-                account.retire(binding);
+                forget(&mut self.index, account.retire(binding));
             }
         }
         removed
     }
 
+    /// Everything that was bound is forgotten.
+    pub(super) fn forget_all(&mut self) {
+        *self = Self {
+            last: self.last,
+            ..Self::default()
+        };
+    }
+
+    /// Knows of an account what another registrar knows, and nothing else. Says when its bindings expire.
+    pub(super) fn adopt(&mut self, other: &Self, key: &str) -> Vec<(Time, BindingId)> {
+        if let Some(old) = self.accounts.remove(key) {
+            for binding in old.bindings.iter().chain(&old.former) {
+                self.index.remove(&binding.id);
+            }
+        }
+        let Some(account) = other.accounts.get(key) else {
+            return Vec::new();
+        };
+        for binding in account.bindings.iter().chain(&account.former) {
+            self.index.insert(binding.id, key.to_owned());
+        }
+        let bindings = account.bindings.iter();
+        let expiries = bindings.map(|binding| (binding.expires_at, binding.id)).collect();
+        self.accounts.insert(key.to_owned(), account.clone());
+        expiries
+    }
+
+    /// Takes out the bindings of an address, all or those of one endpoint id. They are remembered as former ones, or not
+    /// at all.
+    pub(super) fn take(&mut self, aor: &str, epid: Option<&str>, remember: bool) -> Vec<Binding> {
+        let Ok(uri) = Uri::parse(aor) else {
+            return Vec::new();
+        };
+        let Some(account) = self.accounts.get_mut(&canonical_key(&uri)) else {
+            return Vec::new();
+        };
+        let meant = |binding: &Binding| {
+            epid.is_none_or(|epid| {
+                binding
+                    .epid
+                    .as_deref()
+                    .is_some_and(|known| known.eq_ignore_ascii_case(epid))
+            })
+        };
+        let (taken, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut account.bindings).into_iter().partition(meant);
+        account.bindings = kept;
+        if remember {
+            for binding in taken.iter().cloned() {
+                forget(&mut self.index, account.retire(binding));
+            }
+        } else {
+            let (lost, kept): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut account.former).into_iter().partition(meant);
+            account.former = kept;
+            for binding in taken.iter().chain(&lost) {
+                self.index.remove(&binding.id);
+            }
+        }
+        taken
+    }
+
     /// All connections are gone, the memory is not.
     pub(super) fn forget_flows(&mut self) {
+        self.flows.clear();
         for binding in self
             .accounts
             .values_mut()
@@ -593,6 +711,12 @@ pub(super) enum Naming<'a> {
         /// What tells the device apart.
         device: &'a str,
     },
+}
+
+fn forget(index: &mut BTreeMap<BindingId, String>, binding: Option<BindingId>) {
+    if let Some(id) = binding {
+        index.remove(&id);
+    }
 }
 
 fn is_same(binding: &Binding, change: &Change, epid: Option<&str>) -> bool {

@@ -174,7 +174,7 @@ impl FrontEnd {
     /// The connection that a token names; where that is gone, the one of its binding.
     fn flow_target(&self, flow: Flow, uri: &str) -> Option<Target> {
         let named = (flow.run == self.run && self.connections.contains_key(&flow.conn)).then_some(flow.conn);
-        let bound = || flow.binding.and_then(|id| self.registrar.binding(id)?.flow);
+        let bound = || self.live_flow(self.registrar.binding(flow.binding?)?);
         let conn = named.or_else(bound)?;
         // A GRUU stands for the contact, which the endpoint knows itself by (RFC 5627 section 5.3).
         if let Ok(uri) = Uri::parse(uri)
@@ -195,7 +195,7 @@ impl FrontEnd {
     }
 
     fn binding_target(&self, binding: &Binding) -> Option<Target> {
-        let conn = binding.flow.filter(|conn| self.connections.contains_key(conn))?;
+        let conn = self.live_flow(binding)?;
         Some(Target {
             conn,
             uri: binding.target(),
@@ -214,7 +214,7 @@ impl FrontEnd {
     /// The connection of a contact address: that of its binding, or one whose other end it is.
     fn flow_of_contact(&self, uri: &Uri<'_>) -> Option<(Conn, Option<BindingId>)> {
         if let Some(binding) = self.registrar.by_contact(uri)
-            && let Some(conn) = binding.flow
+            && let Some(conn) = self.live_flow(binding)
         {
             return Some((conn, Some(binding.id)));
         }

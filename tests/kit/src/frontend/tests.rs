@@ -399,6 +399,86 @@ fn keep_alive_and_outbound_are_answered_where_they_are_asked_for() {
     );
 }
 
+// rules: R13
+#[test]
+fn whoever_is_deregistered_is_told_in_the_words_of_its_subscription() {
+    let mut lab = Lab::open();
+    let (one, two) = (lab.connect(1), lab.connect(2));
+    lab.register(one, "alice", "Contact: <sip:a@192.0.2.1:1;ms-opaque=x>");
+    lab.register(two, "bob", "Contact: <sip:b@192.0.2.2:1>");
+    for why in Deregistration::ALL {
+        assert_eq!(
+            lab.front.deregister("sip:alice@example.com", Some("nobody"), why),
+            0
+        );
+        assert_eq!(
+            lab.front.deregister("sip:alice@example.com", Some("EALICE"), why),
+            1
+        );
+        lab.drain();
+        let notify = lab.one(one);
+        assert_eq!(notify.request_uri(), "sip:a@192.0.2.1:1;ms-opaque=x");
+        assert_eq!(check::request(&notify), Ok(()));
+        let text = |name: HeaderName| String::from_utf8_lossy(notify.raw(name).unwrap()).into_owned();
+        assert_eq!(
+            text(HeaderName::To),
+            "<sip:alice@example.com>;tag=fromalice;epid=ealice"
+        );
+        assert_eq!(text(HeaderName::CallId), "call-alice");
+        assert_eq!(text(HeaderName::Event), "registration-notify");
+        assert_eq!(notify.body_bytes(), why.body().as_bytes());
+        assert!(lab.front.bindings("sip:alice@example.com").is_empty());
+        // The answer is heard; a second one is nobody's.
+        let via = text(HeaderName::Via);
+        let response =
+            format!("SIP/2.0 200 OK\nVia: {via}\nFrom: x:y;tag=1\nTo: x:y;tag=2\nCall-ID: 1\nCSeq: 1 NOTIFY");
+        lab.log.clear();
+        lab.send(one, &response);
+        lab.send(one, &response);
+        assert!(
+            matches!(
+                &lab.log[..],
+                [FrontEndEvent::Notified { status, .. }, FrontEndEvent::Dropped { .. }] if *status == StatusCode::OK
+            ),
+            "{:?}",
+            lab.log
+        );
+        lab.register(one, "alice", "Contact: <sip:a@192.0.2.1:1;ms-opaque=x>");
+    }
+    assert!(lab.take(two).is_empty());
+    assert_eq!(lab.front.bindings("sip:bob@example.com").len(), 1);
+}
+
+// rules: R14
+#[test]
+fn what_the_server_had_before_is_said_where_it_is_to_be() {
+    let mut lab = Lab::new(FrontEndConfig {
+        presence_state: true,
+        ..FrontEndConfig::new("example.com")
+    });
+    let conn = lab.connect(1);
+    let contact = "Contact: <sip:a@192.0.2.1:1>;+sip.instance=\"<urn:uuid:a>\"";
+    let said = |lab: &mut Lab| {
+        let answer = lab.register(conn, "alice", contact);
+        let state = answer.typed::<header::PresenceState<'_>>().unwrap().unwrap();
+        state.params.get("register-action").unwrap().into_owned()
+    };
+    assert_eq!([said(&mut lab), said(&mut lab)], ["added", "refreshed"]);
+    for (lost, expected) in [(Lost::Binding, "fixed"), (Lost::Endpoint, "added")] {
+        assert_eq!(lab.front.lose("sip:alice@example.com", None, lost), 1);
+        assert_eq!(
+            [said(&mut lab).as_str(), &said(&mut lab)],
+            [expected, "refreshed"]
+        );
+    }
+    lab.pass(Duration::from_secs(3600));
+    assert_eq!(said(&mut lab), "fixed", "the endpoint outlives its binding");
+    let mut silent = Lab::open();
+    let conn = silent.connect(1);
+    let answer = silent.register(conn, "alice", contact);
+    assert_eq!(answer.count(HeaderName::PresenceState), 0);
+}
+
 // --- GRUU
 
 // rules: E4

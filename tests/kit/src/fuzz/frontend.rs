@@ -12,7 +12,7 @@ use siphasher::sip::SipHasher13;
 
 use super::script::Script;
 use super::talk::Talk;
-use crate::frontend::{Conn, FrontEnd, FrontEndConfig, Memory, Output};
+use crate::frontend::{Conn, Deregistration, FrontEnd, FrontEndConfig, Lost, Memory, Output};
 
 /// Waits, in milliseconds.
 const WAITS: [u64; 8] = [1, 500, 4_000, 32_000, 61_000, 190_000, 600_000, 3_600_000];
@@ -31,6 +31,7 @@ const BUSY: usize = 2_000;
 /// | `e` | connection | the server closes one |
 /// | `f` | request, status, variant | a client answers a request that it got |
 /// | `g` | connection, method, kind | a client sends a request |
+/// | `n` | user, why | the server deregisters a user, or loses them |
 /// | `r` | memory | the server restarts |
 /// | `w` | how long | time passes |
 /// | `y` | count, changes | what a client said last comes once more, with some bytes changed |
@@ -74,6 +75,7 @@ impl<'a> Run<'a> {
         }
         config.remove_lost_flows = choice & 2 != 0;
         config.gruu = choice & 4 == 0;
+        config.presence_state = choice & 8 != 0;
         let uris = [
             "sip:p@example.com",
             "sip:nobody@example.com",
@@ -138,6 +140,17 @@ impl<'a> Run<'a> {
                 let at = self.script.pick(16);
                 let said = self.talk.request(at, &self.uris, &mut self.script);
                 self.arrive_some(Some(said));
+            }
+            'n' => {
+                let (user, why) = (self.script.pick(2), self.script.pick(8));
+                let aor = self.uris.get(user).cloned().unwrap_or_default();
+                match Deregistration::ALL.get(why) {
+                    Some(why) => self.front_end.deregister(&aor, None, *why),
+                    None => {
+                        self.front_end
+                            .lose(&aor, None, if why == 5 { Lost::Binding } else { Lost::Endpoint })
+                    }
+                };
             }
             'r' => {
                 let memory = if self.script.pick(2) == 0 {

@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 mod frontend;
+mod resolver;
 pub(crate) mod script;
 mod stack;
 pub(crate) mod talk;

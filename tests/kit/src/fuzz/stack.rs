@@ -2,21 +2,21 @@
 
 use std::fmt::Write;
 use std::hash::Hasher;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use sansip::security::{Credentials, Secret};
 use sansip::wire::frame::{Frame, Framer};
 use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
-    Action, Answer, CloseReason, Config, ConnId, Connect, Content, EndpointId, Established, Event,
-    IncomingId, ListenError, ListenerId, LostAddresses, Misuse, OperationId, PeerCertificate,
-    PeerToPeerConfig, QueryId, Question, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig,
-    SrvRecord, Stack, Time, Transport, UnixTime,
+    Action, CloseReason, Config, ConnId, Connect, Content, EndpointId, Established, Event, IncomingId,
+    ListenError, ListenerId, LostAddresses, Misuse, OperationId, PeerCertificate, PeerToPeerConfig, QueryId,
+    Question, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, Stack, Throttle, Time,
+    Transport, UnixTime,
 };
 use siphasher::sip::SipHasher13;
 
 use super::frontend::Hashed;
+use super::resolver::{address, answer_to, no_addresses};
 use super::script::Script;
 use super::talk::Talk;
 use crate::oracle::{Contract, sent};
@@ -84,9 +84,12 @@ const FINAL: [u16; 8] = [200, 202, 404, 486, 488, 500, 603, 180];
 /// | `t` | session | the application ends it |
 /// | `v` | session, way | the application refuses or redirects |
 /// | `w` | how long | time passes |
-/// | `x` | connection, way | a connection is gone, stalls or goes on, or is closed by command |
+/// | `x` | connection, way | a connection is gone, stalls or goes on, is closed by command, allowed or denied |
 /// | `y` | count, changes | what a peer said last comes once more, with some bytes changed |
-/// | `j` | way | listening ends, the embedder gets lazy or diligent |
+/// | `j` | way | listening ends, the embedder gets lazy or diligent, new connections are held for the application or not |
+/// | `j` | 5, endpoint, methods | an endpoint takes other methods |
+/// | `j` | 6, request, body | a peer says that who registers there is registered no more |
+/// | `j` | 7, time | the stack is to end gracefully |
 ///
 /// The oracle sees commands, events and bytes. Everything is done twice, once with all bytes in pieces of one, and has
 /// to come out the same.
@@ -134,6 +137,8 @@ struct Run<'a> {
     willing: bool,
     /// Actions are not taken for now.
     lazy: bool,
+    /// New connections are held for the application.
+    holding: bool,
     seen: SipHasher13,
     steps: usize,
 }
@@ -147,11 +152,6 @@ struct Line {
     /// Its last byte has been sent: half a message may be the last.
     framer: Framer,
 }
-
-fn address(last: u8, port: u16) -> SocketAddr {
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)), port)
-}
-
 fn sdp() -> Content {
     Content::new("application/sdp", "v=0\r\n")
 }
@@ -167,11 +167,19 @@ fn small() -> Config {
         limits.attempts,
         limits.send_queue,
     ) = (4, 1, 2, 1500);
+    (
+        limits.unauthorized,
+        limits.learned_hosts,
+        limits.certificate_entries,
+    ) = (600, 1, 1);
+    (limits.outstanding, limits.targets) = (1, 2);
     limits.message = MessageLimits {
         header_block: 1200,
         headers: 14,
         body: 50,
     };
+    config.connection_throttle = Some(Throttle { high: 2, low: 2 });
+    config.message_throttle = Some(Throttle { high: 2, low: 1 });
     config
 }
 
@@ -211,6 +219,7 @@ impl<'a> Run<'a> {
             oracle: Contract::default(),
             willing: first & 4 == 0,
             lazy: false,
+            holding: false,
             seen: SipHasher13::new(),
             steps: 0,
         };
@@ -337,7 +346,7 @@ impl<'a> Run<'a> {
                     self.arrive(Some(line), &bytes);
                 }
             }
-            'j' => match self.script.pick(4) {
+            'j' => match self.script.pick(9) {
                 0 => {
                     let error = ListenError::Other(String::from("as the script has it"));
                     let listener = self.listeners.first().copied();
@@ -346,6 +355,24 @@ impl<'a> Run<'a> {
                         .for_each(|id| self.stack.handle_listener_lost(self.now, id, error.clone()));
                 }
                 1 => self.willing = !self.willing,
+                4 => {
+                    self.holding = !self.holding;
+                    for manager in [self.stack.client_manager(), self.stack.server_tcp_manager()] {
+                        let view = self.stack.manager(self.now, manager);
+                        view.expect("a manager").set_authorizes(self.holding);
+                    }
+                }
+                5 => self.set_methods(),
+                6 => {
+                    if let Some((line, bytes)) = self.talk.dismiss(&mut self.script) {
+                        self.arrive(Some(line), &bytes);
+                    }
+                }
+                7 => {
+                    let patience = self.time();
+                    let operation = self.stack.drain(self.now, patience);
+                    self.oracle.on_started(self.now, operation, None);
+                }
                 _ => self.lazy = !self.lazy,
             },
             'h' | 'q' => self.answer_request(letter),
@@ -464,8 +491,8 @@ impl<'a> Run<'a> {
     }
 
     fn harm(&mut self) {
-        let (line, way) = (self.line(), self.script.pick(7));
-        if way == 6 {
+        let (line, way) = (self.line(), self.script.pick(9));
+        if way == 8 {
             // The addresses are those of `address`: the first of the peers' is nobody's here.
             let lost = match self.script.pick(3) {
                 0 => LostAddresses::All,
@@ -491,10 +518,26 @@ impl<'a> Run<'a> {
                     self.stack.disconnect(self.now, line.conn);
                 }
             }
+            6 | 7 => {
+                if let Some(line) = self.lines.get(line) {
+                    // One that is not held is misuse.
+                    let _ = if way == 6 {
+                        self.stack.allow_connection(self.now, line.conn)
+                    } else {
+                        self.stack.deny_connection(self.now, line.conn)
+                    };
+                }
+            }
             _ => {
                 if let Some(line) = self.lines.get(line) {
                     // A connection that is gone, or one of a client manager, is misuse.
                     let _ = self.stack.set_idle(self.now, line.conn, Duration::from_secs(5));
+                    if let Some(info) = self.stack.connection(line.conn)
+                        && let Ok(mut manager) = self.stack.manager(self.now, info.manager)
+                    {
+                        let _ = manager.set_idle(Some(Duration::from_secs(7)), None);
+                        let _ = manager.apply_idle();
+                    }
                 }
             }
         }
@@ -564,6 +607,17 @@ impl<'a> Run<'a> {
                     self.oracle.on_started(self.now, operation, Some(session));
                 }
             }
+        }
+    }
+
+    fn set_methods(&mut self) {
+        let (at, count) = (self.script.pick(self.endpoints.len()), self.script.pick(16));
+        let methods = COMMANDS.iter().take(count).cloned().collect();
+        if let Some(id) = self.endpoints.get(at)
+            && let Ok(mut view) = self.stack.endpoint(self.now, *id)
+        {
+            // Of an endpoint that is ending it is misuse.
+            let _ = view.set_methods(methods);
         }
     }
 
@@ -768,6 +822,7 @@ impl<'a> Run<'a> {
         if waiting.is_empty() {
             return;
         }
+        self.oracle.on_transmit(line.conn);
         self.seen.write(&waiting);
         show(self.now, &String::from_utf8_lossy(&waiting));
         line.framer.push(&waiting);
@@ -787,36 +842,6 @@ impl<'a> Run<'a> {
 fn show(now: Time, what: &str) {
     if std::env::var_os("SANSIP_SHOW").is_some() {
         eprintln!("{now} {what}");
-    }
-}
-
-fn no_addresses() -> Answer {
-    Answer::Addresses {
-        addresses: Vec::new(),
-        ttl: Duration::from_secs(30),
-    }
-}
-
-/// Every name has two addresses, and every service a record.
-fn answer_to(question: &Question) -> Answer {
-    let ttl = Duration::from_secs(300);
-    match question {
-        Question::Addresses(_) => Answer::Addresses {
-            addresses: vec![address(1, 0).ip(), address(3, 0).ip()],
-            ttl,
-        },
-        Question::Srv(_) => {
-            let record = SrvRecord {
-                priority: 1,
-                weight: 1,
-                port: 5070,
-                target: String::from("srv.invalid"),
-            };
-            Answer::Srv {
-                records: vec![record],
-                ttl,
-            }
-        }
     }
 }
 
@@ -841,6 +866,8 @@ mod tests {
         let told = told("00 r0 f060 f030 w9 u0 f030");
         assert_eq!(count(&told.registered, RegistrationState::Registered), 1);
         assert_eq!(count(&told.registered, RegistrationState::Unregistering), 1);
+        let told = self::told("00 r0 f060 f030 j601 r0 j502 f030");
+        assert_eq!(count(&told.registered, RegistrationState::Registered), 2);
     }
 
     #[test]
@@ -853,6 +880,17 @@ mod tests {
         let cancelled = told("00 k g001 p00 g037 g017 w9");
         assert_eq!(count(&cancelled.changes, SessionState::Connected), 0);
         assert_eq!(count(&cancelled.changes, SessionState::Disconnected), 1);
+    }
+
+    #[test]
+    fn scenarios_of_held_connections_are_some() {
+        let request = "g050 q04";
+        assert_eq!(told(&format!("00 j4 k {request}")).messages, 0);
+        assert_eq!(told(&format!("00 j4 k {request} x06")).messages, 1);
+        assert_eq!(told(&format!("00 j4 k {request} x07")).messages, 0);
+        // What was sent, and the end of three endpoints.
+        assert_eq!(told("00 j4 m210 x06 f030").succeeded, 4);
+        assert_eq!(told("00 j4 m210 x07 f030").succeeded, 3);
     }
 
     #[test]

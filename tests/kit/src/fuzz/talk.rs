@@ -34,6 +34,18 @@ const METHODS: [&str; 16] = [
 /// Expiries that a registrar grants, in seconds.
 const GRANTED: [u32; 4] = [3600, 600, 20, 0];
 
+/// What a registrar says of a registration: how it may end, that it stands, and something that it cannot say.
+const BODIES: [&str; 8] = [
+    "deregistered;event=unregistered",
+    "deregistered;event=rejected",
+    "deregistered;event=deactivated",
+    "deregistered;event=userservices-unavailable",
+    "deregistered;event=preferred-registrar-change",
+    "registered;event=userservices-unavailable",
+    "deregistered;event=unheard-of",
+    "",
+];
+
 /// How much is remembered.
 const REMEMBERED: usize = 16;
 
@@ -96,6 +108,9 @@ fn write_usual(out: &mut String, code: u16, request: &Message, variant: usize, c
                 out.push_str("Contact: <sip:other@192.0.2.9>;expires=60\r\n");
             } else {
                 let _ = write!(out, "Contact: <{own}>;expires={expires}\r\n");
+            }
+            if variant & 4 != 0 {
+                out.push_str("Presence-State: register-action=\"added\"\r\n");
             }
         }
         302 if odd => out.push_str("Contact: *\r\n"),
@@ -216,7 +231,8 @@ impl Talk {
     }
 
     /// An answer to something heard. Arguments: which request, counted from the last; the status, as in [`STATUS`];
-    /// and what it carries: 1 a body, 2 a Record-Route, 4 the tag of another fork, 8 another Contact than the usual.
+    /// and what it carries: 1 a body, 2 a Record-Route, 4 the tag of another fork, 8 another Contact than the usual. Of a
+    /// REGISTER the first two are the expiry, as in [`GRANTED`], and the third says that it was unknown.
     pub(crate) fn respond(&mut self, script: &mut Script<'_>) -> Option<(usize, Vec<u8>)> {
         let which = script.latest(self.heard.len());
         let code = STATUS.get(script.pick(16)).copied().unwrap_or(200);
@@ -350,6 +366,33 @@ impl Talk {
             text: Vec::new(),
             uri,
         }
+    }
+
+    /// A registrar's NOTIFY that a registration is no more, to a REGISTER that was heard. Arguments: which, counted from the
+    /// last; and the body, as in [`BODIES`].
+    pub(crate) fn dismiss(&mut self, script: &mut Script<'_>) -> Option<(usize, Vec<u8>)> {
+        let registers = self.heard.iter();
+        let registers = registers.filter(|(_, heard)| heard.method() == Some(&Method::Register));
+        let registers: Vec<_> = registers.collect();
+        let (line, register) = registers.get(script.latest(registers.len())?)?;
+        let (line, body) = (*line, BODIES.get(script.pick(BODIES.len())).copied()?);
+        let mut out = format!("NOTIFY {} SIP/2.0\r\n", contact(register)?);
+        self.count += 1;
+        let _ = write!(
+            out,
+            "Via: SIP/2.0/TCP peer.invalid;branch=z9hG4bK{0}\r\nMax-Forwards: 70\r\nFrom: {1};tag=p{0}\r\nTo: {2}\r\n\
+             Call-ID: {3}\r\nCSeq: 1 NOTIFY\r\nEvent: registration-notify\r\n\
+             Subscription-State: terminated;expires=0\r\nContent-Type: text/registration-event\r\n\
+             Content-Length: {4}\r\n\r\n{body}",
+            self.count,
+            text(register, HeaderName::To),
+            text(register, HeaderName::From),
+            text(register, HeaderName::CallId),
+            body.len()
+        );
+        let said = (line, out.into_bytes());
+        self.said = Some(said.clone());
+        Some(said)
     }
 
     /// The last thing said once more, with some bytes of it changed. Arguments: how many, and for each its place and

@@ -1,11 +1,12 @@
 //! What an application may rely on, whatever happens (rules X2, X3): it sees only commands and events.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use sansip::{
-    ConnId, EndpointId, Event, ListenerId, OperationId, PeerToPeerState, RegistrationState, SessionId,
-    SessionState, Time,
+    ConnId, EndpointId, Event, ListenerId, ManagerId, OperationId, PeerToPeerState, RegistrationState,
+    SessionId, SessionState, Time, Transport,
 };
 
 /// What was commanded and told so far.
@@ -20,10 +21,11 @@ pub(crate) struct Contract {
     registrations: BTreeMap<EndpointId, RegistrationState>,
     peers: BTreeMap<EndpointId, PeerToPeerState>,
     terminated: BTreeSet<EndpointId>,
-    /// Connections that were ready, and whether they still are.
-    connections: BTreeMap<ConnId, bool>,
+    /// Connections, and what was told of each last.
+    connections: BTreeMap<ConnId, Told>,
+    pools: BTreeSet<(ManagerId, String, Option<u16>, Transport)>,
     closed: BTreeSet<ConnId>,
-    listening: BTreeSet<ListenerId>,
+    listening: BTreeMap<ListenerId, SocketAddr>,
     /// States that registrations and sessions have come into.
     pub(crate) registered: Vec<RegistrationState>,
     pub(crate) changes: Vec<SessionState>,
@@ -31,6 +33,17 @@ pub(crate) struct Contract {
     pub(crate) messages: usize,
     /// Operations that ended well.
     pub(crate) succeeded: usize,
+}
+
+/// What was told of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// That it is held.
+    Asked,
+    /// That it is ready.
+    Added,
+    /// That it is gone.
+    Removed,
 }
 
 #[derive(Debug)]
@@ -94,6 +107,11 @@ impl Contract {
         assert!(self.closed.insert(conn), "{conn} is closed twice");
     }
 
+    /// What is held for the application carries nothing (C21).
+    pub(crate) fn on_transmit(&self, conn: ConnId) {
+        assert_ne!(self.connections.get(&conn), Some(&Told::Asked), "{conn} is held");
+    }
+
     pub(crate) fn on_event(&mut self, at: Time, event: &Event) {
         match event {
             Event::Completed { operation, result } => self.on_completed(at, *operation, result.is_ok()),
@@ -122,6 +140,11 @@ impl Contract {
             Event::ServerChanged { endpoint, .. } | Event::Outage { endpoint, .. } => {
                 self.alive(*endpoint, event)
             }
+            Event::Forgotten { endpoint, .. } => {
+                self.alive(*endpoint, event);
+                let state = self.registration(*endpoint);
+                assert_eq!(state, RegistrationState::Registered, "{event:?}");
+            }
             Event::MessageReceived { endpoint, .. } => {
                 self.alive(*endpoint, event);
                 self.messages += 1;
@@ -139,22 +162,65 @@ impl Contract {
             | Event::OfferReceived { session, .. }
             | Event::AnswerReceived { session, .. }
             | Event::SessionMessage { session, .. } => self.session_alive(*session, event),
-            Event::Listening { listener, .. } => {
-                assert!(self.listening.insert(*listener), "{event:?}");
+            Event::Listening { listener, address } => {
+                // Once more where the address has changed.
+                let before = self.listening.insert(*listener, *address);
+                assert_ne!(before, Some(*address), "{event:?}");
             }
             Event::ListeningEnded { listener, .. } => {
                 self.listening.remove(listener);
             }
+            Event::AuthorizationRequested { conn, .. } => {
+                assert_eq!(self.connections.insert(*conn, Told::Asked), None, "{event:?}");
+            }
             Event::ConnectionAdded { conn, .. } => {
-                assert!(self.connections.insert(*conn, true).is_none(), "{event:?}");
+                let before = self.connections.insert(*conn, Told::Added);
+                assert!(matches!(before, None | Some(Told::Asked)), "{event:?}");
             }
             Event::ConnectionRemoved { conn, .. } => {
-                assert_eq!(self.connections.insert(*conn, false), Some(true), "{event:?}");
+                let before = self.connections.insert(*conn, Told::Removed);
+                assert!(matches!(before, Some(Told::Asked | Told::Added)), "{event:?}");
+            }
+            Event::PoolAdded {
+                manager,
+                host,
+                port,
+                transport,
+            } => {
+                let pool = (*manager, host.clone(), *port, *transport);
+                assert!(self.pools.insert(pool), "{event:?}");
+            }
+            Event::PoolRemoved {
+                manager,
+                host,
+                port,
+                transport,
+            } => {
+                let pool = (*manager, host.clone(), *port, *transport);
+                assert!(self.pools.remove(&pool), "{event:?}");
+            }
+            Event::ConnectionThrottled { conn, .. } => {
+                let told = self.connections.get(conn);
+                assert!(matches!(told, Some(Told::Added)), "{event:?}");
             }
             Event::EndpointTerminated { endpoint } => self.on_terminated(*endpoint),
             // A peer that speaks no TLS belongs to no object; a later kind of event is not known here.
             Event::IncomingTlsFailed { .. } | _ => {}
         }
+    }
+
+    /// Forgets what was over before this time, for who watches long. Names are not used again: what is said of something
+    /// that is forgotten is about nothing that was ever begun.
+    pub(crate) fn forget(&mut self, before: Time) {
+        self.operations
+            .retain(|_, operation| operation.completed.is_none_or(|at| at >= before));
+        let operations = self.operations.values();
+        let wanted: BTreeSet<SessionId> = operations.filter_map(|operation| operation.establishes).collect();
+        self.sessions
+            .retain(|id, session| session.state != SessionState::Disconnected || wanted.contains(id));
+        self.connections.retain(|_, told| !matches!(told, Told::Removed));
+        self.registered.clear();
+        self.changes.clear();
     }
 
     fn on_terminated(&mut self, endpoint: EndpointId) {
@@ -231,7 +297,7 @@ impl Contract {
 
     /// Where the stack listens.
     pub(crate) fn listeners(&self) -> impl Iterator<Item = ListenerId> {
-        self.listening.iter().copied()
+        self.listening.keys().copied()
     }
 
     /// The state that was told last.
@@ -275,7 +341,8 @@ impl Contract {
         for endpoint in &self.endpoints {
             assert!(self.terminated.contains(endpoint), "{endpoint} never ended");
         }
-        let open = self.connections.iter().find(|(_, ready)| **ready);
+        assert!(self.pools.is_empty(), "still there: {:?}", self.pools);
+        let open = self.connections.iter().find(|(_, told)| **told != Told::Removed);
         assert!(open.is_none(), "never removed: {open:?}");
         assert!(self.listening.is_empty(), "never ended: {:?}", self.listening);
     }

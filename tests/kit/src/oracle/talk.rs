@@ -51,6 +51,7 @@ struct Begun {
 /// A request that the stack has heard.
 #[derive(Clone, Debug)]
 struct Asked {
+    at: Time,
     line: Line,
     message: Message,
     /// Its final response, and when it was sent.
@@ -68,11 +69,22 @@ struct Due {
     waits: bool,
 }
 
+/// A CSeq number, when it was used, and how many connections had been lost then.
+#[derive(Clone, Debug)]
+struct Counted {
+    at: Time,
+    number: u32,
+    losses: usize,
+    /// Those before it that wait in a queue, or were lost there.
+    passed: BTreeSet<u32>,
+}
+
 #[derive(Debug)]
 struct Stream {
     sent: Framer,
     heard: Framer,
-    is_gone: bool,
+    /// When it ended.
+    gone: Option<Time>,
     /// Something came that is no message: its answer may repeat less than all of it.
     is_murky: bool,
 }
@@ -83,7 +95,7 @@ impl Default for Stream {
         Self {
             sent: framer.clone(),
             heard: framer,
-            is_gone: false,
+            gone: None,
             is_murky: false,
         }
     }
@@ -98,14 +110,14 @@ pub(crate) struct Talked {
     /// The branches of INVITEs.
     invites: BTreeMap<Invite, String>,
     /// Those that a 2xx without a tag has answered: its dialog has none either (RFC 3261 section 12.1.2).
-    untagged: BTreeSet<Invite>,
+    untagged: BTreeMap<Invite, Time>,
     asked: BTreeMap<String, Vec<Asked>>,
-    /// The last CSeq by Call-ID, From tag and To tag, and how many connections had been lost then.
-    numbers: BTreeMap<(String, String, Option<String>), (u32, usize)>,
-    acknowledged: BTreeSet<(Dialog, u32)>,
-    ended: BTreeSet<Dialog>,
+    /// The last CSeq by Call-ID, From tag and To tag.
+    numbers: BTreeMap<(String, String, Option<String>), Counted>,
+    acknowledged: BTreeMap<(Dialog, u32), Time>,
+    ended: BTreeMap<Dialog, Time>,
     /// Dialogs whose BYE was answered by the peer.
-    over: BTreeSet<Dialog>,
+    over: BTreeMap<Dialog, Time>,
     /// Those in which the peer's BYE was answered, each with the other connections that there were then: on one of them
     /// a BYE of this side's own may wait behind other bytes.
     left: BTreeMap<Dialog, Vec<Line>>,
@@ -200,12 +212,12 @@ impl Talked {
             Passed::Sent(bytes) => (&mut stream.sent, bytes, true),
             Passed::Heard(bytes) => (&mut stream.heard, bytes, false),
             Passed::Gone => {
-                stream.is_gone = true;
+                stream.gone = Some(at);
                 self.losses += 1;
                 return self.on_trouble(at);
             }
         };
-        assert!(!own || !stream.is_gone, "sent on a connection that is gone");
+        assert!(!own || stream.gone.is_none(), "sent on a connection that is gone");
         framer.push(bytes);
         let mut frames = Vec::new();
         while let Some(frame) = framer.next() {
@@ -296,17 +308,17 @@ impl Talked {
         if self.is_repetition(&branch, line, &message) {
             return;
         }
-        self.count(&message);
+        self.count(at, &message);
         if let Some(dialog) = dialog_of(&message, true) {
             let left = self.left.get(&dialog);
             let crosses = *method == Method::Bye && left.is_some_and(|lines| lines.contains(&line));
             assert!(
-                !self.over.contains(&dialog) && (left.is_none() || crosses),
+                !self.over.contains_key(&dialog) && (left.is_none() || crosses),
                 "after the BYE of {dialog:?}: {}",
                 shown(&message)
             );
             if *method == Method::Bye {
-                self.ended.insert(dialog);
+                self.ended.insert(dialog, at);
             }
         }
         if *method == Method::Invite {
@@ -320,18 +332,36 @@ impl Talked {
 
     /// The next number of its dialog, or of its Call-ID outside one. What was lost in a connection's queue may have
     /// taken one.
-    fn count(&mut self, message: &Message) {
+    fn count(&mut self, at: Time, message: &Message) {
         let call_id = message.call_id().unwrap_or_default().to_owned();
         let from = tag_of(message, HeaderName::From).unwrap_or_default();
         let key = (call_id, from, tag_of(message, HeaderName::To));
         let outside = (key.0.clone(), key.1.clone(), None);
         let known = self.numbers.get(&key).or_else(|| self.numbers.get(&outside));
         let number = number_of(message);
-        if let Some((last, losses)) = known.copied() {
-            let follows = number == last + 1 || (number > last && losses < self.losses);
-            assert!(follows, "CSeq {number} after {last}: {}", shown(message));
+        let losses = self.losses;
+        // One that waits in a queue behind a message of which a part is sent has taken one, too.
+        let mut open = self.streams.values().filter(|stream| stream.gone.is_none());
+        let waits = open.any(|stream| stream.sent.buffered() > 0);
+        let mut passed = BTreeSet::new();
+        if let Some(last) = known.cloned() {
+            passed = last.passed;
+            if number < last.number && passed.remove(&number) {
+                self.numbers.entry(key).and_modify(|known| known.passed = passed);
+                return;
+            }
+            let follows =
+                number == last.number + 1 || (number > last.number && (waits || last.losses < losses));
+            assert!(follows, "CSeq {number} after {}: {}", last.number, shown(message));
+            passed.extend(last.number.saturating_add(1)..number);
         }
-        self.numbers.insert(key, (number, self.losses));
+        let new = Counted {
+            at,
+            number,
+            losses,
+            passed,
+        };
+        self.numbers.insert(key, new);
     }
 
     fn on_ack_sent(&mut self, at: Time, line: Line, message: Message) {
@@ -360,10 +390,10 @@ impl Talked {
         );
         match dialog_of(&message, true) {
             Some(dialog) => {
-                self.acknowledged.insert((dialog, number));
+                self.acknowledged.insert((dialog, number), at);
             }
             None => assert!(
-                self.untagged.contains(&invite),
+                self.untagged.contains_key(&invite),
                 "an ACK of no dialog: {}",
                 shown(&message)
             ),
@@ -407,17 +437,14 @@ impl Talked {
             shown(&message)
         );
         let method = message.cseq().ok().map(|cseq| cseq.method);
-        let gone: BTreeSet<Line> = self
-            .streams
-            .iter()
-            .filter(|(_, stream)| stream.is_gone)
-            .map(|(line, _)| *line)
-            .collect();
+        let streams = &self.streams;
+        let gone = |line: &Line| streams.get(line).is_none_or(|stream| stream.gone.is_some());
         let branch = branch_of(&message).unwrap_or_default();
         let asked = self.asked.get_mut(&branch).map_or(&mut [][..], Vec::as_mut_slice);
-        let fitting = asked.iter_mut().rev().find(|asked| {
-            (asked.line == line || gone.contains(&asked.line)) && repeats(&message, &asked.message)
-        });
+        let fitting = asked
+            .iter_mut()
+            .rev()
+            .find(|asked| (asked.line == line || gone(&asked.line)) && repeats(&message, &asked.message));
         let Some(asked) = fitting else {
             assert!(murky, "answers no request: {}", shown(&message));
             return;
@@ -439,12 +466,12 @@ impl Talked {
             && status.is_success()
             && let Some(dialog) = dialog_of(&message, false)
         {
-            let open = self.streams.iter().filter(|(_, stream)| !stream.is_gone);
+            let open = self.streams.iter().filter(|(_, stream)| stream.gone.is_none());
             let others = open.map(|(known, _)| *known).filter(|known| *known != line);
             self.left
                 .entry(dialog.clone())
                 .or_insert_with(|| others.collect());
-            self.ended.insert(dialog);
+            self.ended.insert(dialog, at);
         }
     }
 
@@ -463,6 +490,7 @@ impl Talked {
         };
         if message.is_request() {
             let new = Asked {
+                at,
                 line,
                 message,
                 answer: None,
@@ -490,14 +518,15 @@ impl Talked {
             return;
         }
         if !status.is_final() {
-            begun.alerted = true;
+            // What comes after timer B has been given up for alerts nobody any more.
+            begun.alerted |= at.since(begun.at) < MEMORY;
             return;
         }
         let success = status.is_success();
         match method {
             Some(Method::Bye) if success || status == StatusCode::NO_SUCH_CALL => {
                 if let Some(dialog) = dialog_of(&begun.message, true) {
-                    self.over.insert(dialog);
+                    self.over.insert(dialog, at);
                 }
             }
             Some(Method::Invite) if !success => begun.refused |= begun.succeeded.is_none(),
@@ -518,7 +547,7 @@ impl Talked {
                 if tag_of(message, HeaderName::To).is_none() {
                     let call_id = message.call_id().unwrap_or_default().to_owned();
                     let from = tag_of(message, HeaderName::From).unwrap_or_default();
-                    self.untagged.insert((call_id, from, number));
+                    self.untagged.insert((call_id, from, number), at);
                 }
                 if let Some(dialog) = dialog_of(message, true).filter(|_| !forgotten && !old) {
                     self.owe(at, dialog, number, lost, waits);
@@ -533,7 +562,7 @@ impl Talked {
             .due
             .iter()
             .any(|due| due.dialog == dialog && due.number == number);
-        let done = self.acknowledged.contains(&(dialog.clone(), number));
+        let done = self.acknowledged.contains_key(&(dialog.clone(), number));
         if !known && !done {
             self.due.push(Due {
                 since,
@@ -543,6 +572,27 @@ impl Talked {
                 waits,
             });
         }
+    }
+
+    /// Forgets what was said before this time, for who listens long: no transaction and no dialog may be as old.
+    pub(crate) fn forget(&mut self, before: Time) {
+        self.streams
+            .retain(|_, stream| stream.gone.is_none_or(|at| at >= before));
+        self.begun.retain(|_, begun| begun.at >= before);
+        let begun = &self.begun;
+        self.invites.retain(|_, branch| begun.contains_key(branch));
+        self.asked.retain(|_, asked| {
+            asked.retain(|asked| asked.at >= before);
+            !asked.is_empty()
+        });
+        self.untagged.retain(|_, at| *at >= before);
+        self.numbers.retain(|_, counted| counted.at >= before);
+        self.acknowledged.retain(|_, at| *at >= before);
+        for dialogs in [&mut self.ended, &mut self.over] {
+            dialogs.retain(|_, at| *at >= before);
+        }
+        let ended = &self.ended;
+        self.left.retain(|dialog, _| ended.contains_key(dialog));
     }
 
     // --- what has to come
@@ -576,12 +626,12 @@ impl Talked {
             }
             let key = (due.dialog, due.number);
             assert!(
-                self.acknowledged.contains(&key),
+                self.acknowledged.contains_key(&key),
                 "a 2xx was not acknowledged: {key:?} at {}",
                 due.since
             );
             assert!(
-                !due.lost || self.ended.contains(&key.0),
+                !due.lost || self.ended.contains_key(&key.0),
                 "a fork that has lost was not ended: {key:?} at {}",
                 due.since
             );

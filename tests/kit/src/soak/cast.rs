@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
-    Config, Content, Event, IncomingId, ManagerConfig, ManagerId, ManagerKind, MutualTls, OperationId,
-    PeerToPeerConfig, Server, SessionId, SipEndpointConfig, Stack, Time, Transport,
+    Config, ConnId, Content, Event, IncomingId, ManagerConfig, ManagerId, ManagerKind, MutualTls,
+    OperationId, PeerToPeerConfig, Server, SessionId, SipEndpointConfig, Stack, Time, Transport,
 };
 
 use crate::frontend::FrontEndConfig;
@@ -16,7 +16,7 @@ use crate::world::{FrontEndId, World};
 /// The users of the domain, each with a password.
 const USERS: [(&str, &str); 3] = [("alice", "secret"), ("bob", "hidden"), ("grace", "quiet")];
 
-/// How a life is set up, from one byte.
+/// How a life is set up, from two bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Setup {
     /// After each step.
@@ -29,16 +29,24 @@ pub(super) struct Setup {
     /// The server gives no GRUUs and wants no keep-alive, and the two who are less lucky are on a server manager that
     /// listens.
     pub(super) plain: bool,
+    /// There are two servers; where they share their bindings, that is said.
+    pub(super) servers: Option<Sharing>,
+    /// The clock begins a week before the end of the range of time.
+    pub(super) far: bool,
 }
 
+/// Whether two servers share their bindings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sharing(pub(super) bool);
+
 impl Setup {
-    pub(super) fn of(byte: u8) -> Self {
-        let bit = |at: u8| byte >> at & 1 == 1;
+    pub(super) fn of(bits: u16) -> Self {
+        let bit = |at: u8| bits >> at & 1 == 1;
         let millis = |set: bool, millis: u64| Duration::from_millis(if set { millis } else { 0 });
         Self {
             pause: [0, 15, 60, 300]
                 .map(Duration::from_millis)
-                .get(usize::from(byte & 3))
+                .get(usize::from(bits & 3))
                 .copied()
                 .unwrap_or_default(),
             forgets_lost_flows: bit(2),
@@ -47,6 +55,8 @@ impl Setup {
             jitter: millis(bit(5), 20),
             small: bit(6),
             plain: bit(7),
+            servers: (bit(8) && bit(9)).then_some(Sharing(bit(10))),
+            far: bit(11) && bit(12),
         }
     }
 
@@ -60,6 +70,7 @@ impl Setup {
         if self.plain {
             config.keep_alive = None;
         }
+        config.presence_state = !self.plain;
         config
     }
 
@@ -70,6 +81,8 @@ impl Setup {
             (limits.sessions, limits.forks, limits.pending_per_session) = (2, 1, 1);
             (limits.events, limits.dns_cache, limits.attempts) = (4, 1, 3);
             (limits.operations, limits.send_queue, limits.connections) = (6, 4000, 6);
+            (limits.unauthorized, limits.learned_hosts) = (600, 1);
+            (limits.outstanding, limits.targets) = (2, 3);
             limits.message = MessageLimits {
                 header_block: 4000,
                 headers: 40,
@@ -249,6 +262,10 @@ pub(super) struct Desk {
     pub(super) begun: Vec<(Time, OperationId)>,
     /// Requests that wait for an answer.
     pub(super) held: Vec<IncomingId>,
+    /// How connections are decided on that are held for the application; see [`on_event`].
+    pub(super) decides: u8,
+    /// Those that wait for it to decide.
+    pub(super) asked: Vec<ConnId>,
 }
 
 /// A desk that the world's application and the life share.
@@ -259,6 +276,18 @@ pub(super) fn on_event(desk: &Shared, stack: &mut Stack, now: Time, event: &Even
     let mut desk = desk.borrow_mut();
     if let Event::SessionReceived { session, .. } = event {
         take_call(&mut desk, stack, now, *session);
+    }
+    if let Event::AuthorizationRequested { conn, .. } = event {
+        // It may be gone by now; nobody has decided on it before.
+        let decided = match desk.decides % 3 {
+            0 => stack.allow_connection(now, *conn),
+            1 => {
+                desk.asked.push(*conn);
+                Ok(())
+            }
+            _ => stack.deny_connection(now, *conn),
+        };
+        assert_eq!(decided, Ok(()), "{conn} is not held");
     }
     if let Event::OfferReceived { session, .. } = event
         && desk.calls & 8 == 0

@@ -67,17 +67,23 @@ impl Life<'_> {
 
     /// An outage is over as soon as the server has bound the endpoint anew.
     pub(super) fn collect_recoveries(&mut self) {
-        let events = self.world.server_events(self.server);
-        let fresh = events.get(self.heard_of_server..).unwrap_or_default();
-        self.heard_of_server = events.len();
-        for (at, event) in fresh {
-            let FrontEndEvent::Registered { aor, contact, .. } = event else {
-                continue;
-            };
+        self.heard_of_servers.resize(self.servers.len(), 0);
+        let mut bound = Vec::new();
+        for (server, heard) in self.servers.iter().zip(&mut self.heard_of_servers) {
+            let events = self.world.server_events(*server);
+            let fresh = events.get(*heard..).unwrap_or_default();
+            *heard = events.len();
+            bound.extend(fresh.iter().filter_map(|(at, event)| match event {
+                FrontEndEvent::Registered { aor, contact, .. } => Some((*at, aor, contact)),
+                _ => None,
+            }));
+        }
+        bound.sort_by_key(|(at, ..)| *at);
+        for (at, aor, contact) in bound {
             self.outages.retain(|(since, role)| {
                 let ip = self.places.get(role.host).map(|place| self.world.ip(place.id));
                 let is_own = ip.is_some_and(|ip| contact.contains(&format!("@{ip}:")));
-                let is_over = since <= at && role.uri() == *aor && is_own;
+                let is_over = *since <= at && role.uri() == *aor && is_own;
                 if is_over {
                     self.tally.recoveries.add(at.since(*since));
                 }
@@ -165,10 +171,12 @@ impl Life<'_> {
 
     fn is_bound(&self, actor: &Actor) -> bool {
         let epid = actor.role.epid(actor.generation);
-        let bound = self.world.server(self.server).bindings(&Role::uri(actor.role));
-        bound
-            .iter()
-            .any(|binding| binding.epid.as_ref() == Some(&epid) && binding.conn.is_some())
+        let bound = self.servers.iter().flat_map(|server| {
+            let server = self.world.server(*server);
+            server.bindings(&Role::uri(actor.role))
+        });
+        let mut bound = bound.filter(|binding| binding.conn.is_some());
+        bound.any(|binding| binding.epid.as_ref() == Some(&epid))
     }
 
     /// The binding of an endpoint is gone with it (E13).

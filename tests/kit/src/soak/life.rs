@@ -14,8 +14,10 @@ use sansip::{
 
 use super::Tally;
 use super::cast::{
-    CAST, Desk, HOSTS, INSIDE, Kind, LISTENING, OUTSIDE, Role, Setup, Shared, body, on_event, tls_manager,
+    CAST, Desk, HOSTS, INSIDE, Kind, LISTENING, OUTSIDE, Role, Setup, Shared, Sharing, body, on_event,
+    tls_manager,
 };
+use super::registration::told_after;
 use super::step::{Scenario, Step, What};
 use crate::frontend::Memory;
 use crate::fuzz::script::Script;
@@ -87,7 +89,8 @@ pub(super) struct Message {
 pub(super) struct Life<'a> {
     pub(super) world: &'a mut World,
     pub(super) setup: Setup,
-    pub(super) server: FrontEndId,
+    /// One, or two of one domain.
+    pub(super) servers: Vec<FrontEndId>,
     pub(super) mallory: PeerId,
     pub(super) lines: Vec<LineId>,
     pub(super) talk: Talk,
@@ -102,8 +105,8 @@ pub(super) struct Life<'a> {
     pub(super) delivered: BTreeMap<(String, usize, EndpointId), usize>,
     /// Since when those who lost their connection or their binding are out of reach.
     pub(super) outages: Vec<(Time, Role)>,
-    /// How many events of the server were looked at.
-    pub(super) heard_of_server: usize,
+    /// How many events of each server were looked at.
+    pub(super) heard_of_servers: Vec<usize>,
     pub(super) tally: Tally,
 }
 
@@ -144,12 +147,18 @@ impl<'a> Life<'a> {
         (world.network.jitter, world.laziness) = (setup.jitter, setup.laziness);
         // As the adapters set it: what finds a connection that died without a word once something is sent on it.
         world.network.user_timeout = Some(Duration::from_secs(30));
-        let server = world.front_end(setup.front_end());
+        if setup.far {
+            world.set_clock(Time::MAX - Duration::from_secs(7 * 24 * 3600));
+        }
+        let servers = match setup.servers {
+            Some(Sharing(shared)) => world.front_ends(&setup.front_end(), shared).to_vec(),
+            None => vec![world.front_end(setup.front_end())],
+        };
         let mallory = world.peer();
         let mut life = Self {
             world,
             setup,
-            server,
+            servers,
             mallory,
             lines: Vec::new(),
             talk: Talk::default(),
@@ -160,7 +169,7 @@ impl<'a> Life<'a> {
             said: 0,
             delivered: BTreeMap::new(),
             outages: Vec::new(),
-            heard_of_server: 0,
+            heard_of_servers: Vec::new(),
             tally: Tally::default(),
         };
         life.settle();
@@ -267,10 +276,11 @@ impl<'a> Life<'a> {
     }
 
     pub(super) fn enter(&mut self, role: Role, generation: u32) -> Actor {
+        let server = self.server(0);
         let place = self.places.get_mut(role.host).expect("a host of the cast");
         let (id, tls) = (place.id, place.tls);
         let endpoint = if role.has_server() {
-            let mut config = role.sip_config(self.world, self.server, generation);
+            let mut config = role.sip_config(self.world, server, generation);
             if self.setup.plain && matches!(role.kind, Kind::Careless | Kind::Misled) {
                 config.manager = Some(self.world.with(id, |stack, _| stack.server_tcp_manager()));
                 config.transport = Transport::Tcp;
@@ -362,7 +372,11 @@ impl<'a> Life<'a> {
                     self.outages.extend(actor.map(|actor| (*when, actor.role)));
                 }
                 Event::Registration {
-                    endpoint, old, new, ..
+                    endpoint,
+                    old,
+                    new,
+                    reason,
+                    ..
                 } => {
                     let failed =
                         (*old, *new) == (RegistrationState::Registering, RegistrationState::Unregistered);
@@ -371,6 +385,7 @@ impl<'a> Life<'a> {
                         actors.find(|actor| actor.role.host == at && actor.endpoint == *endpoint)
                     {
                         actor.failed = failed;
+                        actor.told = told_after(actor.told, (*old, *new), *reason);
                         if *new != RegistrationState::Registered {
                             let role = actor.role;
                             self.outages.retain(|(_, out)| *out != role);
@@ -466,21 +481,33 @@ impl<'a> Life<'a> {
                     .for_each(|at| self.end_actor(at));
             }
             What::Disconnect | What::Idle => self.act_on_connection(step),
+            What::Authorize => self.authorize(first, second, third),
+            What::Decide => self.decide(first, second, third),
             What::StopListening | What::Listen => self.act_on_listening(step),
             What::Wait => {
                 let time = one(&WAITS, first).unwrap_or_default() + u64::from(second);
                 self.pass(Duration::from_millis(time));
             }
-            What::Reset | What::HalfOpen | What::BlackHole | What::OneWay | What::Stall | What::Slow => {
-                self.harm_a_link(step);
-            }
+            What::Reset
+            | What::HalfOpen
+            | What::HalfClose
+            | What::BlackHole
+            | What::OneWay
+            | What::Stall
+            | What::Slow => self.harm_a_link(step),
             What::Reachability | What::Dns | What::Tls => self.harm_all(step),
-            What::Restart => match first % 4 {
-                0 => self.world.restart(self.server, Memory::Kept),
-                1 => self.world.restart(self.server, Memory::Lost),
-                2 => self.world.crash(self.server, Memory::Kept),
-                _ => self.world.crash(self.server, Memory::Lost),
-            },
+            What::Deregister | What::Lose => self.unbind(step),
+            What::Methods => self.set_methods(first, second),
+            What::Restart => {
+                let server = self.server(second);
+                match first % 4 {
+                    0 => self.world.restart(server, Memory::Kept),
+                    1 => self.world.restart(server, Memory::Lost),
+                    2 => self.world.crash(server, Memory::Kept),
+                    _ => self.world.crash(server, Memory::Lost),
+                }
+            }
+            What::Registrar => self.instruct(first, second, third),
             What::Replace => self.replace(usize::from(first) % HOSTS),
             What::Chunks => {
                 self.world.network.chunks = match first % 4 {
@@ -503,8 +530,14 @@ impl<'a> Life<'a> {
             What::Echo => self.echo(first, second, third),
             What::Crowd => self.crowd(),
             What::Network => self.change_network(first, second),
-            What::Dial | What::Ask | What::Reply | What::Garble | What::Misbehave => self.mischief(step),
+            What::Dial | What::Ask | What::Reply | What::Dismiss | What::Garble | What::Misbehave => {
+                self.mischief(step);
+            }
         }
+    }
+
+    pub(super) fn server(&self, choice: u8) -> FrontEndId {
+        one(&self.servers, choice).expect("a life has a server")
     }
 
     pub(super) fn place(&self, choice: u8) -> Option<&Place> {
@@ -523,35 +556,6 @@ impl<'a> Life<'a> {
         let host = self.places.get(actor.role.host)?.id;
         let id = actor.endpoint;
         Some((actor, Endpoint { host, id }))
-    }
-
-    pub(super) fn act_on_registration(&mut self, step: Step) {
-        let [first, ..] = step.arguments;
-        match step.what {
-            What::Enroll => {
-                (0..CAST.len())
-                    .filter(|at| CAST.get(*at).is_some_and(|role| role.has_server()))
-                    .for_each(|at| self.set_registered(at, true));
-            }
-            what => self.set_registered(usize::from(first) % CAST.len(), what == What::Register),
-        }
-    }
-
-    /// Misuse in the state that there is, or of a peer, changes nothing.
-    pub(super) fn set_registered(&mut self, at: usize, told: bool) {
-        let Some((actor, endpoint)) = self.endpoint(at) else {
-            return;
-        };
-        let result = self.world.with(endpoint.host, |stack, now| {
-            let mut view = stack.endpoint(now, endpoint.id)?;
-            if told { view.register() } else { view.unregister() }
-        });
-        if let Ok(operation) = result {
-            self.began(actor.role.host, operation, None);
-            if let Some(actor) = self.actors.get_mut(at) {
-                (actor.told, actor.failed) = (told, false);
-            }
-        }
     }
 
     pub(super) fn message(&mut self, first: u8, second: u8, third: u8) {
@@ -734,8 +738,48 @@ impl<'a> Life<'a> {
                 stack.disconnect(now, conn);
             } else {
                 // Of a client manager's it is misuse.
-                let _ = stack.set_idle(now, conn, Duration::from_secs(u64::from(third) % 64));
+                let idle = Duration::from_secs(u64::from(third) % 64);
+                let _ = stack.set_idle(now, conn, idle);
+                if third > 240
+                    && let Some(info) = stack.connection(conn)
+                    && let Ok(mut manager) = stack.manager(now, info.manager)
+                {
+                    let _ = manager.set_idle(Some(idle), None);
+                    let _ = manager.apply_idle();
+                }
             }
+        });
+    }
+
+    /// Whether the application of a host decides on new connections, and how.
+    pub(super) fn authorize(&mut self, at: u8, on: u8, how: u8) {
+        let Some(place) = self.place(at) else { return };
+        let tls = place.tls;
+        place.desk.borrow_mut().decides = how;
+        self.world.with(place.id, |stack, now| {
+            for manager in [stack.client_manager(), stack.server_tcp_manager(), tls] {
+                if let Ok(mut view) = stack.manager(now, manager) {
+                    view.set_authorizes(on & 1 != 0);
+                }
+            }
+        });
+    }
+
+    fn decide(&mut self, at: u8, which: u8, allows: u8) {
+        let Some(place) = self.place(at) else { return };
+        let asked = place.desk.borrow().asked.clone();
+        let Some(conn) = latest(&asked, which) else {
+            return;
+        };
+        place.desk.borrow_mut().asked.retain(|other| *other != conn);
+        self.world.with(place.id, |stack, now| {
+            // The time for it may be over: then it is gone, and this does nothing.
+            let decided = if allows & 1 == 0 {
+                stack.allow_connection(now, conn)
+            } else {
+                stack.deny_connection(now, conn)
+            };
+            assert_eq!(decided, Ok(()), "{conn} is not held, and has not been decided on");
         });
     }
 

@@ -18,13 +18,16 @@
 
 mod cast;
 mod coverage;
+pub mod fleet;
 mod judge;
 mod life;
 mod phrases;
 mod recovery;
+mod registration;
 mod shrink;
 mod step;
 mod trouble;
+pub mod year;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -215,33 +218,70 @@ pub fn live(world: &mut World, scenario: &Scenario) -> Tally {
     life::live(world, scenario, |_| {})
 }
 
+/// What somebody has objected to in a world, and the end of its trace.
+struct Objection {
+    message: String,
+    tail: String,
+}
+
+/// A life to which nobody objected.
+struct Lived<T> {
+    /// What came of it.
+    come: T,
+    cells: Cells,
+    trace: Trace,
+    tail: String,
+}
+
+/// Lives in a world, to its census; what is found there is no panic any more.
+fn watch<T>(mut world: World, life: impl FnOnce(&mut World) -> T) -> Result<Lived<T>, Objection> {
+    listen_to_panics();
+    LIVES.set(true);
+    let lived = catch_unwind(AssertUnwindSafe(|| {
+        let come = life(&mut world);
+        world.conclude();
+        (come, world.cells())
+    }));
+    LIVES.set(false);
+    let (trace, tail) = world.abandon();
+    match lived {
+        Ok((come, cells)) => Ok(Lived {
+            come,
+            cells,
+            trace,
+            tail,
+        }),
+        Err(_) => Err(Objection {
+            message: HEARD.take().unwrap_or_default(),
+            tail,
+        }),
+    }
+}
+
 /// Lives a scenario once.
 ///
 /// # Errors
 /// Something objected.
 fn attempt(scenario: &Scenario) -> Result<(Tally, Trace, String), Box<Failure>> {
-    listen_to_panics();
     let step = Cell::new(0);
-    let mut world = World::new(scenario.seed);
-    LIVES.set(true);
-    let lived = catch_unwind(AssertUnwindSafe(|| {
-        let tally = life::live(&mut world, scenario, |at| step.set(at));
-        world.conclude();
-        Tally {
-            cells: world.cells(),
-            ..tally
+    let lived = watch(World::new(scenario.seed), |world| {
+        life::live(world, scenario, |at| step.set(at))
+    });
+    match lived {
+        Ok(lived) => {
+            let tally = Tally {
+                cells: lived.cells,
+                ..lived.come
+            };
+            Ok((tally, lived.trace, lived.tail))
         }
-    }));
-    LIVES.set(false);
-    let (trace, tail) = world.abandon();
-    lived.map(|tally| (tally, trace, tail.clone())).map_err(|_| {
-        Box::new(Failure {
+        Err(Objection { message, tail }) => Err(Box::new(Failure {
             scenario: scenario.clone(),
             step: step.get(),
-            message: HEARD.take().unwrap_or_default(),
+            message,
             tail,
-        })
-    })
+        })),
+    }
 }
 
 /// Lives a scenario twice and compares (rule X1).

@@ -9,13 +9,11 @@ pub struct Recoveries(Vec<Duration>);
 
 impl Recoveries {
     pub(crate) fn add(&mut self, time: Duration) {
-        let at = self.0.partition_point(|known| *known <= time);
-        self.0.insert(at, time);
+        self.0.push(time);
     }
 
     pub(crate) fn absorb(&mut self, other: &Self) {
         self.0.extend(&other.0);
-        self.0.sort_unstable();
     }
 
     /// How many there were.
@@ -26,7 +24,9 @@ impl Recoveries {
     /// So many in a hundred took no longer (the nearest rank); `None` where there were none.
     pub fn percentile(&self, percent: usize) -> Option<Duration> {
         let rank = (self.0.len() * percent).div_ceil(100).max(1);
-        self.0.get(rank - 1).copied()
+        let mut sorted = self.0.clone();
+        sorted.sort_unstable();
+        sorted.get(rank - 1).copied()
     }
 }
 

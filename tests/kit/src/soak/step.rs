@@ -61,6 +61,10 @@ steps! {
     Disconnect "disconnect" 4,
     /// A connection is to be closed when it was idle for so long: host, which, time.
     Idle "idle" 3,
+    /// Whether the application of a host decides on new connections: host, whether, how (at once, later, never).
+    Authorize "authorize" 4,
+    /// It decides on one that is held: host, which, whether it allows it.
+    Decide "decide" 4,
     /// A host listens no more: host, whether by command.
     StopListening "stop-listening" 3,
     /// A host listens again: host.
@@ -75,6 +79,8 @@ steps! {
     BlackHole "black-hole" 4,
     /// A connection becomes one for what one side sends: host, which, which side.
     OneWay "one-way" 4,
+    /// One side of a connection closes its direction, and reads on: host, which.
+    HalfClose "half-close" 4,
     /// What is sent on a connection comes much later: host, which, time.
     Stall "stall" 4,
     /// A side of a connection does not read: host, which, which side.
@@ -85,8 +91,14 @@ steps! {
     Dns "dns" 8,
     /// Handshakes with a host fail: which, how.
     Tls "tls" 8,
-    /// A server stops and starts: how.
+    /// What a server says to those who want to register from now on: which server, what, for how long.
+    Registrar "registrar" 6,
+    /// A server stops and starts: how, which.
     Restart "restart" 4,
+    /// The server deregisters endpoints: whose, why, whether all of the user.
+    Deregister "deregister" 2,
+    /// The server loses endpoints without a word: whose, how much of them, whether all of the user.
+    Lose "lose" 2,
     /// A host's process dies and starts anew: host.
     Replace "replace" 3,
     /// How bytes are cut from now on.
@@ -105,12 +117,16 @@ steps! {
     Ask "ask" 14,
     /// It answers what it has heard: which, status, variant.
     Reply "reply" 22,
+    /// It says to somebody who registers that they no longer are: which REGISTER, what.
+    Dismiss "dismiss" 4,
+    /// An endpoint takes other methods from now on: endpoint, which.
+    Methods "methods" 2,
     /// From now on it answers all it hears at once: whether, status, variant.
     Manner "manner" 4,
     /// An adapter reports once more what it has reported: host, what, of which.
     Echo "echo" 4,
     /// An endpoint has something for hundreds of addresses of one name.
-    Crowd "crowd" 1,
+    Crowd "crowd" 2,
     /// It says once more what it said last, some bytes of it changed: how many, where, to what.
     Garble "garble" 3,
     /// It closes or breaks off a connection, or sends bytes that are no message: which, how.
@@ -191,13 +207,13 @@ impl FromStr for Step {
 
 /// What is lived: a world's seed, how it is set up, and what happens in it.
 ///
-/// Its text is `SEED.SETUP: STEP, STEP ...`, its bytes one for the seed, one for the setup, and four for each step.
+/// Its text is `SEED.SETUP: STEP, STEP ...`, its bytes one for the seed, two for the setup, and four for each step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
     /// The seed of the world: what its entropy and that of its stacks is made of.
     pub seed: u64,
     /// Its settings: see [`live`](super::live).
-    pub setup: u8,
+    pub setup: u16,
     /// What happens.
     pub steps: Vec<Step>,
 }
@@ -207,7 +223,7 @@ impl Scenario {
     /// bytes.
     pub fn of_seed(seed: u64, steps: usize) -> Self {
         let mut dice = ChaCha12Rng::seed_from_u64(seed);
-        let mut bytes = vec![0; 2 + 4 * steps];
+        let mut bytes = vec![0; 3 + 4 * steps];
         dice.fill_bytes(&mut bytes);
         let mut scenario = Self {
             seed,
@@ -232,7 +248,7 @@ impl Scenario {
 
     /// The scenario that these bytes are. All bytes are one; what is missing at the end is zero.
     pub fn of_bytes(bytes: &[u8]) -> Self {
-        let (head, rest) = bytes.split_at_checked(2).unwrap_or((bytes, &[]));
+        let (head, rest) = bytes.split_at_checked(3).unwrap_or((bytes, &[]));
         let byte = |bytes: &[u8], at: usize| bytes.get(at).copied().unwrap_or(0);
         let step = |bytes: &[u8]| Step {
             what: What::of_byte(byte(bytes, 0)),
@@ -240,7 +256,7 @@ impl Scenario {
         };
         Self {
             seed: u64::from(byte(head, 0)),
-            setup: byte(head, 1),
+            setup: u16::from_le_bytes([byte(head, 1), byte(head, 2)]),
             steps: rest.chunks(4).map(step).collect(),
         }
     }
@@ -297,7 +313,7 @@ mod tests {
         for wrong in [
             "",
             "x.0:",
-            "1.256:",
+            "1.65536:",
             "1.0: dance",
             "1.0: wait 256",
             "1.0: wait 1 2 3 4",
@@ -308,7 +324,7 @@ mod tests {
 
     #[test]
     fn all_bytes_are_a_scenario_and_every_step_can_be_meant() {
-        let mut bytes = vec![1, 2];
+        let mut bytes = vec![1, 2, 0];
         (0..=255).for_each(|byte| bytes.extend([byte, 1, 2, 3]));
         let scenario = Scenario::of_bytes(&bytes);
         assert_eq!((scenario.seed, scenario.setup, scenario.steps.len()), (1, 2, 256));
@@ -316,6 +332,6 @@ mod tests {
             assert!(scenario.steps.iter().any(|step| step.what == *what), "{word}");
         }
         assert_eq!(Scenario::of_bytes(&[]).steps, []);
-        assert_eq!(Scenario::of_bytes(&[5, 0, 255]).steps.len(), 1);
+        assert_eq!(Scenario::of_bytes(&[5, 0, 0, 255]).steps.len(), 1);
     }
 }

@@ -11,6 +11,7 @@ use sansip::{
 use super::cast::{Desk, HOSTS};
 use super::life::{LONGEST, Life, latest, one};
 use super::step::{CROWD, Step, What};
+use crate::frontend::Manner;
 use crate::fuzz::script::Script;
 use crate::oracle::{Contract, Talked};
 use crate::world::{Fault, Host, LineId, Reachability};
@@ -49,6 +50,11 @@ impl Life<'_> {
         match step.what {
             What::Reset => self.world.reset(link),
             What::HalfOpen => self.world.half_open(link, host),
+            // A stack has no such way to close.
+            What::HalfClose => match sides.iter().find(|side| !matches!(side, Host::Stack(_))) {
+                Some(other) => self.world.half_close(link, *other),
+                None => self.world.half_close(link, host),
+            },
             What::BlackHole => self.world.black_hole(link),
             What::OneWay => self.world.black_hole_from(link, host),
             What::Stall => self
@@ -61,10 +67,11 @@ impl Life<'_> {
     /// Addresses that somebody connects to.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         let hosts = [
-            Some(Host::from(self.server)),
+            Some(Host::from(self.server(0))),
             self.place(3).map(|place| place.id.into()),
             self.place(4).map(|place| place.id.into()),
             Some(Host::from(self.mallory)),
+            self.servers.get(1).map(|server| Host::from(*server)),
         ];
         let ips = hosts.into_iter().flatten().map(|host| self.world.ip(host));
         ips.flat_map(|ip| [5060, 5061].map(|port| SocketAddr::new(ip, port)))
@@ -74,10 +81,8 @@ impl Life<'_> {
     pub(super) fn certified(&self) -> Vec<Host> {
         let places = [3, 4, 1].into_iter().filter_map(|at| self.place(at));
         let places = places.map(|place| place.id.into());
-        [Host::from(self.server), Host::from(self.mallory)]
-            .into_iter()
-            .chain(places)
-            .collect()
+        let servers = self.servers.iter().map(|server| Host::from(*server));
+        servers.chain([Host::from(self.mallory)]).chain(places).collect()
     }
 
     pub(super) fn harm_all(&mut self, step: Step) {
@@ -88,6 +93,7 @@ impl Life<'_> {
                     Reachability::Refused,
                     Reachability::Unreachable,
                     Reachability::BlackHole,
+                    Reachability::TimedOut,
                 ];
                 if let (Some(address), Some(way)) = (one(&self.addresses(), first), one(&ways, second)) {
                     self.world.set_reachability(address, way);
@@ -124,7 +130,27 @@ impl Life<'_> {
         }
     }
 
+    /// What a server says to those who want to register. One that stands alone can send them to itself only.
+    pub(super) fn instruct(&mut self, first: u8, second: u8, third: u8) {
+        let (server, other) = (self.server(first), self.server(first.wrapping_add(1)));
+        let ip = self.world.ip(other);
+        let seconds = u32::from(third);
+        let manner = match second % 5 {
+            0 => Manner::Usual,
+            1 => Manner::Redirect(vec![format!("<sip:{ip};transport=tcp>")]),
+            2 => Manner::TooBrief(Duration::from_secs(3600 + u64::from(third))),
+            3 => Manner::Unavailable(None),
+            _ => Manner::Unavailable(Some(seconds)),
+        };
+        self.world
+            .with_server(server, |server, _| server.set_manner(manner));
+    }
+
     pub(super) fn mend(&mut self) {
+        for server in self.servers.clone() {
+            self.world
+                .with_server(server, |server, _| server.set_manner(Manner::Usual));
+        }
         for address in self.addresses() {
             self.world.set_reachability(address, Reachability::Open);
         }
@@ -137,6 +163,7 @@ impl Life<'_> {
             self.world.set_wrong_certificate(host, false);
         }
         for place in 0..HOSTS {
+            self.authorize(u8::try_from(place).unwrap_or_default(), 0, 0);
             let Some(id) = self.places.get(place).map(|place| place.id) else {
                 continue;
             };
@@ -207,6 +234,7 @@ impl Life<'_> {
                 let _ = script.number();
                 at.map(|at| self.talk.request(at, &uris, &mut script))
             }
+            What::Dismiss => self.talk.dismiss(&mut Script::new(&step.arguments)),
             What::Reply => self.talk.respond(&mut Script::new(&step.arguments)),
             What::Garble => self.talk.garble(&mut Script::new(&[0, first, second, third])),
             _ => return self.misbehave(first, second, third),

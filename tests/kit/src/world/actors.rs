@@ -6,9 +6,9 @@ use rand_core::RngCore;
 use sansip::security::Credentials;
 use sansip::wire::Method;
 use sansip::{
-    Completion, Config, ConnId, Content, Event, ManagerId, OperationError, OperationId, PeerCertificate,
-    PeerToPeerConfig, SendOptions, Server, SessionId, SipEndpointConfig, SrvRecord, Stack, Time,
-    TlsFailureKind, Transport, UnixTime,
+    Completion, Config, ConnId, Content, Event, ManagerId, NaptrRecord, OperationError, OperationId,
+    PeerCertificate, PeerToPeerConfig, SendOptions, Server, SessionId, SipEndpointConfig, SrvRecord, Stack,
+    Time, TlsFailureKind, Transport, UnixTime,
 };
 
 use super::net::Listening;
@@ -32,8 +32,11 @@ impl World {
             application: None,
             observer: Observer::default(),
             is_late: false,
+            left: None,
+            is_draining: false,
         });
         self.settle_in(Host::Stack(id));
+        self.schedule(Host::Stack(id));
         id
     }
 
@@ -56,7 +59,7 @@ impl World {
     }
 
     /// A host with a front end that listens on ports 5060 (TCP) and 5061 (TLS). Its certificate and the domain name
-    /// system name its domains and its host.
+    /// system name its domains and its host, the latter with NAPTR and SRV records.
     pub fn front_end(&mut self, config: FrontEndConfig) -> FrontEndId {
         let id = FrontEndId(self.servers.len());
         let host = Host::FrontEnd(id);
@@ -75,6 +78,16 @@ impl World {
                 };
                 self.names.set_services(&format!("{service}.{domain}"), &[record]);
             }
+            let pointers = [("SIPS+D2T", "_sips._tcp"), ("SIP+D2T", "_sip._tcp")];
+            let pointers = pointers.map(|(services, service)| NaptrRecord {
+                order: 0,
+                preference: 0,
+                flags: "s".to_owned(),
+                services: services.to_owned(),
+                regexp: String::new(),
+                replacement: format!("{service}.{domain}"),
+            });
+            self.names.set_pointers(domain, &pointers);
         }
         let certificate = PeerCertificate {
             dns_names: names,
@@ -100,6 +113,33 @@ impl World {
         id
     }
 
+    /// Two front ends for one domain: each is a host of its own, and the domain's service record and address name both, the
+    /// first before the second. With `sharing` each knows of all bindings; requests are not handed from one to the other.
+    pub fn front_ends(&mut self, config: &FrontEndConfig, sharing: bool) -> [FrontEndId; 2] {
+        let ids = [self.front_end(config.clone()), self.front_end(config.clone())];
+        for domain in &config.domains {
+            let names = [1, 2].map(|number| format!("s{number}.{domain}"));
+            for (name, id) in names.iter().zip(ids) {
+                let ip = self.ip(id);
+                self.names.set_addresses(name, &[ip]);
+            }
+            self.names.set_addresses(domain, &ids.map(|id| self.ip(id)));
+            for (service, port) in [("_sip._tcp", 5060), ("_sips._tcp", 5061)] {
+                let records = [0, 1].map(|at: usize| SrvRecord {
+                    priority: u16::try_from(at).unwrap_or(u16::MAX),
+                    weight: 0,
+                    port,
+                    target: names.get(at).cloned().unwrap_or_default(),
+                });
+                self.names.set_services(&format!("{service}.{domain}"), &records);
+            }
+        }
+        if sharing {
+            self.sharing.extend(ids);
+        }
+        ids
+    }
+
     pub(super) fn settle_in(&mut self, host: Host) -> IpAddr {
         let (kind, number) = match host {
             Host::Stack(id) => (1, id.0),
@@ -109,6 +149,7 @@ impl World {
         let [.., high, low] = (number + 1).to_be_bytes();
         let ip = IpAddr::V4(Ipv4Addr::new(10, kind, high, low));
         self.hosts.insert(host, ip);
+        self.by_ip.insert(ip, host);
         ip
     }
 
@@ -199,6 +240,16 @@ impl World {
     /// All events of a stack so far, with their times.
     pub fn events(&self, host: StackId) -> &[(Time, Event)] {
         &self.stacks.get(host.0).expect("a stack of this world").events
+    }
+
+    /// The events of a stack since this was last asked; they are forgotten.
+    pub fn take_events(&mut self, host: StackId) -> Vec<(Time, Event)> {
+        std::mem::take(&mut self.host_mut(host).events)
+    }
+
+    /// What a front end has told since this was last asked; it is forgotten.
+    pub fn take_server_events(&mut self, server: FrontEndId) -> Vec<(Time, FrontEndEvent)> {
+        std::mem::take(&mut self.server_mut(server).events)
     }
 
     /// What a front end has told so far, with the times.

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use sansip::{PeerCertificate, ResolveError, Time, TlsFailureKind};
 
-use super::{Host, LinkId, World};
+use super::{Host, LinkId, StackId, World};
 
 macro_rules! faults {
     ($($(#[$doc:meta])* $name:ident $words:literal,)*) => {
@@ -49,6 +49,8 @@ faults! {
     BlackHole "black hole",
     /// What one side sends on a connection vanishes.
     OneWay "black hole, one way",
+    /// One side has closed its direction of a connection, and reads on.
+    HalfClosed "half-closed",
     /// A host does not read what has arrived.
     SlowReader "slow reader",
     /// Bytes wait at their sender, because their reader does not take what came before.
@@ -59,6 +61,8 @@ faults! {
     Unreachable "unreachable",
     /// Who connects to an address hears nothing.
     Silence "silent address",
+    /// A host's system gives up connecting to an address that says nothing.
+    ConnectTimeout "connect timeout",
     /// There is no such name.
     DnsNoSuchName "DNS: no such name",
     /// No name server answered.
@@ -97,6 +101,20 @@ faults! {
     ServerCrash "server crash",
     /// A host's process dies and starts anew.
     HostRestart "host restart",
+    /// A registrar sends whoever registers to another server.
+    Redirected "redirected",
+    /// Two registrars send whoever registers to one another.
+    RedirectLoop "redirect loop",
+    /// A registrar takes no expiry as short as the one that was asked for (423).
+    TooBrief "expiry too brief",
+    /// A registrar has no time, and says when it will have some (503, Retry-After).
+    Unavailable "unavailable",
+    /// An endpoint is registered at another server than the one that it had.
+    FailOver "fail-over",
+    /// The same, and that server does not know the bindings of the other.
+    FailOverLoss "fail-over, no bindings",
+    /// The clock stands near the end of the range of time.
+    FarClock "far clock",
     /// A host does not listen any more, though nobody told it to stop.
     ListeningLost "listening lost",
 }
@@ -165,7 +183,23 @@ pub enum Passed {
     Gone,
 }
 
+/// A connection that a stack has asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connecting {
+    /// When.
+    pub at: Time,
+    /// Whose stack.
+    pub host: StackId,
+    /// The host that was asked for, before any look-up.
+    pub asked: Option<String>,
+}
+
 impl World {
+    /// The connections that stacks have asked for since this was last asked; they are noted from its first call on.
+    pub fn take_connects(&mut self) -> Vec<Connecting> {
+        self.connects.replace(Vec::new()).unwrap_or_default()
+    }
+
     /// The faults that have struck since this was last asked.
     pub fn take_strikes(&mut self) -> Vec<Strike> {
         std::mem::take(&mut self.strikes)
@@ -189,7 +223,7 @@ impl World {
 
     pub(super) fn pass(&mut self, link: LinkId, side: usize, what: Passed) {
         let (at, host) = (self.now, self.end(link, side).host);
-        if matches!(host, Host::Stack(_)) {
+        if self.watched && matches!(host, Host::Stack(_)) {
             self.passages.push(Passage {
                 at,
                 link,

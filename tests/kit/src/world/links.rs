@@ -1,5 +1,6 @@
 //! What a test sees of the links of a world, and does to them.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -15,6 +16,10 @@ impl World {
         self.reachability.insert(address, reachability);
     }
 
+    pub(super) fn link_ids(&self) -> Vec<LinkId> {
+        self.links.keys().copied().collect()
+    }
+
     /// The open connections between two hosts, oldest first.
     pub fn links(&self, a: impl Into<Host>, b: impl Into<Host>) -> Vec<LinkId> {
         let (a, b) = (a.into(), b.into());
@@ -22,12 +27,8 @@ impl World {
             let hosts = link.ends.each_ref().map(|end| end.host);
             link.ends.iter().all(|end| end.open) && (hosts == [a, b] || hosts == [b, a])
         };
-        self.links
-            .iter()
-            .enumerate()
-            .filter(|(_, link)| joins(link))
-            .map(|(id, _)| LinkId(id))
-            .collect()
+        let links = self.links.iter().filter(|(_, link)| joins(link));
+        links.map(|(id, _)| *id).collect()
     }
 
     /// The connections that a host has and whose other end is open, too, oldest first.
@@ -36,17 +37,14 @@ impl World {
         let joins = |link: &Link| {
             link.ends.iter().all(|end| end.open) && link.ends.iter().any(|end| end.host == host)
         };
-        let links = self.links.iter().enumerate();
-        links
-            .filter(|(_, link)| joins(link))
-            .map(|(id, _)| LinkId(id))
-            .collect()
+        let links = self.links.iter().filter(|(_, link)| joins(link));
+        links.map(|(id, _)| *id).collect()
     }
 
     /// What a stack has called its connections, those that are over included, oldest first.
     pub fn conns_of(&self, host: StackId) -> Vec<ConnId> {
         let mut conns = Vec::new();
-        for end in self.links.iter().flat_map(|link| &link.ends) {
+        for end in self.links.values().flat_map(|link| &link.ends) {
             if let (Host::Stack(stack), Name::Stack(conn)) = (end.host, end.name)
                 && stack == host
                 && !conns.contains(&conn)
@@ -60,7 +58,7 @@ impl World {
     /// Whether a stack has been told that its connection is up; also of one that is over.
     pub fn was_up(&self, host: StackId, conn: ConnId) -> bool {
         let own = (Host::from(host), Name::Stack(conn));
-        let mut ends = self.links.iter().flat_map(|link| &link.ends);
+        let mut ends = self.links.values().flat_map(|link| &link.ends);
         ends.any(|end| end.ready && (end.host, end.name) == own)
     }
 
@@ -164,6 +162,30 @@ impl World {
                 self.lose(link, side, CloseReason::Reset);
             }
         }
+    }
+
+    /// This host closes its direction of the connection and reads on until the other side closes, too.
+    pub fn half_close(&mut self, link: LinkId, host: impl Into<Host>) {
+        let host = host.into();
+        self.strike_both(link, Fault::HalfClosed);
+        for side in [0, 1] {
+            let (is_it, hole) = (self.end(link, side).host == host, self.is_hole(link, side));
+            if let Some(closed) = self.link_mut(link).half_closed.get_mut(side).filter(|_| is_it) {
+                let before = std::mem::replace(closed, true);
+                if !before && !hole {
+                    let at = self.arrival(link, side);
+                    self.at(at, Happening::Ended(link, 1 - side, CloseReason::Closed));
+                }
+            }
+        }
+    }
+
+    /// Forgets the connections that are over at both ends, and that nothing is on its way on: a world that lives long
+    /// would hold them all.
+    pub(super) fn forget_links(&mut self) {
+        let busy: BTreeSet<LinkId> = self.queue.values().filter_map(Happening::link).collect();
+        self.links
+            .retain(|id, link| busy.contains(id) || link.ends.iter().any(|end| end.open));
     }
 
     /// Whether the connection is open at both ends.

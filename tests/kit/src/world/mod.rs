@@ -34,7 +34,7 @@ mod peer;
 mod tests;
 mod trace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -43,13 +43,13 @@ use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 use sansip::{
-    Action, Answer, CloseReason, Config, ConnId, EndpointId, Event, ListenError, ListenerId, PeerCertificate,
-    QueryId, ResolveError, Stack, Time, TlsFailureKind, UnixTime,
+    Action, Answer, CloseReason, Config, ConnId, EndpointId, Event, Fingerprint, ListenError, ListenerId,
+    PeerCertificate, QueryId, ResolveError, Stack, Time, TlsFailureKind, UnixTime,
 };
 
-use crate::frontend::{FrontEnd, FrontEndEvent, Memory, Output};
+use crate::frontend::{Conn, FrontEnd, FrontEndEvent, Manner, Memory, Output};
 
-pub use self::fault::{Fault, Passage, Passed, Strike};
+pub use self::fault::{Connecting, Fault, Passage, Passed, Strike};
 pub use self::names::Names;
 pub use self::net::{Chunks, LinkId, Network, Reachability};
 pub use self::peer::LineId;
@@ -124,12 +124,17 @@ struct StackHost {
     observer: Observer,
     /// Its adapter will take actions later.
     is_late: bool,
+    /// What it was after a deadline that left work to do at once.
+    left: Option<(Time, Fingerprint)>,
+    /// Its adapter is taking them: what is wanted meanwhile is taken by the same loop.
+    is_draining: bool,
 }
 
 impl StackHost {
     fn receive(&mut self, now: Time, conn: ConnId, bytes: &[u8]) {
         // What comes after the stack has closed is nobody's.
-        let open = self.stack.connection(conn).is_some_and(|known| known.ready);
+        let known = self.stack.connection(conn);
+        let open = known.is_some_and(|known| known.ready || known.held);
         if open {
             self.observer.received.pass(conn, bytes);
         }
@@ -157,6 +162,21 @@ enum Happening {
     Resolved(StackId, QueryId, Result<Answer, ResolveError>),
 }
 
+impl Happening {
+    /// The connection that it is about.
+    const fn link(&self) -> Option<LinkId> {
+        match self {
+            Self::Syn(link)
+            | Self::Ready(link, _)
+            | Self::Arrive(link, ..)
+            | Self::Readable(link, _)
+            | Self::Ended(link, ..)
+            | Self::UserTimeout(link, _) => Some(*link),
+            Self::Drain(_) | Self::Listening(..) | Self::Resolved(..) => None,
+        }
+    }
+}
+
 /// See the [module](self).
 pub struct World {
     /// How connections made and bytes sent from now on fare.
@@ -168,14 +188,23 @@ pub struct World {
     pub laziness: Duration,
     /// The limit of the recordings that stacks made from now on make of their input, in bytes; `None` makes none.
     pub recording: Option<usize>,
+    /// Whether what passes between stacks and links is kept until it is [taken](Self::take_passages).
+    pub watched: bool,
     seed: u64,
     now: Time,
     entropy: ChaCha12Rng,
     stacks: Vec<StackHost>,
     servers: Vec<ServerHost>,
+    /// Front ends that share their bindings.
+    sharing: BTreeSet<FrontEndId>,
+    /// Where each address of record was registered last, from each host.
+    registered_at: BTreeMap<(String, Host), FrontEndId>,
     peers: usize,
     hosts: BTreeMap<Host, IpAddr>,
-    links: Vec<Link>,
+    by_ip: BTreeMap<IpAddr, Host>,
+    links: BTreeMap<LinkId, Link>,
+    /// How many links there were.
+    joined: usize,
     /// The ends that hosts have, by what they call them.
     ends: BTreeMap<(Host, Name), (LinkId, Side)>,
     listeners: BTreeMap<SocketAddr, Listening>,
@@ -188,10 +217,15 @@ pub struct World {
     /// Of stacks that are no more.
     cells: sansip::cells::Cells,
     passages: Vec<Passage>,
+    /// Connections that stacks have asked for, where somebody wants to know.
+    connects: Option<Vec<Connecting>>,
     heard: BTreeMap<LineId, Heard>,
     last_port: u16,
     queue: BTreeMap<(Time, u64), Happening>,
     tickets: u64,
+    /// When each host that waits for a time wants to be told.
+    deadlines: BTreeSet<(Time, Host)>,
+    deadline_of: BTreeMap<Host, Time>,
     trace: Trace,
     finished: bool,
 }
@@ -234,19 +268,34 @@ pub fn seeds(count: u64) -> Vec<u64> {
 impl World {
     /// An empty world.
     pub fn new(seed: u64) -> Self {
+        Self::starting_at(seed, Time::from_secs(1), Trace::default())
+    }
+
+    /// An empty world of bounded memory, for who lets it live long: its trace is a [brief](Trace::brief) one. Who lives
+    /// in it takes events and passages as they come, and lets it [forget](Self::forget_the_past).
+    pub fn lasting(seed: u64) -> Self {
+        Self::starting_at(seed, Time::from_secs(1), Trace::brief())
+    }
+
+    fn starting_at(seed: u64, now: Time, trace: Trace) -> Self {
         Self {
             network: Network::default(),
             names: Names::default(),
             laziness: Duration::ZERO,
             recording: None,
+            watched: true,
             seed,
-            now: Time::from_secs(1),
+            now,
             entropy: ChaCha12Rng::seed_from_u64(seed),
             stacks: Vec::new(),
             servers: Vec::new(),
+            sharing: BTreeSet::new(),
+            registered_at: BTreeMap::new(),
             peers: 0,
             hosts: BTreeMap::new(),
-            links: Vec::new(),
+            by_ip: BTreeMap::new(),
+            links: BTreeMap::new(),
+            joined: 0,
             ends: BTreeMap::new(),
             listeners: BTreeMap::new(),
             reachability: BTreeMap::new(),
@@ -256,13 +305,33 @@ impl World {
             strikes: Vec::new(),
             cells: sansip::cells::Cells::default(),
             passages: Vec::new(),
+            connects: None,
             heard: BTreeMap::new(),
             last_port: 40_000,
             queue: BTreeMap::new(),
             tickets: 0,
-            trace: Trace::default(),
+            deadlines: BTreeSet::new(),
+            deadline_of: BTreeMap::new(),
+            trace,
             finished: false,
         }
+    }
+
+    /// Sets the clock of a world in which nobody lives yet.
+    ///
+    /// # Panics
+    /// Somebody does.
+    pub fn set_clock(&mut self, now: Time) {
+        assert!(
+            self.hosts.is_empty(),
+            "a clock is set before somebody lives by it"
+        );
+        self.now = now;
+    }
+
+    /// Forgets the connections that are over.
+    pub fn forget_the_past(&mut self) {
+        self.forget_links();
     }
 
     // --- what happens to hosts
@@ -280,8 +349,7 @@ impl World {
             },
         );
         self.cut_off(host, true);
-        self.server_mut(server).front_end.restart(memory);
-        self.drain(host);
+        self.restart_server(server, memory);
     }
 
     /// A front end's machine fails and comes back: as [`restart`](Self::restart), but nobody is told. Who sends
@@ -291,8 +359,21 @@ impl World {
         self.note(host, format!("crashes, memory {memory:?}"));
         self.strike_server(server, Fault::ServerCrash);
         self.cut_off(host, false);
+        self.restart_server(server, memory);
+    }
+
+    /// What one has lost the others still have, where there are others that share it.
+    fn restart_server(&mut self, server: FrontEndId, memory: Memory) {
         self.server_mut(server).front_end.restart(memory);
-        self.drain(host);
+        let mut others = self.sharing.iter().filter(|other| **other != server);
+        if memory == Memory::Lost
+            && self.sharing.contains(&server)
+            && let Some(other) = others.next().copied()
+        {
+            let other = self.server(other).clone();
+            self.server_mut(server).front_end.share_all(&other);
+        }
+        self.drain(server.into());
     }
 
     /// A host's process dies and a new stack takes its place, which knows nothing. Connections are reset, nobody
@@ -320,15 +401,16 @@ impl World {
         let host = self.host_mut(id);
         host.stack = stack;
         host.observer = Observer::default();
-        host.is_late = false;
+        (host.is_late, host.is_draining) = (false, false);
         // Its ids begin anew: old events would be taken for its own.
         host.events.clear();
+        self.schedule(id.into());
     }
 
     /// Whoever is connected with a server is struck with it.
     fn strike_server(&mut self, server: FrontEndId, fault: Fault) {
         let server = Host::FrontEnd(server);
-        for link in (0..self.links.len()).map(LinkId) {
+        for link in self.link_ids() {
             for side in [0, 1] {
                 if self.end(link, side).host == server && self.is_open(link) {
                     self.strike(self.end(link, 1 - side).host, fault);
@@ -338,7 +420,7 @@ impl World {
     }
 
     fn cut_off(&mut self, host: Host, tell: bool) {
-        for id in (0..self.links.len()).map(LinkId) {
+        for id in self.link_ids() {
             for side in [0, 1] {
                 if self.end(id, side).host == host && self.end(id, side).open {
                     self.drop_end(id, side);
@@ -388,7 +470,7 @@ impl World {
     /// The next thing that happens, if it does until `end`.
     fn step(&mut self, end: Time) -> bool {
         let queued = self.queue.first_key_value().map(|((at, _), _)| *at);
-        let due = self.deadlines().min();
+        let due = self.deadlines.first().copied();
         let Some(next) = queued
             .into_iter()
             .chain(due.map(|(at, _)| at))
@@ -433,26 +515,38 @@ impl World {
         );
     }
 
-    fn deadlines(&self) -> impl Iterator<Item = (Time, Host)> {
-        let stacks = self
-            .stacks
-            .iter()
-            .enumerate()
-            .filter(|(_, host)| !host.is_late)
-            .filter_map(|(id, host)| {
-                host.stack
-                    .poll_timeout()
-                    .map(|(at, _)| (at, Host::Stack(StackId(id))))
-            });
-        let servers = self.servers.iter().enumerate().filter_map(|(id, host)| {
-            host.front_end
-                .poll_timeout()
-                .map(|at| (at, Host::FrontEnd(FrontEndId(id))))
-        });
-        stacks.chain(servers)
+    /// Keeps the time at which a host wants to be told; whatever was done to it has ended with this. One whose adapter is
+    /// late is told nothing before that has taken its actions.
+    fn schedule(&mut self, host: Host) {
+        let wanted = match host {
+            Host::Stack(id) => {
+                let host = self.host_mut(id);
+                let due = host.stack.poll_timeout().map(|(at, _)| at);
+                due.filter(|_| !host.is_late)
+            }
+            Host::FrontEnd(id) => self.server_mut(id).front_end.poll_timeout(),
+            Host::Peer(_) => None,
+        };
+        let known = self.deadline_of.get(&host).copied();
+        if known == wanted {
+            return;
+        }
+        if let Some(at) = known {
+            self.deadlines.remove(&(at, host));
+        }
+        match wanted {
+            Some(at) => {
+                self.deadlines.insert((at, host));
+                self.deadline_of.insert(host, at);
+            }
+            None => {
+                self.deadline_of.remove(&host);
+            }
+        }
     }
 
-    /// A deadline has come. Law 2: the next one is later, since all actions are taken.
+    /// A deadline has come. Law 2: the next one is later, since all actions are taken; or it is now, for a further slice of
+    /// work, and each of these leaves the stack otherwise than the one before.
     fn time_out(&mut self, host: Host) {
         let now = self.now;
         match host {
@@ -465,12 +559,16 @@ impl World {
                 self.note(host, format!("deadline: {}", reason.unwrap_or_default()));
                 self.host_mut(id).stack.handle_timeout(now);
                 self.drain(host);
-                let late = self.host_mut(id).is_late;
-                let next = self.host_mut(id).stack.poll_timeout().map(|(at, _)| at);
+                let stack_host = self.host_mut(id);
+                let next = stack_host.stack.poll_timeout().map(|(at, _)| at);
+                let left = next
+                    .is_some_and(|next| next <= now)
+                    .then(|| (now, stack_host.stack.fingerprint()));
                 assert!(
-                    late || next.is_none_or(|next| next > now),
+                    stack_host.is_late || left.is_none() || left != stack_host.left,
                     "{host}: no progress at a deadline"
                 );
+                stack_host.left = left;
             }
             Host::FrontEnd(id) => {
                 self.server_mut(id).front_end.handle_timeout(now);
@@ -491,6 +589,7 @@ impl World {
             Happening::Drain(id) => {
                 self.host_mut(id).is_late = false;
                 self.drain_now(id);
+                self.schedule(id.into());
             }
             Happening::Syn(link) => self.on_syn(link),
             Happening::Ready(link, side) => self.on_ready(link, side),
@@ -518,8 +617,8 @@ impl World {
         self.queue.insert((time, self.tickets), happening);
     }
 
-    fn note(&mut self, who: impl fmt::Display, what: impl Into<String>) {
-        self.trace.push(self.now, who, what);
+    fn note(&mut self, who: impl Into<Option<Host>>, what: impl Into<String>) {
+        self.trace.push(self.now, who.into(), what);
     }
 
     // --- carrying out
@@ -548,13 +647,18 @@ impl World {
             }
             Host::Peer(_) => {}
         }
+        self.schedule(host);
     }
 
     fn drain_now(&mut self, id: StackId) {
+        if std::mem::replace(&mut self.host_mut(id).is_draining, true) {
+            return;
+        }
         while let Some(action) = self.host_mut(id).stack.poll_action() {
             self.note(Host::Stack(id), format!("{action:?}"));
             self.carry_out(id, action);
         }
+        self.host_mut(id).is_draining = false;
         observer::judge_active(&self.host_mut(id).stack, Host::Stack(id));
     }
 
@@ -631,9 +735,63 @@ impl World {
             }
             Output::Log(event) => {
                 self.note(host, event.to_string());
+                self.on_server_event(id, &event);
                 let now = self.now;
                 self.server_mut(id).events.push((now, event));
             }
+        }
+    }
+
+    fn on_server_event(&mut self, id: FrontEndId, event: &FrontEndEvent) {
+        if let FrontEndEvent::Registered { aor, .. } | FrontEndEvent::Unregistered { aor, .. } = event {
+            self.share(id, aor);
+        }
+        let far = |world: &Self, conn: Conn| {
+            let (link, side) = world.ends.get(&(id.into(), Name::FrontEnd(conn)))?;
+            Some(world.end(*link, 1 - side).host)
+        };
+        if let FrontEndEvent::Registered { aor, conn, .. } = event
+            && self.servers.len() > 1
+            && let Some(host) = far(self, *conn)
+        {
+            let before = self.registered_at.insert((aor.clone(), host), id);
+            if before.is_some_and(|before| before != id) {
+                let shared = self.sharing.contains(&id);
+                self.strike(
+                    host,
+                    if shared {
+                        Fault::FailOver
+                    } else {
+                        Fault::FailOverLoss
+                    },
+                );
+            }
+        }
+        if let FrontEndEvent::TurnedAway { conn, status, .. } = event
+            && let Some(host) = far(self, *conn)
+        {
+            let redirects = |host: &ServerHost| matches!(host.front_end.manner(), Manner::Redirect(_));
+            let fault = match status.code() {
+                302 if self.servers.iter().all(redirects) => Fault::RedirectLoop,
+                302 => Fault::Redirected,
+                423 => Fault::TooBrief,
+                _ => Fault::Unavailable,
+            };
+            self.strike(host, fault);
+        }
+    }
+
+    /// What has changed at one server is known at once to those that share its bindings.
+    fn share(&mut self, server: FrontEndId, aor: &str) {
+        if !self.sharing.contains(&server) {
+            return;
+        }
+        for other in self.sharing.clone().into_iter().filter(|other| *other != server) {
+            let [from, to] = [server.0, other.0];
+            if let Ok([from, to]) = self.servers.get_disjoint_mut([from, to]) {
+                to.front_end.share(&from.front_end, aor);
+            }
+            self.schedule(other.into());
         }
     }
 
@@ -659,7 +817,7 @@ impl World {
 
     /// The census, for who has to see the world after a panic.
     pub(crate) fn conclude(&mut self) {
-        self.note("world", "comes to its end");
+        self.note(None, "comes to its end");
         for id in (0..self.stacks.len()).map(StackId) {
             self.with(id, Stack::terminate_all);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use sansip::{Answer, Question, ResolveError, SrvRecord};
+use sansip::{Answer, NaptrRecord, Question, ResolveError, SrvRecord};
 
 /// How long an answer may be kept, where a test says nothing else.
 const TTL: Duration = Duration::from_secs(60);
@@ -13,6 +13,7 @@ const TTL: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub struct Names {
     addresses: BTreeMap<String, Vec<IpAddr>>,
+    pointers: BTreeMap<String, Vec<NaptrRecord>>,
     services: BTreeMap<String, Vec<SrvRecord>>,
     failures: BTreeMap<String, Failure>,
     ttl: Duration,
@@ -28,11 +29,11 @@ enum Failure {
 
 impl Default for Names {
     fn default() -> Self {
-        let (addresses, services, failures) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         Self {
-            addresses,
-            services,
-            failures,
+            addresses: BTreeMap::new(),
+            pointers: BTreeMap::new(),
+            services: BTreeMap::new(),
+            failures: BTreeMap::new(),
             ttl: TTL,
             twice: false,
         }
@@ -46,6 +47,12 @@ impl Names {
         self
     }
 
+    /// Gives a domain these NAPTR records, in place of those it had.
+    pub fn set_pointers(&mut self, name: &str, records: &[NaptrRecord]) -> &mut Self {
+        self.pointers.insert(key(name), records.to_vec());
+        self
+    }
+
     /// Gives a service name (`_sip._tcp.example.com`) these records, in place of those it had.
     pub fn set_services(&mut self, name: &str, records: &[SrvRecord]) -> &mut Self {
         self.services.insert(key(name), records.to_vec());
@@ -55,6 +62,7 @@ impl Names {
     /// Takes a name out of the table.
     pub fn remove(&mut self, name: &str) -> &mut Self {
         self.addresses.remove(&key(name));
+        self.pointers.remove(&key(name));
         self.services.remove(&key(name));
         self
     }
@@ -85,7 +93,7 @@ impl Names {
 
     /// What is answered; `None` for nothing ever.
     pub(super) fn answer(&self, question: &Question) -> Option<Result<Answer, ResolveError>> {
-        let (Question::Srv(name) | Question::Addresses(name)) = question;
+        let (Question::Naptr(name) | Question::Srv(name) | Question::Addresses(name)) = question;
         match self.failures.get(&key(name)) {
             Some(Failure::Error(error)) => return Some(Err(*error)),
             Some(Failure::Silence) => return None,
@@ -93,6 +101,10 @@ impl Names {
         }
         let ttl = self.ttl;
         Some(match question {
+            Question::Naptr(name) => Ok(Answer::Naptr {
+                records: self.pointers.get(&key(name)).cloned().unwrap_or_default(),
+                ttl,
+            }),
             Question::Srv(name) => Ok(Answer::Srv {
                 records: self.services.get(&key(name)).cloned().unwrap_or_default(),
                 ttl,
@@ -135,6 +147,24 @@ mod tests {
         assert!(
             matches!(names.answer(&service), Some(Ok(Answer::Srv { records, .. })) if records.is_empty())
         );
+        let pointer = NaptrRecord {
+            order: 1,
+            preference: 1,
+            flags: "s".to_owned(),
+            services: "SIP+D2T".to_owned(),
+            regexp: String::new(),
+            replacement: "_sip._tcp.example.com".to_owned(),
+        };
+        names.set_pointers("example.com", std::slice::from_ref(&pointer));
+        let question_of = |name: &str| Question::Naptr(name.to_owned());
+        for (name, expected) in [("EXAMPLE.com", vec![pointer]), ("example.org", vec![])] {
+            let ttl = Duration::from_secs(60);
+            let expected = Answer::Naptr {
+                records: expected,
+                ttl,
+            };
+            assert_eq!(names.answer(&question_of(name)), Some(Ok(expected)));
+        }
         assert_eq!(
             names.fail("example.com", ResolveError::Timeout).answer(&question),
             Some(Err(ResolveError::Timeout))

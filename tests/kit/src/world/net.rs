@@ -15,8 +15,7 @@ use sansip::{
     Transport,
 };
 
-use super::fault::{Fault, Passed};
-use super::trace::readable;
+use super::fault::{Connecting, Fault, Passed};
 use super::{Happening, Host, LineId, StackId, World};
 use crate::frontend::Conn;
 
@@ -34,6 +33,12 @@ pub struct Network {
     /// After this time without an acknowledgement a sender's system gives up (TCP_USER_TIMEOUT); never.
     pub user_timeout: Option<Duration>,
 }
+
+/// After this time a system gives up connecting, where it does: before a stack of the usual settings would.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// So near the end of the range of time a clock is a trouble.
+const FAR: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// From one host to another, where nothing else is said.
 const LATENCY: Duration = Duration::from_millis(10);
@@ -72,6 +77,8 @@ pub enum Reachability {
     Unreachable,
     /// Nothing comes back.
     BlackHole,
+    /// Nothing comes back, and the system of who connects gives up after five seconds.
+    TimedOut,
 }
 
 /// One connection of a world.
@@ -94,6 +101,8 @@ pub(super) struct Link {
     unread: [usize; 2],
     /// This side's host does not read, as the test has it.
     pub(super) slow: [bool; 2],
+    /// This side has closed its direction, and reads on.
+    pub(super) half_closed: [bool; 2],
 }
 
 #[derive(Clone, Debug)]
@@ -155,11 +164,11 @@ fn failure(kind: TlsFailureKind, detail: &str) -> CloseReason {
 
 impl World {
     pub(super) fn link(&self, id: LinkId) -> &Link {
-        self.links.get(id.0).expect("a link of this world")
+        self.links.get(&id).expect("a link of this world")
     }
 
     pub(super) fn link_mut(&mut self, id: LinkId) -> &mut Link {
-        self.links.get_mut(id.0).expect("a link of this world")
+        self.links.get_mut(&id).expect("a link of this world")
     }
 
     pub(super) fn end(&self, id: LinkId, side: Side) -> &End {
@@ -171,16 +180,25 @@ impl World {
     }
 
     fn host_of_ip(&self, ip: IpAddr) -> Option<Host> {
-        self.hosts
-            .iter()
-            .find(|(_, known)| **known == ip)
-            .map(|(host, _)| *host)
+        self.by_ip.get(&ip).copied()
     }
 
     // --- connecting
 
     /// A stack connects.
     pub(super) fn connect(&mut self, stack: StackId, connect: Connect) {
+        if self.connects.is_some() {
+            let known = self.host_mut(stack).stack.connection(connect.conn);
+            let (at, asked) = (self.now, known.and_then(|known| known.host));
+            let connecting = Connecting {
+                at,
+                host: stack,
+                asked,
+            };
+            self.connects
+                .iter_mut()
+                .for_each(|all| all.push(connecting.clone()));
+        }
         self.open_link(
             Host::Stack(stack),
             Name::Stack(connect.conn),
@@ -199,8 +217,9 @@ impl World {
         let local = SocketAddr::new(self.ip(host), self.next_port());
         let far = self.host_of_ip(remote.ip()).unwrap_or(host);
         let latency = self.latency();
-        let id = LinkId(self.links.len());
-        self.links.push(Link {
+        let id = LinkId(self.joined);
+        self.joined += 1;
+        let link = Link {
             ends: [
                 End::new(host, name, local, true),
                 End::new(far, Name::None, remote, false),
@@ -211,8 +230,13 @@ impl World {
             last: [self.now; 2],
             unread: [0; 2],
             slow: [false; 2],
-        });
+            half_closed: [false; 2],
+        };
+        self.links.insert(id, link);
         self.ends.insert((host, name), (id, 0));
+        if self.now > Time::MAX - FAR {
+            self.strike(host, Fault::FarClock);
+        }
         if self.network.latency > LATENCY {
             self.strike(host, Fault::Latency);
         }
@@ -221,6 +245,7 @@ impl World {
             Reachability::Refused => self.strike(host, Fault::Refused),
             Reachability::Unreachable => self.strike(host, Fault::Unreachable),
             Reachability::BlackHole => self.strike(host, Fault::Silence),
+            Reachability::TimedOut => self.strike(host, Fault::ConnectTimeout),
         }
         match self.reachability(remote) {
             Reachability::Open if self.host_of_ip(remote.ip()).is_some() => {
@@ -231,6 +256,9 @@ impl World {
             }
             Reachability::Refused => self.after(latency * 2, Happening::Ended(id, 0, CloseReason::Refused)),
             Reachability::BlackHole => {}
+            Reachability::TimedOut => {
+                self.after(CONNECT_TIMEOUT, Happening::Ended(id, 0, CloseReason::TimedOut));
+            }
         }
         id
     }
@@ -401,10 +429,14 @@ impl World {
     /// Puts bytes on the link.
     pub(super) fn transfer(&mut self, id: LinkId, from: Side, bytes: Bytes) {
         let (host, to) = (self.end(id, from).host, self.end(id, 1 - from).host);
-        self.note(host, format!("sends to {to}: {}", readable(&bytes)));
+        self.trace.push_bytes(self.now, host, to, bytes.clone());
         self.pass(id, from, Passed::Sent(bytes.clone()));
         if let Some(unread) = self.link_mut(id).unread.get_mut(from) {
             *unread += bytes.len();
+        }
+        if self.link(id).half_closed.get(from) == Some(&true) {
+            // Its direction is closed: the system does not take it.
+            return;
         }
         if self.is_hole(id, from) {
             self.watch(id, from);
@@ -435,7 +467,7 @@ impl World {
     }
 
     /// When something sent now arrives: never before what was sent earlier.
-    fn arrival(&mut self, id: LinkId, from: Side) -> Time {
+    pub(super) fn arrival(&mut self, id: LinkId, from: Side) -> Time {
         let jitter = self.jitter();
         if !jitter.is_zero() {
             self.strike_both(id, Fault::Jitter);
@@ -527,11 +559,19 @@ impl World {
     /// The host forgets its end; nobody is told.
     pub(super) fn drop_end(&mut self, id: LinkId, side: Side) {
         self.pass(id, side, Passed::Gone);
+        // Who had closed only its own direction waits for this.
+        if self.link(id).half_closed.get(1 - side) == Some(&true) && !self.is_hole(id, side) {
+            let at = self.arrival(id, side);
+            self.at(at, Happening::Ended(id, 1 - side, CloseReason::Closed));
+        }
         let end = self.end_mut(id, side);
         end.open = false;
         end.inbox.clear();
         let key = (end.host, end.name);
         self.ends.remove(&key);
+        if let (Host::Stack(stack), Name::Stack(conn)) = key {
+            self.host_mut(stack).observer.forget(conn);
+        }
     }
 
     /// This side learns that the connection is over, in order with what has arrived, or at once.
@@ -588,7 +628,7 @@ impl World {
         }
     }
 
-    fn is_hole(&self, id: LinkId, from: Side) -> bool {
+    pub(super) fn is_hole(&self, id: LinkId, from: Side) -> bool {
         self.link(id).hole.get(from).copied().unwrap_or_default()
     }
 

@@ -120,10 +120,9 @@ impl World {
             return None;
         }
         let (mut users, mut queued) = (0, 0);
-        for (host, name) in self.ends.keys() {
-            if let (Host::Stack(stack_id), Name::Stack(conn)) = (host, name)
-                && *stack_id == id
-            {
+        let own = self.ends.range((Host::Stack(id), Name::None)..);
+        for ((host, name), _) in own.take_while(|((host, _), _)| *host == Host::Stack(id)) {
+            if let Name::Stack(conn) = name {
                 let known = stack.connection(*conn);
                 let known = known.unwrap_or_else(|| panic!("{host} does not know its connection {conn}"));
                 (users, queued) = (users + known.users, queued + known.queued);
@@ -137,6 +136,12 @@ impl World {
 }
 
 impl Observer {
+    /// A connection is gone; what has come of a message on it never becomes one.
+    pub(super) fn forget(&mut self, conn: ConnId) {
+        self.sent.parts.remove(&conn);
+        self.received.parts.remove(&conn);
+    }
+
     /// The stack counts what was observed. What it took for malformed has no name that both agree on.
     pub(super) fn judge(&self, stack: &Stack, who: impl fmt::Display) {
         let counters = stack.counters();

@@ -59,7 +59,7 @@ impl World {
     /// The peer connects; over TLS where `tls` names the server.
     pub fn dial(&mut self, peer: PeerId, remote: SocketAddr, tls: Option<&str>) -> LineId {
         let line = LineId {
-            link: self.links.len(),
+            link: self.joined,
             side: 0,
         };
         self.open_link(Host::Peer(peer), Name::Peer(line), remote, tls.map(str::to_owned));
@@ -70,7 +70,7 @@ impl World {
     pub fn lines(&self, peer: PeerId) -> Vec<LineId> {
         let host = Host::Peer(peer);
         let mut lines = Vec::new();
-        for (link, ends) in self.links.iter().map(|link| &link.ends).enumerate() {
+        for (LinkId(link), ends) in self.links.iter().map(|(id, link)| (*id, &link.ends)) {
             for (side, end) in ends.iter().enumerate() {
                 if end.host == host && end.open {
                     lines.push(LineId { link, side });
@@ -163,7 +163,7 @@ impl World {
     }
 
     fn side_of(&self, line: LineId) -> Option<usize> {
-        let end = self.links.get(line.link)?.ends.get(line.side)?;
+        let end = self.links.get(&LinkId(line.link))?.ends.get(line.side)?;
         (end.open && end.name == Name::Peer(line)).then_some(line.side)
     }
 

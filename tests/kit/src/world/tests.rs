@@ -508,3 +508,188 @@ fn the_census_finds_what_is_held() {
     world.black_hole(link);
     world.finish();
 }
+
+/// Two servers of one domain, and one who finds them by its service record.
+fn doubly_served(world: &mut World, sharing: bool) -> ([FrontEndId; 2], Endpoint) {
+    let config = FrontEndConfig::new("example.com").with_user("alice", "secret");
+    let servers = world.front_ends(&config, sharing);
+    let host = world.stack();
+    let mut account = world.account(servers[0], "alice");
+    (account.server, account.epid) = (None, Some(String::from("desk")));
+    let alice = world.sip_endpoint(host, account);
+    let operation = world.register(alice);
+    world.result(host, operation).expect("registers");
+    (servers, alice)
+}
+
+/// How many bindings each server knows of, and at how many it has its endpoint.
+fn known(world: &World, servers: [FrontEndId; 2]) -> [(usize, usize); 2] {
+    servers.map(|server| {
+        let bindings = world.server(server).bindings("sip:alice@example.com");
+        let reached = bindings.iter().filter(|binding| binding.conn.is_some());
+        (bindings.len(), reached.count())
+    })
+}
+
+fn struck(world: &mut World, fault: Fault) -> usize {
+    let strikes = world.take_strikes();
+    strikes.iter().filter(|strike| strike.fault == fault).count()
+}
+
+// rules: R6, R7, R18
+#[test]
+fn an_endpoint_fails_over_between_two_servers_that_share_their_bindings_or_do_not() {
+    for (sharing, fault) in [(true, Fault::FailOver), (false, Fault::FailOverLoss)] {
+        run(20, |world| {
+            let (servers, alice) = doubly_served(world, sharing);
+            // The record names the first one before the other.
+            assert_eq!(known(world, servers), [(1, 1), (usize::from(sharing), 0)]);
+            let address = world.address(servers[0], Transport::Tcp);
+            world.set_reachability(address, Reachability::Refused);
+            world.restart(servers[0], Memory::Kept);
+            world.run_for(Duration::from_secs(10));
+            let [first, second] = known(world, servers);
+            assert_eq!((first.1, second), (0, (1, 1)), "sharing {sharing}");
+            assert_eq!(struck(world, fault), 1);
+            assert_eq!(state(world, alice), Some(RegistrationState::Registered));
+            // What was one binding at the first is the same at the second where they share it.
+            let events = world.server_events(servers[1]);
+            let mut bound = events.iter().filter_map(|(_, event)| {
+                if let FrontEndEvent::Registered { refreshed, .. } = event {
+                    Some(*refreshed)
+                } else {
+                    None
+                }
+            });
+            assert_eq!(bound.next(), Some(sharing));
+        });
+    }
+}
+
+#[test]
+fn what_one_of_two_sharing_servers_has_lost_it_takes_from_the_other() {
+    for sharing in [true, false] {
+        run(21, |world| {
+            let (servers, _) = doubly_served(world, sharing);
+            world.crash(servers[0], Memory::Lost);
+            let left = usize::from(sharing);
+            assert_eq!(known(world, servers), [(left, 0), (left, 0)]);
+        });
+    }
+}
+
+// rules: R9
+#[test]
+fn a_redirect_is_followed_and_a_loop_of_them_ends() {
+    run(22, |world| {
+        let config = FrontEndConfig::new("example.com").with_user("alice", "secret");
+        let servers = world.front_ends(&config, false);
+        let to = |world: &World, server: FrontEndId| {
+            Manner::Redirect(vec![format!("<sip:{};transport=tcp>", world.ip(server))])
+        };
+        let (there, back) = (to(world, servers[1]), to(world, servers[0]));
+        let address = world.ip(servers[0]);
+        let mut account = world.account(servers[0], "alice");
+        if let Some(server) = &mut account.server {
+            server.host = address.to_string();
+        }
+        world.with_server(servers[0], |server, _| server.set_manner(there));
+        world.with_server(servers[1], |server, _| server.set_manner(back));
+        let host = world.stack();
+        let alice = world.sip_endpoint(host, account);
+        let operation = world.register(alice);
+        let failed = world.result(host, operation).unwrap_err();
+        assert!(matches!(failed, OperationError::Register { .. }), "{failed:?}");
+        assert_eq!(struck(world, Fault::RedirectLoop), 4, "followed three times");
+        world.with_server(servers[1], |server, _| server.set_manner(Manner::Usual));
+        let operation = world.register(alice);
+        world.result(host, operation).expect("registers at the other");
+        assert_eq!(known(world, servers), [(0, 0), (1, 1)]);
+    });
+}
+
+// rules: R10
+#[test]
+fn an_expiry_that_is_too_brief_is_raised_to_the_least() {
+    run(23, |world| {
+        let server = served(world);
+        let least = Manner::TooBrief(Duration::from_secs(5000));
+        world.with_server(server, |server, _| server.set_manner(least));
+        registered(world, server, "alice");
+        assert_eq!(struck(world, Fault::TooBrief), 1);
+        let bound = world.server(server).bindings("sip:alice@example.com");
+        let left = bound[0].expires_at.since(world.now());
+        assert!(left > Duration::from_secs(4990), "{left:?}");
+    });
+}
+
+#[test]
+fn a_half_closed_connection_is_over_at_both_ends_after_a_round_trip() {
+    run(24, |world| {
+        let server = served(world);
+        let alice = registered(world, server, "alice");
+        let link = world.link_between(alice.host, server);
+        world.half_close(link, server);
+        world.run_for(Duration::from_millis(9));
+        assert!(world.is_open(link));
+        world.run_for(Duration::from_millis(1));
+        assert!(!world.is_open(link));
+        assert_eq!(
+            world.server(server).census().connections,
+            1,
+            "the server reads on"
+        );
+        world.run_for(Duration::from_millis(10));
+        assert_eq!(world.server(server).census().connections, 0);
+    });
+}
+
+#[test]
+fn a_system_may_give_up_connecting_before_the_stack_does() {
+    run(25, |world| {
+        let server = served(world);
+        let address = world.address(server, Transport::Tcp);
+        world.set_reachability(address, Reachability::TimedOut);
+        let (alice, begun) = (at(world, server, "alice"), world.now());
+        let operation = world.register(alice);
+        world.result(alice.host, operation).unwrap_err();
+        let took = world.now().since(begun);
+        assert!((5..6).contains(&took.as_secs()), "{took:?}");
+    });
+}
+
+// rules: R4, R7, X5
+#[test]
+fn endpoints_live_on_at_the_end_of_the_range_of_time() {
+    run(26, |world| {
+        world.set_clock(Time::MAX - Duration::from_secs(3 * 3600));
+        let server = served(world);
+        let alice = registered(world, server, "alice");
+        world.restart(server, Memory::Lost);
+        world.run_for(Duration::from_secs(2 * 3600));
+        assert_eq!(state(world, alice), Some(RegistrationState::Registered));
+        assert_eq!(known_at(world, server), 1);
+        assert!(struck(world, Fault::FarClock) > 1);
+    });
+}
+
+fn known_at(world: &World, server: FrontEndId) -> usize {
+    world.server(server).bindings("sip:alice@example.com").len()
+}
+
+#[test]
+fn a_world_that_lasts_forgets_what_is_over() {
+    let mut world = World::lasting(27);
+    let server = served(&mut world);
+    let alice = registered(&mut world, server, "alice");
+    for _ in 0..50 {
+        world.restart(server, Memory::Kept);
+        world.run_for(Duration::from_secs(60));
+        world.forget_the_past();
+        world.take_passages();
+        assert!(world.links.len() <= 2, "{} links", world.links.len());
+        assert!(!world.take_events(alice.host).is_empty());
+    }
+    assert_eq!(world.trace().lines().len(), 80);
+    world.finish();
+}

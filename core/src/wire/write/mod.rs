@@ -6,7 +6,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::SocketAddr;
 
 use bytes::Bytes;
 use memchr::{memchr, memmem, memrchr};
@@ -15,7 +15,14 @@ use super::header::{CSeq, Elements, From, Header, ListHeader, Params, To, Via, r
 use super::message::Repeated;
 use super::uri::{Host, Uri};
 use super::{HeaderName, Message, Method, StatusCode, grammar, scan};
+use crate::action::Transport;
 use crate::error::{ParseError, Place};
+
+mod block;
+mod digits;
+
+pub use block::{HeaderBlock, Parties};
+use digits::Digits;
 
 /// What fits most messages without a body, in bytes.
 const USUAL_SIZE: usize = 1024;
@@ -124,7 +131,7 @@ fn check_text(name: HeaderName, text: &str) -> Result<(), ParseError> {
 /// allocations but that of the finished bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
-    /// Start line and header fields, in UTF-8.
+    /// Start line and header fields.
     out: Vec<u8>,
     /// A value with a type, on its way into `out`.
     value: String,
@@ -153,63 +160,6 @@ impl Scratch {
     fn trust(&mut self) {
         self.sealed = self.out.len();
         self.ends.clear();
-    }
-}
-
-/// Header fields that many messages have in common: checked and written once, shared by all who clone it, and added to
-/// a message with one copy.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HeaderBlock {
-    lines: Bytes,
-}
-
-impl HeaderBlock {
-    /// A block of these names and values, in this order. A line break inside one of them becomes a blank.
-    pub fn new<'f>(fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> Self {
-        let mut scratch = Scratch::default();
-        let mut draft = Draft {
-            scratch: &mut scratch,
-            body: Bytes::new(),
-        };
-        for (name, value) in fields {
-            draft.named(name, value);
-        }
-        scratch.seal();
-        scratch.out.shrink_to_fit();
-        Self {
-            lines: scratch.out.into(),
-        }
-    }
-
-    /// This block and then these fields. Without any it is this block itself, shared.
-    pub(crate) fn and<'f>(&self, fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> Self {
-        let more = Self::new(fields);
-        if more.lines.is_empty() {
-            return self.clone();
-        }
-        Self::joined(&[self.clone(), more])
-    }
-
-    /// One block of several.
-    pub(crate) fn joined(blocks: &[Self]) -> Self {
-        let mut lines = Vec::with_capacity(blocks.iter().map(Self::len).sum());
-        for block in blocks {
-            lines.extend_from_slice(&block.lines);
-        }
-        Self { lines: lines.into() }
-    }
-
-    /// How long it is, in bytes.
-    pub(crate) fn len(&self) -> usize {
-        self.lines.len()
-    }
-
-    /// The fields that stand there, which shares the memory of the whole. The bounds are ends of lines.
-    pub(crate) fn part(&self, range: core::ops::Range<usize>) -> Self {
-        debug_assert!(range.start <= range.end && range.end <= self.len());
-        Self {
-            lines: self.lines.slice(range),
-        }
     }
 }
 
@@ -253,42 +203,38 @@ impl<'s> Draft<'s> {
         }
         let mut digits = Digits::new();
         digits.number(number);
-        self.scratch.out.extend_from_slice(digits.text());
+        self.scratch.out.extend_from_slice(digits.as_bytes());
     }
 
-    /// A hop; the same text as that of [`Header::write`].
-    fn via(&mut self, via: &Via<'_>) {
-        self.text("Via: SIP/2.0/");
-        self.text(&via.transport);
+    /// From the end of the Request-URI to that of Max-Forwards, without a line break inside.
+    fn top(&mut self, hop: &OwnHop<'_>, hops: u8) {
+        self.text(" SIP/2.0\r\nVia: SIP/2.0/");
+        self.text(hop.transport.via_token());
         let mut digits = Digits::new();
-        if let Some(port) = via.port {
-            digits.number(u64::from(port));
-            digits.byte(b':');
-        }
-        match &via.host {
+        digits.text(b";branch=");
+        digits.number(u64::from(hop.port));
+        digits.byte(b':');
+        match hop.host {
             Host::V4(address) => {
                 digits.address(*address);
                 digits.byte(b' ');
             }
             Host::Name(_) | Host::V6(_) => {
                 self.text(" ");
-                self.written(|out| via.host.write(out));
+                let start = self.scratch.out.len();
+                self.written(|out| hop.host.write(out));
+                self.guard(start);
             }
         }
-        self.scratch.out.extend_from_slice(digits.text());
-        self.text(via.params.as_str());
-        self.end_line();
-    }
-
-    #[inline]
-    fn max_forwards(&mut self, hops: u8) {
+        self.scratch.out.extend_from_slice(digits.as_bytes());
+        self.graphic(hop.branch);
         if hops == MAX_FORWARDS {
-            self.text("Max-Forwards: 70");
+            self.text(";rport\r\nMax-Forwards: 70\r\n");
         } else {
-            self.text(HeaderName::MaxForwards.label());
+            self.text(";rport\r\nMax-Forwards: ");
             self.number(u64::from(hops));
+            self.text("\r\n");
         }
-        self.end_line();
     }
 
     #[inline]
@@ -300,11 +246,29 @@ impl<'s> Draft<'s> {
     fn write_uri(&mut self, uri: &Uri<'_>) {
         let start = self.scratch.out.len();
         self.written(|out| uri.write(out));
-        self.guard_uri(start);
+        self.guard(start);
     }
 
-    /// Leaves out of the Request-URI from `start` on what does not belong into a URI: a blank would end it.
-    fn guard_uri(&mut self, start: usize) {
+    #[inline]
+    fn method(&mut self, method: &Method) {
+        if let Method::Other(name) = method {
+            self.graphic(name);
+        } else {
+            self.text(method.as_str());
+        }
+    }
+
+    /// A text, but what is not graphic in it.
+    #[inline]
+    fn graphic(&mut self, text: &str) {
+        let start = self.scratch.out.len();
+        self.text(text);
+        self.guard(start);
+    }
+
+    /// Leaves out from `start` on what is not graphic: in a Request-URI a blank would end it.
+    #[inline]
+    fn guard(&mut self, start: usize) {
         let out = &mut self.scratch.out;
         if out.get(start..).is_some_and(|written| !scan::is_graphic(written)) {
             let written = out.split_off(start);
@@ -356,20 +320,12 @@ impl<'s> Draft<'s> {
         Ok(())
     }
 
-    /// A field as a message has it; bytes that are no UTF-8 become replacement characters.
+    /// A field as a message has it, to the byte.
     #[inline]
     fn repeat(&mut self, name: HeaderName, value: &[u8]) {
         self.text(name.label());
-        self.lossy(value);
+        self.scratch.out.extend_from_slice(value);
         self.end_line();
-    }
-
-    fn lossy(&mut self, value: &[u8]) {
-        if scan::is_ascii(value) {
-            self.scratch.out.extend_from_slice(value);
-        } else {
-            self.text(&String::from_utf8_lossy(value));
-        }
     }
 
     /// What a response repeats of its request: every Via, From, To, with this tag where it has none, Call-ID, CSeq.
@@ -399,7 +355,7 @@ impl<'s> Draft<'s> {
         if piece.text.len() == piece.value.len() {
             self.text(piece.name.label());
         }
-        self.lossy(piece.text);
+        self.scratch.out.extend_from_slice(piece.text);
         if piece.name == HeaderName::To
             && let Some(tag) = to_tag
             && is_untagged(piece.value)
@@ -434,9 +390,13 @@ impl<'s> Draft<'s> {
 
     fn finish(mut self) -> Bytes {
         self.scratch.seal();
-        self.text(HeaderName::ContentLength.label());
-        self.number(u64::try_from(self.body.len()).unwrap_or(u64::MAX));
-        self.text("\r\n\r\n");
+        if self.body.is_empty() {
+            self.text("Content-Length: 0\r\n\r\n");
+        } else {
+            self.text(HeaderName::ContentLength.label());
+            self.number(u64::try_from(self.body.len()).unwrap_or(u64::MAX));
+            self.text("\r\n\r\n");
+        }
         let Scratch { out, value, .. } = self.scratch;
         // Of its very size, so that it becomes `Bytes` as it is.
         let mut bytes = Vec::with_capacity(out.len() + self.body.len());
@@ -447,84 +407,6 @@ impl<'s> Draft<'s> {
         out.shrink_to(MOST_KEPT);
         value.shrink_to(MOST_KEPT);
         bytes.into()
-    }
-}
-
-/// A number, or an address and a port, in decimal; put down from its end, as digits come.
-struct Digits {
-    /// As long as the longest number and an address with a port need.
-    text: [u8; 32],
-    start: usize,
-}
-
-/// Each octet in decimal after a dot, at the end of four bytes, and how long the two are.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "below the length, and an error of the compiler otherwise"
-)]
-static OCTETS: [([u8; 4], u8); 256] = {
-    let mut texts = [([0; 4], 0); 256];
-    let mut octet = 0;
-    while octet < texts.len() {
-        let [hundreds, tens, ones] = [octet / 100, octet / 10 % 10, octet % 10];
-        let [hundreds, tens, ones] = [b'0' + hundreds as u8, b'0' + tens as u8, b'0' + ones as u8];
-        texts[octet] = match octet {
-            0..10 => ([0, 0, b'.', ones], 2),
-            10..100 => ([0, b'.', tens, ones], 3),
-            _ => ([b'.', hundreds, tens, ones], 4),
-        };
-        octet += 1;
-    }
-    texts
-};
-
-impl Digits {
-    const fn new() -> Self {
-        let text = [0; 32];
-        Self {
-            start: text.len(),
-            text,
-        }
-    }
-
-    #[inline]
-    fn byte(&mut self, byte: u8) {
-        if let Some(start) = self.start.checked_sub(1)
-            && let Some(place) = self.text.get_mut(start)
-        {
-            (*place, self.start) = (byte, start);
-        }
-    }
-
-    #[inline]
-    fn number(&mut self, mut number: u64) {
-        loop {
-            self.byte(b'0' + (number % 10) as u8);
-            number /= 10;
-            if number == 0 {
-                return;
-            }
-        }
-    }
-
-    #[inline]
-    fn address(&mut self, address: Ipv4Addr) {
-        for octet in address.octets().into_iter().rev() {
-            let end = self.start;
-            if let Some((text, length)) = OCTETS.get(usize::from(octet))
-                && let Some(start) = end.checked_sub(text.len())
-                && let Some(place) = self.text.get_mut(start..end)
-            {
-                place.copy_from_slice(text);
-                self.start -= usize::from(*length);
-            }
-        }
-        // The first one has no dot before it.
-        self.start += 1;
-    }
-
-    fn text(&self) -> &[u8] {
-        self.text.get(self.start..).unwrap_or_default()
     }
 }
 
@@ -618,6 +500,20 @@ macro_rules! field_methods {
     };
 }
 
+/// The topmost `Via` of a request that this stack sends: `SIP/2.0/TLS 192.0.2.4:5061;branch=z9hG4bK1;rport` (RFC 3261
+/// section 18.1.1, RFC 3581 section 3). What is not graphic in its texts is left out.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnHop<'a> {
+    /// What carries the request.
+    pub transport: Transport,
+    /// Where this side is reached.
+    pub host: &'a Host<'a>,
+    /// The port there.
+    pub port: u16,
+    /// The transaction's branch.
+    pub branch: &'a str,
+}
+
 /// Builds a request.
 #[must_use]
 pub struct RequestBuilder<'s> {
@@ -647,8 +543,10 @@ impl<'s> RequestBuilder<'s> {
         draft.write_uri(uri);
         draft.text(" SIP/2.0");
         draft.end_line();
-        draft.via(via);
-        draft.max_forwards(max_forwards);
+        draft.header(via);
+        draft.text(HeaderName::MaxForwards.label());
+        draft.number(u64::from(max_forwards));
+        draft.end_line();
         draft.header(from);
         draft.header(to);
         draft.field(HeaderName::CallId, call_id);
@@ -656,40 +554,30 @@ impl<'s> RequestBuilder<'s> {
         Self { draft }
     }
 
-    /// The same from texts that have been made from their types or checked: a Request-URI, and the values of From and
-    /// To. This is how the stack writes its requests.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "they are what a request cannot be without"
-    )]
-    pub fn of_texts(
+    /// The same from what the stack holds when it writes: a Request-URI that has been made from its type or checked, its
+    /// own hop, and From, To and Call-ID as they have been written before.
+    pub fn of_parts(
         scratch: &'s mut Scratch,
         method: &Method,
         uri: &str,
-        via: &Via<'_>,
-        (from, to): (&str, &str),
-        call_id: &str,
+        hop: &OwnHop<'_>,
+        parties: &Parties,
         cseq: u32,
         max_forwards: u8,
     ) -> Self {
         let mut draft = Draft::new(scratch);
-        draft.text(method.as_str());
+        draft.method(method);
         draft.text(" ");
-        let start = draft.scratch.out.len();
-        draft.text(uri);
-        draft.guard_uri(start);
-        draft.text(" SIP/2.0");
-        draft.end_line();
-        draft.via(via);
-        draft.max_forwards(max_forwards);
-        draft.field(HeaderName::From, from);
-        draft.field(HeaderName::To, to);
-        draft.field(HeaderName::CallId, call_id);
+        draft.graphic(uri);
+        draft.top(hop, max_forwards);
+        draft.scratch.out.extend_from_slice(parties.lines());
         draft.text(HeaderName::CSeq.label());
         draft.number(u64::from(cseq));
         draft.text(" ");
-        draft.text(method.as_str());
-        draft.end_line();
+        draft.method(method);
+        draft.text("\r\n");
+        // Nothing but line ends is a line break there.
+        draft.scratch.trust();
         Self { draft }
     }
 
@@ -1187,8 +1075,9 @@ mod tests {
         }
     }
 
+    // RFC 3261 section 8.2.6.2: the values are those of the request.
     #[test]
-    fn a_repeated_field_is_repeated_and_what_is_no_utf_8_is_replaced() {
+    fn a_repeated_field_is_repeated_to_the_byte_be_it_utf_8_or_not() {
         let scratch = &mut Scratch::default();
         let text =
             b"OPTIONS sip:b SIP/2.0\r\nFrom: a\r\nTo: <b:c>\r\nTo: <d:e>\r\nCSeq: \xffabcdefghi\r\n\r\n";
@@ -1197,37 +1086,85 @@ mod tests {
         // There is no Via to note it in.
         builder.via_received("192.0.2.7:4444".parse().unwrap());
         assert_eq!(
-            builder.finish(),
-            "SIP/2.0 200 OK\r\nFrom: a\r\nTo: <b:c>;tag=3\r\nTo: <d:e>;tag=3\r\nCSeq: \u{fffd}abcdefghi\r\n\
+            &*builder.finish(),
+            b"SIP/2.0 200 OK\r\nFrom: a\r\nTo: <b:c>;tag=3\r\nTo: <d:e>;tag=3\r\nCSeq: \xffabcdefghi\r\n\
              Content-Length: 0\r\n\r\n"
         );
     }
 
+    fn of_parts(scratch: &mut Scratch, method: &Method, uri: &str, hop: &OwnHop<'_>, hops: u8) -> Bytes {
+        let parties = Parties::new("<sip:a@b>;tag=1", "sip:c@d", "e@f");
+        RequestBuilder::of_parts(scratch, method, uri, hop, &parties, 4_294_967_295, hops).finish()
+    }
+
     #[test]
-    fn a_hop_is_written_as_its_type_writes_it() {
+    fn parts_are_written_as_their_types_are() {
         let scratch = &mut Scratch::default();
         let octets = (0..=255).map(|octet| Host::V4([octet, 255 - octet, octet / 3, octet / 30].into()));
         let others = [
             Host::Name("a.example".into()),
             Host::V6("2001:db8::1".parse().unwrap()),
         ];
+        let other = Method::parse(b"PING").unwrap();
         for (at, host) in octets.chain(others).enumerate() {
-            for port in [
-                None,
-                Some(0),
-                Some(9),
-                Some(u16::try_from(at * 251).unwrap()),
-                Some(65_535),
-            ] {
-                let via = Via::new(crate::action::Transport::Tls, host.clone(), port, "z9hG4bKx");
-                let mut text = String::from("Via: ");
-                via.write(&mut text);
-                text += "\r\n";
-                let mut draft = Draft::new(scratch);
-                draft.via(&via);
-                assert_eq!(core::str::from_utf8(&draft.scratch.out).unwrap(), text);
+            for port in [0, 9, u16::try_from(at * 251).unwrap(), 65_535] {
+                let method = [Method::Invite, other.clone()][at % 2].clone();
+                let hops = [MAX_FORWARDS, 0, 9, 255][at % 4];
+                let mut via = Via::new(Transport::Tls, host.clone(), Some(port), "z9hG4bKx");
+                via.params = Params::parse(HeaderName::Via, ";branch=z9hG4bKx;rport").unwrap();
+                let uri = Uri::parse("sip:c@d").unwrap();
+                let from = From::parse("<sip:a@b>;tag=1").unwrap();
+                let to = To::parse("sip:c@d").unwrap();
+                let cseq = CSeq::new(4_294_967_295, method.clone());
+                let typed = RequestBuilder::new(scratch, &method, &uri, &via, &from, &to, "e@f", &cseq, hops)
+                    .finish();
+                let hop = OwnHop {
+                    transport: Transport::Tls,
+                    host: &host,
+                    port,
+                    branch: "z9hG4bKx",
+                };
+                let written = of_parts(scratch, &method, "sip:c@d", &hop, hops);
+                // As it was given, without the brackets that the type writes.
+                let typed = String::from_utf8(typed.to_vec())
+                    .unwrap()
+                    .replace("<sip:c@d>", "sip:c@d");
+                assert_eq!(written, typed);
             }
         }
+    }
+
+    // rules: E11
+    #[test]
+    fn no_part_can_bring_a_line_of_its_own() {
+        let scratch = &mut Scratch::default();
+        let host = Host::Name("h\r\nX: 1".into());
+        let hop = OwnHop {
+            transport: Transport::Tcp,
+            host: &host,
+            port: 5060,
+            branch: "z9hG4bK\r\nX: 1",
+        };
+        let method = Method::Other("A\r\nX: 1".into());
+        let parties = Parties::new("a\r\nX: 1", "b\nX: 1", "c\rX: 1");
+        let mut builder =
+            RequestBuilder::of_parts(scratch, &method, "sip:a\r\nX: 1", &hop, &parties, 1, MAX_FORWARDS);
+        builder.block(&HeaderBlock::new([("A", "1\r\nX: 1")]));
+        builder.text(HeaderName::Contact, "d\r\nX: 1");
+        assert_eq!(
+            builder.finish(),
+            "AX:1 sip:aX:1 SIP/2.0\r\nVia: SIP/2.0/TCP hX:1:5060;branch=z9hG4bKX:1;rport\r\nMax-Forwards: 70\r\n\
+             From: a  X: 1\r\nTo: b X: 1\r\nCall-ID: c X: 1\r\nCSeq: 1 AX:1\r\nA: 1  X: 1\r\nContact: d  X: 1\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn parties_tell_their_names() {
+        let parties = Parties::new("\"a;tag=x\" <sip:a@b>;tag=1 ;epid=2", "<sip:c@d>", "e@f");
+        assert_eq!((parties.tag_of_from(), parties.call_id()), (Some("1"), "e@f"));
+        let untagged = Parties::new("<sip:a@b>", "<sip:c@d>;tag=3", "");
+        assert_eq!((untagged.tag_of_from(), untagged.call_id()), (None, ""));
     }
 
     #[test]
