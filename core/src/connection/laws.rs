@@ -76,9 +76,9 @@ impl Subject for Connection {
             Lifetime::outgoing(conn, manager, role, search, terms)
         };
         let lifetime = match way {
-            0 | 8 | 11 => incoming(Transport::Tcp, cx),
+            0 | 8 | 11 | 12 => incoming(Transport::Tcp, cx),
             1 => incoming(Transport::Tls, cx),
-            2 | 4 | 6 | 9 | 10 | 12 => outgoing(Role::Shared(hop)),
+            2 | 4 | 6 | 9 | 10 => outgoing(Role::Shared(hop)),
             _ => outgoing(Role::Private(hop)),
         };
         let mut new = Self {
@@ -92,17 +92,19 @@ impl Subject for Connection {
             lifetime::Input::Connected(Ok(())),
             lifetime::Input::Unused,
         ];
-        let steps = [0, 0, 0, 0, 2, 2, 3, 3, 0, 2, 3, 0, 3];
+        let steps = [0, 0, 0, 0, 2, 2, 3, 3, 0, 2, 3, 0, 0];
         new.pending = way == 7;
         for input in path.into_iter().take(steps[way]) {
             new.step(Input::Step(input), services);
             while services.out.pop().is_some() {}
         }
-        if way == 11 {
-            new.step(
+        match way {
+            11 => drop(new.step(
                 Input::Step(lifetime::Input::FramingLost("bad".to_string())),
                 services,
-            );
+            )),
+            12 => drop(new.step(Input::Pending(true), services)),
+            _ => {}
         }
         new
     }

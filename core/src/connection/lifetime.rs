@@ -397,6 +397,12 @@ impl Lifetime {
         }
     }
 
+    /// The timer of the answer has fired, and does not count.
+    pub(super) fn await_pong_again(&mut self, cx: &mut Cx<'_>) {
+        self.watch.stop_pong(cx);
+        self.await_pong(cx);
+    }
+
     /// Its answer has come.
     pub(super) fn stop_pong(&mut self, cx: &mut Cx<'_>) {
         self.watch.stop_pong(cx);
@@ -514,6 +520,11 @@ impl Lifetime {
             (S::Held { deadline }, I::Unused) => {
                 cx.timers.stop(deadline);
                 self.withhold(RemovalReason::Released, aborted(), cx)
+            }
+            (S::Held { deadline }, I::Disconnect(reason @ RemovalReason::NetworkChanged)) => {
+                cx.timers.stop(deadline);
+                let error = OperationError::ConnectionFailure(ConnectionFailure::Closed(reason.clone()));
+                self.withhold(reason, error, cx)
             }
             (S::Held { deadline }, I::Disconnect(reason)) => {
                 cx.timers.stop(deadline);

@@ -2081,6 +2081,30 @@ fn a_denied_connection_fails_who_waits_for_it() {
     assert_eq!(world.actions(), []);
 }
 
+// rules: C21, R20
+#[test]
+fn a_held_connection_whose_address_is_lost_fails_who_waits_for_it() {
+    let mut world = World::new();
+    let manager = authorizing(&mut world, SERVER_TCP);
+    let conn = world.acquire(manager, &tcp("192.0.2.1")).conn;
+    world.connect(conn);
+    world.actions();
+    let local = world.room.info(conn).unwrap().local.unwrap();
+    let other = LostAddresses::These(vec![address("192.0.2.77:1").ip()]);
+    world.go(|room, cx| room.network_changed(cx, &other));
+    assert_eq!((world.actions(), world.indications()), (vec![], vec![]));
+    world.go(|room, cx| room.network_changed(cx, &LostAddresses::These(vec![local.ip()])));
+    let reason = RemovalReason::NetworkChanged;
+    let error = ConnectionFailure::Closed(reason.clone()).into();
+    assert_eq!(world.indications(), [Indication::Failed { conn, error }]);
+    let removed = world.events().into_iter().find_map(|event| match event {
+        Event::ConnectionRemoved { reason, .. } => Some(reason),
+        _ => None,
+    });
+    assert_eq!(removed, Some(reason));
+    assert_eq!((world.room.connections(), world.services.timers.len()), (0, 0));
+}
+
 // rules: C21
 #[test]
 fn an_application_that_says_nothing_for_32_seconds_has_denied() {

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::lifetime::{Input, Role};
+use super::lifetime::{Input, Role, Timer};
 use super::manager::CLOSES_NOTHING;
 use super::table::{Connection, Connections};
 use super::{LostAddresses, SendError};
@@ -82,12 +82,26 @@ impl Connections {
 
     /// A request that was queued at `asked` was never answered. That proves the connection dead (R19) where nothing at all
     /// has come over it since, and also where it was a question to the peer `itself`, which nobody behind it could have
-    /// kept waiting.
+    /// kept waiting. While it is not read from (C22, X5), its silence proves nothing.
     pub(crate) fn unanswered(&mut self, cx: &mut Cx<'_>, conn: ConnId, asked: Time, itself: bool) {
         let silent = |connection: &Connection| connection.heard <= asked;
-        if itself || self.connections.get(&conn).is_some_and(silent) {
+        if !self.is_unread(conn) && (itself || self.connections.get(&conn).is_some_and(silent)) {
             self.disconnect(cx, conn, RemovalReason::Unanswered);
         }
+    }
+
+    /// The answer to a keep-alive has not come (R19). Where it may have, and is not read, it has as long again.
+    pub(super) fn handle_pong_timer(&mut self, cx: &mut Cx<'_>, conn: ConnId) {
+        if !self.is_unread(conn) {
+            self.drive(cx, conn, Input::Timer(Timer::Pong));
+        } else if let Some(connection) = self.connections.get_mut(&conn) {
+            connection.lifetime.await_pong_again(cx);
+        }
+    }
+
+    /// Whether a connection is not read from: it is throttled, or the application lags behind.
+    fn is_unread(&self, conn: ConnId) -> bool {
+        self.is_stopped(conn) || self.paused.as_ref().is_some_and(|paused| paused.contains(&conn))
     }
 
     /// The host is in another network (R20). Closes what has a lost local address, starts anew what is being connected, and

@@ -313,7 +313,16 @@ impl Connections {
 
     /// [`TimerKey::Connection`](crate::timers::TimerKey::Connection) fired.
     pub(crate) fn handle_timer(&mut self, cx: &mut Cx<'_>, conn: ConnId, timer: Timer) {
-        self.drive(cx, conn, Input::Timer(timer));
+        match timer {
+            Timer::Pong => self.handle_pong_timer(cx, conn),
+            Timer::Connect
+            | Timer::Unproven
+            | Timer::Linger
+            | Timer::Idle
+            | Timer::Flush
+            | Timer::Stall
+            | Timer::Authorization => self.drive(cx, conn, Input::Timer(timer)),
+        }
     }
 
     // Reading.

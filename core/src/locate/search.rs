@@ -113,9 +113,7 @@ impl Search {
 
     /// Begins again, as if no address had been tried: the host is in another network (R20).
     pub(crate) fn start_over(&mut self) {
-        self.state = State::Fresh;
-        self.seen.clear();
-        self.error = None;
+        *self = Self::new(self.hop.clone(), &[]);
     }
 
     /// The address given out last did not work.

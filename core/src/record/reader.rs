@@ -7,9 +7,9 @@ use super::replay::ReplayError;
 use crate::stack::recorder::{Digest, FORMAT, Header, Input, MAGIC};
 use crate::time::Time;
 
-/// No embedder's clock gets there, and no sum of such a time and a usual duration is the end of all time, at which a timer
-/// that is set again is due again.
-const LATEST: Time = Time::from_micros(u64::MAX / 2);
+/// A day before the end of the range of time. At the end itself a timer that is set again is due again, and no replay would
+/// end.
+const LATEST: Time = Time::from_micros(u64::MAX - 24 * 3600 * 1_000_000);
 
 /// One entry of a recording.
 pub(crate) enum Entry {

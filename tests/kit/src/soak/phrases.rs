@@ -75,6 +75,7 @@ const PHRASES: &[&str] = &[
     "manner 1 3 2, register 8, wait 8, manner 0, wait 11, dismiss 0 1, wait 6, reply 0 3 0/4/8, wait 8",
     "manner 1 3 2, register 8, wait 8, manner 0, wait 11, dismiss 0 1, wait 6, reply 0 6, wait 6, reply 0 6, wait 8",
     "manner 1 3 2, register 8, wait 8, manner 0, wait 11, dismiss 0 1, wait 6, register/unregister 8, wait 6, reply 0 3/9 0/4/8, wait 8, reply 0 3 0, wait 8",
+    "manner 1 3 2, register 8, wait 8, manner 0, wait 11, dismiss 0 1, wait 6, network 5 2, wait 6, reply 0 3 0/4/8, wait 8",
     "register 9, wait 8, deregister 9, wait 8",
     "enroll, wait 8, habit 0 4, habit 2 4, call 0 1 1, wait 8, deregister 0/1/2/3 * *, lose 0/1/2/3 * *, wait 15, wait 15, wait 15, wait 15, hang-up, wait 8",
     "enroll, methods 0/1/2/3 *, wait 8, call 3 0 1, message 3 0, wait 15, wait 15, wait 15, wait 15, methods 0/1/2/3 8, wait 8",
@@ -139,6 +140,8 @@ const PHRASES: &[&str] = &[
     "authorize 3 1 1, dial 0, wait 6, ask 0 4, echo 3 0/1/2/3, wait 13, mend",
     "authorize 3 1 1, message 4 4, message 4 4, wait 5, echo 3 0/1, end 4, wait 13, mend",
     "authorize 3/4/5 1 0/2, dial 0/1/2, message 4/6 *, wait 7, mend",
+    "authorize 0 1 1, register 0, wait 7, message 0 *, wait 4, decide 0 0 0/1, wait 8, mend",
+    "authorize 3/4 1 1, message 4/6 *, wait 6, network 3/4 *, wait 8, mend",
     // Listening.
     "stop-listening 0/1 1, wait 6, laziness 99, listen 0/1, end 4/5/6/7, end 4/5/6/7, wait 7, laziness 0, listen 0, listen 1, wait 6",
     "listen 3, wait 6",
