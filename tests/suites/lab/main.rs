@@ -47,7 +47,7 @@ impl Lab {
     /// `None`, and a word about it, where there is none.
     fn enter() -> Option<Self> {
         let (Some(dir), Some(run)) = (std::env::var_os("SANSIP_LAB_DIR"), std::env::var_os("LAB_RUN")) else {
-            eprintln!("SKIPPED: no lab (SANSIP_LAB_DIR and LAB_RUN say where it is)");
+            sansip_testkit::vectors::skipped("no lab: SANSIP_LAB_DIR and LAB_RUN say where it is");
             return None;
         };
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
