@@ -7,9 +7,8 @@ use super::replay::ReplayError;
 use crate::stack::recorder::{Digest, FORMAT, Header, Input, MAGIC};
 use crate::time::Time;
 
-/// No embedder's clock gets there, and no sum of such a time and a usual duration is the end of all time, at which a timer
-/// that is set again is due again.
-const LATEST: Time = Time::from_micros(u64::MAX / 2);
+/// The last instant before the end of all time, at which a timer that is set again would be due again, and again.
+const LATEST: Time = Time::from_micros(u64::MAX - 1);
 
 /// One entry of a recording.
 pub(crate) enum Entry {
