@@ -704,6 +704,32 @@ fn while_an_endpoint_ends_its_user_is_temporarily_unavailable() {
     });
 }
 
+// rules: E2, E13, M5
+#[test]
+fn what_is_for_an_endpoint_that_ends_goes_to_no_other_of_its_user() {
+    world::run(56, |world| {
+        let it = callee(world);
+        let mut other = PeerToPeerConfig::new(BOB);
+        other.epid = Some("other".to_owned());
+        let other = world.peer_to_peer_endpoint(it.host, other);
+        let contact = world.with(it.host, |stack, now| {
+            stack.set_default_endpoint(Some(other.id));
+            stack.endpoint(now, it.bob.id).unwrap().endpoint_uri().unwrap()
+        });
+        // Something that keeps it from its end.
+        let address = world.peer_listens(it.peer, 5060, Transport::Tcp);
+        world.message(it.bob, &format!("sip:p@{address}"), "hi");
+        world.run_for(secs(1));
+        let ended = world.terminate(it.bob);
+        world.say(it.line, &request("OPTIONS", &contact, &format!("<{BOB}>"), 1, ""));
+        world.say(it.line, &to_bob("OPTIONS", 2, ""));
+        world.run_for(secs(1));
+        assert_eq!(codes(world, it.line), [480, 200]);
+        assert_eq!(receivers(world, it.host), [other.id]);
+        world.result(it.host, ended).unwrap();
+    });
+}
+
 // rules: E15, R3
 #[test]
 fn an_unregistered_endpoint_that_a_request_reaches_answers_it() {

@@ -903,7 +903,17 @@ fn a_sips_address_is_registered_as_one() {
 fn our_own_contact_counts_and_not_anothers() {
     // How the contacts of the 2xx are written, given our own; and for how long we are registered.
     type Write = fn(&str) -> String;
-    let cases: [(&str, Write, Option<u64>); 6] = [
+    let cases: [(&str, Write, Option<u64>); 7] = [
+        (
+            "by instance, where the server knows us at another address",
+            |own| {
+                let parameters = own.split_once('>').unwrap().1;
+                format!(
+                    "Contact: <sip:alice@192.0.2.1>;+sip.instance=\"<urn:uuid:0>\";reg-id=1;expires=30\nContact: <sip:alice@192.0.2.2>{parameters};expires=900"
+                )
+            },
+            Some(900),
+        ),
         (
             "another comes first",
             |own| format!("Contact: <sip:alice@192.0.2.1>;expires=30, {own};expires=900"),

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
-use sansip::{Census, Stack, Time};
+use sansip::{Stack, Time};
 
 use crate::adapter::Adapter;
 use crate::desk::Desk;
@@ -130,7 +130,7 @@ impl Driver {
                 Poll::Ready(Some(command)) => command(&mut self.host),
                 Poll::Ready(None) => {
                     if matches!(self.host.end, End::Running) {
-                        self.host.begin_end(self.grace, None);
+                        self.host.begin_end(Duration::ZERO, self.grace, None);
                     }
                     return;
                 }
@@ -189,11 +189,16 @@ impl Host {
         self.end = End::Stopped;
     }
 
-    /// Ends in order, within this time.
-    pub(crate) fn begin_end(&mut self, grace: Duration, done: Option<Sender<Result<bool, Error>>>) {
+    /// Ends in order: the calls have so long to come to their own end, all that follows has so long.
+    pub(crate) fn begin_end(
+        &mut self,
+        patience: Duration,
+        grace: Duration,
+        done: Option<Sender<Result<bool, Error>>>,
+    ) {
         let now = self.adapter.now();
-        self.end = End::Ending(now + grace, done);
-        self.adapter.stack().terminate_all(now);
+        self.end = End::Ending(now + patience + grace, done);
+        self.adapter.stack().drain(now, patience);
     }
 
     fn dispatch(&mut self, cx: &Context<'_>) {
@@ -208,8 +213,7 @@ impl Host {
         let End::Ending(deadline, done) = &mut self.end else {
             return matches!(self.end, End::Stopped).then_some(false);
         };
-        let is_done = is_done(&self.adapter.stack().census());
-        let in_order = is_done && self.adapter.connections() == 0;
+        let in_order = !self.adapter.stack().is_draining() && self.adapter.connections() == 0;
         if in_order || *deadline <= self.adapter.now() {
             if let Some(done) = done.take() {
                 // Whoever asked may have gone.
@@ -217,16 +221,6 @@ impl Host {
             }
             return Some(in_order);
         }
-        if is_done {
-            // Pooled ones would be kept for a while, in case somebody needs them (C8); nobody does.
-            self.adapter.disconnect_all();
-        }
         None
     }
-}
-
-/// Whether nothing is left to be said to anybody. An endpoint is gone when all its calls, its registration and its requests
-/// are (E13); transactions that only wait for late retransmissions do not count.
-const fn is_done(census: &Census) -> bool {
-    census.endpoints == 0 && census.operations == 0 && census.queued_bytes == 0
 }

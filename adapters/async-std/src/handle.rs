@@ -222,12 +222,17 @@ impl Client {
         events
     }
 
-    /// Ends in order: stops listening, terminates every endpoint (which ends its calls and unregisters), goes on until all
-    /// that is done, and closes the connections that are left. It takes `grace` at the longest; `true` when it was
-    /// enough.
+    /// Ends in order: stops listening, ends every call, unregisters every endpoint, and closes the connections when all that
+    /// is done. It takes `grace` at the longest; `true` when it was enough.
     pub fn shutdown(&self, grace: Duration) -> Reply<bool> {
+        self.drain(Duration::ZERO, grace)
+    }
+
+    /// The same, but no earlier than the calls there are have ended, or have gone on for `patience`; new ones are refused
+    /// meanwhile ([`Stack::drain`]). What comes after takes `grace` at the longest.
+    pub fn drain(&self, patience: Duration, grace: Duration) -> Reply<bool> {
         let (sender, receiver) = queue(1);
-        let refused = self.command(move |host| host.begin_end(grace, Some(sender)));
+        let refused = self.command(move |host| host.begin_end(patience, grace, Some(sender)));
         Reply { receiver, refused }
     }
 

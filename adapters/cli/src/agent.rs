@@ -36,6 +36,8 @@ pub(crate) struct Agent {
     driver: Driver,
     out: Output,
     interrupt: Interrupt,
+    /// The end has begun, and completes with this.
+    draining: Option<OperationId>,
     /// The address at our end of the newest connection.
     local: Option<IpAddr>,
     /// Operations whose failure ends the command, which says it.
@@ -74,6 +76,7 @@ impl Agent {
             driver,
             out,
             interrupt,
+            draining: None,
             local: None,
             decisive: Vec::new(),
             counters,
@@ -125,6 +128,17 @@ impl Agent {
         self.local
     }
 
+    /// Begins the end: no new calls from now on, and so long for those there are. A first Ctrl-C has done its work then.
+    pub(crate) fn drain(&mut self, patience: Duration) {
+        let now = self.driver.now();
+        self.draining = Some(self.driver.stack().drain(now, patience));
+    }
+
+    /// Whether this is the end of what [`drain`](Self::drain) has begun.
+    pub(crate) fn is_drained(&self, event: &Event) -> bool {
+        matches!(event, Event::Completed { operation, .. } if self.draining == Some(*operation))
+    }
+
     /// Waits for the next event, until this time at the longest. What an event asks for is to be done before the next call.
     pub(crate) fn next(&mut self, until: Option<Time>) -> Result<Step, Failure> {
         loop {
@@ -132,7 +146,7 @@ impl Agent {
                 self.note(&event);
                 return Ok(Step::Event(event));
             }
-            if self.interrupt.is_hit() {
+            if self.interrupt.is_hit() && self.draining.is_none() {
                 return Ok(Step::Interrupted);
             }
             let left = until.map(|until| until.since(self.driver.now()));

@@ -29,6 +29,7 @@ pub(crate) struct Answerer {
     hangup: Option<Duration>,
     echo: bool,
     sdp: Option<Bytes>,
+    drain: Option<Duration>,
     due: BTreeMap<SessionId, (Time, Due)>,
 }
 
@@ -41,23 +42,34 @@ impl Answerer {
             hangup: args.hangup.map(Duration::from_millis),
             echo: args.echo,
             sdp: args.sdp.as_deref().map(sdp::read).transpose()?,
+            drain: args.drain.map(Duration::from_secs),
             due: BTreeMap::new(),
         })
     }
 
-    /// Answers until the time is up or the user wants an end.
-    pub(crate) fn run(&mut self, agent: &mut Agent, until: Option<Time>) -> Result<(), Failure> {
+    /// Answers until the time is up or the user wants an end; and then for as long as calls have to come to theirs.
+    pub(crate) fn run(&mut self, agent: &mut Agent, mut until: Option<Time>) -> Result<(), Failure> {
         loop {
             let next = self.due.values().map(|(at, _)| *at).chain(until).min();
-            match agent.next(next)? {
-                Step::Event(event) => self.handle(agent, &event),
-                Step::Interrupted => return Ok(()),
-                Step::TimeUp => {
-                    if until.is_some_and(|until| until <= agent.now()) {
-                        return Ok(());
-                    }
-                    self.handle_due(agent);
+            let ends = match agent.next(next)? {
+                Step::Event(event) => {
+                    self.handle(agent, &event);
+                    agent.is_drained(&event)
                 }
+                Step::Interrupted => true,
+                Step::TimeUp if until.is_some_and(|until| until <= agent.now()) => true,
+                Step::TimeUp => {
+                    self.handle_due(agent);
+                    false
+                }
+            };
+            match self.drain.take_if(|_| ends) {
+                Some(patience) => {
+                    until = None;
+                    agent.drain(patience);
+                }
+                None if ends => return Ok(()),
+                None => {}
             }
         }
     }

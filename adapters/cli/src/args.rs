@@ -12,7 +12,7 @@ use tracing_subscriber::filter::Targets;
 use crate::address::{Hop, ListenAt};
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.\n\
-    Ctrl-C ends calls, unregisters and stops; a second one stops at once.";
+    Ctrl-C ends calls, unregisters and stops; with --drain it lets calls come to their end first. A second one stops at once.";
 
 /// A SIP endpoint for the command line, over TCP and TLS.
 #[derive(Debug, Parser)]
@@ -181,6 +181,9 @@ pub(crate) struct AnswerArgs {
     /// Send every text message back
     #[arg(long)]
     pub(crate) echo: bool,
+    /// At the end take no new calls, and wait so long for those there are before they are ended
+    #[arg(long, value_name = "SECS")]
+    pub(crate) drain: Option<u64>,
     /// File with the session description that we offer or answer with (a small audio one without media if absent)
     #[arg(long, value_name = "FILE")]
     pub(crate) sdp: Option<PathBuf>,

@@ -190,13 +190,6 @@ impl Adapter {
         self.net.connections()
     }
 
-    pub(crate) fn disconnect_all(&mut self) {
-        let now = self.net.now();
-        for &conn in self.sockets.keys() {
-            self.stack.disconnect(now, conn);
-        }
-    }
-
     #[cfg(feature = "record")]
     fn write_recording(&mut self) {
         if let Some(recording) = &self.recording {

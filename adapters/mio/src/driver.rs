@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio::{Events, Poll, Token, Waker};
-use sansip::{Census, Event, Stack, Time};
+use sansip::{Event, Stack, Time};
 
 use crate::adapter::Adapter;
 use crate::settings::Settings;
@@ -131,29 +131,35 @@ impl Driver {
         }
     }
 
-    /// Ends in order: stops listening, terminates every endpoint (which ends its calls and unregisters), goes on until all
-    /// that is done, and closes the connections that are left. It takes `grace` at the longest; true when it was enough.
+    /// Ends in order: stops listening, ends every call, unregisters every endpoint, and closes the connections when all that
+    /// is done. It takes `grace` at the longest; true when it was enough.
     ///
     /// # Errors
     /// The selector fails.
-    pub fn shutdown(
+    pub fn shutdown(self, grace: Duration, on_event: impl FnMut(&mut Adapter, Event)) -> io::Result<bool> {
+        self.drain(Duration::ZERO, grace, on_event)
+    }
+
+    /// The same, but no earlier than the calls there are have ended, or have gone on for `patience`; new ones are refused
+    /// meanwhile ([`Stack::drain`]). What comes after takes `grace` at the longest.
+    ///
+    /// # Errors
+    /// The selector fails.
+    pub fn drain(
         mut self,
+        patience: Duration,
         grace: Duration,
         mut on_event: impl FnMut(&mut Adapter, Event),
     ) -> io::Result<bool> {
         let now = self.now();
-        let deadline = now + grace;
-        self.stack().terminate_all(now);
+        let deadline = now + patience + grace;
+        self.stack().drain(now, patience);
         loop {
             while let Some(event) = self.adapter.poll_event() {
                 on_event(&mut self.adapter, event);
             }
-            if is_done(&self.stack().census()) {
-                if self.adapter.connections() == 0 {
-                    return Ok(true);
-                }
-                // Pooled ones would be kept for a while, in case somebody needs them (C8); nobody does.
-                self.adapter.disconnect_all();
+            if !self.stack().is_draining() && self.adapter.connections() == 0 {
+                return Ok(true);
             }
             let left = deadline.since(self.now());
             if left.is_zero() {
@@ -162,10 +168,4 @@ impl Driver {
             self.turn(Some(left))?;
         }
     }
-}
-
-/// Whether nothing is left to be said to anybody. An endpoint is gone when all its calls, its registration and its requests
-/// are (E13); transactions that only wait for late retransmissions do not count.
-const fn is_done(census: &Census) -> bool {
-    census.endpoints == 0 && census.operations == 0 && census.queued_bytes == 0
 }

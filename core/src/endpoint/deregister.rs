@@ -53,7 +53,7 @@ impl Endpoints {
         let takes = |id: EndpointId| {
             self.takes(id, manager) && self.is_bound(id) && self.is_from_server(id, conn, message)
         };
-        let Some(id) = self.directory.find(message, here, &takes, strict) else {
+        let Some(id) = self.directory.find(message, here, &takes, strict, None) else {
             return self.sip(found?).map(|_| Notice::Unsubscribed);
         };
         if !message.body_bytes().is_empty() && !is_of_the_type(message) {

@@ -16,7 +16,8 @@ use super::identity::Identity;
 #[derive(Clone, Debug)]
 pub(crate) struct Directory {
     by_epid: Map<Box<str>, EndpointId>,
-    by_opaque: Map<Box<str>, EndpointId>,
+    /// With whether it is ending.
+    by_opaque: Map<Box<str>, (EndpointId, bool)>,
     by_gruu: Map<Box<str>, EndpointId>,
     /// Those of one user, the oldest first; ids grow.
     by_user: Map<Box<str>, Vec<(Box<str>, EndpointId)>>,
@@ -52,7 +53,7 @@ impl Directory {
 
     pub(crate) fn insert(&mut self, id: EndpointId, identity: &Identity, peer: bool) {
         self.by_epid.insert(pair(identity), id);
-        self.by_opaque.insert(identity.opaque.clone(), id);
+        self.by_opaque.insert(identity.opaque.clone(), (id, false));
         let users = self.by_user.or_insert_with(identity.canonical.clone(), Vec::new);
         users.push((identity.epid.clone(), id));
         let names = self
@@ -68,7 +69,9 @@ impl Directory {
     /// to its server would be about the other one.
     pub(crate) fn remove(&mut self, id: EndpointId, identity: &Identity) {
         *self.leaving.or_insert_with(identity.canonical.clone(), || 0) += 1;
-        self.by_opaque.remove(&*identity.opaque);
+        if let Some((_, ending)) = self.by_opaque.get_mut(&*identity.opaque) {
+            *ending = true;
+        }
         self.peers.remove(&id);
         forget(&mut self.by_user, &identity.canonical, id);
         forget(&mut self.by_name, name_of(&identity.canonical), id);
@@ -77,6 +80,7 @@ impl Directory {
     /// An endpoint that was removed is gone.
     pub(crate) fn forget(&mut self, identity: &Identity) {
         self.by_epid.remove(&*pair(identity));
+        self.by_opaque.remove(&*identity.opaque);
         if let Some(count) = self.leaving.get_mut(&identity.canonical) {
             *count -= 1;
             if *count == 0 {
@@ -85,9 +89,20 @@ impl Directory {
         }
     }
 
-    /// Whether this URI is that of a user with an endpoint that is ending.
+    /// Whether this URI is that of a user with an endpoint that is ending, or of that endpoint alone.
     pub(crate) fn is_leaving(&self, uri: &str) -> bool {
-        Uri::parse(uri).is_ok_and(|uri| self.leaving.contains_key(&*canonical_key(&uri)))
+        Uri::parse(uri)
+            .is_ok_and(|uri| self.leaving.contains_key(&*canonical_key(&uri)) || self.is_ending(&uri))
+    }
+
+    /// Whether this URI is the Contact of an endpoint that is ending: who means that device means no other.
+    fn is_ending(&self, uri: &Uri<'_>) -> bool {
+        self.opaque(uri).is_some_and(|(_, ending)| ending)
+    }
+
+    fn opaque(&self, uri: &Uri<'_>) -> Option<(EndpointId, bool)> {
+        let opaque = uri.as_sip()?.params.get("ms-opaque")?;
+        self.by_opaque.get(opaque).copied()
     }
 
     pub(crate) fn insert_gruu(&mut self, id: EndpointId, gruu: &str) {
@@ -102,7 +117,8 @@ impl Directory {
     }
 
     /// The endpoint that a request outside dialogs is for: by what is unique in the Request-URI, by the Request-URI,
-    /// by To, each with the epid that To names; last, without strict dispatch, the only peer-to-peer endpoint.
+    /// by To, each with the epid that To names; last, without strict dispatch, the only peer-to-peer endpoint; then the
+    /// one that takes what is nobody's.
     /// `here` is the address of this host that the request came in on; `takes` says who takes requests from there.
     pub(crate) fn find(
         &self,
@@ -110,13 +126,17 @@ impl Directory {
         here: Option<IpAddr>,
         takes: &impl Fn(EndpointId) -> bool,
         strict: bool,
+        default: Option<EndpointId>,
     ) -> Option<EndpointId> {
         let target = Uri::parse(request.request_uri()).ok();
+        if target.as_ref().is_some_and(|target| self.is_ending(target)) {
+            return None;
+        }
         let to = request.to().ok();
         let epid = to.as_ref().and_then(|to| to.epid());
-        let sip = target.as_ref().and_then(Uri::as_sip);
-        sip.and_then(|uri| uri.params.get("ms-opaque"))
-            .and_then(|opaque| self.by_opaque.get(opaque).copied())
+        let opaque = target.as_ref().and_then(|target| self.opaque(target));
+        opaque
+            .map(|(id, _)| id)
             .or_else(|| self.by_gruu.get(request.request_uri()).copied())
             .filter(|id| takes(*id))
             .or_else(|| {
@@ -132,6 +152,7 @@ impl Directory {
                     self.only_peer().filter(|id| takes(*id))
                 }
             })
+            .or_else(|| default.filter(|id| takes(*id)))
     }
 
     /// The endpoint whose Contact a Request-URI is: its user at an address of this host (P7).
@@ -267,18 +288,18 @@ mod tests {
                 format!("sip:x@y.invalid;ms-opaque={}", identity.opaque),
             ];
             for uri in uris {
-                let found = directory.find(&message(&uri, &to), Some(here), &takes, true);
+                let found = directory.find(&message(&uri, &to), Some(here), &takes, true, None);
                 assert_eq!(found, Some(EndpointId::from_number(number)), "{uri}, {to}");
             }
         }
         assert_eq!(asked.get(), 4 * 1000, "each time one was asked");
-        let unnamed = directory.find(&message(BOB, "<sip:bob@two.invalid>"), None, &takes, true);
+        let unnamed = directory.find(&message(BOB, "<sip:bob@two.invalid>"), None, &takes, true, None);
         assert_eq!(unnamed, Some(EndpointId::from_number(1)), "the oldest");
         for (number, identity) in (1..).zip(&identities).step_by(2) {
             directory.remove(EndpointId::from_number(number), identity);
         }
         let to = format!("<{BOB}>;epid=e0");
-        let left = directory.find(&message(BOB, &to), None, &takes, true);
+        let left = directory.find(&message(BOB, &to), None, &takes, true, None);
         assert_eq!(left, Some(EndpointId::from_number(2)), "the named one is leaving");
     }
 }

@@ -412,9 +412,7 @@ impl Endpoints {
         strict: bool,
     ) -> Option<EndpointId> {
         let takes = |id: EndpointId| self.takes(id, manager);
-        self.directory
-            .find(request, here, &takes, strict)
-            .or_else(|| self.default.filter(|id| takes(*id)))
+        self.directory.find(request, here, &takes, strict, self.default)
     }
 
     /// Whether an endpoint takes requests from the connections of this manager.

@@ -7,9 +7,8 @@ use super::replay::ReplayError;
 use crate::stack::recorder::{Digest, FORMAT, Header, Input, MAGIC};
 use crate::time::Time;
 
-/// A day before the end of the range of time. At the end itself a timer that is set again is due again, and no replay would
-/// end.
-const LATEST: Time = Time::from_micros(u64::MAX - 24 * 3600 * 1_000_000);
+/// The last instant before the end of all time, at which a timer that is set again would be due again, and again.
+const LATEST: Time = Time::from_micros(u64::MAX - 1);
 
 /// One entry of a recording.
 pub(crate) enum Entry {

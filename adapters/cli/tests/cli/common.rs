@@ -125,12 +125,17 @@ impl Running {
 
     /// Sends the signal of Ctrl-C, and waits for the exit code.
     pub(crate) fn interrupt(&mut self) -> Option<i32> {
+        self.signal();
+        self.code()
+    }
+
+    /// Sends the signal of Ctrl-C.
+    pub(crate) fn signal(&self) {
         let kill = Command::new("kill")
             .args(["-INT", &self.child.id().to_string()])
             .status()
             .unwrap();
         assert!(kill.success());
-        self.code()
     }
 
     pub(crate) fn code(&mut self) -> Option<i32> {

@@ -142,6 +142,45 @@ fn ctrl_c_ends_a_call_and_the_registration() {
     bob.wait("session", |event| event["reason"] == "TerminatedRemotely");
 }
 
+// rules: E13
+#[test]
+fn with_drain_ctrl_c_lets_a_call_come_to_its_end_and_takes_no_other() {
+    let mut server = Running::start(&["serve", "--listen", "tcp:127.0.0.1:0"]);
+    let address = server.listening();
+    let answering = ["--answer", "200", "--drain", "600"];
+    let mut bob = Running::start(&over_tcp("register", &BOB, &address, &answering));
+    bob.wait("registration", |event| event["state"] == "registered");
+    let call = ["sip:bob@example.com", "--duration", "600000"];
+    let mut alice = Running::start(&over_tcp("call", &ALICE, &address, &call));
+    alice.wait("session", |event| event["state"] == "established");
+    bob.signal();
+    // It takes a moment until the signal has come.
+    let mut refused = None;
+    for _ in 0..100 {
+        let another = [
+            "sip:bob@example.com",
+            "--duration",
+            "1",
+            "--no-register",
+            "--json",
+        ];
+        let outcome = sansip(&over_tcp("call", &ALICE, &address, &another));
+        if outcome.code != Some(0) {
+            refused = Some(outcome);
+            break;
+        }
+    }
+    let refused = refused.expect("no call is taken any more");
+    assert!(refused.failure().starts_with("480 "), "{}", refused.stderr);
+    assert!(
+        !bob.said("registration", "state", "unregistered"),
+        "the first call goes on"
+    );
+    assert_eq!(alice.interrupt(), Some(0));
+    assert_eq!(bob.code(), Some(0));
+    assert!(bob.said("registration", "state", "unregistered"));
+}
+
 #[test]
 fn peers_talk_without_a_server() {
     let mut bob = Running::start(&["listen", "--listen", "tcp:127.0.0.1:0", "--hangup", "50"]);

@@ -134,12 +134,14 @@ impl StackHost {
     fn receive(&mut self, now: Time, conn: ConnId, bytes: &[u8]) {
         // What comes after the stack has closed is nobody's.
         let known = self.stack.connection(conn);
-        let open = known.is_some_and(|known| known.ready || known.held);
+        let held = known.as_ref().is_some_and(|known| known.held);
+        let open = held || known.is_some_and(|known| known.ready);
         if open {
             self.observer.received.pass(conn, bytes);
         }
         self.stack.handle_bytes(now, conn, bytes);
-        self.observer.closed_within |= open && self.stack.connection(conn).is_none();
+        // What comes on a connection that is held may never be looked at.
+        self.observer.closed_within |= held || (open && self.stack.connection(conn).is_none());
     }
 }
 
