@@ -29,6 +29,13 @@ pub struct Config {
     pub idle_incoming: Duration,
     /// How long an outgoing connection of a server manager may be without traffic (C10); 15 min, zero means never.
     pub idle_outgoing: Duration,
+    /// How long a server that has promised to answer keep-alives may take to do so (RFC 5626 section 4.4.1, R19); 10 s.
+    pub pong_timeout: Duration,
+    /// How long bytes may wait of which the peer takes none before the connection is closed (R19); 30 s, zero means never.
+    /// What the system has taken counts as taken: for that, adapters set TCP_USER_TIMEOUT.
+    pub write_timeout: Duration,
+    /// How often a registered endpoint asks its server with an OPTIONS whether it is still there (R19); zero, never.
+    pub probe_interval: Duration,
     /// The size of a new pool (C4); 5.
     pub pool_size: usize,
     /// How long an address that failed is passed over while others remain (C25); 10 min.
@@ -107,6 +114,9 @@ impl Default for Config {
             unproven: Duration::from_secs(60),
             idle_incoming: Duration::from_secs(15 * 60),
             idle_outgoing: Duration::from_secs(15 * 60),
+            pong_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
+            probe_interval: Duration::ZERO,
             pool_size: 5,
             dead_address_hold: Duration::from_secs(10 * 60),
             retry_after_cap: Duration::from_secs(5 * 60),

@@ -215,6 +215,10 @@ counters! {
         authorization: u64,
         /// An answer of the domain name system ([`Config::resolve_timeout`](crate::Config)).
         resolve: u64,
+        /// The answer to a keep-alive ([`Config::pong_timeout`](crate::Config), R19).
+        pong: u64,
+        /// The taking of bytes by a peer ([`Config::write_timeout`](crate::Config), R19).
+        write: u64,
     }
 
     /// What was refused because a bound was reached; each is named as in [`Limits`](crate::Limits).

@@ -606,10 +606,13 @@ pub enum RemovalReason {
     Unproven,
     /// Its framing was lost (C29).
     FramingLost(String),
-    /// The send queue was full, or the peer did not take its bytes (C30).
+    /// The send queue was full (C30), or the peer took no bytes for [`Config::write_timeout`](crate::Config::write_timeout)
+    /// (R19).
     SlowReader,
-    /// A REGISTER over it was never answered: it is as good as dead (R19).
+    /// A request over it, or a keep-alive, was never answered: it is as good as dead (R19).
     Unanswered,
+    /// Its local address is lost ([`Stack::network_changed`](crate::Stack::network_changed), R20).
+    NetworkChanged,
     /// By command, or because its owner was terminated.
     Local,
     /// A limit was reached (C31).
@@ -631,7 +634,8 @@ impl fmt::Display for RemovalReason {
             Self::Unproven => f.write_str("no valid message in time"),
             Self::FramingLost(why) => write!(f, "framing lost: {why}"),
             Self::SlowReader => f.write_str("the peer does not read"),
-            Self::Unanswered => f.write_str("the server does not answer"),
+            Self::Unanswered => f.write_str("the peer does not answer"),
+            Self::NetworkChanged => f.write_str("the network has changed"),
             Self::Local => f.write_str("closed by this side"),
             Self::Limit(what) => write!(f, "the limit of {what} is reached"),
             Self::Untrusted(failure) => write!(f, "{failure}"),

@@ -85,6 +85,15 @@
 //! census finds. Whose registration ends reads why from its events: [`Event::Registration`] and [`Event::Outage`] name the
 //! connection, and [`Event::ConnectionRemoved`] why that is gone.
 //!
+//! # When a connection dies without a word
+//!
+//! No reset, no end, and the bytes vanish. What finds it, the first that does: a keep-alive without the answer that the
+//! server has promised; an OPTIONS without an answer ([`SipEndpointConfig::probe`]); any request without an answer, where
+//! nothing else has come since it was sent; and bytes that the peer does not take. Then it is closed, and an endpoint that
+//! was registered over it registers again over another. [`Config::recovery_bound`] says within what time; to shorten it, let
+//! the server say a shorter Flow-Timer, or set a probe. A host that knows that its network has changed, or that it has
+//! slept, need not wait for any of that: [`Stack::network_changed`].
+//!
 //! # Threads and wake-ups
 //!
 //! A stack is one owner's: every call takes `&mut self`, there are no locks and no callbacks. A host with several cores
@@ -142,6 +151,7 @@ mod ids;
 #[cfg(test)]
 mod laws;
 mod map;
+mod recovery;
 mod time;
 mod timers;
 
@@ -160,7 +170,7 @@ pub use auth::{
     OfferedProtocol,
 };
 pub use config::{Config, Limits, Throttle};
-pub use connection::{ConnectionInfo, ManagerConfig, ManagerKind, MutualTls};
+pub use connection::{ConnectionInfo, LostAddresses, ManagerConfig, ManagerKind, MutualTls};
 pub use counters::Counters;
 pub use endpoint::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEndpointConfig};
 pub use error::{Misuse, ParseError, Place};
@@ -171,5 +181,6 @@ pub use event::{
 };
 pub use exchange::NextHop;
 pub use ids::{ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, QueryId, SessionId};
+pub use recovery::DeadFlow;
 pub use stack::{Census, EndpointView, Fingerprint, IncomingView, ManagerView, Reason, SessionView, Stack};
 pub use time::{Time, UnixTime};

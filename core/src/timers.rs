@@ -27,6 +27,7 @@ pub(crate) enum TimerKey {
     Session(SessionId, session::Timer),
     Registration(EndpointId),
     KeepAlive(EndpointId),
+    Probe(EndpointId),
     /// The graceful end of the stack.
     Drain,
 }

@@ -97,6 +97,9 @@ fn every_setting_of_a_stack_is_there_with_its_default() {
             unproven: time(unproven),
             idle_incoming: time(idle_incoming),
             idle_outgoing: time(idle_outgoing),
+            pong_timeout: time(pong_timeout),
+            write_timeout: time(write_timeout),
+            probe_interval: time(probe_interval),
             pool_size: number(pool_size),
             dead_address_hold: time(dead_address_hold),
             retry_after_cap: time(retry_after_cap),
@@ -187,6 +190,7 @@ fn every_setting_of_an_endpoint_is_there_with_its_default() {
             },
             auto_refresh: auto_refresh.to_string(),
             expires: optional(expires),
+            probe: optional(probe),
             redirects: number(redirects.into()),
             profile: below(&profile, &Profile::default()),
         }

@@ -805,6 +805,37 @@ fn a_name_that_does_not_resolve_in_time(world: &mut World, ledger: &Ledger) {
     );
 }
 
+/// R19: the server has promised to answer keep-alives, and does not.
+fn a_keep_alive_without_an_answer(world: &mut World, ledger: &Ledger) {
+    let (peer, alice) = scripted_server(world);
+    let operation = world.register(alice);
+    let line = next_line(world, peer, 0);
+    grant(world, line, 3600, "Flow-Timer: 90");
+    world.result(alice.host, operation).unwrap();
+    world.run_for(secs(71));
+    grew(
+        world,
+        ledger,
+        alice.host,
+        &[("timeouts.pong", 1), ("connections.outgoing.closed", 1)],
+    );
+}
+
+/// R19: a peer that takes no bytes.
+fn a_peer_that_does_not_read(world: &mut World, ledger: &Ledger) {
+    let callee = callee(world);
+    world.network.window = 0;
+    world.say_bytes(callee.line, b"\r\n\r\n");
+    world.run_for(secs(31));
+    world.network.window = 64 << 10;
+    grew(
+        world,
+        ledger,
+        callee.host,
+        &[("timeouts.write", 1), ("connections.incoming.closed", 1)],
+    );
+}
+
 /// C12.
 fn a_peer_that_says_nothing(world: &mut World, ledger: &Ledger) {
     let callee = callee(world);
@@ -999,6 +1030,10 @@ fn limits_of_targets_and_turns(world: &mut World, ledger: &Ledger) {
     }
     world.run_for(secs(10));
     world.message(alice, CAROL, "hello");
+    // The server itself is there (R19).
+    for line in world.lines(peer) {
+        world.say_bytes(line, b"\r\n");
+    }
     world.run_for(T1_64 - secs(1));
     let timeouts = counters(world, host).timeouts;
     assert_eq!((timeouts.held, timeouts.request), (0, 1));
@@ -1078,6 +1113,8 @@ const FLOWS: &[(&str, Flow)] = &[
         a_name_that_does_not_resolve_in_time,
     ),
     ("a peer that says nothing", a_peer_that_says_nothing),
+    ("a keep-alive without an answer", a_keep_alive_without_an_answer),
+    ("a peer that does not read", a_peer_that_does_not_read),
     ("limits of requests", limits_of_requests),
     ("limits of connections", limits_of_connections),
     ("limits of commands", limits_of_commands),

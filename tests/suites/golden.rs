@@ -1588,6 +1588,8 @@ fn a_registration_is_challenged_made_and_cancelled() {
         more,
     ));
     assert_eq!(bob.says(), "");
+    // What has been sent is looked after once, and has gone (R19).
+    bob.silent_until(BEGUN + secs(100));
     assert_eq!(bob.stack.poll_timeout(), None);
     let states: Vec<_> = registrations(&bob)
         .iter()

@@ -23,8 +23,8 @@ use sansip::security::digest::Algorithm;
 use sansip::security::{Credentials, Secret};
 use sansip::wire::StatusCode;
 use sansip::{
-    Action, Config, ConnId, Content, Event, ManagerConfig, ManagerKind, PeerToPeerConfig, Stack, Time,
-    Transport, UnixTime,
+    Action, Config, ConnId, Content, Event, LostAddresses, ManagerConfig, ManagerKind, PeerToPeerConfig,
+    Stack, Time, Transport, UnixTime,
 };
 use sansip_testkit::frontend::FrontEndConfig;
 use sansip_testkit::fuzz;
@@ -116,10 +116,13 @@ fn managed() -> Vec<u8> {
     stack.set_idle(now, conn, Duration::from_secs(7)).unwrap();
     let mut view = stack.manager(now, tls).unwrap();
     view.set_pool_size(3).unwrap();
-    view.set_pool_maximum("two.invalid", None, Transport::Tls, 2)
-        .unwrap_err();
     view.set_idle(Some(Duration::from_secs(9)), None).unwrap();
     view.apply_idle().unwrap();
+    let elsewhere = LostAddresses::These(vec!["192.0.2.77".parse().unwrap()]);
+    stack.network_changed(now, &elsewhere);
+    let mut view = stack.manager(now, tls).unwrap();
+    view.set_pool_maximum("two.invalid", None, Transport::Tls, 2)
+        .unwrap_err();
     stack.handle_bytes(now, conn, MESSAGE.replace('\n', "\r\n").as_bytes());
     let received = drain_until(&mut stack, |event| match event {
         Event::MessageReceived { incoming, .. } => Some(*incoming),
@@ -153,7 +156,7 @@ fn every_kind_of_input_is_replayed() {
         }
     }
     // All there are.
-    assert_eq!(kinds.len(), 41, "{kinds:?}");
+    assert_eq!(kinds.len(), 42, "{kinds:?}");
 }
 
 const PASSWORD: &str = "tr0ub4dor&3";

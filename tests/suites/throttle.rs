@@ -15,10 +15,10 @@ use std::time::Duration;
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
     Action, CloseReason, Config, ConnId, EndpointId, Event, IncomingId, ManagerConfig, ManagerKind,
-    OperationError, OperationFailure, OperationId, SessionId, Throttle,
+    OperationError, OperationFailure, OperationId, RemovalReason, SessionId, Throttle,
 };
 
-use common::host::{BOB, Host, TO_BOB, failure, heard, incoming, registered};
+use common::host::{BOB, Host, TO_BOB, failure, heard, incoming, registered, registered_as};
 use common::{TICK, answer, field, request, sdp, secs};
 
 const T1_64: Duration = Duration::from_secs(32);
@@ -73,11 +73,14 @@ fn what_has_no_turn_in_thirty_two_seconds_is_a_timeout() {
     let (mut host, alice, conn) = registered(|_| {});
     // The first twenty are never answered; twenty more take their places after 32 s, and so the last has none.
     messages(&mut host, alice, 0, 40);
+    assert_eq!(targets(&host.sent(conn)), numbers(0..20));
     wait(&mut host, secs(10));
+    // The server itself is there (R19).
+    host.stack.handle_bytes(host.now, conn, b"\r\n");
     let last = messages(&mut host, alice, 40, 1)[0];
     let actions = wait(&mut host, T1_64 - secs(10));
     assert_eq!(failure(&actions, last), None);
-    assert_eq!(targets(&host.sent(conn)), numbers(0..40));
+    assert_eq!(targets(&host.sent(conn)), numbers(20..40));
     let actions = wait(&mut host, secs(10) - TICK);
     assert_eq!(failure(&actions, last), None);
     let actions = wait(&mut host, TICK);
@@ -419,6 +422,7 @@ fn what_waits_for_unread_input_stands_still_meanwhile() {
         .unregister()
         .unwrap();
     host.drain();
+    host.sent(conn);
     // The answer of the first has come and is not read.
     host.say(conn, &answer(&sent, "200 OK", "x", ""));
     let actions = wait(&mut host, secs(15));
@@ -437,6 +441,7 @@ fn what_waits_for_unread_input_stands_still_meanwhile() {
         _ => None,
     });
     assert_eq!(answered, [true]);
+    host.sent(conn);
     // Twenty seconds stood the first one's timer, fifteen that of the REGISTER.
     assert_eq!(host.now, begun + secs(30));
     let actions = wait(&mut host, T1_64 - TICK);
@@ -451,6 +456,7 @@ fn a_timer_that_stood_still_has_the_time_left_that_it_had() {
     let (mut host, alice, conn) = registered(throttled(2, 1));
     let waits = messages(&mut host, alice, 0, 1)[0];
     host.drain();
+    host.sent(conn);
     wait(&mut host, secs(10));
     let mut ids = Vec::new();
     for number in 1..=2 {
@@ -467,6 +473,46 @@ fn a_timer_that_stood_still_has_the_time_left_that_it_had() {
         failure(&wait(&mut host, TICK), waits),
         Some(OperationError::Timeout)
     );
+}
+
+// rules: C22, R19
+#[test]
+fn an_answer_to_a_keep_alive_that_is_not_read_is_not_missed() {
+    for answers in [true, false] {
+        let (mut host, alice, conn) = registered_as(throttled(2, 1), "\nFlow-Timer: 90");
+        wait(&mut host, secs(60));
+        let ping: Vec<u8> = host.stack.transmit(conn).flatten().copied().collect();
+        assert_eq!(ping, b"\r\n\r\n");
+        host.sent(conn);
+        let mut ids = Vec::new();
+        for number in 1..=3 {
+            to_alice(&mut host, conn, alice, number);
+            ids.extend(hold_all(&mut host).0);
+        }
+        if answers {
+            host.stack.handle_bytes(host.now, conn, b"\r\n");
+        }
+        // It may have come in the ten seconds, and has not been read in twenty-five.
+        let actions = wait(&mut host, secs(25));
+        assert_eq!(heard(&actions, unanswered), [] as [(); 0]);
+        for id in ids {
+            ok(&mut host, id);
+        }
+        host.sent(conn);
+        // The ten seconds began anew when they were found to be over.
+        assert_eq!(
+            heard(&wait(&mut host, secs(10) - TICK), unanswered),
+            [] as [(); 0]
+        );
+        let gone = heard(&wait(&mut host, TICK), unanswered);
+        assert_eq!(gone.is_empty(), answers);
+        assert_eq!(host.stack.connection(conn).is_some(), answers);
+    }
+}
+
+fn unanswered(event: &Event) -> Option<()> {
+    let reason = RemovalReason::Unanswered;
+    matches!(event, Event::ConnectionRemoved { reason: why, .. } if *why == reason).then_some(())
 }
 
 // rules: C22, C23

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use sansip::{
-    Completion, ConnId, EndpointId, Event, ListenError, ListenerId, ManagerId, Misuse, OperationError,
-    OperationId, PeerToPeerConfig, SipEndpointConfig, Stack, Time,
+    Completion, ConnId, EndpointId, Event, ListenError, ListenerId, LostAddresses, ManagerId, Misuse,
+    OperationError, OperationId, PeerToPeerConfig, SipEndpointConfig, Stack, Time,
 };
 
 use crate::driver::{Command, Host};
@@ -190,6 +190,11 @@ impl Client {
             host.adapter.set_tls(manager, tls);
             Ok(())
         })
+    }
+
+    /// The host's network has changed, or the host has slept: see [`Stack::network_changed`] (rule R20).
+    pub fn network_changed(&self, lost: LostAddresses) -> Reply<()> {
+        self.run(move |stack, now| stack.network_changed(now, &lost))
     }
 
     /// Lets a connection be used that is held for the application (rule C21): [`Event::AuthorizationRequested`] has asked.

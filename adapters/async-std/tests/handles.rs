@@ -14,8 +14,8 @@ use async_std::future::timeout;
 use async_std::task;
 use sansip::wire::StatusCode;
 use sansip::{
-    Completion, Config, Content, Event, ManagerId, Misuse, PeerToPeerConfig, SendOptions, SessionReason,
-    SessionState, Stack, Time,
+    Completion, Config, Content, Event, LostAddresses, ManagerId, Misuse, PeerToPeerConfig, RemovalReason,
+    SendOptions, SessionReason, SessionState, Stack, Time,
 };
 use sansip_async_std::{
     Client, Driver, Endpoint, EndpointEvent, EndpointEvents, Error, Incoming, Operation, Session,
@@ -121,6 +121,36 @@ fn status(outcome: &Result<Completion, Error>) -> Option<StatusCode> {
         Err(Error::Operation(error)) => error.response()?.status(),
         Err(_) => None,
     }
+}
+
+// rules: R20
+#[test]
+fn a_change_of_the_network_closes_connections_and_the_next_message_makes_another() {
+    run(async {
+        let (bob, alice) = (Host::start(settings()).await, Host::start(settings()).await);
+        let (_bob, mut inbox) = bob.endpoint("bob").await;
+        let (endpoint, _) = alice.endpoint("alice").await;
+        let mut events = alice.client.events();
+        for lost in [
+            LostAddresses::These(vec!["127.0.0.1".parse().unwrap()]),
+            LostAddresses::All,
+        ] {
+            let sent = message(&endpoint, &bob.uri("bob"), "hello");
+            next_message(&mut inbox)
+                .await
+                .answer(StatusCode::OK, None)
+                .await
+                .unwrap();
+            sent.await.unwrap();
+            alice.client.network_changed(lost).await.unwrap();
+            loop {
+                if let Event::ConnectionRemoved { reason, .. } = events.next().await.unwrap() {
+                    assert_eq!(reason, RemovalReason::NetworkChanged);
+                    break;
+                }
+            }
+        }
+    });
 }
 
 #[test]

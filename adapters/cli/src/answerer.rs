@@ -188,7 +188,7 @@ fn send_back(agent: &mut Agent, incoming: IncomingId, message: &Message, back: B
             Back::To(endpoint) => {
                 let options = SendOptions {
                     headers,
-                    next_hop: None,
+                    ..SendOptions::default()
                 };
                 stack
                     .endpoint(now, endpoint)?

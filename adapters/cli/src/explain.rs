@@ -71,6 +71,7 @@ fn connection(failure: &ConnectionFailure) -> Option<&'static str> {
             | RemovalReason::Unproven
             | RemovalReason::SlowReader
             | RemovalReason::Unanswered
+            | RemovalReason::NetworkChanged
             | RemovalReason::Local
             | RemovalReason::Denied
             | RemovalReason::NotAuthorized

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use mio::{Registry, Token};
 use sansip::{
-    Action, CloseReason, ConnId, Connect, Event, ListenError, ListenerId, ManagerId, QueryId, Stack, Time,
-    TlsFailure, TlsFailureKind, Transport,
+    Action, CloseReason, ConnId, Connect, Event, ListenError, ListenerId, LostAddresses, ManagerId, QueryId,
+    Stack, Time, TlsFailure, TlsFailureKind, Transport,
 };
 #[cfg(feature = "tracing")]
 use sansip_net::trace;
@@ -129,6 +129,12 @@ impl Adapter {
                 self.net.set_listener_tls(listening.socket, server.clone());
             }
         }
+    }
+
+    /// The host's network has changed, or the host has slept: see [`Stack::network_changed`] (rule R20).
+    pub fn network_changed(&mut self, lost: &LostAddresses) {
+        let now = self.net.now();
+        self.stack.network_changed(now, lost);
     }
 
     /// mio saw something; tokens that are not ours are ignored.

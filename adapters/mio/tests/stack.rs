@@ -16,8 +16,9 @@ use mio::{Events, Interest, Poll, Token};
 use sansip::wire::{Method, StatusCode};
 use sansip::{
     CloseReason, Completion, Config, ConnectionFailure, Content, EndpointId, Event, ListenError,
-    ManagerConfig, ManagerId, ManagerKind, MutualTls, OperationError, OperationId, PeerToPeerConfig,
-    SendOptions, SessionId, SessionReason, SessionState, Stack, Time, TlsFailureKind, Transport,
+    LostAddresses, ManagerConfig, ManagerId, ManagerKind, MutualTls, OperationError, OperationId,
+    PeerToPeerConfig, RemovalReason, SendOptions, SessionId, SessionReason, SessionState, Stack, Time,
+    TlsFailureKind, Transport,
 };
 use sansip_mio::{Adapter, Driver, Settings, TlsSettings, seed, unix_time};
 use sansip_net::Hosts;
@@ -277,6 +278,40 @@ fn a_message_and_a_call_over_tcp() {
     let address = bob.listen();
     let target = format!("sip:bob@{BOB}:{};transport=tcp", address.port());
     converse(alice, bob, &target);
+}
+
+// rules: R20
+#[test]
+fn a_change_of_the_network_closes_connections_and_the_next_message_makes_another() {
+    let (mut alice, mut bob) = (Node::tcp("alice", ALICE), Node::tcp("bob", BOB));
+    let address = bob.listen();
+    let target = format!("sip:bob@{BOB}:{};transport=tcp", address.port());
+    let removed = |node: &Node| {
+        node.events
+            .iter()
+            .filter_map(|event| match event {
+                Event::ConnectionRemoved { reason, .. } => Some(reason.clone()),
+                _ => None,
+            })
+            .collect::<Vec<_>>()
+    };
+    for (lost, gone) in [
+        (LostAddresses::These(vec!["192.0.2.1".parse().unwrap()]), 0),
+        (LostAddresses::These(vec!["127.0.0.1".parse().unwrap()]), 1),
+        (LostAddresses::All, 2),
+    ] {
+        let message = alice.message(&target, "hello");
+        until("answered", &mut alice, &mut bob, |alice, _| {
+            alice.outcome(message).is_some()
+        });
+        assert_eq!(alice.status(message), Some(StatusCode::OK));
+        alice.driver.adapter().network_changed(&lost);
+        until("told", &mut alice, &mut bob, |alice, _| {
+            removed(alice).len() == gone
+        });
+        assert_eq!(removed(&alice), vec![RemovalReason::NetworkChanged; gone]);
+    }
+    shut_down(alice, bob);
 }
 
 // rules: P4, C17

@@ -382,6 +382,7 @@ const fn removal_kind(reason: &RemovalReason) -> &'static str {
         RemovalReason::FramingLost(_) => "framing lost",
         RemovalReason::SlowReader => "slow reader",
         RemovalReason::Unanswered => "unanswered",
+        RemovalReason::NetworkChanged => "network changed",
         RemovalReason::Local => "local",
         RemovalReason::Limit(_) => "limit",
         RemovalReason::Untrusted(_) => "untrusted",

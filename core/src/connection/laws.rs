@@ -39,18 +39,23 @@ pub(crate) enum Input {
     Traffic,
     /// Bytes begin to wait, or have gone.
     Pending(bool),
+    /// Some of those that wait have gone.
+    Taken,
+    /// A keep-alive goes out that will be answered, and its answer comes.
+    Pinged,
+    Pong,
 }
 
 impl Subject for Connection {
     const MACHINE: Machine = lifetime::cells::MACHINE;
-    const WAYS: usize = 12;
+    const WAYS: usize = 13;
     const TIMERS: &'static [(&'static str, &'static [&'static str])] = &[
         ("Connecting", &["TimerConnect"]),
         ("Handshaking", &["TimerUnproven"]),
         ("Held", &["TimerAuthorization"]),
-        ("Unproven", &["TimerUnproven", "TimerIdle"]),
-        ("Live", &["TimerIdle"]),
-        ("Lingering", &["TimerLinger", "TimerIdle"]),
+        ("Unproven", &["TimerUnproven", "TimerIdle", "TimerStall"]),
+        ("Live", &["TimerIdle", "TimerStall", "TimerPong"]),
+        ("Lingering", &["TimerLinger", "TimerIdle", "TimerStall"]),
         ("Parting", &["TimerFlush"]),
         ("Closing", &["TimerFlush"]),
     ];
@@ -71,7 +76,7 @@ impl Subject for Connection {
             Lifetime::outgoing(conn, manager, role, search, terms)
         };
         let lifetime = match way {
-            0 | 8 | 11 => incoming(Transport::Tcp, cx),
+            0 | 8 | 11 | 12 => incoming(Transport::Tcp, cx),
             1 => incoming(Transport::Tls, cx),
             2 | 4 | 6 | 9 | 10 => outgoing(Role::Shared(hop)),
             _ => outgoing(Role::Private(hop)),
@@ -87,17 +92,19 @@ impl Subject for Connection {
             lifetime::Input::Connected(Ok(())),
             lifetime::Input::Unused,
         ];
-        let steps = [0, 0, 0, 0, 2, 2, 3, 3, 0, 2, 3, 0];
+        let steps = [0, 0, 0, 0, 2, 2, 3, 3, 0, 2, 3, 0, 0];
         new.pending = way == 7;
         for input in path.into_iter().take(steps[way]) {
             new.step(Input::Step(input), services);
             while services.out.pop().is_some() {}
         }
-        if way == 11 {
-            new.step(
+        match way {
+            11 => drop(new.step(
                 Input::Step(lifetime::Input::FramingLost("bad".to_string())),
                 services,
-            );
+            )),
+            12 => drop(new.step(Input::Pending(true), services)),
+            _ => {}
         }
         new
     }
@@ -122,10 +129,18 @@ impl Subject for Connection {
             I::FramingLost("bad".to_string()),
             I::Drained,
             I::Disconnect(RemovalReason::Local),
+            I::NetworkChanged,
             I::Allowed,
             I::Denied,
         ];
-        let mut inputs = vec![Input::Traffic, Input::Pending(true), Input::Pending(false)];
+        let mut inputs = vec![
+            Input::Traffic,
+            Input::Pending(true),
+            Input::Pending(false),
+            Input::Taken,
+            Input::Pinged,
+            Input::Pong,
+        ];
         inputs.extend(steps.map(Input::Step));
         inputs
     }
@@ -138,7 +153,22 @@ impl Subject for Connection {
                 return Vec::new();
             }
             Input::Pending(pending) => {
+                if pending && !self.pending {
+                    self.lifetime.waits(&mut services.cx());
+                }
                 self.pending = pending;
+                return Vec::new();
+            }
+            Input::Taken => {
+                self.lifetime.progressed(services.now);
+                return Vec::new();
+            }
+            Input::Pinged => {
+                self.lifetime.await_pong(&mut services.cx());
+                return Vec::new();
+            }
+            Input::Pong => {
+                self.lifetime.stop_pong(&mut services.cx());
                 return Vec::new();
             }
         };
@@ -267,7 +297,7 @@ proptest! {
             let (conn, mut from) = (world.accepted(manager), 0);
             world.actions();
             if pinged {
-                world.go(|room, cx| room.send_ping(cx, conn)).unwrap();
+                world.go(|room, cx| room.send_ping(cx, conn, false)).unwrap();
             }
             for end in ends {
                 world.receive(conn, &stream[from..*end]);

@@ -19,7 +19,9 @@
 //!              (a last answer may be queued)                 ▲
 //!  Live, when the one user of a client manager's connection leaves
 //! ```
-//! From every state: closed by the peer, or by command: gone. Read rules C6, C8, C10, C12, C17, C25, C29 and C32 first.
+//! From every state: closed by the peer, or by command: gone. From what is ready (Unproven, Live, Lingering) also: no
+//! traffic for the idle time, or bytes that the peer does not take; from Live: a keep-alive that is not answered. Read
+//! rules C6, C8, C10, C12, C17, C25, C29, C32 and R19 first.
 //!
 //! Where the application decides on each connection (C21), `connected` leads here instead, from both sides:
 //!
@@ -42,12 +44,17 @@ use crate::action::{Action, CloseReason, Connect, TlsFailure, TlsFailureKind, Tr
 use crate::cx::{Cx, visit};
 use crate::event::{ConnectionFailure, OperationError, OperationFailure, RemovalReason};
 use crate::ids::{ConnId, ListenerId, ManagerId};
-use crate::locate::{Hop, Search, SearchPrint};
+use crate::locate::{Hop, Search};
 use crate::time::Time;
 use crate::timers::{TimerId, TimerKey};
 
 #[cfg(any(test, feature = "cells"))]
 pub(super) mod cells;
+mod fingerprint;
+mod watch;
+
+pub(crate) use fingerprint::LifetimePrint;
+use watch::Watch;
 
 /// How long a connection that is being given up may take to get rid of its last bytes.
 pub(super) const FLUSH: Duration = Duration::from_secs(10);
@@ -65,6 +72,10 @@ pub(crate) enum Timer {
     Idle,
     /// The last bytes have to go.
     Flush,
+    /// The peer takes no bytes (R19).
+    Stall,
+    /// A keep-alive has to be answered (C26, R19).
+    Pong,
     /// The application has to say whether it may be used (C21).
     Authorization,
 }
@@ -115,18 +126,9 @@ pub(super) struct Lifetime {
     pub(super) manager: ManagerId,
     pub(super) role: Role,
     state: State,
-    idle: Idle,
+    watch: Watch,
     /// The application decides on it (C21).
     holds: bool,
-}
-
-/// C10. The timer is not moved for each message; when it fires it looks whether there has been one.
-#[derive(Clone, Debug)]
-struct Idle {
-    /// Zero means never.
-    after: Duration,
-    last_traffic: Time,
-    timer: Option<TimerId>,
 }
 
 #[derive(Clone, Debug)]
@@ -188,6 +190,8 @@ pub(crate) enum Input {
     Drained,
     /// Close it now.
     Disconnect(RemovalReason),
+    /// The host is in another network (R20): an attempt from the one before is not waited for.
+    NetworkChanged,
     /// The application has decided (C21).
     Allowed,
     Denied,
@@ -202,6 +206,8 @@ pub(super) enum Outcome {
         failed: SocketAddr,
         error: OperationError,
     },
+    /// An address is wanted anew, from the first one on.
+    Again,
     /// It can be used.
     Ready,
     /// It could be used, if the application allows it.
@@ -231,19 +237,6 @@ pub(super) enum End {
     Withheld(RemovalReason, OperationError),
 }
 
-/// The state of a connection in canonical form: no ids, timers relative to now.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct LifetimePrint {
-    pub(crate) state: &'static str,
-    pub(crate) incoming: bool,
-    pub(crate) shared: bool,
-    pub(crate) remaining: Option<Duration>,
-    pub(crate) idle: Option<Duration>,
-    pub(crate) search: Option<SearchPrint>,
-    /// Why it is leaving.
-    pub(crate) reason: Option<RemovalReason>,
-}
-
 impl Lifetime {
     /// A connection to be made. It wants an address first.
     pub(super) fn outgoing(
@@ -261,11 +254,7 @@ impl Lifetime {
             manager,
             role,
             state,
-            idle: Idle {
-                after: terms.idle,
-                last_traffic: Time::ZERO,
-                timer: None,
-            },
+            watch: Watch::new(conn, terms.idle, Time::ZERO),
             holds: terms.holds,
         }
     }
@@ -284,17 +273,12 @@ impl Lifetime {
             TimerKey::Connection(conn, Timer::Unproven),
         );
         let role = Role::Incoming { listener, transport };
-        let idle = Idle {
-            after: terms.idle,
-            last_traffic: cx.now,
-            timer: None,
-        };
         let mut new = Self {
             conn,
             manager,
             role,
             state: State::Handshaking { deadline },
-            idle,
+            watch: Watch::new(conn, terms.idle, cx.now),
             holds: terms.holds,
         };
         let outcome = match transport {
@@ -381,15 +365,47 @@ impl Lifetime {
 
     /// A message, whole, in or out: keep-alives are no traffic.
     pub(super) const fn traffic(&mut self, now: Time) {
-        self.idle.last_traffic = now;
+        self.watch.traffic(now);
     }
 
     /// Another idle time; zero means never (C10).
     pub(super) fn set_idle(&mut self, after: Duration, cx: &mut Cx<'_>) {
-        self.idle.after = after;
-        if self.is_ready() {
-            self.arm_idle(cx);
+        let is_ready = self.is_ready();
+        self.watch.set_idle(after, is_ready, cx);
+    }
+
+    /// Bytes wait where none did.
+    pub(super) fn waits(&mut self, cx: &mut Cx<'_>) {
+        let is_ready = self.is_ready();
+        self.watch.waits(is_ready, cx);
+    }
+
+    /// The peer, or its system, has taken bytes.
+    pub(super) const fn progressed(&mut self, now: Time) {
+        self.watch.progressed(now);
+    }
+
+    /// Whether a keep-alive waits for its answer.
+    pub(super) const fn awaits_pong(&self) -> bool {
+        self.watch.awaits_pong()
+    }
+
+    /// A keep-alive has been sent that the peer has promised to answer (C26).
+    pub(super) fn await_pong(&mut self, cx: &mut Cx<'_>) {
+        if matches!(self.state, State::Live) {
+            self.watch.await_pong(cx);
         }
+    }
+
+    /// The timer of the answer has fired, and does not count.
+    pub(super) fn await_pong_again(&mut self, cx: &mut Cx<'_>) {
+        self.watch.stop_pong(cx);
+        self.await_pong(cx);
+    }
+
+    /// Its answer has come.
+    pub(super) fn stop_pong(&mut self, cx: &mut Cx<'_>) {
+        self.watch.stop_pong(cx);
     }
 
     /// One step. `pending`: bytes are queued.
@@ -408,6 +424,15 @@ impl Lifetime {
             (S::Locating { .. }, I::Exhausted(error)) => Some(Outcome::Gone(End::Failed(error))),
             (S::Locating { .. }, I::Unused) => Some(Outcome::Gone(End::Abandoned)),
             (S::Locating { .. }, I::Disconnect(_)) => Some(Outcome::Gone(End::Failed(aborted()))),
+
+            // What was learned in the other network is no good here; a question under way has its own time.
+            (S::Connecting { mut search, timeout, .. }, I::NetworkChanged) => {
+                cx.timers.stop(timeout);
+                self.close(cx);
+                search.start_over();
+                self.state = S::Locating { search };
+                Some(Outcome::Again)
+            }
 
             (state @ S::Connecting { place, .. }, I::Connected(_) | I::Closed(_)) if !cx.out.is_taken(place) => {
                 self.state = state;
@@ -496,6 +521,11 @@ impl Lifetime {
                 cx.timers.stop(deadline);
                 self.withhold(RemovalReason::Released, aborted(), cx)
             }
+            (S::Held { deadline }, I::Disconnect(reason @ RemovalReason::NetworkChanged)) => {
+                cx.timers.stop(deadline);
+                let error = OperationError::ConnectionFailure(ConnectionFailure::Closed(reason.clone()));
+                self.withhold(reason, error, cx)
+            }
             (S::Held { deadline }, I::Disconnect(reason)) => {
                 cx.timers.stop(deadline);
                 self.withhold(reason, aborted(), cx)
@@ -523,6 +553,8 @@ impl Lifetime {
                     None
                 }
                 Role::Shared(_) => {
+                    // Nobody is left who wants to know.
+                    self.watch.stop_pong(cx);
                     let deadline = self.arm(Timer::Linger, cx.config.linger, cx);
                     self.state = S::Lingering { deadline };
                     Some(Outcome::Lingers)
@@ -538,14 +570,25 @@ impl Lifetime {
 
             // What ends any connection that is ready.
             (state @ (S::Unproven { .. } | S::Live | S::Lingering { .. }), I::Timer(Timer::Idle)) => {
-                self.idle.timer = None;
-                if cx.now < self.idle_until() {
+                if !self.watch.is_idle(cx) {
                     self.state = state;
-                    self.arm_idle(cx);
                     return None;
                 }
                 stop(&state, cx);
                 self.drop_now(RemovalReason::Idle, cx)
+            }
+            (state @ (S::Unproven { .. } | S::Live | S::Lingering { .. }), I::Timer(Timer::Stall)) => {
+                if !self.watch.is_stalled(pending, cx) {
+                    self.state = state;
+                    return None;
+                }
+                stop(&state, cx);
+                cx.counters.timeouts.write += 1;
+                self.drop_now(RemovalReason::SlowReader, cx)
+            }
+            (S::Live, I::Timer(Timer::Pong)) => {
+                cx.counters.timeouts.pong += 1;
+                self.drop_now(RemovalReason::Unanswered, cx)
             }
             (state @ (S::Unproven { .. } | S::Live | S::Lingering { .. }), I::Closed(reason)) => {
                 stop(&state, cx);
@@ -557,7 +600,7 @@ impl Lifetime {
             }
             (state @ (S::Unproven { .. } | S::Live | S::Lingering { .. }), I::FramingLost(why)) => {
                 stop(&state, cx);
-                self.stop_idle(cx);
+                self.watch.stop(cx);
                 // Whoever hears of it may still answer within this call of the embedder.
                 let resume = self.arm(Timer::Flush, Duration::ZERO, cx);
                 self.state = S::Parting { reason: RemovalReason::FramingLost(why), resume };
@@ -662,20 +705,44 @@ impl Lifetime {
             | (
                 state @ S::Connecting { .. },
                 I::Timer(
-                    Timer::Unproven | Timer::Linger | Timer::Idle | Timer::Flush | Timer::Authorization,
+                    Timer::Unproven
+                    | Timer::Linger
+                    | Timer::Idle
+                    | Timer::Flush
+                    | Timer::Stall
+                    | Timer::Pong
+                    | Timer::Authorization,
                 ),
             )
             | (
                 state @ S::Handshaking { .. },
-                I::Timer(Timer::Connect | Timer::Linger | Timer::Idle | Timer::Flush | Timer::Authorization),
+                I::Timer(
+                    Timer::Connect
+                    | Timer::Linger
+                    | Timer::Idle
+                    | Timer::Flush
+                    | Timer::Stall
+                    | Timer::Pong
+                    | Timer::Authorization,
+                ),
             )
             | (
                 state @ S::Held { .. },
-                I::Timer(Timer::Connect | Timer::Unproven | Timer::Linger | Timer::Idle | Timer::Flush),
+                I::Timer(
+                    Timer::Connect
+                    | Timer::Unproven
+                    | Timer::Linger
+                    | Timer::Idle
+                    | Timer::Flush
+                    | Timer::Stall
+                    | Timer::Pong,
+                ),
             )
             | (
                 state @ S::Unproven { .. },
-                I::Timer(Timer::Connect | Timer::Linger | Timer::Flush | Timer::Authorization),
+                I::Timer(
+                    Timer::Connect | Timer::Linger | Timer::Flush | Timer::Pong | Timer::Authorization,
+                ),
             )
             | (
                 state @ S::Live,
@@ -685,13 +752,34 @@ impl Lifetime {
             )
             | (
                 state @ S::Lingering { .. },
-                I::Timer(Timer::Connect | Timer::Unproven | Timer::Flush | Timer::Authorization),
+                I::Timer(
+                    Timer::Connect | Timer::Unproven | Timer::Flush | Timer::Pong | Timer::Authorization,
+                ),
             )
             | (
                 state @ (S::Parting { .. } | S::Closing { .. }),
                 I::Timer(
-                    Timer::Connect | Timer::Unproven | Timer::Linger | Timer::Idle | Timer::Authorization,
+                    Timer::Connect
+                    | Timer::Unproven
+                    | Timer::Linger
+                    | Timer::Idle
+                    | Timer::Stall
+                    | Timer::Pong
+                    | Timer::Authorization,
                 ),
+            )
+            // A connection that is there is closed where its address is lost, and only there; the search for an address
+            // goes on.
+            | (
+                state @ (S::Locating { .. }
+                | S::Handshaking { .. }
+                | S::Held { .. }
+                | S::Unproven { .. }
+                | S::Live
+                | S::Lingering { .. }
+                | S::Parting { .. }
+                | S::Closing { .. }),
+                I::NetworkChanged,
             ) => {
                 self.state = state;
                 None
@@ -709,6 +797,7 @@ impl Lifetime {
                 | I::FramingLost(_)
                 | I::Drained
                 | I::Disconnect(_)
+                | I::NetworkChanged
                 | I::Allowed
                 | I::Denied
                 | I::Timer(_),
@@ -731,8 +820,7 @@ impl Lifetime {
 
     fn begin(&mut self, state: State, cx: &mut Cx<'_>) -> Option<Outcome> {
         self.state = state;
-        self.idle.last_traffic = cx.now;
-        self.arm_idle(cx);
+        self.watch.begin(cx);
         Some(Outcome::Ready)
     }
 
@@ -754,7 +842,7 @@ impl Lifetime {
         if !pending {
             return self.drop_now(reason, cx);
         }
-        self.stop_idle(cx);
+        self.watch.stop(cx);
         let deadline = self.arm(Timer::Flush, FLUSH, cx);
         self.state = State::Closing { reason, deadline };
         Some(Outcome::Leaves)
@@ -766,7 +854,7 @@ impl Lifetime {
     }
 
     fn lost(&mut self, reason: RemovalReason, cx: &mut Cx<'_>) -> Option<Outcome> {
-        self.stop_idle(cx);
+        self.watch.stop(cx);
         Some(Outcome::Gone(End::Lost(reason)))
     }
 
@@ -777,59 +865,6 @@ impl Lifetime {
     fn arm(&self, timer: Timer, after: Duration, cx: &mut Cx<'_>) -> TimerId {
         cx.timers
             .set(cx.now + after, TimerKey::Connection(self.conn, timer))
-    }
-
-    fn idle_until(&self) -> Time {
-        self.idle.last_traffic + self.idle.after
-    }
-
-    fn arm_idle(&mut self, cx: &mut Cx<'_>) {
-        self.stop_idle(cx);
-        if !self.idle.after.is_zero() {
-            let key = TimerKey::Connection(self.conn, Timer::Idle);
-            self.idle.timer = Some(cx.timers.set(self.idle_until(), key));
-        }
-    }
-
-    fn stop_idle(&mut self, cx: &mut Cx<'_>) {
-        if let Some(timer) = self.idle.timer.take() {
-            cx.timers.stop(timer);
-        }
-    }
-
-    pub(super) fn fingerprint(&self, now: Time) -> LifetimePrint {
-        let (state, timer, search) = match &self.state {
-            State::Locating { search } => ("locating", None, Some(search)),
-            State::Connecting { search, timeout, .. } => ("connecting", Some(timeout), Some(search)),
-            State::Handshaking { deadline } => ("handshaking", Some(deadline), None),
-            State::Held { deadline } => ("held", Some(deadline), None),
-            State::Unproven { deadline } => ("unproven", Some(deadline), None),
-            State::Live => ("live", None, None),
-            State::Lingering { deadline } => ("lingering", Some(deadline), None),
-            State::Parting { resume, .. } => ("parting", Some(resume), None),
-            State::Closing { deadline, .. } => ("closing", Some(deadline), None),
-            State::Gone => ("gone", None, None),
-        };
-        let reason = match &self.state {
-            State::Parting { reason, .. } | State::Closing { reason, .. } => Some(reason.clone()),
-            State::Locating { .. }
-            | State::Connecting { .. }
-            | State::Handshaking { .. }
-            | State::Held { .. }
-            | State::Unproven { .. }
-            | State::Live
-            | State::Lingering { .. }
-            | State::Gone => None,
-        };
-        LifetimePrint {
-            state,
-            incoming: matches!(self.role, Role::Incoming { .. }),
-            shared: matches!(self.role, Role::Shared(_)),
-            remaining: timer.map(|timer| timer.at().since(now)),
-            idle: self.idle.timer.map(|_| self.idle_until().since(now)),
-            search: search.map(|search| search.fingerprint()),
-            reason,
-        }
     }
 }
 
@@ -935,6 +970,9 @@ mod tests {
             ("Linger", Input::Timer(Timer::Linger)),
             ("Idle", Input::Timer(Timer::Idle)),
             ("Flush", Input::Timer(Timer::Flush)),
+            ("network", Input::NetworkChanged),
+            ("Stall", Input::Timer(Timer::Stall)),
+            ("Pong", Input::Timer(Timer::Pong)),
             ("Authorization", Input::Timer(Timer::Authorization)),
         ])
     }
@@ -1009,6 +1047,11 @@ mod tests {
     /// One step at 107 s; a timer that is armed fires when it is due.
     fn step(name: &str, input: Input, pending: bool) -> String {
         let (mut machine, mut services) = in_state(name);
+        if input == Input::Timer(Timer::Stall) {
+            machine.waits(&mut services.cx());
+        } else if input == Input::Timer(Timer::Pong) {
+            machine.await_pong(&mut services.cx());
+        }
         services.now = Time::from_secs(107);
         if let Input::Timer(fired) = input {
             let armed = services.timers.clone();
@@ -1016,11 +1059,7 @@ mod tests {
             while let Some((at, key)) = armed.pop_due(Time::MAX) {
                 if key == TimerKey::Connection(machine.conn, fired) {
                     services.now = at;
-                    let own = if fired == Timer::Idle {
-                        machine.idle.timer
-                    } else {
-                        timer_of(&machine.state)
-                    };
+                    let own = machine.watch.timer(fired).or_else(|| timer_of(&machine.state));
                     assert!(own.is_some_and(|own| services.timers.stop(own)));
                 }
             }
@@ -1102,6 +1141,7 @@ mod tests {
             "locating; next(cannot connect to 192.0.2.1:5060: timed out); close; ",
         ),
         ("connecting", "unused", None, "gone; abandoned; close; "),
+        ("connecting", "network", None, "locating; again; close; "),
         ("connecting", "disconnect", None, "gone; failed(aborted); close; "),
         (
             "handshaking",
@@ -1202,6 +1242,12 @@ mod tests {
             None,
             "gone; lost(no valid message in time); close; ",
         ),
+        (
+            "unproven",
+            "Stall",
+            Some(true),
+            "gone; lost(the peer does not read); close; ",
+        ),
         ("unproven", "Idle", None, "gone; lost(idle); close; "),
         ("unproven", "closed", None, "gone; lost(reset by the peer); ; "),
         (
@@ -1216,6 +1262,18 @@ mod tests {
             "unused",
             None,
             "lingering; lingers; ; Linger@167 Idle@1000",
+        ),
+        (
+            "live shared",
+            "Stall",
+            Some(true),
+            "gone; lost(the peer does not read); close; ",
+        ),
+        (
+            "live shared",
+            "Pong",
+            None,
+            "gone; lost(the peer does not answer); close; ",
         ),
         ("live shared", "Idle", None, "gone; lost(idle); close; "),
         ("live shared", "closed", None, "gone; lost(reset by the peer); ; "),
@@ -1238,6 +1296,18 @@ mod tests {
             Some(true),
             "closing; leaves; ; Flush@117",
         ),
+        (
+            "live private",
+            "Stall",
+            Some(true),
+            "gone; lost(the peer does not read); close; ",
+        ),
+        (
+            "live private",
+            "Pong",
+            None,
+            "gone; lost(the peer does not answer); close; ",
+        ),
         ("live private", "Idle", None, "gone; lost(idle); close; "),
         (
             "live private",
@@ -1252,6 +1322,18 @@ mod tests {
             "gone; lost(closed by this side); close; ",
         ),
         ("live private", "framing", None, "parting; leaves; ; Flush@107"),
+        (
+            "live incoming",
+            "Stall",
+            Some(true),
+            "gone; lost(the peer does not read); close; ",
+        ),
+        (
+            "live incoming",
+            "Pong",
+            None,
+            "gone; lost(the peer does not answer); close; ",
+        ),
         ("live incoming", "Idle", None, "gone; lost(idle); close; "),
         (
             "live incoming",
@@ -1274,6 +1356,12 @@ mod tests {
             "gone; lost(released and not used again); close; ",
         ),
         ("lingering", "Linger", Some(true), "closing; leaves; ; Flush@170"),
+        (
+            "lingering",
+            "Stall",
+            Some(true),
+            "gone; lost(the peer does not read); close; ",
+        ),
         ("lingering", "Idle", None, "gone; lost(idle); close; "),
         ("lingering", "closed", None, "gone; lost(reset by the peer); ; "),
         (
@@ -1340,7 +1428,7 @@ mod tests {
         ("gone", "gone; -; ; "),
     ];
 
-    // rules: C6, C8, C10, C12, C17, C21, C25, C28, C29, C32
+    // rules: C6, C8, C10, C12, C17, C21, C25, C26, C28, C29, C32, R19, R20
     #[test]
     fn every_state_and_input() {
         let mut listed: BTreeMap<_, _> = BTreeMap::new();
@@ -1390,6 +1478,66 @@ mod tests {
         assert_eq!(services.timers.len(), 0);
         machine.set_idle(Duration::from_secs(5), &mut services.cx());
         assert_eq!(services.timers.next().unwrap().0, Time::from_secs(105));
+    }
+
+    // rules: R19
+    #[test]
+    fn bytes_taken_move_the_stall_deadline_and_zero_is_never() {
+        let stalled = Some(Outcome::Gone(End::Lost(RemovalReason::SlowReader)));
+        let (mut machine, mut services) = in_state("live private");
+        machine.set_idle(Duration::ZERO, &mut services.cx());
+        let fires = |machine: &mut Lifetime, services: &mut Services, pending| {
+            let (at, key) = services.timers.pop_due(Time::MAX).unwrap();
+            assert_eq!(key, TimerKey::Connection(machine.conn, Timer::Stall));
+            services.now = at;
+            let outcome = machine.step(Input::Timer(Timer::Stall), pending, &mut services.cx());
+            (at.as_micros() / 1_000_000, outcome)
+        };
+        machine.waits(&mut services.cx());
+        // Taken and queued again: the time runs from the later.
+        machine.progressed(Time::from_secs(101));
+        services.now = Time::from_secs(117);
+        machine.waits(&mut services.cx());
+        assert_eq!(services.timers.len(), 1, "one timer, whatever is sent");
+        assert_eq!(fires(&mut machine, &mut services, true), (130, None));
+        machine.progressed(Time::from_secs(140));
+        assert_eq!(fires(&mut machine, &mut services, true), (147, None));
+        assert_eq!(fires(&mut machine, &mut services, true), (170, stalled));
+
+        // Where nothing waits, no timer stays.
+        let (mut machine, mut services) = in_state("live private");
+        machine.set_idle(Duration::ZERO, &mut services.cx());
+        machine.waits(&mut services.cx());
+        assert_eq!(fires(&mut machine, &mut services, false), (130, None));
+        assert_eq!(services.timers.len(), 0);
+
+        let (mut machine, mut services) = in_state("live private");
+        machine.set_idle(Duration::ZERO, &mut services.cx());
+        services.config.write_timeout = Duration::ZERO;
+        machine.waits(&mut services.cx());
+        assert_eq!(services.timers.len(), 0);
+    }
+
+    // rules: C26, R19
+    #[test]
+    fn the_first_keep_alive_that_is_not_answered_counts() {
+        let (mut machine, mut services) = in_state("live private");
+        machine.await_pong(&mut services.cx());
+        services.now = Time::from_secs(104);
+        machine.await_pong(&mut services.cx());
+        let key = TimerKey::Connection(machine.conn, Timer::Pong);
+        let due = |services: &Services| {
+            let mut timers = services.timers.clone();
+            core::iter::from_fn(|| timers.pop_due(Time::MAX)).find(|(_, armed)| *armed == key)
+        };
+        assert_eq!(due(&services), Some((Time::from_secs(110), key)));
+        machine.stop_pong(&mut services.cx());
+        assert_eq!((due(&services), machine.awaits_pong()), (None, false));
+        // It does not outlive the last user.
+        let (mut machine, mut services) = in_state("live shared");
+        machine.await_pong(&mut services.cx());
+        machine.step(Input::Unused, false, &mut services.cx());
+        assert!(!machine.awaits_pong());
     }
 
     #[test]

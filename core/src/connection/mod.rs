@@ -3,13 +3,15 @@
 //! - [`lifetime`]: the machine of one connection, to be read first;
 //! - [`pool`]: which connection a request gets; [`listener`]: one listening address; [`manager`]: kinds and settings;
 //! - [`trust`]: whose certificate is good for whom; [`authorize`]: what the application says; [`queue`]: bytes that wait to be sent;
-//! - [`table`]: all of them, and what the layers above want; [`world`]: what the embedder reports.
+//! - [`table`]: all of them, and what the layers above want; [`world`]: what the embedder reports;
+//! - [`watch`]: those that are idle, dead, or of another network.
 //!
 //! What the layers above have to know is queued as [`Indication`]s; whoever calls in here takes them afterwards with
 //! [`Connections::next_indication`], in order, before the call of the embedder ends.
 
 use alloc::string::String;
-use core::net::SocketAddr;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
@@ -32,6 +34,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod watch;
 mod world;
 
 pub use manager::{ManagerConfig, ManagerKind, MutualTls};
@@ -104,6 +107,25 @@ pub(crate) enum SendError {
     NotReady,
     /// Too much is queued; the connection is closed (C30).
     Full,
+}
+
+/// Which local addresses a host has lost, with [`Stack::network_changed`](crate::Stack::network_changed) (R20).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub enum LostAddresses {
+    /// Every one, as far as it is known: the host has slept, or what has changed is not known.
+    All,
+    /// These. An empty list is good, too: the host has got an address more.
+    These(Vec<IpAddr>),
+}
+
+impl LostAddresses {
+    fn contains(&self, address: IpAddr) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(addresses) => addresses.contains(&address),
+        }
+    }
 }
 
 /// What is known of a connection.

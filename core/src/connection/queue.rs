@@ -18,6 +18,10 @@ pub(super) struct SendQueue {
     taken: u64,
 }
 
+/// Keep-alives that wait one after the other are one slice of this, or a peer that sends many and reads no answer could
+/// make the stack hold far more than their bytes.
+static CRLFS: [[u8; 2]; 2048] = [*b"\r\n"; 2048];
+
 /// Where queued bytes stand among all bytes of their connection: `start` inclusive, `end` exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sent {
@@ -33,7 +37,14 @@ impl SendQueue {
         }
         let start = self.put;
         self.put += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        if !bytes.is_empty() {
+        if let Some((last, Label::KeepAlive)) = self.slices.back_mut()
+            && matches!(label, Label::KeepAlive)
+            // One of which an odd number of bytes has gone begins in the middle.
+            && last.first() == Some(&b'\r')
+            && let Some(run) = CRLFS.as_flattened().get(..last.len() + bytes.len())
+        {
+            *last = Bytes::from_static(run);
+        } else if !bytes.is_empty() {
             self.slices.push_back((bytes, label));
         }
         Some(Sent { start, end: self.put })
@@ -120,7 +131,7 @@ mod tests {
     fn an_empty_queue_owns_no_memory() {
         let mut queue = SendQueue::default();
         for _ in 0..100 {
-            queue.push(Bytes::from_static(b"x"), Label::KeepAlive, 1000);
+            queue.push(Bytes::from_static(b"x"), Label::request(&Method::Info), 1000);
         }
         assert_eq!(queue.take(1000, |_| ()), 100);
         assert_eq!((queue.slices.capacity(), queue.len(), queue.taken()), (0, 0, 100));
@@ -147,6 +158,32 @@ mod tests {
         assert_eq!(take(9), [second]);
     }
 
+    // rules: C26, C30, C31
+    #[test]
+    fn keep_alives_that_wait_hold_hardly_more_than_their_bytes() {
+        let mut queue = SendQueue::default();
+        let mut put: Vec<u8> = Vec::new();
+        let mut add = |queue: &mut SendQueue, bytes: &'static [u8], label| {
+            assert!(queue.push(Bytes::from_static(bytes), label, 1 << 20).is_some());
+            put.extend(bytes);
+        };
+        for _ in 0..20_000 {
+            add(&mut queue, b"\r\n", Label::KeepAlive);
+        }
+        assert_eq!(
+            queue.slices.len(),
+            40_000_usize.div_ceil(CRLFS.as_flattened().len())
+        );
+        add(&mut queue, b"message", Label::request(&Method::Message));
+        add(&mut queue, b"\r\n\r\n", Label::KeepAlive);
+        // The rest of one that has gone in part is no run.
+        queue.take(40_000 + 7 + 1, |_| ());
+        add(&mut queue, b"\r\n", Label::KeepAlive);
+        let waiting: Vec<u8> = queue.slices().flatten().copied().collect();
+        assert_eq!(waiting, put[40_008..]);
+        assert_eq!((waiting.as_slice(), queue.len()), (&b"\n\r\n\r\n"[..], 5));
+    }
+
     proptest! {
         #[test]
         fn what_is_taken_is_what_was_put(
@@ -156,7 +193,8 @@ mod tests {
             let mut queue = SendQueue::default();
             let mut put = Vec::new();
             for bytes in puts {
-                prop_assert!(queue.push(Bytes::from(bytes.clone()), Label::KeepAlive, usize::MAX).is_some());
+                let label = Label::request(&Method::Info);
+                prop_assert!(queue.push(Bytes::from(bytes.clone()), label, usize::MAX).is_some());
                 put.extend(bytes);
             }
             let mut left = put.as_slice();

@@ -5,13 +5,12 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use core::time::Duration;
 
 use bytes::Bytes;
 
 use super::lifetime::{End, Input, Lifetime, LifetimePrint, Outcome, Role, Terms};
 use super::listener::{self, Listener, ListenerPrint};
-use super::manager::{CLOSES_NOTHING, Manager, ManagerConfig, ManagerKind, SHARES_NOTHING};
+use super::manager::{Manager, ManagerConfig, ManagerKind, SHARES_NOTHING};
 use super::pool::{Choice, Pool, PoolPrint};
 use super::queue::{SendQueue, Sent};
 use super::{ConnectionInfo, Indication, Lease, SendError};
@@ -55,6 +54,8 @@ pub(super) struct Connection {
     pub(super) pinged: bool,
     /// When bytes were last queued, keep-alives included.
     pub(super) sent: Time,
+    /// When the peer was last heard, whatever it has sent.
+    pub(super) heard: Time,
     /// Too much is outstanding on it (C22).
     pub(super) throttled: bool,
     /// It is not read from because of that.
@@ -93,6 +94,7 @@ impl Connection {
             ends,
             pinged: false,
             sent: cx.now,
+            heard: cx.now,
             throttled: false,
             stopped: false,
         }
@@ -303,34 +305,11 @@ impl Connections {
         Ok(())
     }
 
-    /// How long its new connections may be without traffic, incoming and outgoing (C10); `None` for what the stack has.
-    pub(crate) fn set_idle_defaults(
+    pub(super) fn server_manager(
         &mut self,
-        manager: ManagerId,
-        incoming: Option<Duration>,
-        outgoing: Option<Duration>,
-    ) -> Result<(), Misuse> {
-        let config = &mut self.server_manager(manager, CLOSES_NOTHING)?.config;
-        (config.idle_incoming, config.idle_outgoing) = (incoming, outgoing);
-        Ok(())
-    }
-
-    /// Every connection of the manager gets the time that its new ones get (C10).
-    pub(crate) fn apply_idle_defaults(&mut self, cx: &mut Cx<'_>, id: ManagerId) -> Result<(), Misuse> {
-        let manager = self.server_manager(id, CLOSES_NOTHING)?;
-        let (incoming, outgoing) = (manager.idle(true, cx.config), manager.idle(false, cx.config));
-        let all = self
-            .connections
-            .values_mut()
-            .map(|connection| &mut connection.lifetime);
-        for lifetime in all.filter(|lifetime| lifetime.manager == id) {
-            let is_incoming = lifetime.role.hop().is_none();
-            lifetime.set_idle(if is_incoming { incoming } else { outgoing }, cx);
-        }
-        Ok(())
-    }
-
-    fn server_manager(&mut self, id: ManagerId, otherwise: &'static str) -> Result<&mut Manager, Misuse> {
+        id: ManagerId,
+        otherwise: &'static str,
+    ) -> Result<&mut Manager, Misuse> {
         let manager = self
             .managers
             .get_mut(&id)
@@ -489,19 +468,6 @@ impl Connections {
         self.drive(cx, conn, Input::Proven);
     }
 
-    /// Another idle time for one connection, zero for never (C10); misuse on those of a client manager (C11).
-    pub(crate) fn set_idle(&mut self, cx: &mut Cx<'_>, conn: ConnId, after: Duration) -> Result<(), Misuse> {
-        let connection = self
-            .connections
-            .get_mut(&conn)
-            .ok_or(Misuse::Unknown("the connection"))?;
-        if matches!(connection.lifetime.role, Role::Private(_)) {
-            return Err(Misuse::Kind(CLOSES_NOTHING));
-        }
-        connection.lifetime.set_idle(after, cx);
-        Ok(())
-    }
-
     // Bytes out.
 
     /// Queues bytes of a message. Beyond [`Limits::send_queue`](crate::Limits::send_queue) the connection is closed (C30).
@@ -517,15 +483,6 @@ impl Connections {
             connection.lifetime.traffic(cx.now);
         }
         Ok(sent)
-    }
-
-    /// Queues a keep-alive (RFC 5626 section 3.5.1), which is no traffic (C10). Its answer is [`Indication::Pong`].
-    pub(crate) fn send_ping(&mut self, cx: &mut Cx<'_>, conn: ConnId) -> Result<(), SendError> {
-        self.queue(cx, conn, Bytes::from_static(b"\r\n\r\n"), Label::KeepAlive)?;
-        if let Some(connection) = self.connections.get_mut(&conn) {
-            connection.pinged = true;
-        }
-        Ok(())
     }
 
     pub(super) fn queue(
@@ -551,6 +508,7 @@ impl Connections {
         connection.sent = cx.now;
         self.queued += length;
         if was_empty && length > 0 {
+            connection.lifetime.waits(cx);
             cx.out.push(Action::Transmit(conn));
         }
         Ok(sent)
@@ -579,11 +537,15 @@ impl Connections {
     }
 
     pub(super) fn took(&mut self, cx: &mut Cx<'_>, conn: ConnId, count: usize) -> usize {
+        let now = cx.now;
         let gone = |label| cx.counters.taken(label);
-        let taken = self
-            .connections
-            .get_mut(&conn)
-            .map_or(0, |connection| connection.queue.take(count, gone));
+        let taken = self.connections.get_mut(&conn).map_or(0, |connection| {
+            let taken = connection.queue.take(count, gone);
+            if taken > 0 {
+                connection.lifetime.progressed(now);
+            }
+            taken
+        });
         self.queued -= taken;
         taken
     }
@@ -728,6 +690,7 @@ impl Connections {
                 }
                 self.locate(cx, conn);
             }
+            Outcome::Again => self.locate(cx, conn),
             Outcome::Held => self.held(cx, conn),
             Outcome::Ready => self.ready(cx, conn),
             Outcome::Lingers => self.in_pool(cx, conn, |pool| pool.lingers(conn)),

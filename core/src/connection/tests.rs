@@ -1144,13 +1144,18 @@ fn on_server_managers_a_connection_without_traffic_is_closed_even_with_users() {
             )
         })
         .unwrap();
+    world.go(|room, cx| room.handle_transmitted(cx, lease.conn, 1));
     world.until(secs(400));
     world.receive(incoming, MESSAGE);
     // Keep-alives, either way, are no traffic.
     world.until(secs(500));
-    world.go(|room, cx| room.send_ping(cx, lease.conn)).unwrap();
+    world
+        .go(|room, cx| room.send_ping(cx, lease.conn, false))
+        .unwrap();
     world.receive(lease.conn, b"\r\n");
     world.receive(incoming, b"\r\n\r\n");
+    world.go(|room, cx| room.handle_transmitted(cx, lease.conn, 4));
+    world.go(|room, cx| room.handle_transmitted(cx, incoming, 2));
     world.actions();
     world.almost(secs(1200));
     assert_eq!(world.wants(), []);
@@ -1166,7 +1171,7 @@ fn on_server_managers_a_connection_without_traffic_is_closed_even_with_users() {
         Some(&Indication::Lost {
             conn: incoming,
             reason,
-            taken: 0,
+            taken: 2,
             target: None,
         })
     );
@@ -1380,7 +1385,7 @@ fn a_single_crlf_is_the_answer_to_a_keep_alive_only_where_one_was_sent() {
     world.receive(conn, b"\r\n");
     assert_eq!(world.indications(), []);
     let conn = world.connected(manager, &tcp("192.0.2.1")).conn;
-    world.go(|room, cx| room.send_ping(cx, conn)).unwrap();
+    world.go(|room, cx| room.send_ping(cx, conn, false)).unwrap();
     let sent: Vec<u8> = world.room.transmit(conn).flatten().copied().collect();
     assert_eq!(sent, b"\r\n\r\n");
     // The answer, and then a keep-alive of the peer's own.
@@ -2011,7 +2016,7 @@ fn a_held_connection_carries_nothing_until_it_is_allowed() {
     let sent = world.go(|room, cx| room.send(cx, conn, Bytes::from_static(b"x"), label));
     assert_eq!(sent, Err(SendError::NotReady));
     assert_eq!(
-        world.go(|room, cx| room.send_ping(cx, conn)),
+        world.go(|room, cx| room.send_ping(cx, conn, false)),
         Err(SendError::NotReady)
     );
     world.receive(conn, MESSAGE);
@@ -2074,6 +2079,28 @@ fn a_denied_connection_fails_who_waits_for_it() {
     // Its address is not to blame.
     assert_eq!(world.room.authorize(&mut world.services.cx(), conn, true), Ok(()));
     assert_eq!(world.actions(), []);
+}
+
+// rules: C21, R20
+#[test]
+fn a_held_connection_whose_address_is_lost_fails_who_waits_for_it() {
+    let mut world = World::new();
+    let manager = authorizing(&mut world, SERVER_TCP);
+    let conn = world.acquire(manager, &tcp("192.0.2.1")).conn;
+    world.connect(conn);
+    world.actions();
+    let local = world.room.info(conn).unwrap().local.unwrap();
+    let other = LostAddresses::These(vec![address("192.0.2.77:1").ip()]);
+    world.go(|room, cx| room.network_changed(cx, &other));
+    assert_eq!((world.actions(), world.indications()), (vec![], vec![]));
+    world.go(|room, cx| room.network_changed(cx, &LostAddresses::These(vec![local.ip()])));
+    let reason = RemovalReason::NetworkChanged;
+    let error = ConnectionFailure::Closed(reason.clone()).into();
+    assert_eq!(world.indications(), [Indication::Failed { conn, error }]);
+    let is_removed =
+        |event: &Event| matches!(event, Event::ConnectionRemoved { reason: why, .. } if *why == reason);
+    assert!(world.events().iter().any(is_removed));
+    assert_eq!((world.room.connections(), world.services.timers.len()), (0, 0));
 }
 
 // rules: C21

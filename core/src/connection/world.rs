@@ -117,6 +117,7 @@ impl Connections {
             return;
         };
         cx.counters.bytes_received += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        connection.heard = cx.now;
         connection.framer.push(bytes);
         let is_held = connection.lifetime.is_held();
         if is_held && connection.framer.buffered() > cx.config.limits.unauthorized {
@@ -145,6 +146,7 @@ impl Connections {
             }
             Frame::Crlf { .. } if connection.pinged => {
                 connection.pinged = false;
+                connection.lifetime.stop_pong(cx);
                 connection.framer.crlf_was_pong();
                 self.up.push_back(Indication::Pong(conn));
             }
@@ -311,7 +313,16 @@ impl Connections {
 
     /// [`TimerKey::Connection`](crate::timers::TimerKey::Connection) fired.
     pub(crate) fn handle_timer(&mut self, cx: &mut Cx<'_>, conn: ConnId, timer: Timer) {
-        self.drive(cx, conn, Input::Timer(timer));
+        match timer {
+            Timer::Pong => self.handle_pong_timer(cx, conn),
+            Timer::Connect
+            | Timer::Unproven
+            | Timer::Linger
+            | Timer::Idle
+            | Timer::Flush
+            | Timer::Stall
+            | Timer::Authorization => self.drive(cx, conn, Input::Timer(timer)),
+        }
     }
 
     // Reading.

@@ -90,6 +90,9 @@ pub struct SipEndpointConfig {
     pub auto_refresh: bool,
     /// The expiry asked for; [`Config::register_expires`](crate::Config::register_expires) if absent.
     pub expires: Option<Duration>,
+    /// How often the server is asked with an OPTIONS whether it is still there, while the endpoint is registered (R19); zero,
+    /// never; [`Config::probe_interval`](crate::Config::probe_interval) if absent.
+    pub probe: Option<Duration>,
     /// How many 3xx a REGISTER follows (R9); 0 to 5. The server that it leads to is kept until it fails or the endpoint
     /// registers anew.
     pub redirects: u8,
@@ -111,6 +114,7 @@ impl SipEndpointConfig {
             protocols: AllowedProtocols::all(),
             auto_refresh: true,
             expires: None,
+            probe: None,
             redirects: 3,
             profile: Profile::default(),
         }
@@ -172,4 +176,7 @@ pub struct SendOptions {
     pub headers: ExtraHeaders,
     /// Where to send it, for a peer-to-peer endpoint (P9).
     pub next_hop: Option<NextHop>,
+    /// Of a request outside sessions: it does no harm where it arrives twice, so it is sent once more also where it may have
+    /// arrived before its connection was lost (C35). OPTIONS always is. An INVITE never is, whatever is said here.
+    pub repeatable: bool,
 }

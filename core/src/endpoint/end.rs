@@ -67,9 +67,7 @@ impl Endpoints {
             self.directory.forget(&endpoint.identity);
             if let Kind::Sip(sip) = &mut endpoint.kind {
                 sip.registration.stop(cx);
-                if let Some(timer) = sip.keep_alive.take() {
-                    cx.timers.stop(timer);
-                }
+                sip.upkeep.stop(cx, below);
                 below.low.auth.remove(id);
                 below.exchanges.drop_sequence(sip.sequence);
                 if let Some(flow) = sip.flow.take() {

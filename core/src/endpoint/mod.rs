@@ -1,6 +1,7 @@
 //! Real-time endpoints (UCMA): what they are and who they are, and page-mode messages. Beside this file: dispatch
-//! ([`directory`]), the way out ([`route`]), REGISTER ([`register`]), the server's NOTIFY that ends a registration
-//! ([`deregister`]), what an endpoint says of itself ([`profile`]), and the end ([`end`]).
+//! ([`directory`]), the way out ([`route`]), REGISTER ([`register`]), the care for the connection to the server ([`upkeep`]),
+//! the server's NOTIFY that ends a registration ([`deregister`]), what an endpoint says of itself ([`profile`]), and the end
+//! ([`end`]).
 //!
 //! Both kinds are one [`Endpoint`]: what they share is written once (E6); what differs is in [`Kind`].
 
@@ -13,13 +14,13 @@ mod profile;
 pub(crate) mod reach;
 mod register;
 mod route;
+mod upkeep;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use core::time::Duration;
 
 use crate::action::Transport;
 use crate::connection::{Connections, Hop, Lease, ManagerKind};
@@ -34,7 +35,6 @@ use crate::map::{HashKey, Map};
 use crate::registration::{self, Registration};
 use crate::session::{Below, Cargo, Local};
 use crate::time::Time;
-use crate::timers::TimerId;
 use crate::wire::uri::Uri;
 use crate::wire::write::{HeaderBlock, Parties};
 use crate::wire::{Message, Method, write};
@@ -47,6 +47,7 @@ pub(crate) use profile::{OPTION_TAGS, SESSION_METHODS, accepted_methods, allow};
 use profile::{check_profile, voice};
 use reach::Reach;
 pub(crate) use route::Way;
+use upkeep::Upkeep;
 
 /// One endpoint.
 #[derive(Clone, Debug)]
@@ -90,9 +91,8 @@ struct Sip {
     gruu: Option<Box<str>>,
     service_route: Vec<Box<str>>,
     path: Vec<Box<str>>,
-    /// The server gives up a connection that is silent for so long (R12); a keep-alive goes out before (C26).
-    patience: Option<Duration>,
-    keep_alive: Option<TimerId>,
+    /// How the connection to the server is kept alive, and found dead.
+    upkeep: Upkeep,
 }
 
 /// What only a peer-to-peer endpoint has.
@@ -118,6 +118,8 @@ pub(crate) struct PageMessage<'a> {
     pub(crate) method: Method,
     pub(crate) cargo: Cargo,
     pub(crate) next_hop: Option<NextHop>,
+    /// It does no harm where it arrives twice (C35).
+    pub(crate) repeatable: bool,
 }
 
 /// All endpoints of a stack.
@@ -210,8 +212,7 @@ impl Endpoints {
             gruu: None,
             service_route: Vec::new(),
             path: Vec::new(),
-            patience: None,
-            keep_alive: None,
+            upkeep: Upkeep::new(config.probe.unwrap_or(cx.config.probe_interval)),
         }));
         self.insert(cx.config, id, identity, manager, config.profile, kind);
         Ok(id)
@@ -496,6 +497,7 @@ impl Endpoints {
             method,
             cargo,
             next_hop,
+            repeatable,
         } = message;
         let Some(endpoint) = self.table.get_mut(&id) else {
             return;
@@ -517,7 +519,7 @@ impl Endpoints {
             method,
         };
         let policy = Policy {
-            repeatable: describes,
+            repeatable: describes || repeatable,
             ..local.policy
         };
         let request = Request {

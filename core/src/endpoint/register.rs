@@ -8,14 +8,12 @@ use core::time::Duration;
 use crate::action::Transport;
 use crate::cx::Cx;
 use crate::error::{Misuse, ParseError};
-use crate::event::{Completion, Event, OperationError, RegistrationReason, RegistrationState, RemovalReason};
+use crate::event::{Completion, Event, OperationError, RegistrationReason, RegistrationState};
 use crate::exchange::{Draft, Owner, Policy, Request, Sequence, What, contact_value, reach};
 use crate::ids::{ConnId, EndpointId, OperationId};
 use crate::registration::{Effect, Input};
 use crate::session::Below;
-use crate::wire::header::{
-    Contact, Expires, FlowTimer, MsKeepAlive, NameAddr, Path, PresenceState, ServiceRoute,
-};
+use crate::wire::header::{Contact, Expires, NameAddr, Path, PresenceState, ServiceRoute};
 use crate::wire::uri::{Uri, UserCase, equal};
 use crate::wire::write::Parties;
 use crate::wire::{HeaderName, Message, Method, StatusCode};
@@ -23,8 +21,7 @@ use crate::wire::{HeaderName, Message, Method, StatusCode};
 use super::profile::registered_methods;
 use super::route::hop_of;
 use super::{Endpoint, Endpoints, Kind};
-use crate::connection::{Hop, Lease};
-use crate::timers::TimerKey;
+use crate::connection::Hop;
 
 /// The option tags of a REGISTER (R12).
 const SUPPORTED: &str = "gruu, gruu-10, ms-forking, path, outbound";
@@ -73,6 +70,18 @@ impl Endpoints {
         self.register_step(cx, below, id, Input::Unregister(operation), None);
     }
 
+    /// The host is in another network (R20).
+    pub(crate) fn handle_network_changed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: EndpointId,
+    ) {
+        if self.may_command(id, "register").is_ok() {
+            self.register_step(cx, below, id, Input::NetworkChanged, None);
+        }
+    }
+
     /// The timer of the registration.
     pub(crate) fn handle_register_timer(
         &mut self,
@@ -102,7 +111,7 @@ impl Endpoints {
                 let sent = self.sent_contact(cx, below, id, outcome.facts.conn);
                 match self.take_answer(cx, id, &response, sent.as_deref()) {
                     Some(granted) => {
-                        self.take_patience(cx, below, id, &response);
+                        self.take_keep_alive(cx, below, id, &response);
                         let state = response.typed::<PresenceState<'_>>().ok().flatten();
                         let anew = state.is_some_and(|state| state.is_anew());
                         Input::Accepted { granted, anew }
@@ -119,9 +128,6 @@ impl Endpoints {
                 }
             }
             Err(error) => {
-                if error == OperationError::Timeout {
-                    self.drop_flow(cx, below, id);
-                }
                 if !leaves {
                     self.return_home(cx, below, id);
                 }
@@ -129,20 +135,6 @@ impl Endpoints {
             }
         };
         self.register_step(cx, below, id, input, outcome.facts.conn);
-    }
-
-    /// A connection over which even a REGISTER gets no answer is closed, so that the next one makes another (R19).
-    fn drop_flow(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId) {
-        let Some(flow) = self.sip_mut(id).and_then(|sip| sip.flow.take()) else {
-            return;
-        };
-        let conn = flow.conn();
-        self.by_flow.remove(&(conn, id));
-        below
-            .low
-            .connections
-            .disconnect(cx, conn, RemovalReason::Unanswered);
-        below.low.connections.release(cx, flow);
     }
 
     /// The server has sent the REGISTER elsewhere (R9).
@@ -215,7 +207,7 @@ impl Endpoints {
                 Effect::SendUnregister => self.send_register(cx, below, id, true),
                 Effect::Changed { old, new, reason } => {
                     if new == RegistrationState::Unregistered {
-                        self.forget_binding(cx, id);
+                        self.forget_binding(cx, below, id);
                     }
                     cx.out.event(Event::Registration {
                         endpoint: id,
@@ -265,65 +257,6 @@ impl Endpoints {
         if let Some(sip) = self.sip_mut(id) {
             sip.exchange = Some(exchange);
         }
-    }
-
-    /// Takes how long the server bears silence: OCS says it in ms-keep-alive, RFC 5626 in Flow-Timer.
-    fn take_patience(&mut self, cx: &mut Cx<'_>, below: &Below<'_, '_>, id: EndpointId, response: &Message) {
-        let keep_alive = response.typed::<MsKeepAlive<'_>>().ok().flatten();
-        let own = keep_alive
-            .filter(MsKeepAlive::hop_hop)
-            .and_then(|value| value.timeout());
-        let flow = response
-            .typed::<FlowTimer>()
-            .ok()
-            .flatten()
-            .map(|FlowTimer(seconds)| seconds);
-        let Some(sip) = self.sip_mut(id) else { return };
-        sip.patience = own
-            .or(flow)
-            .filter(|seconds| *seconds > 0)
-            .map(|seconds| Duration::from_secs(seconds.into()));
-        self.arm_keep_alive(cx, below, id);
-    }
-
-    /// The keep-alive is due two thirds of the server's patience after the last bytes (C26).
-    fn arm_keep_alive(&mut self, cx: &mut Cx<'_>, below: &Below<'_, '_>, id: EndpointId) {
-        let Some(sip) = self.sip_mut(id) else { return };
-        if let Some(timer) = sip.keep_alive.take() {
-            cx.timers.stop(timer);
-        }
-        let sent = sip
-            .flow
-            .as_ref()
-            .and_then(|flow| below.low.connections.last_sent(flow.conn()));
-        if let (Some(patience), Some(sent)) = (sip.patience, sent) {
-            sip.keep_alive = Some(cx.timers.set(sent + patience * 2 / 3, TimerKey::KeepAlive(id)));
-        }
-    }
-
-    /// A keep-alive may be due: it is, unless something was sent since.
-    pub(crate) fn handle_keep_alive_timer(
-        &mut self,
-        cx: &mut Cx<'_>,
-        below: &mut Below<'_, '_>,
-        id: EndpointId,
-    ) {
-        let Some(sip) = self.sip_mut(id) else { return };
-        sip.keep_alive = None;
-        let Some(conn) = sip.flow.as_ref().map(Lease::conn) else {
-            return;
-        };
-        let sent = below.low.connections.last_sent(conn);
-        if let (Some(patience), Some(sent)) = (sip.patience, sent)
-            && sent + patience * 2 / 3 <= cx.now
-        {
-            // Over a connection that is still being made, or takes nothing any more, there is nothing to keep alive, and
-            // no time at which that changes: the next 2xx arms the timer again.
-            if below.low.connections.send_ping(cx, conn).is_err() {
-                return;
-            }
-        }
-        self.arm_keep_alive(cx, below, id);
     }
 
     /// The URI of the Contact that a REGISTER had over this connection.
@@ -404,14 +337,11 @@ impl Endpoints {
     }
 
     /// The binding is gone: so are the GRUU and the route that came with it (E4), and what there was to keep alive.
-    fn forget_binding(&mut self, cx: &mut Cx<'_>, id: EndpointId) {
+    fn forget_binding(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId) {
         let Some(sip) = self.sip_mut(id) else { return };
         sip.service_route = Vec::new();
         sip.path = Vec::new();
-        sip.patience = None;
-        if let Some(timer) = sip.keep_alive.take() {
-            cx.timers.stop(timer);
-        }
+        sip.upkeep.stop(cx, below);
         if let Some(gruu) = sip.gruu.take() {
             self.directory.remove_gruu(id, &gruu);
         }

@@ -69,6 +69,8 @@ pub(crate) enum Owner {
     Registration(EndpointId),
     /// An operation outside a session.
     Message(EndpointId, OperationId),
+    /// The question of this endpoint to its server whether it is still there (R19).
+    Probe(EndpointId),
     /// A session.
     Session(SessionId, SessionPart),
     /// Nobody: how it ends changes nothing.

@@ -41,6 +41,7 @@ use crate::cx::Cx;
 use crate::event::{ConnectionFailure, OperationError, OperationFailure};
 use crate::ids::{ConnId, EndpointId, ExchangeId, SequenceId, TransactionId};
 use crate::map::{HashKey, Map};
+use crate::time::Time;
 use crate::timers::{TimerId, TimerKey};
 use crate::transaction::{self, Outgoing};
 
@@ -158,6 +159,9 @@ enum State {
         transaction: TransactionId,
         branch: Box<str>,
         place: Sent,
+        /// When it was queued.
+        at: Time,
+        /// A provisional response has come.
         alerted: bool,
         cancel: Cancel,
     },
@@ -502,9 +506,16 @@ impl Exchanges {
                 let again = cx.now + cx.config.t1.saturating_mul(64);
                 *cancel = Cancel::Sent(cx.timers.set(again, TimerKey::Exchange(id)));
             }
-            State::Sent { transaction, .. } => {
+            State::Sent {
+                transaction, cancel, ..
+            } => {
                 cx.counters.timeouts.cancel += 1;
                 low.transactions.abandon(cx, transaction);
+                // Not even the CANCEL, which the next hop answers itself, may have been.
+                if let (Cancel::Sent(timer), Some(conn)) = (cancel, exchange.facts.conn) {
+                    let asked = timer.at() - cx.config.t1.saturating_mul(64);
+                    low.connections.unanswered(cx, conn, asked, false);
+                }
                 self.finish(cx, low, id, Err(OperationError::Timeout), up);
             }
             State::Held { .. } => {
@@ -605,6 +616,7 @@ impl Exchanges {
             transaction,
             branch,
             place,
+            at: cx.now,
             alerted: false,
             cancel: Cancel::No,
         };

@@ -235,7 +235,9 @@ impl Exchanges {
             return false;
         };
         // A SipEndpoint keeps the connection to its server (C6); where that server is not good, its REGISTER finds out.
-        if exchange.policy.identity.is_some() && !matches!(exchange.owner, Owner::Registration(_)) {
+        if matches!(exchange.owner, Owner::Probe(_))
+            || exchange.policy.identity.is_some() && !matches!(exchange.owner, Owner::Registration(_))
+        {
             return false;
         }
         if !exchange.failed.contains(&remote) {
@@ -278,13 +280,25 @@ impl Exchanges {
     }
 
     /// No final response. What may be repeated safely goes to the next target, where there is one (R18).
+    ///
+    /// The connection is closed where that proves it dead (R19): where what the server itself has to answer (a REGISTER, a
+    /// probe) has no final response; and where any other request has no response at all, and nothing else has come since
+    /// it was sent. A request with a provisional response proves nothing, nor does one that others may have kept waiting
+    /// while their messages came.
     pub(super) fn on_timeout(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId, up: &mut Up) {
         self.uncount(id);
-        let repeatable = self
-            .table
-            .get(&id)
-            .is_some_and(|exchange| exchange.policy.repeatable);
-        if self.next_target(cx, low, id) && repeatable {
+        let moves = self.next_target(cx, low, id);
+        let Some(exchange) = self.table.get(&id) else {
+            return;
+        };
+        let repeatable = exchange.policy.repeatable;
+        let itself = matches!(exchange.owner, Owner::Registration(_) | Owner::Probe(_));
+        if let (State::Sent { at, alerted, .. }, Some(conn)) = (&exchange.state, exchange.facts.conn)
+            && (itself || !alerted)
+        {
+            low.connections.unanswered(cx, conn, *at, itself);
+        }
+        if moves && repeatable {
             self.need_connection(id, up);
         } else {
             self.finish(cx, low, id, Err(OperationError::Timeout), up);

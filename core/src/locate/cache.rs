@@ -83,6 +83,13 @@ impl Cache {
         pushed_out
     }
 
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        while let Some((_, oldest)) = self.ages.pop_first() {
+            self.entries.remove(&oldest);
+        }
+    }
+
     /// Counts the uses of a name: each use begins with another address (C25).
     pub(super) fn take_turn(&mut self, question: &Question) -> usize {
         self.entries.get_mut(question).map_or(0, |entry| {

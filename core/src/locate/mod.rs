@@ -114,6 +114,12 @@ pub(crate) struct Locator {
 }
 
 impl Locator {
+    /// Forgets the answers and the dead addresses of another network (R20). What is being asked goes on.
+    pub(crate) fn forget(&mut self) {
+        self.cache.clear();
+        self.dead = dead::Dead::default();
+    }
+
     pub(crate) fn new(key: HashKey) -> Self {
         Self {
             cache: cache::Cache::new(key),

@@ -111,6 +111,11 @@ impl Search {
         }
     }
 
+    /// Begins again, as if no address had been tried: the host is in another network (R20).
+    pub(crate) fn start_over(&mut self) {
+        *self = Self::new(self.hop.clone(), &[]);
+    }
+
     /// The address given out last did not work.
     pub(crate) fn failed(&mut self, error: OperationError) {
         self.error = Some(error);

@@ -31,6 +31,7 @@ names! {
         DroppedReconnect: Self::Dropped(OnDrop::Reconnect(_)),
         DroppedGiveUp: Self::Dropped(OnDrop::GiveUp),
         DroppedKeep: Self::Dropped(OnDrop::Keep),
+        NetworkChanged: Self::NetworkChanged,
         Deregistered: Self::Deregistered(_),
     }
 }

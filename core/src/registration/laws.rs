@@ -84,6 +84,7 @@ impl Subject for Registering {
             Input::Dropped(OnDrop::Reconnect(OperationError::Timeout)),
             Input::Dropped(OnDrop::GiveUp),
             Input::Dropped(OnDrop::Keep),
+            Input::NetworkChanged,
             Input::Deregistered(RegistrationReason::UserMoved),
         ]
     }
@@ -137,6 +138,7 @@ impl Subject for Registering {
             | Input::Refused(_)
             | Input::Fired
             | Input::Dropped(_)
+            | Input::NetworkChanged
             | Input::Deregistered(_) => None,
         }
     }

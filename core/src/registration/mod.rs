@@ -108,6 +108,8 @@ pub(crate) enum Input {
     Fired,
     /// The connection to the server is gone.
     Dropped(OnDrop),
+    /// The host is in another network: what the server has of us is no good any more (R20).
+    NetworkChanged,
     /// The server has deregistered us with a NOTIFY (R13).
     Deregistered(RegistrationReason),
 }
@@ -442,6 +444,39 @@ impl Registration {
                 State::Unregistered
             }
 
+            // All that failed before has failed elsewhere: the back-off starts anew.
+            (
+                State::Registered {
+                    until,
+                    timer,
+                    next: Next::Again(_),
+                },
+                Input::NetworkChanged,
+            ) => {
+                cx.timers.stop(timer);
+                self.outage = self.outage.map(|_| 0);
+                let at = cx.now + cx.entropy.up_to(cx.config.reconnect_jitter);
+                self.registered(cx, until, Next::Again(at))
+            }
+            (State::Lapsed { again: Some(timer) }, Input::NetworkChanged) => {
+                cx.timers.stop(timer);
+                self.outage = self.outage.map(|_| 0);
+                let at = cx.now + cx.entropy.up_to(cx.config.reconnect_jitter);
+                self.lapsed(cx, at)
+            }
+            // The REGISTER under way is the one that is wanted: its exchange sends it over a new connection where its own is
+            // lost. Should it fail, the next comes soon.
+            (
+                state @ (State::Registered {
+                    next: Next::Answer, ..
+                }
+                | State::Lapsed { again: None }),
+                Input::NetworkChanged,
+            ) => {
+                self.outage = self.outage.map(|_| 0);
+                state
+            }
+
             (
                 State::Registered {
                     timer,
@@ -510,6 +545,16 @@ impl Registration {
             (state @ State::Lapsed { again: Some(_) }, Input::Dropped(OnDrop::GiveUp | OnDrop::Keep)) => {
                 state
             }
+            // Who is not registered, or is about to be or not to be, needs no other REGISTER than the one under way; with
+            // refresh disabled the stack sends none by itself (R5).
+            (
+                state @ (State::Unregistered
+                | State::Registering { .. }
+                | State::Registered { next: Next::End, .. }
+                | State::Dismissed
+                | State::Unregistering { .. }),
+                Input::NetworkChanged,
+            ) => state,
             // Nothing depends on the connection.
             (state @ State::Unregistered, Input::Dropped(_)) => state,
             // The answer to the REGISTER under way, or to the next one, says what the server has.
@@ -714,11 +759,7 @@ const fn count_change(cx: &mut Cx<'_>, old: RegistrationState, new: Registration
 /// five minutes and half of it where it is shorter than one; and up to a quarter sooner, so that a fleet spreads (R4).
 /// Never sooner than the floor (R21).
 fn refresh_after(cx: &mut Cx<'_>, granted: Duration) -> Duration {
-    let latest = if granted < Duration::from_secs(60) {
-        granted / 2
-    } else {
-        (granted * 9 / 10).min(granted.saturating_sub(Duration::from_secs(30)))
-    };
+    let latest = cx.config.latest_refresh(granted);
     let sooner = cx.entropy.up_to(latest / 4);
     latest.saturating_sub(sooner).max(cx.config.refresh_floor)
 }

@@ -128,6 +128,7 @@ impl Bench {
             "dropped, reconnect" => Input::Dropped(OnDrop::Reconnect(lost())),
             "dropped, give up" => Input::Dropped(OnDrop::GiveUp),
             "dropped, keep" => Input::Dropped(OnDrop::Keep),
+            "network changed" => Input::NetworkChanged,
             "deregistered" => Input::Deregistered(RegistrationReason::UserMoved),
             other => panic!("{other}"),
         })
@@ -206,7 +207,7 @@ const STATES: [&str; 11] = [
     "unregistering",
 ];
 
-const INPUTS: [&str; 12] = [
+const INPUTS: [&str; 13] = [
     "register",
     "unregister",
     "accepted",
@@ -219,6 +220,7 @@ const INPUTS: [&str; 12] = [
     "dropped, give up",
     "dropped, keep",
     "deregistered",
+    "network changed",
 ];
 
 /// State, input, and what follows: the next state, the effects in order, and when the timer fires. The operations before
@@ -240,6 +242,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("unregistered", "dropped, give up", "Unregistered |  | -"),
     ("unregistered", "dropped, keep", "Unregistered |  | -"),
     ("unregistered", "deregistered", "Unregistered |  | -"),
+    ("unregistered", "network changed", "Unregistered |  | -"),
     ("registering", "register", "Registering |  | -"),
     // R16: waits for the answer.
     ("registering", "unregister", "Registering +1 |  | -"),
@@ -257,6 +260,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("registering", "dropped, keep", "Registering |  | -"),
     // R13: the answer says what the server has.
     ("registering", "deregistered", "Registering |  | -"),
+    ("registering", "network changed", "Registering |  | -"),
     ("registered", "register", "Registered |  | 105"),
     ("registered", "unregister", "Unregistering | REGISTER 0, Registered>Unregistering None | -"),
     ("registered", "accepted", "Registered |  | 105"),
@@ -273,6 +277,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("registered", "dropped, keep", "Registered |  | 105"),
     // R13.
     ("registered", "deregistered", "Unregistered | Registered>Unregistered UserMoved | -"),
+    // R20: without jitter here, at once.
+    ("registered", "network changed", "Registered |  | 100"),
     ("brief", "register", "Registered |  | 105"),
     ("brief", "unregister", "Unregistering | REGISTER 0, Registered>Unregistering None | -"),
     ("brief", "accepted", "Registered |  | 105"),
@@ -286,6 +292,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("brief", "dropped, give up", "Unregistered | Registered>Unregistered ConnectionDropped | -"),
     ("brief", "dropped, keep", "Registered |  | 105"),
     ("brief", "deregistered", "Unregistered | Registered>Unregistered UserMoved | -"),
+    ("brief", "network changed", "Registered |  | 100"),
     ("refreshing", "register", "Registered, refreshing |  | 108"),
     ("refreshing", "unregister", "Registered, refreshing +1 |  | 108"),
     ("refreshing", "accepted", "Registered |  | 110"),
@@ -303,6 +310,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("refreshing", "dropped, keep", "Registered, refreshing |  | 108"),
     // R13 and R20: never are two REGISTERs under way.
     ("refreshing", "deregistered", "Dismissed | Registered>Unregistered UserMoved | -"),
+    // R20: never are two under way.
+    ("refreshing", "network changed", "Registered, refreshing |  | 108"),
     ("retrying", "register", "Registered |  | 107"),
     ("retrying", "unregister", "Unregistering | REGISTER 0, Registered>Unregistering None | -"),
     ("retrying", "accepted", "Registered |  | 107"),
@@ -316,6 +325,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("retrying", "dropped, give up", "Unregistered | Registered>Unregistered ConnectionDropped | -"),
     ("retrying", "dropped, keep", "Registered |  | 107"),
     ("retrying", "deregistered", "Unregistered | Registered>Unregistered UserMoved | -"),
+    ("retrying", "network changed", "Registered |  | 105"),
     ("no refresh", "register", "Registered, refresh disabled |  | 108"),
     ("no refresh", "unregister", "Unregistering | REGISTER 0, Registered>Unregistering None | -"),
     ("no refresh", "accepted", "Registered, refresh disabled |  | 108"),
@@ -328,6 +338,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("no refresh", "dropped, give up", "Unregistered | Registered>Unregistered ConnectionDropped | -"),
     ("no refresh", "dropped, keep", "Registered, refresh disabled |  | 108"),
     ("no refresh", "deregistered", "Unregistered | Registered>Unregistered UserMoved | -"),
+    // R5: nothing is sent by itself.
+    ("no refresh", "network changed", "Registered, refresh disabled |  | 108"),
     // R2: Unregistered, as the application sees it.
     ("lapsed", "register", "Registering | REGISTER, Unregistered>Registering None | -"),
     ("lapsed", "unregister", "Unregistered | o9 ok | -"),
@@ -342,6 +354,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("lapsed", "dropped, give up", "Lapsed |  | 110"),
     ("lapsed", "dropped, keep", "Lapsed |  | 110"),
     ("lapsed", "deregistered", "Lapsed |  | 110"),
+    ("lapsed", "network changed", "Lapsed |  | 108"),
     // R20: never are two under way.
     ("lapsed, refreshing", "register", "Registering | Unregistered>Registering None | -"),
     ("lapsed, refreshing", "unregister", "Lapsed, refreshing +1 |  | -"),
@@ -355,6 +368,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("lapsed, refreshing", "dropped, give up", "Lapsed, refreshing |  | -"),
     ("lapsed, refreshing", "dropped, keep", "Lapsed, refreshing |  | -"),
     ("lapsed, refreshing", "deregistered", "Lapsed, refreshing |  | -"),
+    ("lapsed, refreshing", "network changed", "Lapsed, refreshing |  | -"),
     // As in `lapsed, refreshing`: the REGISTER under way answers the command.
     ("dismissed", "register", "Registering | Unregistered>Registering None | -"),
     ("dismissed", "unregister", "Dismissed +1 |  | -"),
@@ -370,6 +384,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("dismissed", "dropped, give up", "Dismissed |  | -"),
     ("dismissed", "dropped, keep", "Dismissed |  | -"),
     ("dismissed", "deregistered", "Dismissed |  | -"),
+    // R20, R13: the answer under way says what the server has.
+    ("dismissed", "network changed", "Dismissed |  | -"),
     ("unregistering", "register", "Unregistering |  | -"),
     ("unregistering", "unregister", "Unregistering |  | -"),
     // R16: always ends in Unregistered, whatever the answer.
@@ -384,6 +400,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("unregistering", "dropped, keep", "Unregistering |  | -"),
     // R16: is to be unregistered, and will be.
     ("unregistering", "deregistered", "Unregistering |  | -"),
+    ("unregistering", "network changed", "Unregistering |  | -"),
 ];
 
 /// A state or an input of the machine that has no row here fails this.
@@ -422,6 +439,28 @@ fn every_state_takes_every_input_as_the_table_says() {
         }
     }
     assert_eq!(rows.next(), None);
+}
+
+// rules: R20, R7
+#[test]
+fn a_change_of_the_network_starts_the_back_off_anew() {
+    let wait_after = |inputs: &[&str]| {
+        let mut bench = Bench::of("registered");
+        bench.services.config.backoff_min = Duration::from_secs(1);
+        bench.services.config.backoff_max = Duration::from_secs(64);
+        for input in inputs {
+            bench.take(input, 9);
+        }
+        bench.wait()
+    };
+    let long = ["fired", "refused"].repeat(7);
+    let short = Duration::from_secs(1)..=Duration::from_secs(2);
+    assert!(wait_after(&long) >= Duration::from_secs(32));
+    assert!(short.contains(&wait_after(&["fired", "refused"])));
+    // Between two attempts, and while one is under way.
+    let between = [&long[..], &["network changed", "fired", "refused"]].concat();
+    let during = [&long[..], &["fired", "network changed", "refused"]].concat();
+    assert!(short.contains(&wait_after(&between)) && short.contains(&wait_after(&during)));
 }
 
 fn after(state: &str, inputs: &[&str]) -> String {

@@ -62,6 +62,7 @@ impl Ended {
             | RemovalReason::FramingLost(_)
             | RemovalReason::SlowReader
             | RemovalReason::Unanswered
+            | RemovalReason::NetworkChanged
             | RemovalReason::Local
             | RemovalReason::Denied
             | RemovalReason::NotAuthorized => {

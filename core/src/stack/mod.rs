@@ -24,7 +24,7 @@ use crate::auth::AuthTable;
 #[cfg(any(test, feature = "cells"))]
 use crate::cells::Cells;
 use crate::config::Config;
-use crate::connection::{ConnectionInfo, Connections, ManagerConfig, ManagerKind};
+use crate::connection::{ConnectionInfo, Connections, LostAddresses, ManagerConfig, ManagerKind};
 use crate::counters::Counters;
 use crate::cx::{Cx, Outbox};
 use crate::endpoint::{Endpoints, PeerToPeerConfig, SipEndpointConfig};
@@ -121,6 +121,8 @@ pub enum Reason {
     Registration,
     /// A keep-alive to a server.
     KeepAlive,
+    /// A question to a server whether it is still there.
+    Probe,
     /// The graceful end of the stack.
     Ending,
 }
@@ -137,6 +139,7 @@ impl fmt::Display for Reason {
             Self::Session => "session",
             Self::Registration => "registration",
             Self::KeepAlive => "keep-alive",
+            Self::Probe => "probe",
             Self::Ending => "ending",
         })
     }
@@ -473,6 +476,23 @@ impl Stack {
         });
     }
 
+    /// The host's network has changed, or the host has slept (R20): a connection whose local address is lost is closed, what
+    /// is being connected starts anew, and every endpoint that is registered and refreshes, or is out of order and tries to
+    /// be registered again, registers again within [`Config::reconnect_jitter`], however long it had to wait for its next
+    /// attempt. Where a REGISTER is under way it is the one; there are never two. Sessions live on, and their next request
+    /// makes a new connection (C13). Endpoints whose refresh is disabled do what R5 says when they lose a connection.
+    ///
+    /// Whether [`handle_timeout`](Self::handle_timeout) is called before or after it, with however many deadlines due, makes
+    /// no difference. Listeners are not touched: an embedder whose listening address is gone says so with
+    /// [`handle_listener_lost`](Self::handle_listener_lost).
+    pub fn network_changed(&mut self, now: Time, lost: &LostAddresses) {
+        record!(self, now, NetworkChanged { lost: lost.clone() });
+        self.step(now, |p| p.low.connections.network_changed(&mut p.cx, lost));
+        for id in self.endpoints.all() {
+            self.step(now, |p| p.handle_network_changed(id));
+        }
+    }
+
     /// Another idle time for one connection of a server manager; zero means never (C10).
     ///
     /// # Errors
@@ -726,6 +746,7 @@ const fn reason_of(key: &TimerKey) -> Reason {
         TimerKey::Session(..) => Reason::Session,
         TimerKey::Registration(_) => Reason::Registration,
         TimerKey::KeepAlive(_) => Reason::KeepAlive,
+        TimerKey::Probe(_) => Reason::Probe,
         TimerKey::Drain => Reason::Ending,
     }
 }

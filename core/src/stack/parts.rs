@@ -118,6 +118,7 @@ impl Parts<'_> {
             TimerKey::KeepAlive(id) => self
                 .endpoints
                 .handle_keep_alive_timer(&mut self.cx, below!(self), id),
+            TimerKey::Probe(id) => self.endpoints.handle_probe_timer(&mut self.cx, below!(self), id),
             TimerKey::Registration(id) => {
                 self.endpoints
                     .handle_register_timer(&mut self.cx, below!(self), id)
@@ -125,6 +126,12 @@ impl Parts<'_> {
             // The stack's own.
             TimerKey::Drain => {}
         }
+    }
+
+    /// The host is in another network: what that means for an endpoint (R20).
+    pub(super) fn handle_network_changed(&mut self, id: EndpointId) {
+        self.endpoints
+            .handle_network_changed(&mut self.cx, below!(self), id);
     }
 
     /// Begins the end of an endpoint and of its sessions (E13).
@@ -239,6 +246,10 @@ impl Parts<'_> {
                     .handle_register_exchange(&mut self.cx, below!(self), endpoint, what);
                 self.forget_sessions();
             }
+            (Owner::Probe(endpoint), what) => {
+                self.endpoints
+                    .handle_probe(&mut self.cx, below!(self), endpoint, what);
+            }
             (Owner::Message(endpoint, operation), what) => {
                 self.endpoints
                     .handle_message_exchange(&mut self.cx, endpoint, operation, what);
@@ -296,7 +307,10 @@ impl Parts<'_> {
                     (_, _) => Err(OperationError::ConnectionFailure(ConnectionFailure::NotConnected)),
                 }
             }
-            Owner::Nobody => Err(OperationError::ConnectionFailure(ConnectionFailure::NotConnected)),
+            // A probe is of one connection, and of no other.
+            Owner::Probe(_) | Owner::Nobody => {
+                Err(OperationError::ConnectionFailure(ConnectionFailure::NotConnected))
+            }
         };
         let conn = lease.as_ref().ok().map(Lease::conn);
         // The peer learns our new address before anything else, but a dialog begins with its ACK.

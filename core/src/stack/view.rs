@@ -265,6 +265,7 @@ impl EndpointView<'_> {
             ));
         }
         check_request_uri(target)?;
+        let repeatable = options.repeatable;
         let (cargo, next_hop) = self.check(content, options)?;
         let (operation, id) = (self.start()?, self.id);
         self.stack.step(self.stack.now, |p| {
@@ -273,6 +274,7 @@ impl EndpointView<'_> {
                 method,
                 cargo,
                 next_hop,
+                repeatable,
             };
             p.endpoints
                 .send_message(&mut p.cx, below!(p), id, operation, message);

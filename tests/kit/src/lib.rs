@@ -2,6 +2,7 @@
 //!
 //! - [`frontend`]: a registrar and forking proxy as a pure machine.
 //! - [`fuzz`]: what the fuzzers run.
+//! - [`recovery`]: lives in which the path to a server breaks without a word; the program of that name lives many of them.
 //! - [`soak`]: scenarios in that world from a seed, bytes or text, judged by what is seen from outside; the program of
 //!   that name lives many of them.
 //! - [`vectors`]: where shared test vectors are found.
@@ -10,6 +11,7 @@
 pub mod frontend;
 pub mod fuzz;
 mod oracle;
+pub mod recovery;
 pub mod soak;
 pub mod vectors;
 pub mod world;

@@ -146,6 +146,11 @@ impl Host {
 
 /// alice at the server 10.0.0.9, registered over this connection.
 pub(crate) fn registered(change: impl FnOnce(&mut Config)) -> (Host, EndpointId, ConnId) {
+    registered_as(change, "")
+}
+
+/// The same, of a server that says more in its 2xx.
+pub(crate) fn registered_as(change: impl FnOnce(&mut Config), more: &str) -> (Host, EndpointId, ConnId) {
     let mut host = Host::of(change);
     let alice = SipEndpointConfig {
         server: Some(Server {
@@ -160,7 +165,7 @@ pub(crate) fn registered(change: impl FnOnce(&mut Config)) -> (Host, EndpointId,
     let conn = host.connect();
     let register = host.asked(conn);
     let contact = field(&register, HeaderName::Contact);
-    let granted = format!("Contact: {contact};expires=3600");
+    let granted = format!("Contact: {contact};expires=3600{more}");
     host.say(conn, &answer(&register, "200 OK", "x", &granted));
     host.drain();
     (host, alice, conn)

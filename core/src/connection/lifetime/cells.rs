@@ -31,6 +31,7 @@ names! {
         FramingLost: Self::FramingLost(_),
         Drained: Self::Drained,
         Disconnect: Self::Disconnect(_),
+        NetworkChanged: Self::NetworkChanged,
         Allowed: Self::Allowed,
         Denied: Self::Denied,
         TimerConnect: Self::Timer(Timer::Connect),
@@ -38,6 +39,8 @@ names! {
         TimerLinger: Self::Timer(Timer::Linger),
         TimerIdle: Self::Timer(Timer::Idle),
         TimerFlush: Self::Timer(Timer::Flush),
+        TimerStall: Self::Timer(Timer::Stall),
+        TimerPong: Self::Timer(Timer::Pong),
         TimerAuthorization: Self::Timer(Timer::Authorization),
     }
 }
@@ -132,6 +135,8 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
                 "TimerLinger",
                 "TimerIdle",
                 "TimerFlush",
+                "TimerStall",
+                "TimerPong",
                 "TimerAuthorization",
             ],
             reason: "it has no timer: the question to the domain name system has its own",
@@ -183,6 +188,37 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             ],
             inputs: &["TimerFlush"],
             reason: "the timer is set in Parting and in Closing, from which there is no way back",
+        },
+        Impossible {
+            states: &["Connecting", "Handshaking", "Held", "Parting", "Closing"],
+            inputs: &["TimerStall"],
+            reason: "the timer is set while the connection is ready and stopped as it leaves",
+        },
+        Impossible {
+            states: &[
+                "Connecting",
+                "Handshaking",
+                "Held",
+                "Unproven",
+                "Lingering",
+                "Parting",
+                "Closing",
+            ],
+            inputs: &["TimerPong"],
+            reason: "the timer is set in Live and stopped on leaving it",
+        },
+        Impossible {
+            states: &[
+                "Handshaking",
+                "Held",
+                "Unproven",
+                "Live",
+                "Lingering",
+                "Parting",
+                "Closing",
+            ],
+            inputs: &["NetworkChanged"],
+            reason: "the table tells those that are still being made; others it closes where their address is lost",
         },
         Impossible {
             states: &["Gone"],

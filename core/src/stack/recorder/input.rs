@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Answer, CloseReason, Established, ListenError, ResolveError, Transport};
-use crate::connection::{ManagerConfig, MutualTls};
+use crate::connection::{LostAddresses, ManagerConfig, MutualTls};
 use crate::endpoint::{PeerToPeerConfig, SendOptions, SipEndpointConfig};
 use crate::error::Misuse;
 use crate::event::{Content, ExtraHeaders};
@@ -66,6 +66,8 @@ pub enum Input {
     AddManager { config: ManagerConfig },
     /// [`Stack::disconnect`].
     Disconnect { conn: ConnId },
+    /// [`Stack::network_changed`].
+    NetworkChanged { lost: LostAddresses },
     /// [`Stack::allow_connection`].
     AllowConnection { conn: ConnId },
     /// [`Stack::deny_connection`].
@@ -230,6 +232,7 @@ impl Stack {
                 self.add_manager(config)?;
             }
             Input::Disconnect { conn } => self.disconnect(now, conn),
+            Input::NetworkChanged { lost } => self.network_changed(now, &lost),
             Input::AllowConnection { conn } => self.allow_connection(now, conn)?,
             Input::DenyConnection { conn } => self.deny_connection(now, conn)?,
             Input::SetIdle { conn, after } => self.set_idle(now, conn, after)?,

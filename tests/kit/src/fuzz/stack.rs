@@ -9,9 +9,9 @@ use sansip::wire::frame::{Frame, Framer};
 use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
     Action, CloseReason, Config, ConnId, Connect, Content, EndpointId, Established, Event, IncomingId,
-    ListenError, ListenerId, Misuse, OperationId, PeerCertificate, PeerToPeerConfig, QueryId, Question,
-    ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, Stack, Throttle, Time, Transport,
-    UnixTime,
+    ListenError, ListenerId, LostAddresses, Misuse, OperationId, PeerCertificate, PeerToPeerConfig, QueryId,
+    Question, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, Stack, Throttle, Time,
+    Transport, UnixTime,
 };
 use siphasher::sip::SipHasher13;
 
@@ -491,7 +491,17 @@ impl<'a> Run<'a> {
     }
 
     fn harm(&mut self) {
-        let (line, way) = (self.line(), self.script.pick(8));
+        let (line, way) = (self.line(), self.script.pick(9));
+        if way == 8 {
+            // The addresses are those of `address`: the first of the peers' is nobody's here.
+            let lost = match self.script.pick(3) {
+                0 => LostAddresses::All,
+                1 => LostAddresses::These(vec![address(1, 5060).ip()]),
+                _ => LostAddresses::These(vec![address(2, 5060).ip()]),
+            };
+            self.stack.network_changed(self.now, &lost);
+            return self.drain();
+        }
         let Some(line) = line else { return };
         match way {
             0 => self.lose(line, CloseReason::Closed),

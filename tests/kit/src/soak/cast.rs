@@ -204,6 +204,8 @@ impl Role {
         let mut config = world.account(server, self.user);
         config.uri = self.uri();
         config.epid = Some(self.epid(generation));
+        // One of them asks whether its server is still there.
+        config.probe = (self.host == 2).then_some(Duration::from_secs(100));
         match self.kind {
             Kind::User(transport) => {
                 config.transport = transport;

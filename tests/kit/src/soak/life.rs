@@ -529,6 +529,7 @@ impl<'a> Life<'a> {
             What::Manner => self.manner = (first & 1 != 0).then_some([second, third]),
             What::Echo => self.echo(first, second, third),
             What::Crowd => self.crowd(),
+            What::Network => self.change_network(first, second),
             What::Dial | What::Ask | What::Reply | What::Dismiss | What::Garble | What::Misbehave => {
                 self.mischief(step);
             }

@@ -8,11 +8,11 @@ use std::time::Duration;
 pub struct Recoveries(Vec<Duration>);
 
 impl Recoveries {
-    pub(super) fn add(&mut self, time: Duration) {
+    pub(crate) fn add(&mut self, time: Duration) {
         self.0.push(time);
     }
 
-    pub(super) fn absorb(&mut self, other: &Self) {
+    pub(crate) fn absorb(&mut self, other: &Self) {
         self.0.extend(&other.0);
     }
 

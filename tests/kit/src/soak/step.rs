@@ -131,6 +131,8 @@ steps! {
     Garble "garble" 3,
     /// It closes or breaks off a connection, or sends bytes that are no message: which, how.
     Misbehave "misbehave" 4,
+    /// A host is in another network: host, which addresses it has lost.
+    Network "network" 3,
 }
 
 /// For how many an endpoint has something at [`What::Crowd`].

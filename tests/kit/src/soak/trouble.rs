@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sansip::wire::Method;
-use sansip::{CloseReason, Established, ListenError, ResolveError, SendOptions, TlsFailureKind};
+use sansip::{
+    CloseReason, Established, ListenError, LostAddresses, ResolveError, SendOptions, TlsFailureKind,
+};
 
 use super::cast::{Desk, HOSTS};
 use super::life::{LONGEST, Life, latest, one};
@@ -309,6 +311,20 @@ impl Life<'_> {
                 }
                 _ => {}
             });
+    }
+
+    /// A host is in another network: it has lost all its addresses, its own, or none.
+    pub(super) fn change_network(&mut self, first: u8, second: u8) {
+        let Some(id) = self.place(first).map(|place| place.id) else {
+            return;
+        };
+        let lost = match second % 3 {
+            0 => LostAddresses::All,
+            1 => LostAddresses::These(vec![self.world.ip(id)]),
+            _ => LostAddresses::These(Vec::new()),
+        };
+        self.world
+            .with(id, |stack, now| stack.network_changed(now, &lost));
     }
 
     /// Something for several hundred addresses of one name, who all wait for one answer of the domain name system.
