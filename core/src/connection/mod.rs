@@ -4,7 +4,7 @@
 //! - [`pool`]: which connection a request gets; [`listener`]: one listening address; [`manager`]: kinds and settings;
 //! - [`trust`]: whose certificate is good for whom; [`authorize`]: what the application says; [`queue`]: bytes that wait to be sent;
 //! - [`table`]: all of them, and what the layers above want; [`world`]: what the embedder reports;
-//! - [`watch`]: those that are idle, dead, or of another network.
+//! - [`watch`]: those that are idle, dead, or of another network; [`settings`]: what managers are told while running.
 //!
 //! What the layers above have to know is queued as [`Indication`]s; whoever calls in here takes them afterwards with
 //! [`Connections::next_indication`], in order, before the call of the embedder ends.
@@ -28,6 +28,7 @@ mod listener;
 mod manager;
 mod pool;
 mod queue;
+mod settings;
 mod table;
 #[cfg(test)]
 pub(crate) mod testing;

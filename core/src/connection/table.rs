@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::lifetime::{End, Input, Lifetime, LifetimePrint, Outcome, Role, Terms};
 use super::listener::{self, Listener, ListenerPrint};
-use super::manager::{Manager, ManagerConfig, ManagerKind, SHARES_NOTHING};
+use super::manager::{Manager, ManagerConfig, ManagerKind};
 use super::pool::{Choice, Pool, PoolPrint};
 use super::queue::{SendQueue, Sent};
 use super::{ConnectionInfo, Indication, Lease, SendError};
@@ -274,51 +274,6 @@ impl Connections {
             .iter()
             .filter(move |(_, listener)| listener.manager == manager);
         own.filter_map(|(id, listener)| Some((*id, listener.address()?, listener.transport)))
-    }
-
-    /// The size of new pools of a server manager (C4).
-    pub(crate) fn set_pool_size(&mut self, manager: ManagerId, size: usize) -> Result<(), Misuse> {
-        let config = &mut self.server_manager(manager, SHARES_NOTHING)?.config;
-        if size == 0 {
-            return Err(Misuse::argument("size", "must be at least 1"));
-        }
-        config.pool_size = Some(size);
-        Ok(())
-    }
-
-    /// The size of one pool, while there is one to this hop (C4). Connections above it stay until they go by themselves.
-    pub(crate) fn set_pool_maximum(
-        &mut self,
-        manager: ManagerId,
-        hop: &Hop,
-        size: usize,
-    ) -> Result<(), Misuse> {
-        let manager = self.server_manager(manager, SHARES_NOTHING)?;
-        if size == 0 {
-            return Err(Misuse::argument("size", "must be at least 1"));
-        }
-        manager
-            .pools
-            .get_mut(hop)
-            .ok_or(Misuse::Unknown("the pool"))?
-            .set_maximum(size);
-        Ok(())
-    }
-
-    pub(super) fn server_manager(
-        &mut self,
-        id: ManagerId,
-        otherwise: &'static str,
-    ) -> Result<&mut Manager, Misuse> {
-        let manager = self
-            .managers
-            .get_mut(&id)
-            .ok_or(Misuse::Unknown("the connection manager"))?;
-        if manager.shares() {
-            Ok(manager)
-        } else {
-            Err(Misuse::Kind(otherwise))
-        }
     }
 
     // Connections and their users.

@@ -13,7 +13,7 @@ use crate::counters::Label;
 use crate::cx::Cx;
 use crate::error::Misuse;
 use crate::event::RemovalReason;
-use crate::ids::{ConnId, ManagerId};
+use crate::ids::ConnId;
 use crate::time::Time;
 
 impl Connections {
@@ -27,33 +27,6 @@ impl Connections {
             return Err(Misuse::Kind(CLOSES_NOTHING));
         }
         connection.lifetime.set_idle(after, cx);
-        Ok(())
-    }
-
-    /// How long its new connections may be without traffic, incoming and outgoing (C10); `None` for what the stack has.
-    pub(crate) fn set_idle_defaults(
-        &mut self,
-        manager: ManagerId,
-        incoming: Option<Duration>,
-        outgoing: Option<Duration>,
-    ) -> Result<(), Misuse> {
-        let config = &mut self.server_manager(manager, CLOSES_NOTHING)?.config;
-        (config.idle_incoming, config.idle_outgoing) = (incoming, outgoing);
-        Ok(())
-    }
-
-    /// Every connection of the manager gets the time that its new ones get (C10).
-    pub(crate) fn apply_idle_defaults(&mut self, cx: &mut Cx<'_>, id: ManagerId) -> Result<(), Misuse> {
-        let manager = self.server_manager(id, CLOSES_NOTHING)?;
-        let (incoming, outgoing) = (manager.idle(true, cx.config), manager.idle(false, cx.config));
-        let all = self
-            .connections
-            .values_mut()
-            .map(|connection| &mut connection.lifetime);
-        for lifetime in all.filter(|lifetime| lifetime.manager == id) {
-            let is_incoming = lifetime.role.hop().is_none();
-            lifetime.set_idle(if is_incoming { incoming } else { outgoing }, cx);
-        }
         Ok(())
     }
 

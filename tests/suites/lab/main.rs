@@ -146,13 +146,14 @@ impl Drop for Chaos {
 
 /// Timers short enough to wait for.
 fn hasty() -> Config {
-    let mut config = Config::default();
-    config.t1 = Duration::from_millis(50);
-    config.connect_timeout = Duration::from_secs(2);
-    config.reconnect_jitter = Duration::from_millis(200);
-    config.backoff_min = Duration::from_millis(200);
-    config.backoff_max = Duration::from_secs(2);
-    config
+    Config {
+        t1: Duration::from_millis(50),
+        connect_timeout: Duration::from_secs(2),
+        reconnect_jitter: Duration::from_millis(200),
+        backoff_min: Duration::from_millis(200),
+        backoff_max: Duration::from_secs(2),
+        ..Config::default()
+    }
 }
 
 /// The longest wait between two attempts, one attempt that nothing answers, and what a busy machine takes for itself.
