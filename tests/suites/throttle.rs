@@ -510,6 +510,25 @@ fn an_answer_to_a_keep_alive_that_is_not_read_is_not_missed() {
     }
 }
 
+// rules: R19, X5
+#[test]
+fn the_silence_of_a_connection_that_is_not_read_proves_nothing() {
+    for lags in [true, false] {
+        let (mut host, alice, conn) = registered(|config| config.limits.events = 2);
+        let waits = messages(&mut host, alice, 0, 1)[0];
+        host.sent(conn);
+        if lags {
+            // More than the application takes; it does not look for 32 s.
+            for number in 1..=4 {
+                to_alice(&mut host, conn, alice, number);
+            }
+        }
+        let actions = wait(&mut host, T1_64);
+        assert_eq!(failure(&actions, waits), Some(OperationError::Timeout));
+        assert_eq!(heard(&actions, unanswered).is_empty(), lags);
+    }
+}
+
 fn unanswered(event: &Event) -> Option<()> {
     let reason = RemovalReason::Unanswered;
     matches!(event, Event::ConnectionRemoved { reason: why, .. } if *why == reason).then_some(())
