@@ -146,6 +146,12 @@ fn branch_of(message: &Message) -> Option<String> {
     message.via_top().ok()?.branch().map(str::to_owned)
 }
 
+/// Whether a response has the Call-ID and the tag of From of a request.
+fn is_of_call(response: &Message, request: &Message) -> bool {
+    response.call_id() == request.call_id()
+        && tag_of(response, HeaderName::From) == tag_of(request, HeaderName::From)
+}
+
 fn number_of(message: &Message) -> u32 {
     message.cseq().map_or(0, |cseq| cseq.number)
 }
@@ -530,6 +536,8 @@ impl Talked {
                 }
             }
             Some(Method::Invite) if !success => begun.refused |= begun.succeeded.is_none(),
+            // A response of another call, or to another tag, is none to this INVITE (RFC 3261 section 8.2.6.2).
+            Some(Method::Invite) if !is_of_call(message, &begun.message) => {}
             Some(Method::Invite) => {
                 let late = |since: Option<Time>| since.is_some_and(|since| at.since(since) >= MEMORY);
                 let lost = begun.succeeded.is_some();
