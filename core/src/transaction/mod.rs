@@ -561,6 +561,8 @@ impl Transactions {
         slice: usize,
         indications: &mut Vec<Indication>,
     ) -> bool {
+        // What stood still until the connection is read from again would do so for ever (C22).
+        self.go_on(cx, conn);
         let ids: Vec<_> = self.of_conn(conn).take(slice).collect();
         for id in ids {
             self.by_conn.remove(&(conn, id));
