@@ -129,12 +129,12 @@ impl Directory {
         default: Option<EndpointId>,
     ) -> Option<EndpointId> {
         let target = Uri::parse(request.request_uri()).ok();
-        if target.as_ref().is_some_and(|target| self.is_ending(target)) {
+        let opaque = target.as_ref().and_then(|target| self.opaque(target));
+        if opaque.is_some_and(|(_, ending)| ending) {
             return None;
         }
         let to = request.to().ok();
         let epid = to.as_ref().and_then(|to| to.epid());
-        let opaque = target.as_ref().and_then(|target| self.opaque(target));
         opaque
             .map(|(id, _)| id)
             .or_else(|| self.by_gruu.get(request.request_uri()).copied())
