@@ -134,7 +134,7 @@ impl StackHost {
     fn receive(&mut self, now: Time, conn: ConnId, bytes: &[u8]) {
         // What comes after the stack has closed is nobody's.
         let known = self.stack.connection(conn);
-        let held = known.as_ref().is_some_and(|known| known.held);
+        let held = known.is_some_and(|known| known.held);
         let open = held || known.is_some_and(|known| known.ready);
         if open {
             self.observer.received.pass(conn, bytes);

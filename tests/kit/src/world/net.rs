@@ -188,8 +188,9 @@ impl World {
     /// A stack connects.
     pub(super) fn connect(&mut self, stack: StackId, connect: Connect) {
         if self.connects.is_some() {
+            let at = self.now;
             let known = self.host_mut(stack).stack.connection(connect.conn);
-            let (at, asked) = (self.now, known.and_then(|known| known.host));
+            let asked = known.and_then(|known| known.host).map(String::from);
             let connecting = Connecting {
                 at,
                 host: stack,
