@@ -86,6 +86,12 @@ impl Change {
             .is_some_and(|request| number_of(&request.pending.message) == number)
     }
 
+    /// Whether an UPDATE of the peer waits for the application.
+    fn awaits_update(&self) -> bool {
+        let request = self.request.as_ref().filter(|_| self.theirs.is_asked());
+        request.is_some_and(|request| request.pending.message.method() == Some(&Method::Update))
+    }
+
     fn is_reinvite(&self) -> bool {
         self.offer.as_ref().is_some_and(|offer| offer.0 == Method::Invite)
     }
@@ -299,8 +305,7 @@ impl Sessions {
                 .offers
                 .step(cx, offer::Input::Received(Carrier::Invite)),
             (None, true) => session.change.offers.step(cx, offer::Input::Asked),
-            // Before the last UPDATE was answered.
-            (_, false) if session.change.theirs.is_asked() => Meaning::Busy,
+            (_, false) if session.change.awaits_update() => Meaning::Busy,
             (Some(_), false) => session
                 .change
                 .offers
@@ -662,7 +667,8 @@ impl Session {
         message: &Message,
         carrier: Carrier,
     ) {
-        if let Some(answer) = content_of(message)
+        if !self.change.offers.is_settled()
+            && let Some(answer) = content_of(message)
             && self.change.offers.step(cx, offer::Input::Received(carrier)) == Meaning::Answer
             && !self.known.over
         {
@@ -709,7 +715,7 @@ impl Session {
     /// (E12).
     fn may_ask_again(&self, cx: &mut Cx<'_>, error: &OperationError) -> Option<Duration> {
         let response = error.response()?;
-        if self.change.ours.is_cancelling() {
+        if !self.change.ours.is_open() || self.change.ours.is_cancelling() {
             return None;
         }
         if response.status() == Some(StatusCode::REQUEST_PENDING) {

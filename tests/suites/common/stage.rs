@@ -317,7 +317,7 @@ pub(crate) fn pair(world: &mut World, both: bool) -> Pair {
     let (out, made) = world.invite(alice, "sip:bob@two.invalid:5060", Some(sdp()));
     assert_established(&world.result(a, made));
     world.run_for(secs(1));
-    let into = received(world, b)[0];
+    let into = *received(world, b).first().expect("the INVITE has come");
     Pair { a, b, out, into }
 }
 

@@ -142,11 +142,6 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             reason: "before it is established a session has no requests inside",
         },
         Impossible {
-            states: &["Leaving"],
-            inputs: &["Unanswered"],
-            reason: "the BYE has put an end to every change",
-        },
-        Impossible {
             states: &["Idle", "Cancelling", "Connected", "Leaving"],
             inputs: &["FiredAgain", "FiredLimit"],
             reason: "no timer is set: each is stopped with its state",

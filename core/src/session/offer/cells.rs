@@ -47,5 +47,25 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             inputs: &["SentInOther"],
             reason: "what is owed goes into a response to the INVITE",
         },
+        Impossible {
+            states: &["Settled"],
+            inputs: &["ReceivedInInviteResponse", "ReceivedInOther", "Lapsed"],
+            reason: "its session asks only where something is open",
+        },
+        Impossible {
+            states: &["Awaited", "Owed", "Theirs"],
+            inputs: &["ReceivedInOther"],
+            reason: "no request of ours that offers is under way, and no 2xx that does",
+        },
+        Impossible {
+            states: &["Owed", "Theirs"],
+            inputs: &["ReceivedInInviteResponse"],
+            reason: "no INVITE of ours is under way",
+        },
+        Impossible {
+            states: &["Awaited", "Owed", "Theirs"],
+            inputs: &["Asked"],
+            reason: "its session refuses an INVITE while another is under way, whatever it brings",
+        },
     ],
 );

@@ -46,14 +46,19 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             reason: "its session sees that it was cancelled",
         },
         Impossible {
-            states: &["Idle", "Held", "Waiting"],
+            states: &["Held", "Waiting"],
             inputs: &["Taken", "RefusedForNow", "Refused"],
             reason: "no request of its is on its way",
         },
         Impossible {
-            states: &["Cancelling"],
+            states: &["Idle", "Cancelling"],
             inputs: &["RefusedForNow"],
             reason: "its session asks for no repetition of what is given up",
+        },
+        Impossible {
+            states: &["Sent", "Cancelling"],
+            inputs: &["Free"],
+            reason: "it begins where no change of the peer is open, and keeps others away",
         },
         Impossible {
             states: &["Idle", "Held", "Cancelling"],

@@ -65,6 +65,10 @@ const PHRASES: &[&str] = &[
     "habit 3 4, dial, wait 6, ask 0 0 *, wait 5, ask 0 1 5, wait 4, ask 0 0 2/3, wait 13/6, ask 0 0 2/3, wait 12, reply 0 3, wait 8",
     "habit 3 4/52, dial, wait 6, ask 0 0 0, wait 5, ask 0 0/8 2/3, wait 4, accept 0 1, wait 5, ask 0 0/8 3, wait 4, ask 0 1 5, wait 4, ask 0 2 2, wait 12",
     "habit 3 4, dial, wait 6, ask 0 0 1, wait 5, ask 0 1 5, wait 4, ask 0 0 2/3, wait 4, change 0 0, wait 4, hang-up/ask 0 2 2, wait 7, reply 0 3, wait 8",
+    "call 4 4 0, wait 7, reply 0 1, wait 5, ask 0 8 3, wait 5, reply 1 3 1, wait 6, hang-up, wait 5, reply 0 3, wait 7",
+    "habit 3 2, dial, wait 6, ask 0 0 0/1, wait 5, ask 0 8 3/2, wait 5, accept 0 1, wait 5, ask 0 1 5, wait 6, hang-up, wait 5, reply 0 3, wait 7",
+    "habit 3 52, dial, wait 6, ask 0 0 1, wait 5, accept 0 1, wait 4, ask 0 1 5, wait 4, ask 0 0 3, wait 4, ask 0 8 2/3, wait 4, ask 0 2 2, wait 8",
+    "habit 3 4, dial, wait 6, ask 0 0 1, wait 5, ask 0 1 5, wait 4, ask 0 0 3, wait 4, change 0 0/1, wait 2, change 0 3, wait 4, ask 0 2 2, wait 8",
     // Requests outside calls.
     "habit 3 0 4/2, dial, wait 6, ask 0 5 1, wait 4, ask 0 5 8, release 3 7, ask 0 5 8, wait 4, release 3 *, wait 8",
     "habit 3 0 4/2, dial, wait 6, ask 0 5 1, wait 4, misbehave 0 1, wait 4, release 3 7, wait 4, release 3 0, wait 12",
