@@ -401,6 +401,13 @@ impl Stack {
                 self.passing = Some(*incoming);
             }
             Some(Action::Event(Event::Session { session, new, .. })) => self.sessions.seen(*session, *new),
+            Some(Action::Event(Event::RenegotiationReceived { session, message, .. })) => {
+                let number = message.cseq().ok().map(|cseq| cseq.number);
+                self.sessions.seen_proposal(*session, number);
+            }
+            Some(Action::Event(Event::RenegotiationWithdrawn { session })) => {
+                self.sessions.seen_proposal(*session, None);
+            }
             _ => {}
         }
         if matches!(action, Some(Action::Event(_))) {
