@@ -10,7 +10,7 @@
 use alloc::collections::BTreeMap;
 use core::fmt;
 
-use crate::{connection, endpoint, locate, registration, session, transaction};
+use crate::{connection, endpoint, locate, registration, session, subscription, transaction};
 
 /// Every machine that reports.
 pub const MACHINES: &[Machine] = &[
@@ -24,6 +24,7 @@ pub const MACHINES: &[Machine] = &[
     registration::cells::MACHINE,
     endpoint::reach::cells::MACHINE,
     session::INVITATION,
+    subscription::SUBSCRIPTION,
 ];
 
 /// One machine in one state, given one input.

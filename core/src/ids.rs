@@ -68,6 +68,8 @@ ids! {
     pub EndpointId "e",
     /// A signaling session.
     pub SessionId "s",
+    /// A subscription of ours to the state of somebody.
+    pub SubscriptionId "b",
     /// A request of the application that completes once.
     pub OperationId "o",
     /// A request that arrived and waits for its answer.

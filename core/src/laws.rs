@@ -130,6 +130,7 @@ machines! {
     registration: crate::registration::laws::Registering,
     reach: crate::endpoint::reach::laws::Reaching,
     invitation: crate::session::laws::Inviting,
+    subscription: crate::subscription::laws::Subscribing,
 }
 
 #[test]

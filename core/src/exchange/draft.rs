@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use crate::action::Transport;
 use crate::event::Content;
-use crate::ids::{EndpointId, OperationId, SequenceId, SessionId};
+use crate::ids::{EndpointId, OperationId, SequenceId, SessionId, SubscriptionId};
 use crate::wire::Method;
 use crate::wire::uri::Uri;
 use crate::wire::write::{HeaderBlock, Parties};
@@ -73,6 +73,8 @@ pub(crate) enum Owner {
     Probe(EndpointId),
     /// A session.
     Session(SessionId, SessionPart),
+    /// A subscription: one SUBSCRIBE at a time.
+    Subscription(SubscriptionId),
     /// Nobody: how it ends changes nothing.
     Nobody,
 }

@@ -364,6 +364,7 @@ impl Bench {
                 | TimerKey::Registration(_)
                 | TimerKey::Probe(_)
                 | TimerKey::KeepAlive(_)
+                | TimerKey::Subscription(..)
                 | TimerKey::Drain => panic!("{key:?}"),
             }
             self.settle();

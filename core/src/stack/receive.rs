@@ -8,11 +8,12 @@ use bytes::Bytes;
 
 use super::parts::{Parts, below, pending};
 use crate::counters::{Kind, Label};
-use crate::endpoint::{Notice, REGISTRATION_EVENT};
+use crate::endpoint::{Life, Notice, REGISTRATION_EVENT};
 use crate::event::Event;
 use crate::exchange::{Facts, Pending, Reply};
-use crate::ids::{ConnId, EndpointId, SessionId, TransactionId};
+use crate::ids::{ConnId, EndpointId, SessionId, SubscriptionId, TransactionId};
 use crate::session::Inside;
+use crate::subscription::Taken;
 use crate::transaction::{ResponseMatch, ServerMatch};
 use crate::wire::check::{self, Refusal, UserAgent};
 use crate::wire::frame::{FrameError, FrameErrorKind};
@@ -198,6 +199,14 @@ impl Parts<'_> {
     /// Nothing answers a BENOTIFY (M3): what a NOTIFY would be refused for drops it.
     fn receive_benotify(&mut self, conn: ConnId, message: &Message) {
         let session = self.sessions.find(message);
+        if session.is_none()
+            && let Some(subscription) = self.subscriptions.find(message)
+        {
+            if support_notice(message).is_ok() && !self.is_too_much(message) {
+                self.take_notify(subscription, conn, message);
+            }
+            return;
+        }
         let endpoint = match session {
             Some(session) => self.sessions.endpoint(session),
             None => self.find_endpoint(conn, message),
@@ -258,6 +267,12 @@ impl Parts<'_> {
             return;
         };
         let session = self.sessions.find(&pending.message);
+        if session.is_none()
+            && pending.message.method() == Some(&Method::Notify)
+            && let Some(subscription) = self.subscriptions.find(&pending.message)
+        {
+            return self.receive_notify(subscription, &pending);
+        }
         let endpoint = match session {
             Some(session) => self.sessions.endpoint(session),
             None => self.find_endpoint(conn, &pending.message),
@@ -285,6 +300,34 @@ impl Parts<'_> {
                 self.low.reply(&mut self.cx, &pending, &Reply::new(status));
             }
         }
+    }
+
+    /// A NOTIFY of a subscription, which the stack answers itself; no application has to take NOTIFY for that.
+    fn receive_notify(&mut self, subscription: SubscriptionId, pending: &Pending) {
+        if let Err(refusal) = support_notice(&pending.message) {
+            return self.refuse_pending(pending, &refusal);
+        }
+        let taken = self.take_notify(subscription, pending.conn, &pending.message);
+        let (status, reason) = match taken {
+            Taken::Yes(_) => (StatusCode::OK, ""),
+            Taken::No(status, reason) => (status, reason),
+        };
+        self.cx.counters.malformed += u64::from(status == StatusCode::BAD_REQUEST);
+        let reply = Reply {
+            reason: (!reason.is_empty()).then_some(reason),
+            ..Reply::new(status)
+        };
+        self.low.reply(&mut self.cx, pending, &reply);
+    }
+
+    fn take_notify(&mut self, subscription: SubscriptionId, conn: ConnId, notify: &Message) -> Taken {
+        let taken = self
+            .subscriptions
+            .handle_notify(&mut self.cx, below!(self), subscription, conn, notify);
+        if let Taken::Yes(Some((endpoint, forked))) = taken {
+            self.endpoints.add_life(endpoint, Life::Subscription(forked));
+        }
+        taken
     }
 
     /// Whether a request is the registrar's word on a registration (R13); what is in a session's dialog is the session's.

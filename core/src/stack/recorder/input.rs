@@ -14,8 +14,9 @@ use crate::connection::{LostAddresses, ManagerConfig, MutualTls};
 use crate::endpoint::{PeerToPeerConfig, SendOptions, SipEndpointConfig};
 use crate::error::Misuse;
 use crate::event::{Content, ExtraHeaders};
-use crate::ids::{ConnId, EndpointId, IncomingId, ListenerId, ManagerId, QueryId, SessionId};
+use crate::ids::{ConnId, EndpointId, IncomingId, ListenerId, ManagerId, QueryId, SessionId, SubscriptionId};
 use crate::stack::Stack;
+use crate::subscription::SubscribeOptions;
 use crate::time::Time;
 use crate::wire::{Method, StatusCode};
 
@@ -179,6 +180,29 @@ pub enum Input {
     },
     /// [`SessionView::terminate`](crate::SessionView::terminate).
     TerminateSession { session: SessionId },
+    /// [`EndpointView::create_subscription`](crate::EndpointView::create_subscription).
+    CreateSubscription {
+        endpoint: EndpointId,
+        target: String,
+        options: SubscribeOptions,
+    },
+    /// [`EndpointView::subscribe`](crate::EndpointView::subscribe).
+    SubscribeTo {
+        endpoint: EndpointId,
+        target: String,
+        options: SubscribeOptions,
+    },
+    /// [`SubscriptionView::subscribe`](crate::SubscriptionView::subscribe).
+    Subscribe { subscription: SubscriptionId },
+    /// [`SubscriptionView::query`](crate::SubscriptionView::query).
+    Query { subscription: SubscriptionId },
+    /// [`SubscriptionView::update`](crate::SubscriptionView::update).
+    UpdateSubscription {
+        subscription: SubscriptionId,
+        content: Option<Content>,
+    },
+    /// [`SubscriptionView::terminate`](crate::SubscriptionView::terminate).
+    TerminateSubscription { subscription: SubscriptionId },
     /// [`IncomingView::answer`](crate::IncomingView::answer).
     AnswerIncoming {
         incoming: IncomingId,
@@ -348,6 +372,36 @@ impl Stack {
             }
             Input::TerminateSession { session } => {
                 self.session(now, session)?.terminate();
+            }
+            Input::CreateSubscription {
+                endpoint,
+                target,
+                options,
+            } => {
+                self.endpoint(now, endpoint)?
+                    .create_subscription(&target, options)?;
+            }
+            Input::SubscribeTo {
+                endpoint,
+                target,
+                options,
+            } => {
+                self.endpoint(now, endpoint)?.subscribe(&target, options)?;
+            }
+            Input::Subscribe { subscription } => {
+                self.subscription(now, subscription)?.subscribe()?;
+            }
+            Input::Query { subscription } => {
+                self.subscription(now, subscription)?.query()?;
+            }
+            Input::UpdateSubscription {
+                subscription,
+                content,
+            } => {
+                self.subscription(now, subscription)?.update(content)?;
+            }
+            Input::TerminateSubscription { subscription } => {
+                self.subscription(now, subscription)?.terminate();
             }
             Input::AnswerIncoming {
                 incoming,
