@@ -398,6 +398,13 @@ impl Sub for Counters {
     }
 }
 
+impl Subscriptions {
+    /// Those that have not ended.
+    pub const fn active(&self) -> u64 {
+        self.outgoing.active()
+    }
+}
+
 impl Transactions {
     /// How many are alive: the number that the [`Census`](crate::Census) says.
     pub const fn active(&self) -> u64 {

@@ -21,6 +21,7 @@ use tracing::{debug, info, trace, warn};
 const REGISTRATION: &str = "sansip::registration";
 const ENDPOINT: &str = "sansip::endpoint";
 const SESSION: &str = "sansip::session";
+const SUBSCRIPTION: &str = "sansip::subscription";
 const MESSAGE: &str = "sansip::message";
 const OPERATION: &str = "sansip::operation";
 const LISTENER: &str = "sansip::listener";
@@ -103,6 +104,9 @@ fn event(event: &Event) {
         | Event::Provisional { .. }
         | Event::OfferReceived { .. }
         | Event::AnswerReceived { .. } => session(event),
+        Event::Subscription { .. } | Event::SubscriptionForked { .. } | Event::Notified { .. } => {
+            subscription(event);
+        }
         Event::Listening { listener, address } => info!(target: LISTENER, %listener, %address, "listening"),
         Event::ListeningEnded {
             listener,
@@ -184,6 +188,28 @@ fn session(event: &Event) {
         }
         Event::AnswerReceived { session, answer } => {
             debug!(target: SESSION, %session, bytes = answer.body.len(), "answer");
+        }
+        _ => {}
+    }
+}
+
+fn subscription(event: &Event) {
+    match event {
+        Event::Subscription {
+            subscription,
+            old,
+            new,
+            reason,
+        } => info!(target: SUBSCRIPTION, %subscription, ?old, ?new, ?reason, "subscription"),
+        Event::SubscriptionForked { of, subscription } => {
+            info!(target: SUBSCRIPTION, %subscription, %of, "forked");
+        }
+        Event::Notified {
+            subscription,
+            message,
+        } => {
+            let bytes = message.body_bytes().len();
+            debug!(target: SUBSCRIPTION, %subscription, bytes, "notified");
         }
         _ => {}
     }

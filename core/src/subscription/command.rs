@@ -46,6 +46,7 @@ impl Subscriptions {
                 known: Known {
                     state: SubscriptionState::Idle,
                     begun: false,
+                    query: false,
                     over: false,
                 },
             },
@@ -69,9 +70,12 @@ impl Subscriptions {
         let known = self.known(id)?;
         let state = match known.state {
             _ if known.over => "ended by the application",
-            SubscriptionState::Subscribed | SubscriptionState::WaitingForRetry => return Ok(()),
-            SubscriptionState::Idle => "Idle",
-            SubscriptionState::Subscribing => "Subscribing",
+            _ if known.query => "a query",
+            _ if !known.begun => "Idle",
+            SubscriptionState::Idle
+            | SubscriptionState::Subscribing
+            | SubscriptionState::Subscribed
+            | SubscriptionState::WaitingForRetry => return Ok(()),
             SubscriptionState::Terminating => "Terminating",
             SubscriptionState::Terminated => "Terminated",
         };
@@ -97,7 +101,7 @@ impl Subscriptions {
         query: bool,
     ) {
         if let Some(known) = self.known_mut(id) {
-            known.begun = true;
+            (known.begun, known.query) = (true, query);
         }
         let input = if query {
             Input::Query(operation)

@@ -98,6 +98,8 @@ struct Known {
     state: SubscriptionState,
     /// The application has asked something of it already.
     begun: bool,
+    /// It was to ask once only.
+    query: bool,
     /// The application has ended it.
     over: bool,
 }

@@ -201,6 +201,7 @@ impl Subscriptions {
             known: Known {
                 state: SubscriptionState::Subscribed,
                 begun: true,
+                query: false,
                 over: false,
             },
         };

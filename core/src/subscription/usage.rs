@@ -239,7 +239,7 @@ impl Usage {
     pub(crate) fn step(&mut self, cx: &mut Cx<'_>, input: Input, out: &mut Vec<Effect>) {
         use SubscriptionReason as Reason;
         visit!(cx, self.state, input);
-        let old = self.state();
+        let (old, first) = (self.state(), out.len());
         let mut reason = Reason::None;
         // The change comes before the completions that it causes (X3).
         let mut done: Vec<(OperationId, Result<(), OperationError>)> = Vec::new();
@@ -746,7 +746,8 @@ impl Usage {
         };
         let new = self.state();
         if old != new {
-            out.push(Effect::Changed { old, new, reason });
+            // It is told before what follows from it, which may change the state again.
+            out.insert(first, Effect::Changed { old, new, reason });
         }
         if new == SubscriptionState::Terminated {
             let ended = OperationError::OperationFailure(OperationFailure::SessionTerminated);

@@ -168,7 +168,7 @@ impl SubscriptionView<'_> {
     /// goes out after it. While the subscription waits for its next attempt, that is made at once (B1).
     ///
     /// # Errors
-    /// Any state but Subscribed and WaitingForRetry; a malformed content type; too much is under way.
+    /// It was not begun, was to ask once only, or is ended; a malformed content type; too much is under way.
     pub fn update(&mut self, content: Option<Content>) -> Result<OperationId, Misuse> {
         record!(
             self.stack,

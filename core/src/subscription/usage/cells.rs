@@ -90,7 +90,7 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
                 "LeavingAnswered",
             ],
             inputs: &["Update"],
-            reason: "refused as misuse: the application has seen it Subscribed or waiting, and has not ended it (B1)",
+            reason: "refused as misuse: only what was begun, and not to ask once, is changed until it is ended (B1)",
         },
         Impossible {
             states: &[
@@ -162,6 +162,11 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             ],
             inputs: &["FiredSilent"],
             reason: "no NOTIFY is waited for, or the answer comes first",
+        },
+        Impossible {
+            states: &["LeavingInHaste"],
+            inputs: &["TerminateInHaste"],
+            reason: "an endpoint ends its subscriptions once",
         },
         Impossible {
             states: &["Terminated"],

@@ -173,8 +173,8 @@ const TABLE: &[(&str, &[(&str, &str)])] = &[
     (
         "idle",
         &[
-            ("subscribe", "Subscribing, SUBSCRIBE, Subscribing (None)"),
-            ("query", "Querying, fetch, Subscribing (None)"),
+            ("subscribe", "Subscribing, Subscribing (None), SUBSCRIBE"),
+            ("query", "Querying, Subscribing (None), fetch"),
             ("update", "Idle, o1 ended"),
             ("terminate", "Terminated, Terminated (TerminatedLocally), o1 ok"),
             (
@@ -187,10 +187,10 @@ const TABLE: &[(&str, &[(&str, &str)])] = &[
         "subscribing",
         &[
             ("update", "Subscribing"),
-            ("terminate", "Ending, first answer, hurry, Terminating (None)"),
+            ("terminate", "Ending, first answer, Terminating (None), hurry"),
             (
                 "terminate in haste",
-                "Ending in haste, first answer, hurry, Terminating (None)",
+                "Ending in haste, first answer, Terminating (None), hurry",
             ),
             ("2xx", "Subscribed, Subscribed (None), o1 ok"),
             (
@@ -213,10 +213,10 @@ const TABLE: &[(&str, &[(&str, &str)])] = &[
         "subscribing, notified",
         &[
             ("update", "Subscribing"),
-            ("terminate", "Ending, first answer, hurry, Terminating (None)"),
+            ("terminate", "Ending, first answer, Terminating (None), hurry"),
             (
                 "terminate in haste",
-                "Ending in haste, first answer, hurry, Terminating (None)",
+                "Ending in haste, first answer, Terminating (None), hurry",
             ),
             ("2xx", "Subscribed, Subscribed (None), o1 ok"),
             (
@@ -238,10 +238,10 @@ const TABLE: &[(&str, &[(&str, &str)])] = &[
         "subscribing, over",
         &[
             ("update", "Subscribing"),
-            ("terminate", "Ending, first answer, hurry, Terminating (None)"),
+            ("terminate", "Ending, first answer, Terminating (None), hurry"),
             (
                 "terminate in haste",
-                "Ending in haste, first answer, hurry, Terminating (None)",
+                "Ending in haste, first answer, Terminating (None), hurry",
             ),
             ("2xx", "Terminated, Terminated (Rejected), o1 ok"),
             (
@@ -265,11 +265,11 @@ const TABLE: &[(&str, &[(&str, &str)])] = &[
             ("update", "Querying, o2 ended"),
             (
                 "terminate",
-                "Terminated, drop, Terminated (TerminatedLocally), o1 ended, o2 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o1 ended, o2 ok",
             ),
             (
                 "terminate in haste",
-                "Terminated, drop, Terminated (TerminatedLocally), o1 ended, o2 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o1 ended, o2 ok",
             ),
             ("2xx", "Querying"),
             (
@@ -295,11 +295,11 @@ const TABLE: &[(&str, &[(&str, &str)])] = &[
             ("update", "Querying, notified, o2 ended"),
             (
                 "terminate",
-                "Terminated, drop, Terminated (TerminatedLocally), o1 ended, o2 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o1 ended, o2 ok",
             ),
             (
                 "terminate in haste",
-                "Terminated, drop, Terminated (TerminatedLocally), o1 ended, o2 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o1 ended, o2 ok",
             ),
             ("2xx", "Terminated, Terminated (None), o1 ok"),
             (
@@ -346,18 +346,18 @@ const TABLE: &[(&str, &[(&str, &str)])] = &[
         "subscribed, silent",
         &[
             ("update", "Subscribed, refreshing, SUBSCRIBE with body"),
-            ("terminate", "Leaving, unsubscribe, Terminating (None)"),
+            ("terminate", "Leaving, Terminating (None), unsubscribe"),
             (
                 "terminate in haste",
-                "Leaving in haste, unsubscribe, Terminating (None)",
+                "Leaving in haste, Terminating (None), unsubscribe",
             ),
             ("active", "Subscribed"),
             ("rejected", "Terminated, Terminated (Rejected)"),
             ("noresource", "Terminated, Terminated (NoResource)"),
-            ("deactivated", "Subscribing, SUBSCRIBE, Subscribing (Deactivated)"),
-            ("timeout", "Subscribing, SUBSCRIBE, Subscribing (Expired)"),
+            ("deactivated", "Subscribing, Subscribing (Deactivated), SUBSCRIBE"),
+            ("timeout", "Subscribing, Subscribing (Expired), SUBSCRIBE"),
             ("giveup", "WaitingForRetry, WaitingForRetry (GivenUp)"),
-            ("lost", "Subscribing, SUBSCRIBE, Subscribing (Forgotten)"),
+            ("lost", "Subscribing, Subscribing (Forgotten), SUBSCRIBE"),
             ("due", "Subscribed, refreshing, refresh"),
             ("silent", "WaitingForRetry, WaitingForRetry (Silent)"),
         ],
@@ -366,17 +366,17 @@ const TABLE: &[(&str, &[(&str, &str)])] = &[
         "subscribed",
         &[
             ("update", "Subscribed, refreshing, SUBSCRIBE with body"),
-            ("terminate", "Leaving, unsubscribe, Terminating (None)"),
+            ("terminate", "Leaving, Terminating (None), unsubscribe"),
             (
                 "terminate in haste",
-                "Leaving in haste, unsubscribe, Terminating (None)",
+                "Leaving in haste, Terminating (None), unsubscribe",
             ),
             ("rejected", "Terminated, Terminated (Rejected)"),
             ("noresource", "Terminated, Terminated (NoResource)"),
-            ("deactivated", "Subscribing, SUBSCRIBE, Subscribing (Deactivated)"),
-            ("timeout", "Subscribing, SUBSCRIBE, Subscribing (Expired)"),
+            ("deactivated", "Subscribing, Subscribing (Deactivated), SUBSCRIBE"),
+            ("timeout", "Subscribing, Subscribing (Expired), SUBSCRIBE"),
             ("giveup", "WaitingForRetry, WaitingForRetry (GivenUp)"),
-            ("lost", "Subscribing, SUBSCRIBE, Subscribing (Forgotten)"),
+            ("lost", "Subscribing, Subscribing (Forgotten), SUBSCRIBE"),
             ("due", "Subscribed, refreshing, refresh"),
         ],
     ),
@@ -384,10 +384,10 @@ const TABLE: &[(&str, &[(&str, &str)])] = &[
         "refreshing, silent",
         &[
             ("update", "Subscribed, refreshing"),
-            ("terminate", "Ending, answer, hurry, Terminating (None)"),
+            ("terminate", "Ending, answer, Terminating (None), hurry"),
             (
                 "terminate in haste",
-                "Ending in haste, answer, hurry, Terminating (None)",
+                "Ending in haste, answer, Terminating (None), hurry",
             ),
             ("2xx", "Subscribed, o2 ok"),
             (
@@ -399,24 +399,24 @@ const TABLE: &[(&str, &[(&str, &str)])] = &[
                 "Terminated, Terminated (SubscriptionDoesNotExist), o2 no answer",
             ),
             ("active", "Subscribed, refreshing"),
-            ("rejected", "Terminated, drop, Terminated (Rejected), o2 ended"),
+            ("rejected", "Terminated, Terminated (Rejected), drop, o2 ended"),
             (
                 "noresource",
-                "Terminated, drop, Terminated (NoResource), o2 ended",
+                "Terminated, Terminated (NoResource), drop, o2 ended",
             ),
             (
                 "deactivated",
-                "Subscribing, drop, SUBSCRIBE, Subscribing (Deactivated)",
+                "Subscribing, Subscribing (Deactivated), drop, SUBSCRIBE",
             ),
-            ("timeout", "Subscribing, drop, SUBSCRIBE, Subscribing (Expired)"),
+            ("timeout", "Subscribing, Subscribing (Expired), drop, SUBSCRIBE"),
             (
                 "giveup",
-                "WaitingForRetry, drop, WaitingForRetry (GivenUp), o2 ended",
+                "WaitingForRetry, WaitingForRetry (GivenUp), drop, o2 ended",
             ),
-            ("lost", "Subscribing, drop, SUBSCRIBE, Subscribing (Forgotten)"),
+            ("lost", "Subscribing, Subscribing (Forgotten), drop, SUBSCRIBE"),
             (
                 "silent",
-                "WaitingForRetry, drop, WaitingForRetry (Silent), o2 no answer",
+                "WaitingForRetry, WaitingForRetry (Silent), drop, o2 no answer",
             ),
         ],
     ),
@@ -424,10 +424,10 @@ const TABLE: &[(&str, &[(&str, &str)])] = &[
         "refreshing",
         &[
             ("update", "Subscribed, refreshing"),
-            ("terminate", "Ending, answer, hurry, Terminating (None)"),
+            ("terminate", "Ending, answer, Terminating (None), hurry"),
             (
                 "terminate in haste",
-                "Ending in haste, answer, hurry, Terminating (None)",
+                "Ending in haste, answer, Terminating (None), hurry",
             ),
             ("2xx", "Subscribed, o2 ok"),
             (
@@ -438,27 +438,27 @@ const TABLE: &[(&str, &[(&str, &str)])] = &[
                 "refused",
                 "Terminated, Terminated (SubscriptionDoesNotExist), o2 no answer",
             ),
-            ("rejected", "Terminated, drop, Terminated (Rejected), o2 ended"),
+            ("rejected", "Terminated, Terminated (Rejected), drop, o2 ended"),
             (
                 "noresource",
-                "Terminated, drop, Terminated (NoResource), o2 ended",
+                "Terminated, Terminated (NoResource), drop, o2 ended",
             ),
             (
                 "deactivated",
-                "Subscribing, drop, SUBSCRIBE, Subscribing (Deactivated)",
+                "Subscribing, Subscribing (Deactivated), drop, SUBSCRIBE",
             ),
-            ("timeout", "Subscribing, drop, SUBSCRIBE, Subscribing (Expired)"),
+            ("timeout", "Subscribing, Subscribing (Expired), drop, SUBSCRIBE"),
             (
                 "giveup",
-                "WaitingForRetry, drop, WaitingForRetry (GivenUp), o2 ended",
+                "WaitingForRetry, WaitingForRetry (GivenUp), drop, o2 ended",
             ),
-            ("lost", "Subscribing, drop, SUBSCRIBE, Subscribing (Forgotten)"),
+            ("lost", "Subscribing, Subscribing (Forgotten), drop, SUBSCRIBE"),
         ],
     ),
     (
         "waiting",
         &[
-            ("update", "Subscribing, SUBSCRIBE, Subscribing (None)"),
+            ("update", "Subscribing, Subscribing (None), SUBSCRIBE"),
             ("terminate", "Terminated, Terminated (TerminatedLocally), o2 ok"),
             (
                 "terminate in haste",
@@ -466,8 +466,8 @@ const TABLE: &[(&str, &[(&str, &str)])] = &[
             ),
             ("rejected", "Terminated, Terminated (Rejected)"),
             ("noresource", "Terminated, Terminated (NoResource)"),
-            ("lost", "Subscribing, SUBSCRIBE, Subscribing (Forgotten)"),
-            ("due", "Subscribing, SUBSCRIBE, Subscribing (None)"),
+            ("lost", "Subscribing, Subscribing (Forgotten), SUBSCRIBE"),
+            ("due", "Subscribing, Subscribing (None), SUBSCRIBE"),
         ],
     ),
     (
@@ -491,27 +491,27 @@ const TABLE: &[(&str, &[(&str, &str)])] = &[
             ),
             (
                 "rejected",
-                "Terminated, drop, Terminated (TerminatedLocally), o1 ended, o2 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o1 ended, o2 ok",
             ),
             (
                 "noresource",
-                "Terminated, drop, Terminated (TerminatedLocally), o1 ended, o2 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o1 ended, o2 ok",
             ),
             (
                 "deactivated",
-                "Terminated, drop, Terminated (TerminatedLocally), o1 ended, o2 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o1 ended, o2 ok",
             ),
             (
                 "timeout",
-                "Terminated, drop, Terminated (TerminatedLocally), o1 ended, o2 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o1 ended, o2 ok",
             ),
             (
                 "giveup",
-                "Terminated, drop, Terminated (TerminatedLocally), o1 ended, o2 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o1 ended, o2 ok",
             ),
             (
                 "lost",
-                "Terminated, drop, Terminated (TerminatedLocally), o1 ended, o2 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o1 ended, o2 ok",
             ),
         ],
     ),
@@ -530,27 +530,27 @@ const TABLE: &[(&str, &[(&str, &str)])] = &[
             ("withdrawn", "Leaving, unsubscribe"),
             (
                 "rejected",
-                "Terminated, drop, Terminated (TerminatedLocally), o2 ended, o3 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o2 ended, o3 ok",
             ),
             (
                 "noresource",
-                "Terminated, drop, Terminated (TerminatedLocally), o2 ended, o3 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o2 ended, o3 ok",
             ),
             (
                 "deactivated",
-                "Terminated, drop, Terminated (TerminatedLocally), o2 ended, o3 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o2 ended, o3 ok",
             ),
             (
                 "timeout",
-                "Terminated, drop, Terminated (TerminatedLocally), o2 ended, o3 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o2 ended, o3 ok",
             ),
             (
                 "giveup",
-                "Terminated, drop, Terminated (TerminatedLocally), o2 ended, o3 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o2 ended, o3 ok",
             ),
             (
                 "lost",
-                "Terminated, drop, Terminated (TerminatedLocally), o2 ended, o3 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o2 ended, o3 ok",
             ),
         ],
     ),
@@ -569,25 +569,25 @@ const TABLE: &[(&str, &[(&str, &str)])] = &[
             ("withdrawn", "Terminated, Terminated (TerminatedLocally), o2 ok"),
             (
                 "rejected",
-                "Terminated, drop, Terminated (TerminatedLocally), o2 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o2 ok",
             ),
             (
                 "noresource",
-                "Terminated, drop, Terminated (TerminatedLocally), o2 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o2 ok",
             ),
             (
                 "deactivated",
-                "Terminated, drop, Terminated (TerminatedLocally), o2 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o2 ok",
             ),
             (
                 "timeout",
-                "Terminated, drop, Terminated (TerminatedLocally), o2 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o2 ok",
             ),
             (
                 "giveup",
-                "Terminated, drop, Terminated (TerminatedLocally), o2 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o2 ok",
             ),
-            ("lost", "Terminated, drop, Terminated (TerminatedLocally), o2 ok"),
+            ("lost", "Terminated, Terminated (TerminatedLocally), drop, o2 ok"),
         ],
     ),
     (
@@ -603,25 +603,25 @@ const TABLE: &[(&str, &[(&str, &str)])] = &[
             ("withdrawn", "Terminated, Terminated (TerminatedLocally), o2 ok"),
             (
                 "rejected",
-                "Terminated, drop, Terminated (TerminatedLocally), o2 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o2 ok",
             ),
             (
                 "noresource",
-                "Terminated, drop, Terminated (TerminatedLocally), o2 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o2 ok",
             ),
             (
                 "deactivated",
-                "Terminated, drop, Terminated (TerminatedLocally), o2 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o2 ok",
             ),
             (
                 "timeout",
-                "Terminated, drop, Terminated (TerminatedLocally), o2 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o2 ok",
             ),
             (
                 "giveup",
-                "Terminated, drop, Terminated (TerminatedLocally), o2 ok",
+                "Terminated, Terminated (TerminatedLocally), drop, o2 ok",
             ),
-            ("lost", "Terminated, drop, Terminated (TerminatedLocally), o2 ok"),
+            ("lost", "Terminated, Terminated (TerminatedLocally), drop, o2 ok"),
         ],
     ),
     (
@@ -786,7 +786,7 @@ fn what_is_to_be_made_again_at_once_makes_no_busy_loop() {
     );
     assert_eq!(only(&bench, Timer::Due), secs(1));
     let (_, effects) = bench.fire();
-    assert_eq!(bench.show(&effects), "Subscribing, SUBSCRIBE, Subscribing (None)");
+    assert_eq!(bench.show(&effects), "Subscribing, Subscribing (None), SUBSCRIBE");
 }
 
 // rules: B2
@@ -859,7 +859,7 @@ fn updates_that_meet_go_out_together() {
     let effects = bench.take("lost");
     assert_eq!(
         bench.show(&effects),
-        "Subscribing, drop, SUBSCRIBE, Subscribing (Forgotten)"
+        "Subscribing, Subscribing (Forgotten), drop, SUBSCRIBE"
     );
     let effects = bench.take("2xx");
     assert_eq!(

@@ -46,6 +46,22 @@ const BODIES: [&str; 8] = [
     "",
 ];
 
+/// What a notifier says of a subscription.
+const STANDINGS: [&str; 12] = [
+    "active;expires=600",
+    "terminated;reason=deactivated",
+    "terminated;reason=rejected",
+    "active",
+    "terminated;reason=giveup;retry-after=3",
+    "terminated;reason=timeout",
+    "pending;expires=5",
+    "terminated;reason=noresource",
+    "terminated;reason=probation",
+    "terminated",
+    "terminated;reason=invariant",
+    "active;expires=0",
+];
+
 /// How much is remembered.
 const REMEMBERED: usize = 16;
 
@@ -111,6 +127,13 @@ fn write_usual(out: &mut String, code: u16, request: &Message, variant: usize, c
             }
             if variant & 4 != 0 {
                 out.push_str("Presence-State: register-action=\"added\"\r\n");
+            }
+        }
+        200..=299 if request.method() == Some(&Method::Subscribe) => {
+            let expires = GRANTED.get(variant & 3).copied().unwrap_or_default();
+            let _ = write!(out, "Expires: {expires}\r\n");
+            if !odd {
+                out.push_str("Contact: <sip:p@192.0.2.1;transport=tcp>\r\n");
             }
         }
         302 if odd => out.push_str("Contact: *\r\n"),
@@ -393,6 +416,41 @@ impl Talk {
         let said = (line, out.into_bytes());
         self.said = Some(said.clone());
         Some(said)
+    }
+
+    /// A NOTIFY to a SUBSCRIBE that was heard. Arguments: which, counted from the last; what it says, as in [`STANDINGS`];
+    /// and 1 for a body, 2 for a CSeq of 1, 4 for another notifier than the one that answers, and 8 for
+    /// another event.
+    pub(crate) fn notify(&mut self, script: &mut Script<'_>) -> Option<(usize, Vec<u8>)> {
+        let subscribes = self.heard.iter();
+        let subscribes = subscribes.filter(|(_, heard)| heard.method() == Some(&Method::Subscribe));
+        let subscribes: Vec<_> = subscribes.collect();
+        let (line, subscribe) = subscribes.get(script.latest(subscribes.len())?)?;
+        let standing = STANDINGS.get(script.pick(STANDINGS.len())).copied()?;
+        let variant = script.pick(16);
+        let mut from = text(subscribe, HeaderName::To);
+        if !from.contains(";tag=") {
+            let _ = write!(from, ";tag=f{}", variant & 4);
+        }
+        let event = if variant & 8 == 0 {
+            text(subscribe, HeaderName::Event)
+        } else {
+            String::from("other")
+        };
+        self.count += 1;
+        let cseq = if variant & 2 == 0 { self.count } else { 1 };
+        let mut out = format!("NOTIFY {} SIP/2.0\r\n", contact(subscribe)?);
+        let _ = write!(
+            out,
+            "Via: SIP/2.0/TCP peer.invalid;branch=z9hG4bK{0}\r\nMax-Forwards: 70\r\nFrom: {from}\r\nTo: {1}\r\n\
+             Call-ID: {2}\r\nCSeq: {cseq} NOTIFY\r\nEvent: {event}\r\nSubscription-State: {standing}\r\n\
+             Contact: <sip:p@192.0.2.1;transport=tcp>\r\n",
+            self.count,
+            text(subscribe, HeaderName::From),
+            text(subscribe, HeaderName::CallId),
+        );
+        let line = *line;
+        Some(self.say(line, out, variant & 1 != 0))
     }
 
     /// The last thing said once more, with some bytes of it changed. Arguments: how many, and for each its place and
