@@ -10,7 +10,7 @@
 use alloc::collections::BTreeMap;
 use core::fmt;
 
-use crate::{connection, endpoint, locate, registration, session, subscription, transaction};
+use crate::{connection, endpoint, locate, notifier, registration, session, subscription, transaction};
 
 /// Every machine that reports.
 pub const MACHINES: &[Machine] = &[
@@ -25,6 +25,7 @@ pub const MACHINES: &[Machine] = &[
     endpoint::reach::cells::MACHINE,
     session::INVITATION,
     subscription::SUBSCRIPTION,
+    notifier::WATCHER,
 ];
 
 /// One machine in one state, given one input.

@@ -191,6 +191,8 @@ counters! {
 
     /// Subscriptions (RFC 6665).
     Subscriptions {
+        /// Of others to states of ours.
+        incoming: Lives,
         /// Of ours to the state of others; a further one for each fork.
         outgoing: Lives,
         /// Refreshes and changes of ours that the notifier accepted.
@@ -399,9 +401,9 @@ impl Sub for Counters {
 }
 
 impl Subscriptions {
-    /// Those that have not ended.
+    /// Those that have not ended: the number that the [`Census`](crate::Census) says.
     pub const fn active(&self) -> u64 {
-        self.outgoing.active()
+        self.incoming.active() + self.outgoing.active()
     }
 }
 

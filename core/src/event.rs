@@ -12,7 +12,7 @@ use crate::action::{CloseReason, ListenError, ResolveError, TlsFailure, Transpor
 use crate::auth::AuthenticationFailure;
 use crate::error::ParseError;
 use crate::ids::{
-    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, SessionId, SubscriptionId,
+    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, SessionId, SubscriptionId, WatcherId,
 };
 use crate::wire::{Message, StatusCode};
 
@@ -201,6 +201,31 @@ pub enum Event {
         /// The NOTIFY; its body is the state, where it has one.
         message: Box<Message>,
     },
+    /// Somebody wants to subscribe to a state of an endpoint (B5): answer with [`WatcherView`](crate::WatcherView); what the
+    /// application does not answer is answered 500 after [`Config::answer_timeout`](crate::Config::answer_timeout) (M9).
+    WatcherReceived {
+        /// The endpoint that it is for.
+        endpoint: EndpointId,
+        /// The new subscription.
+        watcher: WatcherId,
+        /// The SUBSCRIBE.
+        message: Box<Message>,
+    },
+    /// The subscriber has refreshed its subscription, or ended it, or sent another body; it has been answered, and gets the
+    /// state that was notified last once more (B5).
+    WatcherRefreshed {
+        /// Which.
+        watcher: WatcherId,
+        /// The SUBSCRIBE.
+        message: Box<Message>,
+    },
+    /// A subscription of somebody is over (B5).
+    WatcherEnded {
+        /// Which.
+        watcher: WatcherId,
+        /// Why.
+        reason: WatcherReason,
+    },
     /// Listening began, or its address has changed; the port is the one in use (C14).
     Listening {
         /// Which listener.
@@ -321,6 +346,8 @@ impl Event {
                 | Self::SessionMessage { .. }
                 | Self::SessionReceived { .. }
                 | Self::Notified { .. }
+                | Self::WatcherReceived { .. }
+                | Self::WatcherRefreshed { .. }
         )
     }
 }
@@ -679,6 +706,26 @@ pub enum SubscriptionReason {
     NoResource,
     /// NOTIFY: the state does not change any more.
     Invariant,
+}
+
+/// Why a subscription of somebody is over (B5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
+pub enum WatcherReason {
+    /// By this side.
+    TerminatedLocally,
+    /// The application has refused it.
+    Rejected,
+    /// The application has not answered it in time.
+    Unanswered,
+    /// It was to ask once, and was told.
+    Queried,
+    /// By the subscriber.
+    Unsubscribed,
+    /// It was not refreshed in time.
+    Expired,
+    /// The subscriber does not know it, or does not answer.
+    SubscriptionDoesNotExist,
 }
 
 /// Why a connection is gone that was ready, or was held for the application to decide.

@@ -70,6 +70,8 @@ ids! {
     pub SessionId "s",
     /// A subscription of ours to the state of somebody.
     pub SubscriptionId "b",
+    /// A subscription of somebody to a state of ours.
+    pub WatcherId "w",
     /// A request of the application that completes once.
     pub OperationId "o",
     /// A request that arrived and waits for its answer.

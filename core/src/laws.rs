@@ -131,6 +131,7 @@ machines! {
     reach: crate::endpoint::reach::laws::Reaching,
     invitation: crate::session::laws::Inviting,
     subscription: crate::subscription::laws::Subscribing,
+    watcher: crate::notifier::laws::Watched,
 }
 
 #[test]

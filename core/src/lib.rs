@@ -119,6 +119,7 @@ mod stack;
 
 mod endpoint;
 
+mod notifier;
 mod registration;
 mod session;
 mod subscription;
@@ -178,16 +179,18 @@ pub use error::{Misuse, ParseError, Place};
 pub use event::{
     Completion, ConnectionFailure, Content, Event, ExtraHeaders, OperationError, OperationFailure,
     PeerToPeerReason, PeerToPeerState, RegistrationReason, RegistrationState, RemovalReason, SessionReason,
-    SessionState, SubscriptionReason, SubscriptionState,
+    SessionState, SubscriptionReason, SubscriptionState, WatcherReason,
 };
 pub use exchange::NextHop;
 pub use ids::{
     ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, QueryId, SessionId, SubscriptionId,
+    WatcherId,
 };
+pub use notifier::EndOfSubscription;
 pub use recovery::DeadFlow;
 pub use stack::{
     Census, EndpointView, Fingerprint, IncomingView, ManagerView, Reason, SessionView, Stack,
-    SubscriptionView,
+    SubscriptionView, WatcherView,
 };
 pub use subscription::SubscribeOptions;
 pub use time::{Time, UnixTime};

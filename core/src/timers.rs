@@ -7,7 +7,7 @@ use alloc::collections::BTreeMap;
 
 use crate::connection;
 use crate::ids::{
-    ConnId, EndpointId, ExchangeId, IncomingId, QueryId, SessionId, SubscriptionId, TransactionId,
+    ConnId, EndpointId, ExchangeId, IncomingId, QueryId, SessionId, SubscriptionId, TransactionId, WatcherId,
 };
 use crate::session;
 use crate::subscription;
@@ -29,6 +29,7 @@ pub(crate) enum TimerKey {
     Incoming(IncomingId),
     Session(SessionId, session::Timer),
     Subscription(SubscriptionId, subscription::Timer),
+    Watcher(WatcherId),
     Registration(EndpointId),
     KeepAlive(EndpointId),
     Probe(EndpointId),

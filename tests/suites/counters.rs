@@ -996,6 +996,26 @@ fn subscriptions(world: &mut World, ledger: &Ledger) {
     );
 }
 
+/// A subscription of somebody that the application does not answer.
+fn subscriptions_in(world: &mut World, ledger: &Ledger) {
+    let mut config = PeerToPeerConfig::new(BOB);
+    config.profile.methods.push(Method::Subscribe);
+    let Callee { host, line, .. } = common::callee_with(world, config);
+    let fields = "Contact: <sip:p@peer.invalid>\nEvent: presence";
+    world.say(
+        line,
+        &request("SUBSCRIBE", BOB, "<sip:bob@two.invalid>", 1, fields),
+    );
+    world.run_for(secs(40));
+    let found = counters(world, host);
+    let lives = found.subscriptions.incoming;
+    assert_eq!((lives.started, lives.ended, found.timeouts.answer), (1, 1, 1));
+    ledger
+        .0
+        .borrow_mut()
+        .extend(["subscriptions.incoming.started", "subscriptions.incoming.ended"].map(str::to_owned));
+}
+
 fn limits_of_commands(world: &mut World, ledger: &Ledger) {
     let caller = caller_of(world, |limits| limits.operations = 1);
     let send = |world: &mut World| {
@@ -1188,6 +1208,7 @@ const FLOWS: &[(&str, Flow)] = &[
     ("limits of requests", limits_of_requests),
     ("limits of connections", limits_of_connections),
     ("subscriptions", subscriptions),
+    ("subscriptions in", subscriptions_in),
     ("limits of commands", limits_of_commands),
     ("limits of a session", limits_of_a_session),
     ("limits of attempts", limits_of_attempts),

@@ -348,6 +348,16 @@ mod pairs {
         };
         assert_eq!(notify("one"), [200]);
         assert_eq!(notify("two"), [481]);
+        // Nor for a subscription of somebody.
+        for (limit, expected) in [(1, None), (0, Some(503))] {
+            let mut host = Host::new(|limits| limits.subscriptions = limit);
+            let mut bob = host.stack.endpoint(host.now, host.bob).unwrap();
+            bob.set_methods(vec![Method::Subscribe]).unwrap();
+            let conn = host.peer();
+            let fields = "Contact: <sip:p@10.0.0.2>\nEvent: presence";
+            host.say(conn, &request("SUBSCRIBE", BOB, TO_BOB, 1, fields));
+            assert_eq!(host.codes(conn).first().copied(), expected);
+        }
     }
 
     pub(super) fn forks() {

@@ -620,7 +620,8 @@ fn the_notify_of_a_fork_makes_a_subscription_of_its_own() {
     // Each is refreshed in its own dialog: the fork before its own end.
     let (after, refresh) = it.until_next(secs(3600));
     assert!(after <= secs(70), "{after:?}");
-    assert_eq!(place(&refresh).0.as_deref(), Some("carol"));
+    // Its CSeq goes on from that of the SUBSCRIBE that was forked (RFC 3261 section 12.2.1.1).
+    assert_eq!(place(&refresh), (Some(String::from("carol")), 2));
     it.respond_to(&refresh, "481 No", "");
     assert_eq!(
         it.states_of(forked),

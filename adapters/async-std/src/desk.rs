@@ -11,7 +11,7 @@ use std::task::Waker;
 use sansip::wire::Message;
 use sansip::{
     EndpointId, Event, IncomingId, ListenerId, OperationId, SessionId, SessionState, SubscriptionId,
-    SubscriptionState,
+    SubscriptionState, WatcherId,
 };
 
 use crate::adapter::Adapter;
@@ -37,6 +37,8 @@ pub(crate) struct Desk {
     endpoints: BTreeMap<EndpointId, Sender<EndpointEvent>>,
     sessions: BTreeMap<SessionId, OfSession>,
     subscriptions: BTreeMap<SubscriptionId, OfSubscription>,
+    /// Whose the subscriptions of others are.
+    watched: BTreeMap<WatcherId, EndpointId>,
     operations: BTreeMap<OperationId, Sender<Outcome>>,
     listening: BTreeMap<ListenerId, Sender<Listened>>,
     /// Who hears what belongs to no endpoint.
@@ -79,6 +81,7 @@ impl Desk {
             endpoints: BTreeMap::new(),
             sessions: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
+            watched: BTreeMap::new(),
             operations: BTreeMap::new(),
             listening: BTreeMap::new(),
             watchers: Vec::new(),
@@ -189,6 +192,25 @@ impl Desk {
                 {
                     let parcel = Parcel::EndOfSubscription(subscription);
                     self.post(adapter, Some(of.endpoint), parcel, task);
+                }
+            }
+            Event::WatcherReceived {
+                endpoint, watcher, ..
+            } => {
+                self.watched.insert(watcher, endpoint);
+                let parcel = Parcel::Endpoint(endpoint, EndpointEvent::Event(event));
+                self.post(adapter, Some(endpoint), parcel, task);
+            }
+            Event::WatcherRefreshed { watcher, .. } => {
+                if let Some(endpoint) = self.watched.get(&watcher).copied() {
+                    let parcel = Parcel::Endpoint(endpoint, EndpointEvent::Event(event));
+                    self.post(adapter, Some(endpoint), parcel, task);
+                }
+            }
+            Event::WatcherEnded { watcher, .. } => {
+                if let Some(endpoint) = self.watched.remove(&watcher) {
+                    let parcel = Parcel::Endpoint(endpoint, EndpointEvent::Event(event));
+                    self.post(adapter, Some(endpoint), parcel, task);
                 }
             }
             Event::Notified { subscription, .. } => {

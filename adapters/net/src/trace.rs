@@ -104,9 +104,12 @@ fn event(event: &Event) {
         | Event::Provisional { .. }
         | Event::OfferReceived { .. }
         | Event::AnswerReceived { .. } => session(event),
-        Event::Subscription { .. } | Event::SubscriptionForked { .. } | Event::Notified { .. } => {
-            subscription(event);
-        }
+        Event::Subscription { .. }
+        | Event::SubscriptionForked { .. }
+        | Event::Notified { .. }
+        | Event::WatcherReceived { .. }
+        | Event::WatcherRefreshed { .. }
+        | Event::WatcherEnded { .. } => subscription(event),
         Event::Listening { listener, address } => info!(target: LISTENER, %listener, %address, "listening"),
         Event::ListeningEnded {
             listener,
@@ -210,6 +213,15 @@ fn subscription(event: &Event) {
         } => {
             let bytes = message.body_bytes().len();
             debug!(target: SUBSCRIPTION, %subscription, bytes, "notified");
+        }
+        Event::WatcherReceived {
+            endpoint, watcher, ..
+        } => info!(target: SUBSCRIPTION, %endpoint, %watcher, "watcher received"),
+        Event::WatcherRefreshed { watcher, .. } => {
+            debug!(target: SUBSCRIPTION, %watcher, "watcher refreshed");
+        }
+        Event::WatcherEnded { watcher, reason } => {
+            info!(target: SUBSCRIPTION, %watcher, ?reason, "watcher ended");
         }
         _ => {}
     }

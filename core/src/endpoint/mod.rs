@@ -31,7 +31,7 @@ use crate::exchange::{
     ContactTemplate, Draft, Exchanges, Lower, NextHop, Owner, Policy, Request, Sequence, Voice, What, to_of,
 };
 use crate::ids::{
-    ConnId, EndpointId, ExchangeId, ManagerId, OperationId, SequenceId, SessionId, SubscriptionId,
+    ConnId, EndpointId, ExchangeId, ManagerId, OperationId, SequenceId, SessionId, SubscriptionId, WatcherId,
 };
 use crate::map::{HashKey, Map};
 use crate::registration::{self, Registration};
@@ -114,6 +114,7 @@ struct PeerToPeer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Life {
     Subscription(SubscriptionId),
+    Watcher(WatcherId),
 }
 
 /// A request outside a session, under way.

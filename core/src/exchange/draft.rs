@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use crate::action::Transport;
 use crate::event::Content;
-use crate::ids::{EndpointId, OperationId, SequenceId, SessionId, SubscriptionId};
+use crate::ids::{EndpointId, OperationId, SequenceId, SessionId, SubscriptionId, WatcherId};
 use crate::wire::Method;
 use crate::wire::uri::Uri;
 use crate::wire::write::{HeaderBlock, Parties};
@@ -75,6 +75,8 @@ pub(crate) enum Owner {
     Session(SessionId, SessionPart),
     /// A subscription: one SUBSCRIBE at a time.
     Subscription(SubscriptionId),
+    /// A NOTIFY to a subscription of somebody; the command that it is for.
+    Watcher(WatcherId, Option<OperationId>),
     /// Nobody: how it ends changes nothing.
     Nobody,
 }

@@ -365,6 +365,7 @@ impl Bench {
                 | TimerKey::Probe(_)
                 | TimerKey::KeepAlive(_)
                 | TimerKey::Subscription(..)
+                | TimerKey::Watcher(_)
                 | TimerKey::Drain => panic!("{key:?}"),
             }
             self.settle();

@@ -6,6 +6,7 @@ use super::Stack;
 use crate::connection;
 use crate::endpoint::Life;
 use crate::exchange;
+use crate::notifier;
 use crate::registration;
 use crate::session;
 use crate::subscription;
@@ -21,8 +22,8 @@ pub struct Fingerprint {
     exchanges: Vec<exchange::Fingerprint>,
     /// For each endpoint its registration, where it has one, and its sessions.
     endpoints: Vec<(Option<registration::Fingerprint>, Vec<session::Fingerprint>)>,
-    /// For each endpoint its subscriptions.
-    subscriptions: Vec<Vec<subscription::Fingerprint>>,
+    /// For each endpoint its subscriptions, and those of others to it.
+    subscriptions: Vec<(Vec<subscription::Fingerprint>, Vec<notifier::Fingerprint>)>,
     /// Requests that wait for the application's answer; actions that wait to be taken; connections of whose end some have
     /// still to hear.
     waiting: (usize, usize, usize),
@@ -43,11 +44,17 @@ impl Stack {
             )
         };
         let subscriptions = |id| {
-            let lives = self.endpoints.lives(id).into_iter();
-            let of = lives.filter_map(|life| match life {
-                Life::Subscription(id) => self.subscriptions.fingerprint(id, self.config.backoff_max, now),
-            });
-            of.collect()
+            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+            for life in self.endpoints.lives(id) {
+                match life {
+                    Life::Subscription(id) => {
+                        let cap = self.config.backoff_max;
+                        ours.extend(self.subscriptions.fingerprint(id, cap, now));
+                    }
+                    Life::Watcher(id) => theirs.extend(self.watchers.fingerprint(id, now)),
+                }
+            }
+            (ours, theirs)
         };
         Fingerprint {
             connections: self.connections.fingerprint(now),

@@ -34,8 +34,9 @@ use crate::event::{Event, RemovalReason};
 use crate::exchange::{self, Exchanges, Incomings, Lower, Replies};
 use crate::ids::{
     ConnId, EndpointId, Ids, IncomingId, ListenerId, ManagerId, OperationId, QueryId, SessionId,
-    SubscriptionId,
+    SubscriptionId, WatcherId,
 };
+use crate::notifier::Watchers;
 use crate::session::Sessions;
 use crate::subscription::Subscriptions;
 use crate::time::{Time, UnixTime};
@@ -46,7 +47,7 @@ use crate::wire::write::Scratch;
 use drain::Drain;
 pub use fingerprint::Fingerprint;
 use parts::Parts;
-pub use view::{EndpointView, IncomingView, ManagerView, SessionView, SubscriptionView};
+pub use view::{EndpointView, IncomingView, ManagerView, SessionView, SubscriptionView, WatcherView};
 
 /// A SIP stack: one endpoint or a million, with their connections, registrations and sessions.
 ///
@@ -72,6 +73,7 @@ pub struct Stack {
     incomings: Incomings,
     sessions: Sessions,
     subscriptions: Subscriptions,
+    watchers: Watchers,
     endpoints: Endpoints,
     /// What exchanges have to say, until it is handed on within the same call.
     from_exchanges: VecDeque<exchange::Indication>,
@@ -120,7 +122,7 @@ pub enum Reason {
     Incoming,
     /// A session.
     Session,
-    /// A subscription: its refresh, the next attempt, or the end of the wait for a NOTIFY.
+    /// A subscription: its refresh, the next attempt, or the end of the wait for a NOTIFY; of somebody, its expiry.
     Subscription,
     /// A registration: its refresh, or the next attempt.
     Registration,
@@ -222,6 +224,7 @@ impl Stack {
             incomings: Incomings::default(),
             sessions: Sessions::new(key),
             subscriptions: Subscriptions::new(key),
+            watchers: Watchers::new(key),
             endpoints: Endpoints::new(key),
             from_exchanges: VecDeque::new(),
             telling: ended::Telling::default(),
@@ -412,6 +415,7 @@ impl Stack {
             Some(Action::Event(Event::Subscription {
                 subscription, new, ..
             })) => self.subscriptions.seen(*subscription, *new),
+            Some(Action::Event(Event::WatcherEnded { watcher, .. })) => self.watchers.seen_end(*watcher),
             _ => {}
         }
         if matches!(action, Some(Action::Event(_))) {
@@ -630,6 +634,20 @@ impl Stack {
         }
     }
 
+    /// A subscription of somebody to a state of ours, to answer and to notify. One that has ended can still be commanded
+    /// until the event that tells its end was taken (X2).
+    ///
+    /// # Errors
+    /// It does not exist, or its end has been told.
+    pub fn watcher(&mut self, now: Time, id: WatcherId) -> Result<WatcherView<'_>, Misuse> {
+        self.advance(now);
+        if self.watchers.endpoint(id).is_some() {
+            Ok(WatcherView { stack: self, id })
+        } else {
+            Err(Misuse::Unknown("watcher"))
+        }
+    }
+
     /// A request that waits for its answer.
     ///
     /// # Errors
@@ -662,9 +680,9 @@ impl Stack {
             exchanges: self.exchanges.len(),
             replies: self.replies.len(),
             incoming: self.incomings.len(),
-            dialogs: self.sessions.dialogs() + self.subscriptions.dialogs(),
+            dialogs: self.sessions.dialogs() + self.subscriptions.dialogs() + self.watchers.len(),
             sessions: self.sessions.len(),
-            subscriptions: self.subscriptions.len(),
+            subscriptions: self.subscriptions.len() + self.watchers.len(),
             operations: self.out.operations(),
             timers: self.timers.len(),
             actions: self.out.len(),
@@ -739,6 +757,7 @@ impl Stack {
             incomings: &mut self.incomings,
             sessions: &mut self.sessions,
             subscriptions: &mut self.subscriptions,
+            watchers: &mut self.watchers,
             endpoints: &mut self.endpoints,
             from_exchanges: &mut self.from_exchanges,
             telling: &mut self.telling,
@@ -771,7 +790,7 @@ const fn reason_of(key: &TimerKey) -> Reason {
         TimerKey::Exchange(_) => Reason::Exchange,
         TimerKey::Incoming(_) => Reason::Incoming,
         TimerKey::Session(..) => Reason::Session,
-        TimerKey::Subscription(..) => Reason::Subscription,
+        TimerKey::Subscription(..) | TimerKey::Watcher(_) => Reason::Subscription,
         TimerKey::Registration(_) => Reason::Registration,
         TimerKey::KeepAlive(_) => Reason::KeepAlive,
         TimerKey::Probe(_) => Reason::Probe,

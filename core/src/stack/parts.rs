@@ -10,6 +10,7 @@ use crate::endpoint::{Endpoints, Life, Way, reach};
 use crate::event::{ConnectionFailure, OperationError, SubscriptionReason};
 use crate::exchange::{self, Exchanges, Incomings, Lost, Lower, Owner, Pending, Reply, SessionPart, What};
 use crate::ids::{ConnId, EndpointId, OperationId};
+use crate::notifier::Watchers;
 use crate::session::Sessions;
 use crate::subscription::Subscriptions;
 use crate::timers::TimerKey;
@@ -24,6 +25,7 @@ pub(super) struct Parts<'a> {
     pub(super) incomings: &'a mut Incomings,
     pub(super) sessions: &'a mut Sessions,
     pub(super) subscriptions: &'a mut Subscriptions,
+    pub(super) watchers: &'a mut Watchers,
     pub(super) endpoints: &'a mut Endpoints,
     pub(super) from_exchanges: &'a mut VecDeque<exchange::Indication>,
     pub(super) telling: &'a mut Telling,
@@ -64,6 +66,9 @@ impl Parts<'_> {
         for (subscription, endpoint) in self.subscriptions.take_ended() {
             self.endpoints
                 .remove_life(endpoint, Life::Subscription(subscription));
+        }
+        for (watcher, endpoint) in self.watchers.take_ended() {
+            self.endpoints.remove_life(endpoint, Life::Watcher(watcher));
         }
         for conn in self.low.transactions.take_changed() {
             let open = self.low.transactions.open(conn);
@@ -125,6 +130,7 @@ impl Parts<'_> {
                 self.subscriptions
                     .handle_timer(&mut self.cx, below!(self), id, timer);
             }
+            TimerKey::Watcher(id) => self.watchers.handle_timer(&mut self.cx, below!(self), id),
             TimerKey::KeepAlive(id) => self
                 .endpoints
                 .handle_keep_alive_timer(&mut self.cx, below!(self), id),
@@ -171,6 +177,10 @@ impl Parts<'_> {
                         self.subscriptions
                             .terminate(&mut self.cx, below!(self), subscription, end, false);
                     }
+                    Life::Watcher(watcher) => {
+                        self.watchers
+                            .terminate(&mut self.cx, below!(self), watcher, end, None);
+                    }
                 }
             }
         }
@@ -196,6 +206,8 @@ impl Parts<'_> {
         for life in self.endpoints.lives(endpoint) {
             match life {
                 Life::Subscription(id) => self.subscriptions.forget(&mut self.cx, below!(self), id, why),
+                // Its subscriber sees to that.
+                Life::Watcher(_) => {}
             }
         }
     }
@@ -294,6 +306,11 @@ impl Parts<'_> {
                 self.subscriptions
                     .handle_exchange(&mut self.cx, below!(self), subscription, what);
             }
+            (Owner::Watcher(watcher, operation), what) => {
+                let which = (watcher, operation);
+                self.watchers
+                    .handle_exchange(&mut self.cx, below!(self), which, exchange, what);
+            }
             (Owner::Nobody, _) => {}
         }
     }
@@ -364,6 +381,24 @@ impl Parts<'_> {
                     (_, _) => Err(OperationError::ConnectionFailure(ConnectionFailure::NotConnected)),
                 }
             }
+            Owner::Watcher(id, _) => {
+                let watchers = &*self.watchers;
+                match (watchers.endpoint(id), watchers.next_hop(id)) {
+                    (Some(endpoint), Some(target)) => match watchers.share(cx, connections, id, avoid) {
+                        Some(own) => Ok(own),
+                        None => {
+                            let way = Way {
+                                target,
+                                in_dialog: true,
+                                next_hop: None,
+                                avoid,
+                            };
+                            self.endpoints.lease(cx, connections, endpoint, &way)
+                        }
+                    },
+                    (_, _) => Err(OperationError::ConnectionFailure(ConnectionFailure::NotConnected)),
+                }
+            }
             // A probe is of one connection, and of no other.
             Owner::Probe(_) | Owner::Nobody => {
                 Err(OperationError::ConnectionFailure(ConnectionFailure::NotConnected))
@@ -378,6 +413,9 @@ impl Parts<'_> {
         if let (Owner::Subscription(id), Some(conn)) = (owner, conn) {
             self.subscriptions
                 .adopt(&mut self.cx, self.low.connections, id, conn);
+        }
+        if let (Owner::Watcher(id, _), Some(conn)) = (owner, conn) {
+            self.watchers.adopt(&mut self.cx, self.low.connections, id, conn);
         }
         self.exchanges
             .supply(&mut self.cx, &mut self.low, exchange, lease, self.from_exchanges);

@@ -2,6 +2,7 @@
 
 mod incoming;
 mod subscription;
+mod watcher;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -25,6 +26,7 @@ use crate::wire::{Method, StatusCode, write};
 
 pub use incoming::IncomingView;
 pub use subscription::SubscriptionView;
+pub use watcher::WatcherView;
 
 /// A connection manager: to listen with (rule C14).
 #[derive(Debug)]

@@ -175,7 +175,7 @@ impl Subscriptions {
             }
             return None;
         }
-        let sequence = below.exchanges.new_sequence(cx, 1);
+        let sequence = below.exchanges.fork_sequence(cx, origin.sequence);
         let Ok(dialog) = Dialog::from_answer(notify, sequence) else {
             below.exchanges.drop_sequence(sequence);
             return None;

@@ -14,7 +14,10 @@ use crate::connection::{LostAddresses, ManagerConfig, MutualTls};
 use crate::endpoint::{PeerToPeerConfig, SendOptions, SipEndpointConfig};
 use crate::error::Misuse;
 use crate::event::{Content, ExtraHeaders};
-use crate::ids::{ConnId, EndpointId, IncomingId, ListenerId, ManagerId, QueryId, SessionId, SubscriptionId};
+use crate::ids::{
+    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, QueryId, SessionId, SubscriptionId, WatcherId,
+};
+use crate::notifier::EndOfSubscription;
 use crate::stack::Stack;
 use crate::subscription::SubscribeOptions;
 use crate::time::Time;
@@ -203,6 +206,34 @@ pub enum Input {
     },
     /// [`SubscriptionView::terminate`](crate::SubscriptionView::terminate).
     TerminateSubscription { subscription: SubscriptionId },
+    /// [`WatcherView::accept`](crate::WatcherView::accept).
+    AcceptWatcher {
+        watcher: WatcherId,
+        longest: Option<Duration>,
+        content: Option<Content>,
+    },
+    /// [`WatcherView::accept_pending`](crate::WatcherView::accept_pending).
+    AcceptWatcherPending {
+        watcher: WatcherId,
+        longest: Option<Duration>,
+    },
+    /// [`WatcherView::reject`](crate::WatcherView::reject).
+    RejectWatcher {
+        watcher: WatcherId,
+        status: StatusCode,
+        reason: Option<String>,
+    },
+    /// [`WatcherView::notify`](crate::WatcherView::notify).
+    NotifyWatcher {
+        watcher: WatcherId,
+        content: Option<Content>,
+    },
+    /// [`WatcherView::terminate`](crate::WatcherView::terminate).
+    TerminateWatcher {
+        watcher: WatcherId,
+        end: EndOfSubscription,
+        content: Option<Content>,
+    },
     /// [`IncomingView::answer`](crate::IncomingView::answer).
     AnswerIncoming {
         incoming: IncomingId,
@@ -402,6 +433,29 @@ impl Stack {
             }
             Input::TerminateSubscription { subscription } => {
                 self.subscription(now, subscription)?.terminate();
+            }
+            Input::AcceptWatcher {
+                watcher,
+                longest,
+                content,
+            } => self.watcher(now, watcher)?.accept(longest, content)?,
+            Input::AcceptWatcherPending { watcher, longest } => {
+                self.watcher(now, watcher)?.accept_pending(longest)?;
+            }
+            Input::RejectWatcher {
+                watcher,
+                status,
+                reason,
+            } => self.watcher(now, watcher)?.reject(status, reason.as_deref())?,
+            Input::NotifyWatcher { watcher, content } => {
+                self.watcher(now, watcher)?.notify(content)?;
+            }
+            Input::TerminateWatcher {
+                watcher,
+                end,
+                content,
+            } => {
+                self.watcher(now, watcher)?.terminate(end, content)?;
             }
             Input::AnswerIncoming {
                 incoming,

@@ -293,6 +293,7 @@ mod tests {
             "endpoint",
             "session",
             "subscription",
+            "watcher",
             "incoming",
             "poll_action",
         ];
@@ -305,6 +306,7 @@ mod tests {
             include_str!("../view.rs"),
             include_str!("../view/incoming.rs"),
             include_str!("../view/subscription.rs"),
+            include_str!("../view/watcher.rs"),
         ];
         for source in sources {
             for (name, body) in commands(source) {

@@ -96,13 +96,17 @@ impl EndpointView<'_> {
     /// The subscriptions of the endpoint.
     pub fn subscriptions(&self) -> Vec<SubscriptionId> {
         let lives = self.stack.endpoints.lives(self.id).into_iter();
-        lives.map(|Life::Subscription(id)| id).collect()
+        let ours = lives.filter_map(|life| match life {
+            Life::Subscription(id) => Some(id),
+            Life::Watcher(_) => None,
+        });
+        ours.collect()
     }
 }
 
 impl Stack {
     pub(super) fn may_have_a_subscription_more(&mut self) -> Result<(), Misuse> {
-        if self.subscriptions.len() < self.config.limits.subscriptions {
+        if self.census().subscriptions < self.config.limits.subscriptions {
             return Ok(());
         }
         self.counters.refusals.subscriptions += 1;

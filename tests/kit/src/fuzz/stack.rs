@@ -8,10 +8,10 @@ use sansip::security::{Credentials, Secret};
 use sansip::wire::frame::{Frame, Framer};
 use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
-    Action, CloseReason, Config, ConnId, Connect, Content, EndpointId, Established, Event, IncomingId,
-    ListenError, ListenerId, LostAddresses, Misuse, OperationId, PeerCertificate, PeerToPeerConfig, QueryId,
-    Question, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, Stack, SubscribeOptions,
-    SubscriptionId, Throttle, Time, Transport, UnixTime,
+    Action, CloseReason, Config, ConnId, Connect, Content, EndOfSubscription, EndpointId, Established, Event,
+    IncomingId, ListenError, ListenerId, LostAddresses, Misuse, OperationId, PeerCertificate,
+    PeerToPeerConfig, QueryId, Question, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig,
+    Stack, SubscribeOptions, SubscriptionId, Throttle, Time, Transport, UnixTime, WatcherId,
 };
 use siphasher::sip::SipHasher13;
 
@@ -90,6 +90,7 @@ const FINAL: [u16; 8] = [200, 202, 404, 486, 488, 500, 603, 180];
 /// | `j` | 5, endpoint, methods | an endpoint takes other methods |
 /// | `j` | 6, request, body | a peer says that who registers there is registered no more |
 /// | `j` | 7, time | the stack is to end gracefully |
+/// | `j` | 3, watcher, what | the application accepts, refuses, notifies or ends a subscription of a peer |
 /// | `j` | 9, endpoint, target, way | the application subscribes, or asks once |
 /// | `j` | 10, subscription, what | it begins one, changes it, or ends it |
 /// | `j` | 11, request, state, variant | a peer sends a NOTIFY to a SUBSCRIBE that it has heard |
@@ -129,6 +130,7 @@ struct Run<'a> {
     endpoints: Vec<EndpointId>,
     sessions: Vec<SessionId>,
     subscriptions: Vec<SubscriptionId>,
+    watchers: Vec<WatcherId>,
     incomings: Vec<IncomingId>,
     listeners: Vec<ListenerId>,
     lines: Vec<Line>,
@@ -215,6 +217,7 @@ impl<'a> Run<'a> {
             endpoints: Vec::new(),
             sessions: Vec::new(),
             subscriptions: Vec::new(),
+            watchers: Vec::new(),
             incomings: Vec::new(),
             listeners: Vec::new(),
             lines: Vec::new(),
@@ -253,7 +256,8 @@ impl<'a> Run<'a> {
             let added = self.stack.add_sip_endpoint(self.now, config);
             self.endpoints.push(added.expect("a SipEndpoint"));
         }
-        let carol = PeerToPeerConfig::new("sip:carol@two.invalid");
+        let mut carol = PeerToPeerConfig::new("sip:carol@two.invalid");
+        carol.profile.methods.push(Method::Subscribe);
         let carol = self.stack.add_peer_to_peer_endpoint(self.now, carol);
         let carol = carol.expect("a peer-to-peer endpoint");
         self.endpoints.push(carol);
@@ -379,6 +383,7 @@ impl<'a> Run<'a> {
                     let operation = self.stack.drain(self.now, patience);
                     self.oracle.on_started(self.now, operation, None);
                 }
+                3 => self.command_watcher(),
                 9 => self.subscribe(),
                 10 => self.command_subscription(),
                 11 => {
@@ -672,6 +677,29 @@ impl<'a> Run<'a> {
         });
     }
 
+    fn command_watcher(&mut self) {
+        let (at, choice) = (self.script.latest(self.watchers.len()), self.script.pick(6));
+        let Some(id) = at.and_then(|at| self.watchers.get(at)).copied() else {
+            return;
+        };
+        let state = Some(Content::text("state"));
+        let Ok(mut view) = self.stack.watcher(self.now, id) else {
+            return;
+        };
+        // What its state does not let be done is misuse.
+        let begun = match choice {
+            0 => view.accept(None, state).map(|()| None),
+            1 => view.accept_pending(Some(Duration::from_secs(60))).map(|()| None),
+            2 => view.reject(StatusCode::DECLINE, None).map(|()| None),
+            3 => view.notify(state).map(Some),
+            4 => view.notify(None).map(Some),
+            _ => view.terminate(EndOfSubscription::GivenUp(None), None).map(Some),
+        };
+        if let Ok(Some(operation)) = begun {
+            self.oracle.on_started(self.now, operation, None);
+        }
+    }
+
     fn set_methods(&mut self) {
         let (at, count) = (self.script.pick(self.endpoints.len()), self.script.pick(16));
         let methods = COMMANDS.iter().take(count).cloned().collect();
@@ -872,6 +900,9 @@ impl<'a> Run<'a> {
         }
         if let Event::SessionReceived { session, .. } = event {
             self.sessions.push(*session);
+        }
+        if let Event::WatcherReceived { watcher, .. } = event {
+            self.watchers.push(*watcher);
         }
         if let Event::SubscriptionForked { subscription, .. } = event {
             self.subscriptions.push(*subscription);

@@ -193,7 +193,11 @@ fn write_request(method: &str, kind: usize, line: usize, asked: &Asked) -> Strin
     match kind {
         10 => out.push_str("Require: 100rel\r\n"),
         11 => out.push_str("Expires: 1\r\n"),
+        1 | 3 if method == "SUBSCRIBE" => out.push_str("Expires: 0\r\n"),
         _ => {}
+    }
+    if method == "SUBSCRIBE" {
+        out.push_str("Event: presence\r\n");
     }
     if matches!(
         method,
@@ -226,7 +230,7 @@ impl Talk {
         }
         let Ok(cseq) = message.cseq() else { return };
         let tagged = message.to().is_ok_and(|to| to.tag().is_some());
-        if cseq.method == Method::Invite && tagged {
+        if matches!(cseq.method, Method::Invite | Method::Subscribe) && tagged {
             let to = text(&message, HeaderName::To);
             if let Some(asked) = &mut self.asked
                 && asked.call_id == text(&message, HeaderName::CallId)
@@ -308,7 +312,7 @@ impl Talk {
     /// 0 a new one, 1 with a body, 2 and 3 in the last dialog (3 with a body), 4 in the one before, 5 in the last
     /// dialog with the CSeq of its INVITE (an ACK of a 2xx), 6 with an old CSeq, 7 with the identifiers of the last
     /// request (CANCEL, an ACK of a refusal), 8 the last request repeated, 9 with tags that nobody knows,
-    /// 10 requiring something, 11 with an Expires of a second, 12 to the second of `uris`, 13 to the third,
+    /// 10 requiring something, 11 with an Expires of a second (1 and 3 of a SUBSCRIBE of none), 12 to the second of `uris`, 13 to the third,
     /// 14 without Max-Forwards and tag, 15 as a proxy sends it on.
     pub(crate) fn request(
         &mut self,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sansip::{
     ConnId, EndpointId, Event, ListenerId, ManagerId, OperationId, PeerToPeerState, RegistrationState,
-    SessionId, SessionState, SubscriptionId, SubscriptionState, Time, Transport,
+    SessionId, SessionState, SubscriptionId, SubscriptionState, Time, Transport, WatcherId,
 };
 
 /// What was commanded and told so far.
@@ -19,6 +19,8 @@ pub(crate) struct Contract {
     operations: BTreeMap<OperationId, Operation>,
     sessions: BTreeMap<SessionId, Session>,
     subscriptions: BTreeMap<SubscriptionId, (EndpointId, SubscriptionState)>,
+    /// Subscriptions of others, and whether each is over.
+    watchers: BTreeMap<WatcherId, (EndpointId, bool)>,
     registrations: BTreeMap<EndpointId, RegistrationState>,
     peers: BTreeMap<EndpointId, PeerToPeerState>,
     terminated: BTreeSet<EndpointId>,
@@ -134,6 +136,17 @@ impl Contract {
         all.filter(|(_, state)| *state != SubscriptionState::Terminated)
     }
 
+    fn watcher_alive(&self, watcher: WatcherId, event: &Event) {
+        let known = self.watchers.get(&watcher);
+        assert!(known.is_some_and(|(_, is_over)| !is_over), "{event:?}: {known:?}");
+    }
+
+    /// The subscriptions of others that are not over.
+    pub(crate) fn open_watchers(&self) -> impl Iterator<Item = WatcherId> {
+        let all = self.watchers.iter();
+        all.filter(|(_, (_, is_over))| !is_over).map(|(id, _)| *id)
+    }
+
     pub(crate) fn on_connect(&mut self, conn: ConnId) {
         self.closed.remove(&conn);
     }
@@ -216,6 +229,20 @@ impl Contract {
             Event::Notified { subscription, .. } => {
                 self.subscription_alive(*subscription, event);
             }
+            Event::WatcherReceived {
+                endpoint, watcher, ..
+            } => {
+                self.alive(*endpoint, event);
+                let before = self.watchers.insert(*watcher, (*endpoint, false));
+                assert!(before.is_none(), "{watcher} is used again");
+            }
+            Event::WatcherRefreshed { watcher, .. } => self.watcher_alive(*watcher, event),
+            Event::WatcherEnded { watcher, .. } => {
+                self.watcher_alive(*watcher, event);
+                if let Some((_, is_over)) = self.watchers.get_mut(watcher) {
+                    *is_over = true;
+                }
+            }
             Event::Listening { listener, address } => {
                 // Once more where the address has changed.
                 let before = self.listening.insert(*listener, *address);
@@ -275,6 +302,7 @@ impl Contract {
         self.subscriptions
             .retain(|_, (_, state)| *state != SubscriptionState::Terminated);
         self.watched.clear();
+        self.watchers.retain(|_, (_, is_over)| !*is_over);
         self.connections.retain(|_, told| !matches!(told, Told::Removed));
         self.registered.clear();
         self.changes.clear();
@@ -289,6 +317,9 @@ impl Contract {
         let mut subscriptions = self.subscriptions.iter();
         let open =
             subscriptions.find(|(_, (of, state))| *of == endpoint && *state != SubscriptionState::Terminated);
+        assert!(open.is_none(), "{endpoint} ended before {open:?}");
+        let mut watchers = self.watchers.iter();
+        let open = watchers.find(|(_, (of, is_over))| *of == endpoint && !is_over);
         assert!(open.is_none(), "{endpoint} ended before {open:?}");
         let registration = self.registrations.get(&endpoint);
         assert!(

@@ -102,7 +102,7 @@ impl Life<'_> {
             let held = (census.sessions, census.subscriptions, census.operations);
             let known = (
                 place.contract.open_sessions().count(),
-                place.contract.open_subscriptions().count(),
+                place.contract.open_subscriptions().count() + place.contract.open_watchers().count(),
                 place.contract.open_operations(),
             );
             assert_eq!(

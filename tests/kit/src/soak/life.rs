@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use sansip::wire::{Method, StatusCode};
 use sansip::{
-    Content, EndpointId, Event, ListenError, ListenerId, ManagerId, Misuse, OperationId, PeerCertificate,
-    RegistrationState, SendOptions, SessionId, SessionState, SrvRecord, SubscribeOptions, SubscriptionId,
-    SubscriptionState, Time, Transport,
+    Content, EndOfSubscription, EndpointId, Event, ListenError, ListenerId, ManagerId, Misuse, OperationId,
+    PeerCertificate, RegistrationState, SendOptions, SessionId, SessionState, SrvRecord, SubscribeOptions,
+    SubscriptionId, SubscriptionState, Time, Transport,
 };
 
 use super::Tally;
@@ -469,6 +469,7 @@ impl<'a> Life<'a> {
             | What::HangUp => self.act_on_session(step),
             What::Subscribe => self.subscribe(first, second, third),
             What::Renew | What::Unsubscribe => self.act_on_subscription(step),
+            What::Tell => self.tell(first, second),
             What::Habit => {
                 if let Some(place) = self.place(first) {
                     let mut desk = place.desk.borrow_mut();
@@ -708,8 +709,9 @@ impl<'a> Life<'a> {
             }
             let subscription = view.create_subscription(target, options)?;
             let query = third & 1 != 0;
-            let operation = query.then(|| stack.subscription(now, subscription)?.query());
-            Ok((subscription, operation.transpose()?))
+            let begun = query.then(|| stack.subscription(now, subscription)?.query());
+            // It is there, also where too much is under way to begin it.
+            Ok((subscription, begun.and_then(Result::ok)))
         });
         if let (Ok((subscription, operation)), Some(place)) = (made, self.places.get_mut(host)) {
             place.contract.on_subscription(subscription, endpoint.id);
@@ -759,6 +761,33 @@ impl<'a> Life<'a> {
             }
         });
         if let Ok(operation) = result {
+            self.began(at, operation, None);
+        }
+    }
+
+    /// A subscription of somebody is accepted, refused, notified or ended, where its state lets it.
+    pub(super) fn tell(&mut self, first: u8, second: u8) {
+        let places = self.places.iter().enumerate();
+        let all: Vec<_> = places
+            .flat_map(|(at, place)| place.contract.open_watchers().map(move |id| (at, place.id, id)))
+            .collect();
+        let Some((at, host, id)) = latest(&all, first) else {
+            return;
+        };
+        let content = Some(Content::text("state"));
+        let result = self.world.with(host, |stack, now| {
+            let mut view = stack.watcher(now, id)?;
+            Ok::<_, Misuse>(match second % 5 {
+                0 => view.accept(None, content).map(|()| None)?,
+                1 => view
+                    .accept_pending(Some(Duration::from_secs(300)))
+                    .map(|()| None)?,
+                2 => view.reject(StatusCode::FORBIDDEN, None).map(|()| None)?,
+                3 => Some(view.notify(content)?),
+                _ => Some(view.terminate(EndOfSubscription::NoResource, None)?),
+            })
+        });
+        if let Ok(Some(operation)) = result {
             self.began(at, operation, None);
         }
     }

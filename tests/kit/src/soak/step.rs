@@ -55,6 +55,8 @@ steps! {
     Renew "renew" 5,
     /// A subscription is ended: which.
     Unsubscribe "unsubscribe" 6,
+    /// Somebody who has subscribed is told something: whom, what.
+    Tell "tell" 6,
     /// How an application treats what comes: host, calls, messages.
     Habit "habit" 10,
     /// A request that was held is answered: which, how.
