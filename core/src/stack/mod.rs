@@ -691,7 +691,7 @@ impl Stack {
     }
 
     /// What is known of a connection that exists.
-    pub fn connection(&self, id: ConnId) -> Option<ConnectionInfo> {
+    pub fn connection(&self, id: ConnId) -> Option<ConnectionInfo<'_>> {
         self.connections.info(id)
     }
 

@@ -550,8 +550,9 @@ impl<'a> Run<'a> {
                 if let Some(line) = self.lines.get(line) {
                     // A connection that is gone, or one of a client manager, is misuse.
                     let _ = self.stack.set_idle(self.now, line.conn, Duration::from_secs(5));
-                    if let Some(info) = self.stack.connection(line.conn)
-                        && let Ok(mut manager) = self.stack.manager(self.now, info.manager)
+                    let known = self.stack.connection(line.conn);
+                    if let Some(manager) = known.map(|known| known.manager)
+                        && let Ok(mut manager) = self.stack.manager(self.now, manager)
                     {
                         let _ = manager.set_idle(Some(Duration::from_secs(7)), None);
                         let _ = manager.apply_idle();

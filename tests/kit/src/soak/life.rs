@@ -849,8 +849,8 @@ impl<'a> Life<'a> {
                 let idle = Duration::from_secs(u64::from(third) % 64);
                 let _ = stack.set_idle(now, conn, idle);
                 if third > 240
-                    && let Some(info) = stack.connection(conn)
-                    && let Ok(mut manager) = stack.manager(now, info.manager)
+                    && let Some(manager) = stack.connection(conn).map(|known| known.manager)
+                    && let Ok(mut manager) = stack.manager(now, manager)
                 {
                     let _ = manager.set_idle(Some(idle), None);
                     let _ = manager.apply_idle();
