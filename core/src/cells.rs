@@ -24,6 +24,8 @@ pub const MACHINES: &[Machine] = &[
     registration::cells::MACHINE,
     endpoint::reach::cells::MACHINE,
     session::INVITATION,
+    session::REFERRAL,
+    session::REFEREE,
 ];
 
 /// One machine in one state, given one input.

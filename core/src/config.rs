@@ -46,6 +46,8 @@ pub struct Config {
     pub answer_timeout: Duration,
     /// How long the application may take to decide on a connection that is held for it (C21); then it counts as denied; 32 s.
     pub authorization_timeout: Duration,
+    /// How long the peer whose REFER was accepted is told how the call goes (S14); 5 min.
+    pub referral_expires: Duration,
     /// How long a session may take from INVITE to a final response, zero means for ever (S12); 3 min.
     pub max_connect_duration: Duration,
     /// The expiry asked for in REGISTER; 3600 s.
@@ -122,6 +124,7 @@ impl Default for Config {
             retry_after_cap: Duration::from_secs(5 * 60),
             answer_timeout: Duration::from_secs(32),
             authorization_timeout: Duration::from_secs(32),
+            referral_expires: Duration::from_secs(5 * 60),
             max_connect_duration: Duration::from_secs(3 * 60),
             register_expires: Duration::from_secs(3600),
             reconnect_jitter: Duration::from_secs(2),
@@ -167,6 +170,9 @@ pub struct Limits {
     pub operations: usize,
     /// Requests of the application under way in one session. A further command is misuse; 1,000.
     pub pending_per_session: usize,
+    /// REFERs in one session that are not over, of this side and of the peer apart. A further command is misuse, a further
+    /// request is answered 503; 16.
+    pub referrals: usize,
     /// Events that wait for the application. Above it the stack stops reading until half of them are taken; 10,000.
     pub events: usize,
     /// Endpoints. A further one is misuse; 2,000,000.
@@ -198,6 +204,7 @@ impl Default for Limits {
             forks: 16,
             operations: 100_000,
             pending_per_session: 1_000,
+            referrals: 16,
             events: 10_000,
             endpoints: 2_000_000,
             dns_cache: 1_024,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::action::{CloseReason, ListenError, ResolveError, TlsFailure, Transport};
 use crate::auth::AuthenticationFailure;
 use crate::error::ParseError;
-use crate::ids::{ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, SessionId};
+use crate::ids::{ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, ReferralId, SessionId};
 use crate::wire::{Message, StatusCode};
 
 /// A body and its type; the stack does not look inside.
@@ -130,6 +130,8 @@ pub enum Event {
         session: SessionId,
         /// The INVITE; its body is the offer, where it has one.
         message: Box<Message>,
+        /// The session that it is to take the place of (RFC 3891): when this one is accepted, the stack ends it (S14).
+        replaces: Option<SessionId>,
     },
     /// A session changed its state (S1).
     Session {
@@ -170,6 +172,34 @@ pub enum Event {
         session: SessionId,
         /// The name of the request.
         incoming: IncomingId,
+        /// The request.
+        message: Box<Message>,
+    },
+    /// A REFER of ours has come so far (S14).
+    Referral {
+        /// In which session.
+        session: SessionId,
+        /// Which, as the command has named it.
+        referral: ReferralId,
+        /// How far.
+        state: ReferralState,
+        /// What the peer has answered, or what it says that it was answered.
+        status: Option<StatusCode>,
+    },
+    /// The peer asks to call somebody (S14). Make the call with [`invite`](crate::EndpointView::invite) and name it with
+    /// [`accept_referral`](crate::SessionView::accept_referral), or
+    /// [`reject_referral`](crate::SessionView::reject_referral); who does neither within
+    /// [`Config::answer_timeout`](crate::Config::answer_timeout) has it answered 500.
+    ReferReceived {
+        /// In which session.
+        session: SessionId,
+        /// Its name.
+        referral: ReferralId,
+        /// Whom to call: the URI of Refer-To without header fields.
+        target: String,
+        /// What the INVITE is to carry: the header fields of that URI that are the application's to give, Replaces
+        /// among them, and Referred-By as it came.
+        headers: ExtraHeaders,
         /// The request.
         message: Box<Message>,
     },
@@ -289,7 +319,10 @@ impl Event {
     pub(crate) const fn brings_request(&self) -> bool {
         matches!(
             self,
-            Self::MessageReceived { .. } | Self::SessionMessage { .. } | Self::SessionReceived { .. }
+            Self::MessageReceived { .. }
+                | Self::SessionMessage { .. }
+                | Self::SessionReceived { .. }
+                | Self::ReferReceived { .. }
         )
     }
 }
@@ -590,6 +623,56 @@ pub enum SessionReason {
     Unreachable,
     /// The route set could not be recovered.
     RecoveryFailed,
+}
+
+/// How far a REFER of ours has come (S14, RFC 3515).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
+pub enum ReferralState {
+    /// The peer will do it (2xx).
+    Accepted,
+    /// It does (100).
+    Trying,
+    /// Who is called has answered provisionally (101 to 199).
+    Alerted,
+    /// 2xx: the call is there. The end.
+    Succeeded,
+    /// 3xx. The end.
+    Redirected,
+    /// 400 to 699: the call did not come about. The end.
+    Failed,
+    /// The peer refused the REFER. The end.
+    Rejected,
+    /// The REFER was never answered. The end.
+    Unanswered,
+    /// The peer says no more, and has not said how it ended. The end.
+    Lapsed,
+}
+
+impl ReferralState {
+    /// What this status of the call that is made means.
+    pub(crate) const fn of(status: StatusCode) -> Self {
+        match status.code() {
+            ..=100 => Self::Trying,
+            101..=199 => Self::Alerted,
+            200..=299 => Self::Succeeded,
+            300..=399 => Self::Redirected,
+            400.. => Self::Failed,
+        }
+    }
+
+    /// Whether nothing follows.
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Accepted | Self::Trying | Self::Alerted => false,
+            Self::Succeeded
+            | Self::Redirected
+            | Self::Failed
+            | Self::Rejected
+            | Self::Unanswered
+            | Self::Lapsed => true,
+        }
+    }
 }
 
 /// Why a connection is gone that was ready, or was held for the application to decide.

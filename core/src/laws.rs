@@ -130,6 +130,8 @@ machines! {
     registration: crate::registration::laws::Registering,
     reach: crate::endpoint::reach::laws::Reaching,
     invitation: crate::session::laws::Inviting,
+    referral: crate::session::refer::laws::Referring,
+    referee: crate::session::referee::laws::Referred,
 }
 
 #[test]

@@ -176,11 +176,13 @@ pub use endpoint::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEnd
 pub use error::{Misuse, ParseError, Place};
 pub use event::{
     Completion, ConnectionFailure, Content, Event, ExtraHeaders, OperationError, OperationFailure,
-    PeerToPeerReason, PeerToPeerState, RegistrationReason, RegistrationState, RemovalReason, SessionReason,
-    SessionState,
+    PeerToPeerReason, PeerToPeerState, ReferralState, RegistrationReason, RegistrationState, RemovalReason,
+    SessionReason, SessionState,
 };
 pub use exchange::NextHop;
-pub use ids::{ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, QueryId, SessionId};
+pub use ids::{
+    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, QueryId, ReferralId, SessionId,
+};
 pub use recovery::DeadFlow;
 pub use stack::{Census, EndpointView, Fingerprint, IncomingView, ManagerView, Reason, SessionView, Stack};
 pub use time::{Time, UnixTime};

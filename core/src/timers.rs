@@ -6,7 +6,7 @@
 use alloc::collections::BTreeMap;
 
 use crate::connection;
-use crate::ids::{ConnId, EndpointId, ExchangeId, IncomingId, QueryId, SessionId, TransactionId};
+use crate::ids::{ConnId, EndpointId, ExchangeId, IncomingId, QueryId, ReferralId, SessionId, TransactionId};
 use crate::session;
 use crate::time::Time;
 use crate::transaction;
@@ -25,6 +25,8 @@ pub(crate) enum TimerKey {
     Ended,
     Incoming(IncomingId),
     Session(SessionId, session::Timer),
+    /// What a REFER of a session has to wait for.
+    Referral(SessionId, ReferralId),
     Registration(EndpointId),
     KeepAlive(EndpointId),
     Probe(EndpointId),

@@ -132,6 +132,7 @@ impl Desk {
                 endpoint,
                 session,
                 message,
+                ..
             } => self.receive_session(adapter, endpoint, session, message, task),
             Event::SessionMessage {
                 session,
@@ -156,7 +157,9 @@ impl Desk {
             }
             Event::Provisional { session, .. }
             | Event::OfferReceived { session, .. }
-            | Event::AnswerReceived { session, .. } => self.post_session(adapter, session, event, task),
+            | Event::AnswerReceived { session, .. }
+            | Event::Referral { session, .. }
+            | Event::ReferReceived { session, .. } => self.post_session(adapter, session, event, task),
             Event::Registration { endpoint, .. }
             | Event::ServerChanged { endpoint, .. }
             | Event::PeerToPeer { endpoint, .. }

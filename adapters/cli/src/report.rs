@@ -2,8 +2,8 @@
 
 use sansip::wire::{HeaderName, Message, StatusCode};
 use sansip::{
-    Completion, Counters, Event, PeerToPeerReason, PeerToPeerState, RegistrationReason, RegistrationState,
-    SessionReason, SessionState,
+    Completion, Counters, Event, PeerToPeerReason, PeerToPeerState, ReferralState, RegistrationReason,
+    RegistrationState, SessionReason, SessionState,
 };
 use serde_json::{Map, Value, json};
 
@@ -163,7 +163,44 @@ fn requests(out: Output, event: &Event) {
                 fields,
             );
         }
+        Event::Referral {
+            session,
+            state,
+            status,
+            ..
+        } => {
+            let status = status.map(StatusCode::code);
+            let fields = vec![
+                ("session", json!(session.number())),
+                ("state", json!(format!("{state:?}"))),
+                ("status", json!(status)),
+            ];
+            let status = status.map(|code| code.to_string());
+            out.event(
+                "referral",
+                join(referral_state(*state), status.as_deref()),
+                fields,
+            );
+        }
+        Event::ReferReceived { session, target, .. } => {
+            let fields = vec![("session", json!(session.number())), ("target", json!(target))];
+            out.event("refer_received", format!("asked to call {target}"), fields);
+        }
         _ => connections(out, event),
+    }
+}
+
+pub(crate) const fn referral_state(state: ReferralState) -> &'static str {
+    match state {
+        ReferralState::Accepted => "transfer accepted",
+        ReferralState::Trying => "transfer: calling",
+        ReferralState::Alerted => "transfer: ringing",
+        ReferralState::Succeeded => "transferred",
+        ReferralState::Redirected => "transfer: redirected",
+        ReferralState::Failed => "transfer failed",
+        ReferralState::Rejected => "transfer refused",
+        ReferralState::Unanswered => "transfer not answered",
+        ReferralState::Lapsed => "transfer: the peer says no more of it",
     }
 }
 

@@ -102,7 +102,9 @@ fn event(event: &Event) {
         | Event::Session { .. }
         | Event::Provisional { .. }
         | Event::OfferReceived { .. }
-        | Event::AnswerReceived { .. } => session(event),
+        | Event::AnswerReceived { .. }
+        | Event::Referral { .. }
+        | Event::ReferReceived { .. } => session(event),
         Event::Listening { listener, address } => info!(target: LISTENER, %listener, %address, "listening"),
         Event::ListeningEnded {
             listener,
@@ -166,9 +168,10 @@ fn session(event: &Event) {
             endpoint,
             session,
             message,
+            replaces,
         } => {
-            let bytes = message.body_bytes().len();
-            info!(target: SESSION, %endpoint, %session, bytes, "session received");
+            let (bytes, replaces) = (message.body_bytes().len(), replaces.map(display));
+            info!(target: SESSION, %endpoint, %session, bytes, replaces, "session received");
         }
         Event::Session {
             session,
@@ -185,6 +188,18 @@ fn session(event: &Event) {
         Event::AnswerReceived { session, answer } => {
             debug!(target: SESSION, %session, bytes = answer.body.len(), "answer");
         }
+        Event::Referral {
+            session,
+            referral,
+            state,
+            status,
+        } => {
+            let status = status.map(StatusCode::code);
+            info!(target: SESSION, %session, %referral, ?state, status, "referral");
+        }
+        Event::ReferReceived {
+            session, referral, ..
+        } => info!(target: SESSION, %session, %referral, "refer received"),
         _ => {}
     }
 }

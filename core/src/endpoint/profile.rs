@@ -50,7 +50,7 @@ pub(super) fn voice(profile: &Profile, config: &crate::Config, registers: bool) 
 }
 
 /// The option tags that the stack itself understands.
-pub(crate) const OPTION_TAGS: [&str; 1] = ["gruu"];
+pub(crate) const OPTION_TAGS: [&str; 2] = ["gruu", "replaces"];
 
 /// The value of Allow for an endpoint.
 pub(crate) fn allow(profile: &Profile) -> String {

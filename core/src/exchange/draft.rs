@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use crate::action::Transport;
 use crate::event::Content;
-use crate::ids::{EndpointId, OperationId, SequenceId, SessionId};
+use crate::ids::{EndpointId, OperationId, ReferralId, SequenceId, SessionId};
 use crate::wire::Method;
 use crate::wire::uri::Uri;
 use crate::wire::write::{HeaderBlock, Parties};
@@ -87,6 +87,8 @@ pub(crate) enum SessionPart {
     /// The target refresh that tells the peer our new address (C13).
     Refresh,
     Request(OperationId),
+    /// A NOTIFY that tells how a call goes that the peer has asked for.
+    Report(ReferralId),
 }
 
 /// How an exchange may repeat its request.

@@ -361,6 +361,7 @@ impl Bench {
                 TimerKey::Ended
                 | TimerKey::Incoming(_)
                 | TimerKey::Session(..)
+                | TimerKey::Referral(..)
                 | TimerKey::Registration(_)
                 | TimerKey::Probe(_)
                 | TimerKey::KeepAlive(_)

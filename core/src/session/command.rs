@@ -87,6 +87,7 @@ impl Sessions {
         session.success = Some(below.low.reply(cx, invite, &reply));
         session.known.state = SessionState::Connecting;
         self.step(cx, below, id, Input::Accept(operation));
+        self.end_replaced(cx, below, id);
     }
 
     /// Answers the INVITE with a final response of 300 to 699.
@@ -212,7 +213,9 @@ impl Sessions {
             return;
         };
         let Some(dialog) = &session.dialog else { return };
-        let mut draft = dialog.request(method.clone(), None);
+        // RFC 3515 section 2.2.
+        let contact = (method == Method::Refer).then(|| session.local.contact.clone());
+        let mut draft = dialog.request(method.clone(), contact);
         draft.block = session.local.voice.full_request(&method);
         draft.content = cargo.content;
         draft.extra = cargo.extra;

@@ -26,7 +26,7 @@ mod fingerprint;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use fingerprint::Fingerprint;
+pub(super) use fingerprint::Fingerprint;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]

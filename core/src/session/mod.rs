@@ -6,6 +6,9 @@ mod invitation;
 #[cfg(test)]
 pub(crate) mod laws;
 mod receive;
+pub(crate) mod refer;
+pub(crate) mod referee;
+mod transfer;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -29,11 +32,16 @@ use crate::time::Time;
 use crate::wire::write::Parties;
 use crate::wire::{Message, Method, StatusCode};
 
+pub(crate) use invitation::Timer;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use invitation::cells::MACHINE as INVITATION;
 use invitation::{Effect, Input, Invitation};
-pub(crate) use invitation::{Fingerprint, Timer};
 use receive::allows_update;
+#[cfg(any(test, feature = "cells"))]
+pub(crate) use refer::cells::MACHINE as REFERRAL;
+#[cfg(any(test, feature = "cells"))]
+pub(crate) use referee::cells::MACHINE as REFEREE;
+use transfer::Transfers;
 
 /// How an endpoint appears in its requests. The texts are ready to be written.
 #[derive(Clone, Debug)]
@@ -111,6 +119,8 @@ struct Session {
     /// The peer takes UPDATE.
     updates: bool,
     refreshing: bool,
+    /// Few sessions have to do with them.
+    transfers: Option<Box<Transfers>>,
     known: Known,
     /// The peer invited.
     incoming: bool,
@@ -134,6 +144,13 @@ impl Known {
             offer: false,
         }
     }
+}
+
+/// What decides how a session goes on, in canonical form.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Fingerprint {
+    invitation: invitation::Fingerprint,
+    transfers: Option<transfer::Fingerprint>,
 }
 
 #[derive(Clone, Debug)]
@@ -215,11 +232,14 @@ impl Sessions {
         }
     }
 
-    /// The invitation of a session in canonical form.
+    /// The machines of a session in canonical form.
     pub(crate) fn fingerprint(&self, id: SessionId, now: Time) -> Option<Fingerprint> {
-        self.table
-            .get(&id)
-            .map(|session| session.invitation.fingerprint(now))
+        let session = self.table.get(&id)?;
+        let transfers = session.transfers.as_ref();
+        Some(Fingerprint {
+            invitation: session.invitation.fingerprint(now),
+            transfers: transfers.map(|transfers| transfers.fingerprint(now)),
+        })
     }
 
     pub(crate) fn state(&self, id: SessionId) -> Option<SessionState> {
@@ -303,6 +323,7 @@ impl Sessions {
                 offered: false,
                 updates: false,
                 refreshing: false,
+                transfers: None,
                 known: Known::new(SessionState::Idle),
                 incoming: false,
             },
@@ -319,6 +340,7 @@ impl Sessions {
         low: &mut Lower<'_>,
         local: Local,
         invite: Pending,
+        replaces: Option<SessionId>,
     ) -> Result<SessionId, ParseError> {
         let sequence = exchanges.new_sequence(cx, 1);
         let dialog = match Dialog::from_request(&invite.message, &invite.tag, sequence) {
@@ -351,6 +373,7 @@ impl Sessions {
             offered: false,
             updates: allows_update(&invite.message),
             refreshing: false,
+            transfers: replaces.map(|replaces| Box::new(Transfers::replacing(replaces))),
             known: Known::new(SessionState::Incoming),
             incoming: true,
             dialog: Some(dialog),
@@ -484,6 +507,7 @@ impl Sessions {
             let ended = OperationError::OperationFailure(OperationFailure::SessionTerminated);
             cx.out.complete(operation, Err(ended));
         }
+        self.end_transfers(cx, below, session.transfers);
     }
 }
 

@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::invitation::{Input, State, Timer};
-use super::{Ack, Below, Inside, Sessions, key};
+use super::{Ack, Below, Inside, Session, Sessions, key};
 use crate::cx::Cx;
 use crate::dialog::Dialog;
 use crate::event::{Completion, Content, Event, OperationError, OperationFailure, SessionReason};
@@ -55,11 +55,19 @@ impl Sessions {
                 self.on_request_outcome(cx, below, id, None, *outcome);
             }
             (SessionPart::Request(operation), What::Outcome(outcome)) => {
+                self.on_refer_outcome(cx, below, id, operation, &outcome);
                 self.on_request_outcome(cx, below, id, Some(operation), *outcome);
+            }
+            (SessionPart::Report(referral), What::Outcome(outcome)) => {
+                self.on_report_outcome(cx, below, id, referral, &outcome);
             }
             // Provisional responses to other requests say nothing. The ACK needs no report.
             (
-                SessionPart::Bye | SessionPart::Refresh | SessionPart::Request(_) | SessionPart::Ack,
+                SessionPart::Bye
+                | SessionPart::Refresh
+                | SessionPart::Request(_)
+                | SessionPart::Report(_)
+                | SessionPart::Ack,
                 What::Provisional(_) | What::Further(_),
             )
             | (SessionPart::Ack, What::Outcome(_))
@@ -91,7 +99,9 @@ impl Sessions {
                 cx.counters.refusals.forks += 1;
             }
         }
+        let status = response.status().unwrap_or(StatusCode::TRYING);
         self.step(cx, below, id, Input::Provisional);
+        self.report(cx, below, id, status);
         if self.table.contains_key(&id) {
             cx.out.event(Event::Provisional {
                 session: id,
@@ -145,6 +155,9 @@ impl Sessions {
             Some(answer) if !cancelled => cx.out.event(Event::AnswerReceived { session: id, answer }),
             Some(_) | None => {}
         }
+        if !cancelled {
+            self.report(cx, below, id, StatusCode::OK);
+        }
         self.step(cx, below, id, Input::Success { offer });
     }
 
@@ -159,6 +172,14 @@ impl Sessions {
             session.exchange = None;
         }
         let reason = reason_of(&error);
+        let status = error.response().and_then(Message::status);
+        // RFC 3515 section 2.4.4: what no response says is said for it.
+        let status = status.unwrap_or(if error == OperationError::Timeout {
+            StatusCode::REQUEST_TIMEOUT
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        });
+        self.report(cx, below, id, status);
         self.step(cx, below, id, Input::Failure(error, reason));
     }
 
@@ -344,6 +365,14 @@ impl Sessions {
                 self.on_refresh(cx, below, id, request);
                 Inside::Done
             }
+            Method::Refer => {
+                self.on_refer(cx, below, id, request);
+                Inside::Done
+            }
+            Method::Notify if Session::is_report(&request.message) => {
+                self.on_report(cx, below, id, request);
+                Inside::Done
+            }
             Method::Ack
             | Method::Cancel
             | Method::Options
@@ -351,7 +380,6 @@ impl Sessions {
             | Method::Message
             | Method::Info
             | Method::Prack
-            | Method::Refer
             | Method::Subscribe
             | Method::Notify
             | Method::Publish

@@ -115,6 +115,10 @@ impl Parts<'_> {
             TimerKey::Ended => self.tell_more(),
             TimerKey::Incoming(id) => self.incomings.handle_timer(&mut self.cx, &mut self.low, id),
             TimerKey::Session(id, timer) => self.sessions.handle_timer(&mut self.cx, below!(self), id, timer),
+            TimerKey::Referral(id, referral) => {
+                self.sessions
+                    .handle_referral_timer(&mut self.cx, below!(self), id, referral);
+            }
             TimerKey::KeepAlive(id) => self
                 .endpoints
                 .handle_keep_alive_timer(&mut self.cx, below!(self), id),

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::parts::{Parts, below, pending};
 use crate::counters::{Kind, Label};
 use crate::endpoint::{Notice, REGISTRATION_EVENT};
+use crate::error::ParseError;
 use crate::event::Event;
 use crate::exchange::{Facts, Pending, Reply};
 use crate::ids::{ConnId, EndpointId, SessionId, TransactionId};
@@ -371,6 +372,17 @@ impl Parts<'_> {
         if pending.message.method() == Some(&Method::Invite) {
             return self.receive_invite(endpoint, pending);
         }
+        // A REFER is taken where there is a session in whose dialog the peer can be told what comes of it.
+        if pending.message.method() == Some(&Method::Refer) {
+            self.low
+                .reply(&mut self.cx, &pending, &Reply::new(StatusCode::FORBIDDEN));
+            return;
+        }
+        // RFC 3891 section 3.
+        if pending.message.raw(HeaderName::Replaces).is_some() {
+            let error = ParseError::header(HeaderName::Replaces, "only an INVITE replaces a dialog");
+            return self.refuse_pending(&pending, &Refusal::from(error));
+        }
         let message = pending.message.clone();
         let block = self.endpoints.reply_block(endpoint, &message);
         let incoming = self.incomings.receive(&mut self.cx, pending, endpoint, block);
@@ -399,11 +411,16 @@ impl Parts<'_> {
         let Some(local) = self.endpoints.local(endpoint) else {
             return;
         };
+        let replaces = match self.sessions.find_replaced(endpoint, &pending.message) {
+            Ok(replaces) => replaces,
+            Err(refusal) => return self.refuse_pending(&pending, &refusal),
+        };
         let message = pending.message.clone();
         let refused = pending.clone();
+        let (cx, exchanges) = (&mut self.cx, &mut *self.exchanges);
         match self
             .sessions
-            .receive(&mut self.cx, self.exchanges, &mut self.low, local, pending)
+            .receive(cx, exchanges, &mut self.low, local, pending, replaces)
         {
             Ok(session) => {
                 self.endpoints.add_session(endpoint, session);
@@ -411,6 +428,7 @@ impl Parts<'_> {
                     endpoint,
                     session,
                     message,
+                    replaces,
                 });
             }
             Err(error) => self.refuse_pending(&refused, &Refusal::from(error)),

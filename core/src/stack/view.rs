@@ -1,6 +1,7 @@
 //! Short-lived views through which the application commands and reads one object.
 
 mod incoming;
+mod transfer;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

@@ -14,7 +14,7 @@ use crate::connection::{LostAddresses, ManagerConfig, MutualTls};
 use crate::endpoint::{PeerToPeerConfig, SendOptions, SipEndpointConfig};
 use crate::error::Misuse;
 use crate::event::{Content, ExtraHeaders};
-use crate::ids::{ConnId, EndpointId, IncomingId, ListenerId, ManagerId, QueryId, SessionId};
+use crate::ids::{ConnId, EndpointId, IncomingId, ListenerId, ManagerId, QueryId, ReferralId, SessionId};
 use crate::stack::Stack;
 use crate::time::Time;
 use crate::wire::{Method, StatusCode};
@@ -176,6 +176,24 @@ pub enum Input {
         method: Method,
         content: Option<Content>,
         headers: ExtraHeaders,
+    },
+    /// [`SessionView::refer`](crate::SessionView::refer).
+    Refer {
+        session: SessionId,
+        target: String,
+        headers: ExtraHeaders,
+    },
+    /// [`SessionView::accept_referral`](crate::SessionView::accept_referral).
+    AcceptReferral {
+        session: SessionId,
+        referral: ReferralId,
+        call: SessionId,
+    },
+    /// [`SessionView::reject_referral`](crate::SessionView::reject_referral).
+    RejectReferral {
+        session: SessionId,
+        referral: ReferralId,
+        status: StatusCode,
     },
     /// [`SessionView::terminate`](crate::SessionView::terminate).
     TerminateSession { session: SessionId },
@@ -346,6 +364,23 @@ impl Stack {
             } => {
                 self.session(now, session)?.send(method, content, headers)?;
             }
+            Input::Refer {
+                session,
+                target,
+                headers,
+            } => {
+                self.session(now, session)?.refer(&target, headers)?;
+            }
+            Input::AcceptReferral {
+                session,
+                referral,
+                call,
+            } => self.session(now, session)?.accept_referral(referral, call)?,
+            Input::RejectReferral {
+                session,
+                referral,
+                status,
+            } => self.session(now, session)?.reject_referral(referral, status)?,
             Input::TerminateSession { session } => {
                 self.session(now, session)?.terminate();
             }

@@ -297,6 +297,7 @@ mod tests {
             include_str!("../drain.rs"),
             include_str!("../view.rs"),
             include_str!("../view/incoming.rs"),
+            include_str!("../view/transfer.rs"),
         ];
         for source in sources {
             for (name, body) in commands(source) {
