@@ -175,6 +175,15 @@ pub enum Event {
         /// The request.
         message: Box<Message>,
     },
+    /// The peer ends the session with this BYE or CANCEL, which says why (S19, S20):
+    /// [`Explanation::of`](crate::Explanation::of). The change of the state follows. Where it says nothing there is no such
+    /// event.
+    Explained {
+        /// Which session.
+        session: SessionId,
+        /// The request.
+        message: Box<Message>,
+    },
     /// A REFER of ours has come so far (S14).
     Referral {
         /// In which session.

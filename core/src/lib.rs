@@ -144,6 +144,7 @@ pub mod cells;
 mod config;
 mod counters;
 mod cx;
+mod diagnosis;
 mod entropy;
 mod error;
 mod event;
@@ -172,6 +173,7 @@ pub use auth::{
 pub use config::{Config, Limits, Throttle};
 pub use connection::{ConnectionInfo, LostAddresses, ManagerConfig, ManagerKind, MutualTls};
 pub use counters::Counters;
+pub use diagnosis::{Diagnostics, DiagnosticsFrom, Explanation};
 pub use endpoint::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEndpointConfig};
 pub use error::{Misuse, ParseError, Place};
 pub use event::{

@@ -27,6 +27,8 @@ pub(crate) enum TimerKey {
     Session(SessionId, session::Timer),
     /// What a REFER of a session has to wait for.
     Referral(SessionId, ReferralId),
+    /// A session rings, and says so again.
+    Ringing(SessionId),
     Registration(EndpointId),
     KeepAlive(EndpointId),
     Probe(EndpointId),

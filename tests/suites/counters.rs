@@ -993,6 +993,20 @@ fn limits_of_a_session(world: &mut World, ledger: &Ledger) {
     refused_none(world, caller.host);
     assert!(matches!(send(world), Err(Misuse::Limit(_))));
     refused(world, ledger, caller.host, "refusals.pending_per_session");
+
+    let caller = caller_of(world, |limits| limits.referrals = 1);
+    let (session, line, invite) = invited(world, &caller, Some(sdp()));
+    say(world, line, &invite, "200 OK", "carol");
+    let refer = |world: &mut World| {
+        world.with(caller.host, |stack, now| {
+            let mut call = stack.session(now, session).unwrap();
+            call.refer("sip:dave@four.invalid", Vec::new())
+        })
+    };
+    refer(world).unwrap();
+    refused_none(world, caller.host);
+    assert!(matches!(refer(world), Err(Misuse::Limit(_))));
+    refused(world, ledger, caller.host, "refusals.referrals");
 }
 
 /// The 401 wants another REGISTER, and one was all.

@@ -440,7 +440,7 @@ fn invite_of_alice(
             CSeq: {cseq} INVITE
             {route}Contact: <sip:alice@{own};transport=tcp;ms-opaque={known}>
             {credentials}Allow: {ALLOW}
-            Supported: gruu
+            Supported: gruu, replaces
             User-Agent: {PRODUCT}
             {typed}Content-Length: {}",
             offer.len()
@@ -674,6 +674,7 @@ fn a_change_of_the_session_is_refused_and_leaves_it_as_it_was() {
         Via: SIP/2.0/TCP client.chicago.example.com:5060;branch=z9hG4bKlkld5l;received=192.0.2.201
         {common}
         CSeq: 14 INVITE
+        ms-diagnostics: 61011;reason=\"The session cannot be changed so\";source=\"client.atlanta.example.com\";component=\"sansip\"
         Content-Length: 0"
     );
     assert_eq!(alice.says(), message(&f9, ""));
@@ -1217,7 +1218,7 @@ impl Way {
         format!(
             "Contact: <sip:bob@client.biloxi.example.com:5060;transport=tcp;ms-opaque={known}>
             {record_route}Allow: {ALLOW}
-            Supported: gruu
+            Supported: gruu, replaces
             Server: {PRODUCT}\n"
         )
     }
@@ -1391,7 +1392,11 @@ fn an_accepted_session_without_an_ack_ends() {
     );
     let mut said = bob.said_until(BEGUN + secs(32));
     let (at, bye) = said.pop().unwrap();
-    assert_eq!((at, &*bye), (BEGUN + secs(32), &*bye_of_bob(&bye, &tag, "")));
+    // S19: the stack says why.
+    let why = "ms-diagnostics: 61002;reason=\"No ACK came for the 2xx\";source=\"client.biloxi.example.com\";component=\"sansip\"";
+    let length = "Content-Length: 0";
+    let expected = bye_of_bob(&bye, &tag, "").replace(length, &format!("{why}\r\n{length}"));
+    assert_eq!((at, bye), (BEGUN + secs(32), expected));
     let halves = [1, 3, 7, 15, 23, 31, 39, 47, 55, 63];
     let expected = halves.map(|half| (BEGUN + secs(half) / 2, ok.clone()));
     assert_eq!(said, expected);

@@ -13,11 +13,10 @@ use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
-    Completion, Config, Content, Event, Misuse, OperationError, OperationFailure, OperationId,
-    PeerToPeerConfig, SendOptions, SessionId, SessionReason as Reason, SessionState as State, SessionView,
-    Stack, Time, Transport,
+    Completion, Config, Content, Event, Misuse, OperationError, OperationId, PeerToPeerConfig, SendOptions,
+    SessionId, SessionReason as Reason, SessionState as State, SessionView, Stack, Time, Transport,
 };
-use sansip_testkit::world::{self, Endpoint, Host, LineId, Reachability, StackId, World};
+use sansip_testkit::world::{self, Endpoint, LineId, Reachability, StackId, World};
 
 use common::stage::{
     ALLOW, BOB, CAROL, Call, SESSION_TERMINATED, Side, T1_64, answer, assert_established, call, changes,

@@ -158,6 +158,7 @@ impl Desk {
             Event::Provisional { session, .. }
             | Event::OfferReceived { session, .. }
             | Event::AnswerReceived { session, .. }
+            | Event::Explained { session, .. }
             | Event::Referral { session, .. }
             | Event::ReferReceived { session, .. } => self.post_session(adapter, session, event, task),
             Event::Registration { endpoint, .. }

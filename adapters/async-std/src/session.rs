@@ -124,6 +124,11 @@ impl Session {
         self.call(move |session| session.reject_referral(referral, status))
     }
 
+    /// See [`SessionView::attach`].
+    pub fn attach(&self, headers: ExtraHeaders) -> Reply<()> {
+        self.call(move |session| session.attach(headers))
+    }
+
     /// Ends the session as its state asks for: CANCEL, BYE or a decline (rule S10).
     pub fn terminate(&self) -> Operation {
         self.operate(|session| Ok(session.terminate()))

@@ -1,9 +1,9 @@
 //! Events of the stack as lines.
 
-use sansip::wire::{HeaderName, Message, StatusCode};
+use sansip::wire::{HeaderName, Message, StatusCode, header};
 use sansip::{
-    Completion, Counters, Event, PeerToPeerReason, PeerToPeerState, ReferralState, RegistrationReason,
-    RegistrationState, SessionReason, SessionState,
+    Completion, Counters, Event, Explanation, PeerToPeerReason, PeerToPeerState, ReferralState,
+    RegistrationReason, RegistrationState, SessionReason, SessionState,
 };
 use serde_json::{Map, Value, json};
 
@@ -162,6 +162,16 @@ fn requests(out: Output, event: &Event) {
                 format!("answer received: {}", answer.content_type),
                 fields,
             );
+        }
+        Event::Explained { session, message } => {
+            let Explanation {
+                reasons, diagnostics, ..
+            } = Explanation::of(message);
+            let mut why: Vec<String> = reasons.iter().map(header::to_string).collect();
+            why.extend(diagnostics.map(|it| it.reason().unwrap_or_else(|| it.id.to_string())));
+            let why = why.join(", ");
+            let fields = vec![("session", json!(session.number())), ("why", json!(why))];
+            out.event("explained", format!("the peer says why: {why}"), fields);
         }
         Event::Referral {
             session,

@@ -11,9 +11,9 @@ use std::net::SocketAddr;
 
 use sansip::wire::{Message, Method, StatusCode};
 use sansip::{
-    Action, Answer, CloseReason, ConnId, Established, Event, ListenError, ListenerId, OperationError,
-    QueryId, Question, Reason, RegistrationReason, RegistrationState, RemovalReason, ResolveError,
-    TlsFailureKind,
+    Action, Answer, CloseReason, ConnId, Established, Event, Explanation, ListenError, ListenerId,
+    OperationError, QueryId, Question, Reason, RegistrationReason, RegistrationState, RemovalReason,
+    ResolveError, TlsFailureKind,
 };
 use tracing::field::{Value, display};
 use tracing::{debug, info, trace, warn};
@@ -103,6 +103,7 @@ fn event(event: &Event) {
         | Event::Provisional { .. }
         | Event::OfferReceived { .. }
         | Event::AnswerReceived { .. }
+        | Event::Explained { .. }
         | Event::Referral { .. }
         | Event::ReferReceived { .. } => session(event),
         Event::Listening { listener, address } => info!(target: LISTENER, %listener, %address, "listening"),
@@ -187,6 +188,12 @@ fn session(event: &Event) {
         }
         Event::AnswerReceived { session, answer } => {
             debug!(target: SESSION, %session, bytes = answer.body.len(), "answer");
+        }
+        Event::Explained { session, message } => {
+            let explanation = Explanation::of(message);
+            let cause = explanation.reasons.first().and_then(|reason| reason.cause());
+            let diagnostics = explanation.diagnostics.map(|it| it.id);
+            info!(target: SESSION, %session, cause, diagnostics, "explained");
         }
         Event::Referral {
             session,

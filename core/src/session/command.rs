@@ -10,8 +10,9 @@ use super::invitation::{Input, State};
 use super::{Below, Cargo, Known, Sessions, start};
 use crate::connection::{Connections, Lease};
 use crate::cx::Cx;
+use crate::diagnosis::Diagnosis;
 use crate::error::Misuse;
-use crate::event::{Content, SessionReason, SessionState};
+use crate::event::{Content, ExtraHeaders, SessionReason, SessionState};
 use crate::exchange::{NextHop, Reply, SessionPart};
 use crate::ids::{ConnId, OperationId, SessionId};
 use crate::wire::{HeaderName, Method, StatusCode};
@@ -75,9 +76,11 @@ impl Sessions {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
+        let extra = session.take_attached();
         let Some(invite) = &session.invite else { return };
         session.offered = content.is_some() && invite.message.body_bytes().is_empty();
         let reply = Reply {
+            extra: &extra,
             contact: Some(&session.local.contact),
             block: Some(&session.local.voice.description()),
             content: content.as_ref(),
@@ -103,6 +106,7 @@ impl Sessions {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
+        let extra = session.take_attached();
         let Some(invite) = &session.invite else { return };
         let contacts: Vec<String> = targets
             .iter()
@@ -118,6 +122,7 @@ impl Sessions {
             &Reply {
                 reason,
                 headers: &headers,
+                extra: &extra,
                 ..Reply::new(status)
             },
         );
@@ -128,25 +133,28 @@ impl Sessions {
     }
 
     pub(crate) fn provisional(
-        &self,
+        &mut self,
         cx: &mut Cx<'_>,
         below: &mut Below<'_, '_>,
         id: SessionId,
         status: StatusCode,
         content: Option<&Content>,
     ) {
-        let Some(session) = self.table.get(&id) else {
+        let Some(session) = self.table.get_mut(&id) else {
             return;
         };
+        let extra = session.take_attached();
         let Some(invite) = &session.invite else { return };
         let reply = Reply {
             contact: Some(&session.local.contact),
             block: Some(&session.local.voice.description()),
             content,
             record_route: true,
+            extra: &extra,
             ..Reply::new(status)
         };
-        below.low.reply(cx, invite, &reply);
+        let bytes = below.low.reply(cx, invite, &reply);
+        session.ring(cx, id, status, bytes);
     }
 
     /// The application's answer to the offer of a 2xx; misuse if none waits for it.
@@ -178,17 +186,36 @@ impl Sessions {
         Ok(())
     }
 
+    /// Ends a session; `why`, where it is the stack itself that does.
     pub(crate) fn terminate(
         &mut self,
         cx: &mut Cx<'_>,
         below: &mut Below<'_, '_>,
         id: SessionId,
         operation: OperationId,
+        why: Option<Diagnosis>,
     ) {
         if let Some(known) = self.known_mut(id) {
             known.over = true;
         }
+        if let Some(session) = self.table.get_mut(&id) {
+            session.why = session.why.or(why);
+        }
         self.step(cx, below, id, Input::Terminate(operation));
+    }
+
+    /// Header fields for what is sent next; they are of no use where nothing more is.
+    pub(crate) fn attach(&mut self, id: SessionId, headers: ExtraHeaders) -> Result<(), Misuse> {
+        if self.known(id)?.over {
+            return Err(Misuse::State {
+                operation: "attach",
+                state: "ended by the application",
+            });
+        }
+        if let Some(session) = self.table.get_mut(&id) {
+            session.attached.get_or_insert_default().extend(headers);
+        }
+        Ok(())
     }
 
     /// The server has forgotten the dialog of an established session (R14): there is nobody left to be told.

@@ -8,19 +8,22 @@ pub(crate) mod laws;
 mod receive;
 pub(crate) mod refer;
 pub(crate) mod referee;
+mod ringing;
 mod transfer;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::connection::Lease;
 use crate::cx::Cx;
+use crate::diagnosis::Diagnosis;
 use crate::dialog::Dialog;
 use crate::error::ParseError;
 use crate::event::{
-    Completion, Content, Event, ExtraHeaders, OperationError, OperationFailure, SessionState,
+    Completion, Content, Event, ExtraHeaders, OperationError, OperationFailure, SessionReason, SessionState,
 };
 use crate::exchange::{
     ContactTemplate, Draft, Exchanges, Facts, Indication, Lower, NextHop, Owner, Pending, Policy, Reply,
@@ -35,12 +38,13 @@ use crate::wire::{Message, Method, StatusCode};
 pub(crate) use invitation::Timer;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use invitation::cells::MACHINE as INVITATION;
-use invitation::{Effect, Input, Invitation};
+use invitation::{Effect, Input, Invitation, State};
 use receive::allows_update;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use refer::cells::MACHINE as REFERRAL;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use referee::cells::MACHINE as REFEREE;
+use ringing::Ringing;
 use transfer::Transfers;
 
 /// How an endpoint appears in its requests. The texts are ready to be written.
@@ -119,6 +123,11 @@ struct Session {
     /// The peer takes UPDATE.
     updates: bool,
     refreshing: bool,
+    /// Header fields of the application for what it sends next (S20).
+    attached: Option<Box<ExtraHeaders>>,
+    /// Why the stack itself ends it, where it does (S19).
+    why: Option<Diagnosis>,
+    ringing: Option<Box<Ringing>>,
     /// Few sessions have to do with them.
     transfers: Option<Box<Transfers>>,
     known: Known,
@@ -151,6 +160,9 @@ impl Known {
 pub(crate) struct Fingerprint {
     invitation: invitation::Fingerprint,
     transfers: Option<transfer::Fingerprint>,
+    /// When it says again that it rings.
+    rings: Option<Duration>,
+    why: Option<Diagnosis>,
 }
 
 #[derive(Clone, Debug)]
@@ -239,6 +251,11 @@ impl Sessions {
         Some(Fingerprint {
             invitation: session.invitation.fingerprint(now),
             transfers: transfers.map(|transfers| transfers.fingerprint(now)),
+            rings: session
+                .ringing
+                .as_ref()
+                .map(|ringing| ringing.again().at().since(now)),
+            why: session.why,
         })
     }
 
@@ -323,6 +340,9 @@ impl Sessions {
                 offered: false,
                 updates: false,
                 refreshing: false,
+                attached: None,
+                why: None,
+                ringing: None,
                 transfers: None,
                 known: Known::new(SessionState::Idle),
                 incoming: false,
@@ -373,6 +393,9 @@ impl Sessions {
             offered: false,
             updates: allows_update(&invite.message),
             refreshing: false,
+            attached: None,
+            why: None,
+            ringing: None,
             transfers: replaces.map(|replaces| Box::new(Transfers::replacing(replaces))),
             known: Known::new(SessionState::Incoming),
             incoming: true,
@@ -390,6 +413,9 @@ impl Sessions {
         };
         let mut effects = Vec::new();
         session.invitation.step(cx, input, &mut effects);
+        if session.ringing.is_some() && !matches!(session.invitation.machine_state(), State::Offered { .. }) {
+            session.stop_ringing(cx);
+        }
         for effect in effects {
             self.carry_out(cx, below, id, effect);
         }
@@ -425,7 +451,8 @@ impl Sessions {
             }
             (Effect::SendCancel, Some(session)) => {
                 if let Some(exchange) = session.exchange {
-                    below.exchanges.cancel(cx, below.low, exchange, below.up);
+                    let headers = session.parting_words(cx);
+                    below.exchanges.cancel(cx, below.low, exchange, headers, below.up);
                 }
             }
             (Effect::SendAck, Some(session)) => {
@@ -443,8 +470,10 @@ impl Sessions {
                 }
             }
             (Effect::SendBye, Some(session)) => {
+                let extra = session.parting_words(cx);
                 if let Some(dialog) = &session.dialog {
                     let mut draft = dialog.request(Method::Bye, None);
+                    draft.extra = extra;
                     draft.block = session.local.voice.request(&Method::Bye);
                     session.exchange = Some(start(cx, below, session, id, draft, SessionPart::Bye));
                 }
@@ -457,7 +486,12 @@ impl Sessions {
             (Effect::Refuse(code), Some(session)) => {
                 if let (Some(invite), Some(status)) = (session.invite.take(), StatusCode::new(code)) {
                     self.by_invite.remove(&invite.transaction);
-                    below.low.reply(cx, &invite, &Reply::new(status));
+                    let reply = Reply {
+                        extra: &session.take_attached(),
+                        why: session.why,
+                        ..Reply::new(status)
+                    };
+                    below.low.reply(cx, &invite, &reply);
                 }
             }
             (
@@ -492,6 +526,7 @@ impl Sessions {
         };
         cx.counters.calls(session.incoming).ended += 1;
         session.invitation.stop(cx);
+        session.stop_ringing(cx);
         self.by_dialog.remove(&*key(&session.call_id, &session.tag));
         if let Some(invite) = &session.invite {
             self.by_invite.remove(&invite.transaction);
@@ -512,6 +547,46 @@ impl Sessions {
 }
 
 impl Session {
+    /// What the application has attached to what is sent next.
+    fn take_attached(&mut self) -> ExtraHeaders {
+        self.attached.take().map(|headers| *headers).unwrap_or_default()
+    }
+
+    /// What a CANCEL or a BYE carries: the words of the application, and those of the stack where the end is its own.
+    fn parting_words(&mut self, cx: &Cx<'_>) -> ExtraHeaders {
+        let why = self.why.or_else(|| match self.invitation.machine_state() {
+            State::Leaving {
+                reason: SessionReason::Timeout,
+                ..
+            } => Some(if self.incoming {
+                Diagnosis::NotAcknowledged
+            } else if self.known.offer {
+                Diagnosis::OfferNotAnswered
+            } else {
+                Diagnosis::ForkNotWanted
+            }),
+            State::Cancelling {
+                reason: SessionReason::Timeout,
+                ..
+            } => Some(Diagnosis::NotAnswered),
+            State::Idle
+            | State::Inviting { .. }
+            | State::Cancelling { .. }
+            | State::Answering { .. }
+            | State::Offered { .. }
+            | State::Accepting { .. }
+            | State::Connected
+            | State::Leaving { .. }
+            | State::Disconnected => None,
+        });
+        let mut headers = self.take_attached();
+        headers.extend(why.map(|why| {
+            let (name, value) = why.field(cx.config);
+            (String::from(name.as_str()), String::from(value))
+        }));
+        headers
+    }
+
     /// The peer has made a new connection in place of one that is gone: it is the session's from now on, for where it
     /// does not listen it cannot be reached otherwise (C13). A SipEndpoint has the connection to its server (R22).
     fn follow(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, conn: ConnId) {

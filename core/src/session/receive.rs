@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use super::invitation::{Input, State, Timer};
 use super::{Ack, Below, Inside, Session, Sessions, key};
 use crate::cx::Cx;
+use crate::diagnosis::Diagnosis;
 use crate::dialog::Dialog;
 use crate::event::{Completion, Content, Event, OperationError, OperationFailure, SessionReason};
 use crate::exchange::{Facts, Outcome, Owner, Pending, Policy, Reply, Request, Sequence, SessionPart, What};
@@ -247,6 +248,11 @@ impl Sessions {
         id: SessionId,
         timer: Timer,
     ) {
+        if let Some(session) = self.table.get_mut(&id)
+            && matches!(session.invitation.machine_state(), State::Offered { .. })
+        {
+            session.why = Some(Diagnosis::NotAnswered);
+        }
         self.step(cx, below, id, Input::Fired(timer));
     }
 
@@ -279,9 +285,33 @@ impl Sessions {
         cx: &mut Cx<'_>,
         below: &mut Below<'_, '_>,
         invite: TransactionId,
+        cancel: &Message,
     ) {
         if let Some(id) = self.by_invite.get(&invite).copied() {
+            self.tell_why(cx, id, cancel);
             self.step(cx, below, id, Input::Cancel);
+        }
+    }
+
+    /// The peer ends a session, and may say why (S19, S20).
+    fn tell_why(&self, cx: &mut Cx<'_>, id: SessionId, message: &Message) {
+        let ends = self.table.get(&id).is_some_and(|session| {
+            matches!(
+                session.invitation.machine_state(),
+                State::Answering { .. } | State::Offered { .. } | State::Accepting { .. } | State::Connected
+            )
+        });
+        let says = [
+            HeaderName::Reason,
+            HeaderName::MsDiagnostics,
+            HeaderName::MsDiagnosticsPublic,
+            HeaderName::MsClientDiagnostics,
+        ];
+        if ends && says.iter().any(|name| message.raw(*name).is_some()) {
+            cx.out.event(Event::Explained {
+                session: id,
+                message: Box::new(message.clone()),
+            });
         }
     }
 
@@ -342,7 +372,7 @@ impl Sessions {
                 request,
                 &Reply {
                     reason,
-                    ..Reply::new(StatusCode::SERVER_INTERNAL_ERROR)
+                    ..Reply::refusal(StatusCode::SERVER_INTERNAL_ERROR, Diagnosis::OutOfOrder)
                 },
             );
             return Inside::Done;
@@ -358,6 +388,7 @@ impl Sessions {
             }
             Method::Bye => {
                 below.low.reply(cx, request, &Reply::new(StatusCode::OK));
+                self.tell_why(cx, id, &request.message);
                 self.on_bye(cx, below, id);
                 Inside::Done
             }
@@ -432,9 +463,8 @@ impl Sessions {
             };
             below.low.reply(cx, request, &reply);
         } else {
-            below
-                .low
-                .reply(cx, request, &Reply::new(StatusCode::NOT_ACCEPTABLE_HERE));
+            let reply = Reply::refusal(StatusCode::NOT_ACCEPTABLE_HERE, Diagnosis::NotChanged);
+            below.low.reply(cx, request, &reply);
         }
     }
 }
@@ -458,6 +488,8 @@ fn end_fork(cx: &mut Cx<'_>, below: &mut Below<'_, '_>, response: &Message, fact
     ack.block = HeaderBlock::new(credentials.iter().map(|(name, value)| (name.as_str(), &**value)));
     let mut bye = dialog.request(Method::Bye, None);
     bye.sequence = Sequence::Fixed(cseq.saturating_add(1));
+    let (name, value) = Diagnosis::ForkNotWanted.field(cx.config);
+    bye.extra.push((name.as_str().to_owned(), String::from(value)));
     below.exchanges.drop_sequence(sequence);
     for draft in core::iter::once(ack).chain(is_new.then_some(bye)) {
         let Some(lease) = conn.and_then(|conn| below.low.connections.share(cx, conn)) else {

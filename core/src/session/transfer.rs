@@ -13,6 +13,7 @@ use super::refer::{self, Lasts, Referral, Referrals};
 use super::referee::{self, Referee};
 use super::{Below, Cargo, Session, Sessions, key, start};
 use crate::cx::Cx;
+use crate::diagnosis::Diagnosis;
 use crate::dialog::Dialog;
 use crate::error::{Misuse, ParseError, Place};
 use crate::event::{Content, Event, ExtraHeaders, OperationError, OperationFailure};
@@ -332,7 +333,7 @@ impl Sessions {
             let headers = [(HeaderName::RetryAfter, Box::from(retry_after))];
             let reply = Reply {
                 headers: if retry_after.is_empty() { &[] } else { &headers },
-                ..Reply::new(status)
+                ..Reply::refusal(status, Diagnosis::NoTransfer)
             };
             below.low.reply(cx, request, &reply);
             return;
@@ -459,6 +460,8 @@ impl Sessions {
             return;
         };
         let mut effects = Vec::new();
+        // Its answer is then the stack's own.
+        let lapses = matches!(input, referee::Input::Fired);
         theirs.referee.step(cx, input, &mut effects);
         let (cseq, left) = (theirs.cseq, theirs.referee.left(cx.now));
         let mut request = theirs.request.take_if(|_| !effects.is_empty());
@@ -470,8 +473,10 @@ impl Sessions {
                 referee::Effect::Answer(status) => {
                     if let Some(request) = request.take() {
                         let contact = status.is_success().then_some(&session.local.contact);
+                        let why = lapses.then_some(Diagnosis::NotAnswered);
                         let reply = Reply {
                             contact,
+                            why,
                             ..Reply::new(status)
                         };
                         below.low.reply(cx, &request, &reply);
@@ -579,7 +584,7 @@ impl Sessions {
         {
             // Its completion is nobody's.
             let end = cx.ids.next();
-            self.terminate(cx, below, replaced, end);
+            self.terminate(cx, below, replaced, end, Some(Diagnosis::Replaced));
         }
     }
 

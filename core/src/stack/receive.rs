@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::parts::{Parts, below, pending};
 use crate::counters::{Kind, Label};
+use crate::diagnosis::Diagnosis;
 use crate::endpoint::{Notice, REGISTRATION_EVENT};
 use crate::error::ParseError;
 use crate::event::Event;
@@ -150,10 +151,9 @@ impl Parts<'_> {
                 if let Some(pending) = pending(&mut self.cx, self.low.connections, transaction, conn, message)
                 {
                     let headers = &retry_later();
-                    let status = StatusCode::SERVICE_UNAVAILABLE;
                     let reply = Reply {
                         headers,
-                        ..Reply::new(status)
+                        ..Reply::refusal(StatusCode::SERVICE_UNAVAILABLE, Diagnosis::TooMany)
                     };
                     self.low.reply(&mut self.cx, &pending, &reply);
                 }
@@ -192,7 +192,8 @@ impl Parts<'_> {
         }
         self.low.reply(&mut self.cx, &cancel, &Reply::new(StatusCode::OK));
         if self.low.transactions.awaits_final(of) {
-            self.sessions.handle_cancel(&mut self.cx, below!(self), of);
+            self.sessions
+                .handle_cancel(&mut self.cx, below!(self), of, &cancel.message);
         }
     }
 
@@ -272,18 +273,19 @@ impl Parts<'_> {
         match (session, endpoint) {
             (Some(session), _) => self.dispatch_inside(session, pending),
             (None, _) if claims_dialog(&pending.message) => {
-                self.low
-                    .reply(&mut self.cx, &pending, &Reply::new(StatusCode::NO_SUCH_CALL));
+                let reply = Reply::refusal(StatusCode::NO_SUCH_CALL, Diagnosis::NoDialog);
+                self.low.reply(&mut self.cx, &pending, &reply);
             }
             (None, Some(endpoint)) => self.dispatch_outside(endpoint, pending),
             (None, None) => {
                 let known = self.endpoints.has_user(&pending.message);
-                let status = if known {
-                    StatusCode::TEMPORARILY_UNAVAILABLE
+                let (status, why) = if known {
+                    (StatusCode::TEMPORARILY_UNAVAILABLE, Diagnosis::NotTaken)
                 } else {
-                    StatusCode::NOT_FOUND
+                    (StatusCode::NOT_FOUND, Diagnosis::NobodyHere)
                 };
-                self.low.reply(&mut self.cx, &pending, &Reply::new(status));
+                self.low
+                    .reply(&mut self.cx, &pending, &Reply::refusal(status, why));
             }
         }
     }
@@ -374,8 +376,8 @@ impl Parts<'_> {
         }
         // A REFER is taken where there is a session in whose dialog the peer can be told what comes of it.
         if pending.message.method() == Some(&Method::Refer) {
-            self.low
-                .reply(&mut self.cx, &pending, &Reply::new(StatusCode::FORBIDDEN));
+            let reply = Reply::refusal(StatusCode::FORBIDDEN, Diagnosis::NoTransfer);
+            self.low.reply(&mut self.cx, &pending, &reply);
             return;
         }
         // RFC 3891 section 3.
@@ -395,7 +397,7 @@ impl Parts<'_> {
 
     fn receive_invite(&mut self, endpoint: EndpointId, pending: Pending) {
         if self.sessions.is_closed() {
-            let reply = Reply::new(StatusCode::TEMPORARILY_UNAVAILABLE);
+            let reply = Reply::refusal(StatusCode::TEMPORARILY_UNAVAILABLE, Diagnosis::Draining);
             self.low.reply(&mut self.cx, &pending, &reply);
             return;
         }
@@ -403,7 +405,7 @@ impl Parts<'_> {
             self.cx.counters.refusals.sessions += 1;
             let reply = Reply {
                 headers: &retry_later(),
-                ..Reply::new(StatusCode::SERVICE_UNAVAILABLE)
+                ..Reply::refusal(StatusCode::SERVICE_UNAVAILABLE, Diagnosis::TooMany)
             };
             self.low.reply(&mut self.cx, &pending, &reply);
             return;
@@ -413,7 +415,11 @@ impl Parts<'_> {
         };
         let replaces = match self.sessions.find_replaced(endpoint, &pending.message) {
             Ok(replaces) => replaces,
-            Err(refusal) => return self.refuse_pending(&pending, &refusal),
+            Err(mut refusal) => {
+                let (name, value) = Diagnosis::NotReplaceable.field(self.cx.config);
+                refusal.headers.push((name, value.into()));
+                return self.refuse_pending(&pending, &refusal);
+            }
         };
         let message = pending.message.clone();
         let refused = pending.clone();

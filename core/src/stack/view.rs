@@ -694,6 +694,24 @@ impl SessionView<'_> {
         Ok(operation)
     }
 
+    /// Header fields for what the session sends next of its own: a response to the peer's INVITE, CANCEL or BYE (S20).
+    /// [`field`](crate::wire::header::field) makes one of a typed value, such as a Reason.
+    ///
+    /// # Errors
+    /// A malformed header field, or the session was ended by the application.
+    pub fn attach(&mut self, headers: ExtraHeaders) -> Result<(), Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            Attach {
+                session: self.id,
+                headers: headers.clone()
+            }
+        );
+        check_cargo(None, &headers)?;
+        self.stack.sessions.attach(self.id, headers)
+    }
+
     /// Ends the session as its state asks for: CANCEL, BYE or a decline (S10). It never fails.
     pub fn terminate(&mut self) -> OperationId {
         record!(self.stack, self.stack.now, TerminateSession { session: self.id });
@@ -701,7 +719,7 @@ impl SessionView<'_> {
         self.stack.step(self.stack.now, |p| {
             let operation = p.cx.out.start(p.cx.ids, endpoint);
             if p.sessions.state(id).is_some() {
-                p.sessions.terminate(&mut p.cx, below!(p), id, operation);
+                p.sessions.terminate(&mut p.cx, below!(p), id, operation, None);
             } else {
                 p.cx.out.complete(operation, Ok(crate::event::Completion::Done));
             }

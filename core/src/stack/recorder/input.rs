@@ -195,6 +195,11 @@ pub enum Input {
         referral: ReferralId,
         status: StatusCode,
     },
+    /// [`SessionView::attach`](crate::SessionView::attach).
+    Attach {
+        session: SessionId,
+        headers: ExtraHeaders,
+    },
     /// [`SessionView::terminate`](crate::SessionView::terminate).
     TerminateSession { session: SessionId },
     /// [`IncomingView::answer`](crate::IncomingView::answer).
@@ -381,6 +386,7 @@ impl Stack {
                 referral,
                 status,
             } => self.session(now, session)?.reject_referral(referral, status)?,
+            Input::Attach { session, headers } => self.session(now, session)?.attach(headers)?,
             Input::TerminateSession { session } => {
                 self.session(now, session)?.terminate();
             }

@@ -10,8 +10,8 @@ use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
     Action, CloseReason, Config, ConnId, Connect, Content, EndpointId, Established, Event, IncomingId,
     ListenError, ListenerId, LostAddresses, Misuse, OperationId, PeerCertificate, PeerToPeerConfig, QueryId,
-    Question, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, Stack, Throttle, Time,
-    Transport, UnixTime,
+    Question, ReferralId, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, Stack, Throttle,
+    Time, Transport, UnixTime,
 };
 use siphasher::sip::SipHasher13;
 
@@ -90,6 +90,9 @@ const FINAL: [u16; 8] = [200, 202, 404, 486, 488, 500, 603, 180];
 /// | `j` | 5, endpoint, methods | an endpoint takes other methods |
 /// | `j` | 6, request, body | a peer says that who registers there is registered no more |
 /// | `j` | 7, time | the stack is to end gracefully |
+/// | `j` | 9, session | the application asks the peer to call somebody |
+/// | `j` | 10, how | it follows or refuses the last REFER of a peer |
+/// | `j` | 11, request, report, id | a peer says what came of a REFER |
 ///
 /// The oracle sees commands, events and bytes. Everything is done twice, once with all bytes in pieces of one, and has
 /// to come out the same.
@@ -126,6 +129,8 @@ struct Run<'a> {
     endpoints: Vec<EndpointId>,
     sessions: Vec<SessionId>,
     incomings: Vec<IncomingId>,
+    /// REFERs of peers that nobody has decided on.
+    referrals: Vec<(EndpointId, SessionId, ReferralId)>,
     listeners: Vec<ListenerId>,
     lines: Vec<Line>,
     connects: Vec<Connect>,
@@ -156,11 +161,16 @@ fn sdp() -> Content {
     Content::new("application/sdp", "v=0\r\n")
 }
 
+fn why() -> (String, String) {
+    (String::from("Reason"), String::from("SIP;cause=200"))
+}
+
 fn small() -> Config {
     let mut config = Config::default();
     let limits = &mut config.limits;
     (limits.connections, limits.transactions, limits.sessions) = (3, 4, 2);
     (limits.forks, limits.operations, limits.pending_per_session) = (2, 6, 1);
+    limits.referrals = 1;
     (
         limits.events,
         limits.dns_cache,
@@ -210,6 +220,7 @@ impl<'a> Run<'a> {
             endpoints: Vec::new(),
             sessions: Vec::new(),
             incomings: Vec::new(),
+            referrals: Vec::new(),
             listeners: Vec::new(),
             lines: Vec::new(),
             connects: Vec::new(),
@@ -247,7 +258,8 @@ impl<'a> Run<'a> {
             let added = self.stack.add_sip_endpoint(self.now, config);
             self.endpoints.push(added.expect("a SipEndpoint"));
         }
-        let carol = PeerToPeerConfig::new("sip:carol@two.invalid");
+        let mut carol = PeerToPeerConfig::new("sip:carol@two.invalid");
+        carol.profile.methods.push(Method::Refer);
         let carol = self.stack.add_peer_to_peer_endpoint(self.now, carol);
         let carol = carol.expect("a peer-to-peer endpoint");
         self.endpoints.push(carol);
@@ -346,7 +358,7 @@ impl<'a> Run<'a> {
                     self.arrive(Some(line), &bytes);
                 }
             }
-            'j' => match self.script.pick(9) {
+            'j' => match self.script.pick(12) {
                 0 => {
                     let error = ListenError::Other(String::from("as the script has it"));
                     let listener = self.listeners.first().copied();
@@ -372,6 +384,13 @@ impl<'a> Run<'a> {
                     let patience = self.time();
                     let operation = self.stack.drain(self.now, patience);
                     self.oracle.on_started(self.now, operation, None);
+                }
+                9 => self.refer(),
+                10 => self.decide(),
+                11 => {
+                    if let Some((line, bytes)) = self.talk.report(&mut self.script) {
+                        self.arrive(Some(line), &bytes);
+                    }
                 }
                 _ => self.lazy = !self.lazy,
             },
@@ -621,6 +640,43 @@ impl<'a> Run<'a> {
         }
     }
 
+    fn refer(&mut self) {
+        let at = self.script.latest(self.sessions.len());
+        let Some(id) = at.and_then(|at| self.sessions.get(at)).copied() else {
+            return;
+        };
+        self.started(|run| {
+            let mut view = run.stack.session(run.now, id)?;
+            view.refer("sip:p@192.0.2.7", Vec::new())
+                .map(|(_, operation)| operation)
+        });
+    }
+
+    /// What a peer asks for is done or not; a session that has ended meanwhile may still be named.
+    fn decide(&mut self) {
+        let how = self.script.pick(3);
+        let Some((endpoint, session, referral)) = self.referrals.pop() else {
+            return;
+        };
+        if how == 0 {
+            if let Ok(mut view) = self.stack.session(self.now, session) {
+                let _ = view.reject_referral(referral, StatusCode::DECLINE);
+            }
+            return;
+        }
+        let Ok(mut view) = self.stack.endpoint(self.now, endpoint) else {
+            return;
+        };
+        let target = TARGETS.get(how).copied().unwrap_or_default();
+        let Ok(call) = view.create_session(target) else {
+            return;
+        };
+        self.know_session(call, endpoint);
+        if let Ok(mut view) = self.stack.session(self.now, session) {
+            let _ = view.accept_referral(referral, call);
+        }
+    }
+
     fn know_session(&mut self, session: SessionId, endpoint: EndpointId) {
         self.oracle.on_session(session, endpoint);
         self.sessions.push(session);
@@ -668,6 +724,11 @@ impl<'a> Run<'a> {
                 .redirect(StatusCode::MOVED_TEMPORARILY, &["sip:p@192.0.2.7"])
                 .map_or(None, |()| None),
             'v' => view.reject(code, None).map_or(None, |()| None),
+            // Every other end says why.
+            _ if choice & 1 != 0 => {
+                let _ = view.attach(vec![why()]);
+                Some(view.terminate())
+            }
             _ => Some(view.terminate()),
         };
         operation
@@ -811,6 +872,13 @@ impl<'a> Run<'a> {
         if let Event::SessionReceived { session, .. } = event {
             self.sessions.push(*session);
         }
+        if let Event::ReferReceived {
+            session, referral, ..
+        } = event
+            && let Ok(view) = self.stack.session(self.now, *session)
+        {
+            self.referrals.push((view.endpoint(), *session, *referral));
+        }
     }
 
     /// The socket takes what waits.
@@ -847,7 +915,7 @@ fn show(now: Time, what: &str) {
 
 #[cfg(test)]
 mod tests {
-    use sansip::{RegistrationState, SessionState};
+    use sansip::{ReferralState, RegistrationState, SessionState};
 
     use super::*;
 
@@ -880,6 +948,18 @@ mod tests {
         let cancelled = told("00 k g001 p00 g037 g017 w9");
         assert_eq!(count(&cancelled.changes, SessionState::Connected), 0);
         assert_eq!(count(&cancelled.changes, SessionState::Disconnected), 1);
+    }
+
+    #[test]
+    fn scenarios_of_transfers_are_some() {
+        let ours = told("00 k i211 f033 w1 j90 f040 j;000 j;020");
+        let ends = [
+            ReferralState::Accepted,
+            ReferralState::Trying,
+            ReferralState::Succeeded,
+        ];
+        assert_eq!(ours.transfers, ends);
+        assert_eq!(told("00 k g001 a01 g015 g0:2 j:1").asked.len(), 1);
     }
 
     #[test]

@@ -46,6 +46,18 @@ const BODIES: [&str; 8] = [
     "",
 ];
 
+/// What a peer says of the call that a REFER has asked for: how the subscription is, and the status.
+const REPORTS: [(&str, &str); 8] = [
+    ("active;expires=60", "SIP/2.0 100 Trying"),
+    ("active;expires=60", "SIP/2.0 180 Ringing"),
+    ("terminated;reason=noresource", "SIP/2.0 200 OK"),
+    ("terminated;reason=noresource", "SIP/2.0 486 Busy Here"),
+    ("active", "SIP/2.0 302 Moved"),
+    ("active;expires=0", "SIP/2.0 180 Ringing"),
+    ("pending", "SIP/2.0"),
+    ("active;expires=9", "SIP/2.0 200 OK"),
+];
+
 /// How much is remembered.
 const REMEMBERED: usize = 16;
 
@@ -170,6 +182,8 @@ fn write_request(method: &str, kind: usize, line: usize, asked: &Asked) -> Strin
     match kind {
         10 => out.push_str("Require: 100rel\r\n"),
         11 => out.push_str("Expires: 1\r\n"),
+        13 => out.push_str("Reason: SIP;cause=200\r\nms-client-diagnostics: 51004\r\n"),
+        12 => out.push_str("Replaces: call-1;to-tag=unknown;from-tag=p1\r\n"),
         _ => {}
     }
     if matches!(
@@ -181,6 +195,14 @@ fn write_request(method: &str, kind: usize, line: usize, asked: &Asked) -> Strin
             "Contact: <sip:p@192.0.2.1:{};transport=tcp>\r\n",
             5000 + line
         );
+    }
+    if method == "REFER" {
+        let to = if kind == 3 {
+            "mailto:p@x.invalid"
+        } else {
+            "sip:p@192.0.2.1:5070;transport=tcp"
+        };
+        let _ = write!(out, "Refer-To: <{to}>\r\n");
     }
     out
 }
@@ -389,6 +411,45 @@ impl Talk {
             text(register, HeaderName::From),
             text(register, HeaderName::CallId),
             body.len()
+        );
+        let said = (line, out.into_bytes());
+        self.said = Some(said.clone());
+        Some(said)
+    }
+
+    /// A NOTIFY about a REFER that was heard. Arguments: which, counted from the last; what it says, as in [`REPORTS`];
+    /// and whether it names the REFER.
+    pub(crate) fn report(&mut self, script: &mut Script<'_>) -> Option<(usize, Vec<u8>)> {
+        let refers = self.heard.iter();
+        let refers = refers.filter(|(_, heard)| heard.method() == Some(&Method::Refer));
+        let refers: Vec<_> = refers.collect();
+        let (line, refer) = refers.get(script.latest(refers.len())?)?;
+        let (state, status) = REPORTS.get(script.pick(REPORTS.len())).copied()?;
+        let (line, call_id) = (*line, text(refer, HeaderName::CallId));
+        let id = refer.cseq().map_or(0, |cseq| cseq.number);
+        let id = if script.pick(2) == 0 {
+            format!(";id={id}")
+        } else {
+            String::new()
+        };
+        self.count += 1;
+        let (peer, other) = (text(refer, HeaderName::To), text(refer, HeaderName::From));
+        let dialog = self
+            .dialogs
+            .iter_mut()
+            .find(|dialog| dialog.call_id == call_id && dialog.peer == peer);
+        let cseq = dialog.map_or(self.count, |dialog| {
+            dialog.cseq += 1;
+            dialog.cseq
+        });
+        let out = format!(
+            "NOTIFY {} SIP/2.0\r\nVia: SIP/2.0/TCP peer.invalid;branch=z9hG4bK{}\r\nMax-Forwards: 70\r\nFrom: {peer}\r\n\
+             To: {other}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} NOTIFY\r\nEvent: refer{id}\r\n\
+             Subscription-State: {state}\r\nContact: <sip:p@192.0.2.1;transport=tcp>\r\n\
+             Content-Type: message/sipfrag\r\nContent-Length: {}\r\n\r\n{status}",
+            contact(refer)?,
+            self.count,
+            status.len()
         );
         let said = (line, out.into_bytes());
         self.said = Some(said.clone());

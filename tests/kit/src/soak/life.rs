@@ -347,6 +347,9 @@ impl<'a> Life<'a> {
         for (when, operation) in place.desk.borrow_mut().begun.drain(..) {
             place.contract.on_started(when, operation, None);
         }
+        for (session, endpoint) in place.desk.borrow_mut().made.drain(..) {
+            place.contract.on_session(session, endpoint);
+        }
         let events = self.world.events(place.id);
         let fresh = events.get(place.seen..).unwrap_or_default();
         place.seen = events.len();
@@ -465,6 +468,7 @@ impl<'a> Life<'a> {
             | What::Redirect
             | What::Answer
             | What::Inside
+            | What::Refer
             | What::HangUp => self.act_on_session(step),
             What::Habit => {
                 if let Some(place) = self.place(first) {
@@ -473,6 +477,7 @@ impl<'a> Life<'a> {
                 }
             }
             What::Release => self.release(first, second),
+            What::Follow => self.follow(first, second),
             What::End => self.end_actor(usize::from(first) % CAST.len()),
             What::EndAll => {
                 let host = usize::from(first) % HOSTS;
@@ -530,7 +535,13 @@ impl<'a> Life<'a> {
             What::Echo => self.echo(first, second, third),
             What::Crowd => self.crowd(),
             What::Network => self.change_network(first, second),
-            What::Dial | What::Ask | What::Reply | What::Dismiss | What::Garble | What::Misbehave => {
+            What::Dial
+            | What::Ask
+            | What::Reply
+            | What::Dismiss
+            | What::Report
+            | What::Garble
+            | What::Misbehave => {
                 self.mischief(step);
             }
         }
@@ -633,7 +644,7 @@ impl<'a> Life<'a> {
         let fits = |state: SessionState| match step.what {
             What::Establish => state == SessionState::Idle,
             What::Accept | What::Ring | What::Reject | What::Redirect => state == SessionState::Incoming,
-            What::Inside => state == SessionState::Connected,
+            What::Inside | What::Refer => state == SessionState::Connected,
             _ => true,
         };
         if sessions.iter().any(|(.., state)| fits(*state)) {
@@ -675,6 +686,15 @@ impl<'a> Life<'a> {
                     let method = one(&INSIDE, second).unwrap_or(Method::Info);
                     Some(view.send(method, Some(Content::text("in the call")), Vec::new())?)
                 }
+                What::Refer => {
+                    let target = Role::target(CAST[4], second);
+                    Some(view.refer(target, Vec::new())?.1)
+                }
+                _ if second & 1 != 0 => {
+                    let why = (String::from("Reason"), String::from("SIP;cause=200"));
+                    view.attach(vec![why])?;
+                    Some(view.terminate())
+                }
                 _ => Some(view.terminate()),
             })
         });
@@ -700,6 +720,25 @@ impl<'a> Life<'a> {
                 }
             });
         }
+    }
+
+    /// Decides on the REFER that was left last.
+    pub(super) fn follow(&mut self, first: u8, second: u8) {
+        let Some(place) = self.place(first) else { return };
+        let Some((session, referral)) = place.desk.borrow_mut().referrals.pop() else {
+            return;
+        };
+        self.world.with(place.id, |stack, now| {
+            // Its session may have ended, which is no mistake of the application.
+            let Ok(mut view) = stack.session(now, session) else {
+                return;
+            };
+            let _ = if second & 1 == 0 {
+                view.accept_referral(referral, session)
+            } else {
+                view.reject_referral(referral, StatusCode::DECLINE)
+            };
+        });
     }
 
     pub(super) fn end_for_good(&mut self, at: usize) {

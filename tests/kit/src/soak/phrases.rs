@@ -45,6 +45,16 @@ const PHRASES: &[&str] = &[
     "habit 3 4, dial, wait 6, ask 0 0 1, wait 4, ask 0 2 2, wait 7",
     "habit 3 3/5, dial, wait 6, ask 0 0, wait 5, ask 0 0 8, wait 4, ask 0 1 7, wait 12",
     "habit 3 2, dial, wait 6, ask 0 0 1, wait 14, wait 12",
+    // Transfers: between peers, with the mischief-maker as who is asked, and as who asks.
+    "habit 4 4 0/8/16/24, call 4 1 1, wait 8, refer 0 1/2/4/8, wait 8, refer 0 *, refer 0 *, wait 8, hang-up, wait 8",
+    "call 4 4 1, wait 7, reply 0 3 1, wait 6, refer, refer, wait 5, reply 0 4, wait 5, report 0 0/1/4 0/1, wait 5, reply 0 4, report 0 2/3/5 *, wait 8, hang-up, wait 7",
+    "call 4 4 1, wait 7, reply 0 3 1, wait 6, refer, wait 5, report 0 0/1/2/3 *, wait 4, reply 0 4/15, wait 5, report 0 *, wait 8, hang-up, wait 7",
+    "call 4 4 1, wait 7, reply 0 3 1, wait 6, refer, wait 5, report 0 2/3/5, wait 4, reply 0 4, wait 5, hang-up, wait 7",
+    "call 4 4 1, wait 7, reply 0 3 1, wait 6, refer, wait 5, reply 0 4/15, wait 13, report, wait 5, hang-up, wait 7",
+    "call 4 4 1, wait 7, reply 0 3 1, wait 6, refer, wait 13, hang-up, wait 7",
+    "habit 3 4 0/8/16/24, dial, wait 6, ask 0 0 1, wait 5, ask 0 1 5, wait 4, ask 0 10 2/3, wait 8, reply 0 3/10, wait 5, ask 0 10 2, wait 12, ask 0 2 2, wait 7",
+    "habit 3 4 16, dial, wait 6, ask 0 0 1, wait 5, ask 0 1 5, wait 4, ask 0 10 2, wait 6/13, follow 3 0/1, wait 8, ask 0 2 2, wait 7",
+    "habit 3 4 24, dial, wait 6, ask 0 0 1, wait 5, ask 0 1 5, wait 4, ask 0 10 2, wait 6, reply 0 3/10, wait 15, hang-up, hang-up, wait 8",
     // Requests outside calls.
     "habit 3 0 4/2, dial, wait 6, ask 0 5 1, wait 4, ask 0 5 8, release 3 7, ask 0 5 8, wait 4, release 3 *, wait 8",
     "habit 3 0 4/2, dial, wait 6, ask 0 5 1, wait 4, misbehave 0 1, wait 4, release 3 7, wait 4, release 3 0, wait 12",
