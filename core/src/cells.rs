@@ -26,6 +26,7 @@ pub const MACHINES: &[Machine] = &[
     session::INVITATION,
     session::REFERRAL,
     session::REFEREE,
+    session::TIMER,
 ];
 
 /// One machine in one state, given one input.

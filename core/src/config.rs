@@ -46,6 +46,8 @@ pub struct Config {
     pub answer_timeout: Duration,
     /// How long the application may take to decide on a connection that is held for it (C21); then it counts as denied; 32 s.
     pub authorization_timeout: Duration,
+    /// The shortest interval of a session timer that is taken (S11): a request for less is answered 422; 90 s, and never less.
+    pub min_session_expires: Duration,
     /// How long the peer whose REFER was accepted is told how the call goes (S14); 5 min.
     pub referral_expires: Duration,
     /// How long a session may take from INVITE to a final response, zero means for ever (S12); 3 min.
@@ -124,6 +126,7 @@ impl Default for Config {
             retry_after_cap: Duration::from_secs(5 * 60),
             answer_timeout: Duration::from_secs(32),
             authorization_timeout: Duration::from_secs(32),
+            min_session_expires: Duration::from_secs(90),
             referral_expires: Duration::from_secs(5 * 60),
             max_connect_duration: Duration::from_secs(3 * 60),
             register_expires: Duration::from_secs(3600),

@@ -197,6 +197,8 @@ counters! {
         cancel: u64,
         /// A place among the requests that are outstanding ([`Limits::outstanding`](crate::Limits), C24).
         held: u64,
+        /// A refresh of a session by whoever was to (RFC 4028 section 10).
+        session: u64,
         /// The ACK for a final response to an INVITE (timer H; RFC 3261 section 13.3.1.4).
         ack: u64,
         /// The end of an invitation, from whichever side ([`Config::max_connect_duration`](crate::Config), S12).

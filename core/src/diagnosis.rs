@@ -29,6 +29,9 @@ pub(crate) enum Diagnosis {
     NotChanged,
     NotReplaceable,
     NoTransfer,
+    Expired,
+    NotRefreshed,
+    IntervalTooSmall,
 }
 
 impl Diagnosis {
@@ -54,7 +57,15 @@ impl Diagnosis {
             Self::NotChanged => (61011, "The session cannot be changed so"),
             Self::NotReplaceable => (61012, "The dialog cannot be replaced"),
             Self::NoTransfer => (61013, "The REFER cannot be done"),
+            Self::Expired => (61014, "The session was not refreshed in time"),
+            Self::NotRefreshed => (61015, "The refresh of the session was not answered"),
+            Self::IntervalTooSmall => (61016, "The session interval is shorter than this host takes"),
         }
+    }
+
+    /// Whether the application has ended it, and knows that.
+    pub(crate) const fn is_commanded(self) -> bool {
+        matches!(self, Self::EndpointTerminated)
     }
 
     /// The header field.

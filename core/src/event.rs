@@ -175,6 +175,12 @@ pub enum Event {
         /// The request.
         message: Box<Message>,
     },
+    /// A session has to be refreshed, and its peer takes no UPDATE: negotiate anew, or the session ends when its interval is
+    /// over (S11).
+    RefreshNeeded {
+        /// Which session.
+        session: SessionId,
+    },
     /// The peer ends the session with this BYE or CANCEL, which says why (S19, S20):
     /// [`Explanation::of`](crate::Explanation::of). The change of the state follows. Where it says nothing there is no such
     /// event.

@@ -132,6 +132,7 @@ machines! {
     invitation: crate::session::laws::Inviting,
     referral: crate::session::refer::laws::Referring,
     referee: crate::session::referee::laws::Referred,
+    session_timer: crate::session::timer::laws::Timing,
 }
 
 #[test]

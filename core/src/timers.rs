@@ -27,6 +27,8 @@ pub(crate) enum TimerKey {
     Session(SessionId, session::Timer),
     /// What a REFER of a session has to wait for.
     Referral(SessionId, ReferralId),
+    /// To refresh a session, or its end without a refresh.
+    Refresh(SessionId, session::RefreshTimer),
     /// A session rings, and says so again.
     Ringing(SessionId),
     Registration(EndpointId),

@@ -440,7 +440,7 @@ fn invite_of_alice(
             CSeq: {cseq} INVITE
             {route}Contact: <sip:alice@{own};transport=tcp;ms-opaque={known}>
             {credentials}Allow: {ALLOW}
-            Supported: gruu, replaces
+            Supported: gruu, replaces, timer
             User-Agent: {PRODUCT}
             {typed}Content-Length: {}",
             offer.len()
@@ -1218,7 +1218,7 @@ impl Way {
         format!(
             "Contact: <sip:bob@client.biloxi.example.com:5060;transport=tcp;ms-opaque={known}>
             {record_route}Allow: {ALLOW}
-            Supported: gruu, replaces
+            Supported: gruu, replaces, timer
             Server: {PRODUCT}\n"
         )
     }

@@ -163,6 +163,10 @@ fn requests(out: Output, event: &Event) {
                 fields,
             );
         }
+        Event::RefreshNeeded { session } => {
+            let fields = vec![("session", json!(session.number()))];
+            out.event("refresh_needed", "the call has to be negotiated anew", fields);
+        }
         Event::Explained { session, message } => {
             let Explanation {
                 reasons, diagnostics, ..

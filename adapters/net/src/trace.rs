@@ -104,6 +104,7 @@ fn event(event: &Event) {
         | Event::OfferReceived { .. }
         | Event::AnswerReceived { .. }
         | Event::Explained { .. }
+        | Event::RefreshNeeded { .. }
         | Event::Referral { .. }
         | Event::ReferReceived { .. } => session(event),
         Event::Listening { listener, address } => info!(target: LISTENER, %listener, %address, "listening"),
@@ -189,6 +190,7 @@ fn session(event: &Event) {
         Event::AnswerReceived { session, answer } => {
             debug!(target: SESSION, %session, bytes = answer.body.len(), "answer");
         }
+        Event::RefreshNeeded { session } => warn!(target: SESSION, %session, "refresh needed"),
         Event::Explained { session, message } => {
             let explanation = Explanation::of(message);
             let cause = explanation.reasons.first().and_then(|reason| reason.cause());

@@ -147,6 +147,8 @@ struct Exchange {
     reconnected: bool,
     /// It has a place in the window of its endpoint.
     counted: bool,
+    /// It was sent once more for a longer session interval.
+    enlarged: bool,
     /// What its CANCEL carries.
     farewell: ExtraHeaders,
 }
@@ -275,6 +277,7 @@ impl Exchanges {
                 waited: false,
                 reconnected: false,
                 counted: false,
+                enlarged: false,
                 farewell: Vec::new(),
             }),
         );

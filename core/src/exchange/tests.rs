@@ -362,6 +362,7 @@ impl Bench {
                 | TimerKey::Incoming(_)
                 | TimerKey::Session(..)
                 | TimerKey::Referral(..)
+                | TimerKey::Refresh(..)
                 | TimerKey::Ringing(_)
                 | TimerKey::Registration(_)
                 | TimerKey::Probe(_)

@@ -79,8 +79,10 @@ impl Sessions {
         let extra = session.take_attached();
         let Some(invite) = &session.invite else { return };
         session.offered = content.is_some() && invite.message.body_bytes().is_empty();
+        let (agreed, fields) = session.agree(&invite.message, cx.config);
         let reply = Reply {
             extra: &extra,
+            headers: &fields,
             contact: Some(&session.local.contact),
             block: Some(&session.local.voice.description()),
             content: content.as_ref(),
@@ -90,6 +92,7 @@ impl Sessions {
         session.success = Some(below.low.reply(cx, invite, &reply));
         session.known.state = SessionState::Connecting;
         self.step(cx, below, id, Input::Accept(operation));
+        self.step_timer(cx, below, id, agreed);
         self.end_replaced(cx, below, id);
     }
 
@@ -195,7 +198,9 @@ impl Sessions {
         operation: OperationId,
         why: Option<Diagnosis>,
     ) {
-        if let Some(known) = self.known_mut(id) {
+        if let Some(known) = self.known_mut(id)
+            && why.is_none_or(Diagnosis::is_commanded)
+        {
             known.over = true;
         }
         if let Some(session) = self.table.get_mut(&id) {
@@ -297,16 +302,12 @@ impl Sessions {
         if let Some(old) = session.lease.replace(lease) {
             below.low.connections.release(cx, old);
         }
-        let Some(dialog) = &session.dialog else { return };
         let manager = below.low.connections.manager_of(conn).map(|(manager, _)| manager);
         let listens = manager.is_some_and(|manager| below.low.connections.is_listening(manager));
         let named = session.local.contact.gruu.is_none() && !listens;
         let lasts = matches!(session.invitation.machine_state(), State::Connected);
         if named && session.updates && !session.refreshing && lasts {
-            let mut draft = dialog.request(Method::Update, Some(session.local.contact.clone()));
-            draft.block = session.local.voice.request(&Method::Update);
-            session.refreshing = true;
-            start(cx, below, session, id, draft, SessionPart::Refresh);
+            self.send_refresh(cx, below, id);
         }
     }
 }

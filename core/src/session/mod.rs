@@ -2,6 +2,7 @@
 //! Beside this file: the invitation machine, what the application commands, and what the network brings.
 
 mod command;
+mod expiry;
 mod invitation;
 #[cfg(test)]
 pub(crate) mod laws;
@@ -9,6 +10,7 @@ mod receive;
 pub(crate) mod refer;
 pub(crate) mod referee;
 mod ringing;
+pub(crate) mod timer;
 mod transfer;
 
 use alloc::boxed::Box;
@@ -17,6 +19,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::config::Config;
 use crate::connection::Lease;
 use crate::cx::Cx;
 use crate::diagnosis::Diagnosis;
@@ -35,6 +38,7 @@ use crate::time::Time;
 use crate::wire::write::Parties;
 use crate::wire::{Message, Method, StatusCode};
 
+pub(crate) use expiry::{TAG as TIMER_TAG, too_brief};
 pub(crate) use invitation::Timer;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use invitation::cells::MACHINE as INVITATION;
@@ -45,6 +49,10 @@ pub(crate) use refer::cells::MACHINE as REFERRAL;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use referee::cells::MACHINE as REFEREE;
 use ringing::Ringing;
+use timer::SessionTimer;
+#[cfg(any(test, feature = "cells"))]
+pub(crate) use timer::cells::MACHINE as TIMER;
+pub(crate) use timer::{FLOOR as TIMER_FLOOR, Timer as RefreshTimer};
 use transfer::Transfers;
 
 /// How an endpoint appears in its requests. The texts are ready to be written.
@@ -62,6 +70,8 @@ pub(crate) struct Local {
     /// The preloaded route of requests outside dialogs (R17).
     pub(crate) route: Vec<Box<str>>,
     pub(crate) voice: Voice,
+    /// The interval of the session timer that it asks for.
+    pub(crate) session_timer: Option<Duration>,
 }
 
 impl Local {
@@ -128,6 +138,8 @@ struct Session {
     /// Why the stack itself ends it, where it does (S19).
     why: Option<Diagnosis>,
     ringing: Option<Box<Ringing>>,
+    /// Where one was agreed on.
+    timer: Option<Box<SessionTimer>>,
     /// Few sessions have to do with them.
     transfers: Option<Box<Transfers>>,
     known: Known,
@@ -162,6 +174,7 @@ pub(crate) struct Fingerprint {
     transfers: Option<transfer::Fingerprint>,
     /// When it says again that it rings.
     rings: Option<Duration>,
+    timer: Option<timer::Fingerprint>,
     why: Option<Diagnosis>,
 }
 
@@ -255,6 +268,7 @@ impl Sessions {
                 .ringing
                 .as_ref()
                 .map(|ringing| ringing.again().at().since(now)),
+            timer: session.timer.as_ref().map(|timer| timer.fingerprint(now)),
             why: session.why,
         })
     }
@@ -343,6 +357,7 @@ impl Sessions {
                 attached: None,
                 why: None,
                 ringing: None,
+                timer: None,
                 transfers: None,
                 known: Known::new(SessionState::Idle),
                 incoming: false,
@@ -396,6 +411,7 @@ impl Sessions {
             attached: None,
             why: None,
             ringing: None,
+            timer: None,
             transfers: replaces.map(|replaces| Box::new(Transfers::replacing(replaces))),
             known: Known::new(SessionState::Incoming),
             incoming: true,
@@ -431,6 +447,15 @@ impl Sessions {
             }
             (Effect::Changed { old, new, reason }, Some(session)) => {
                 let endpoint = session.local.endpoint;
+                // Its own end is the machine's only reason for a BYE that nobody has commanded.
+                let reason = match session.why {
+                    Some(Diagnosis::Expired | Diagnosis::NotRefreshed)
+                        if reason == SessionReason::TerminatedLocally =>
+                    {
+                        SessionReason::SessionTimerExpired
+                    }
+                    Some(_) | None => reason,
+                };
                 cx.out.event(Event::Session {
                     session: id,
                     old,
@@ -446,7 +471,7 @@ impl Sessions {
                 }
             }
             (Effect::SendInvite, Some(session)) => {
-                let draft = session.invite_draft();
+                let draft = session.invite_draft(cx.config);
                 session.exchange = Some(start(cx, below, session, id, draft, SessionPart::Invite));
             }
             (Effect::SendCancel, Some(session)) => {
@@ -527,6 +552,9 @@ impl Sessions {
         cx.counters.calls(session.incoming).ended += 1;
         session.invitation.stop(cx);
         session.stop_ringing(cx);
+        if let Some(timer) = &mut session.timer {
+            timer.stop(cx);
+        }
         self.by_dialog.remove(&*key(&session.call_id, &session.tag));
         if let Some(invite) = &session.invite {
             self.by_invite.remove(&invite.transaction);
@@ -604,7 +632,9 @@ impl Session {
         }
     }
 
-    fn invite_draft(&self) -> Draft {
+    fn invite_draft(&self, config: &Config) -> Draft {
+        let mut extra = self.cargo.extra.clone();
+        extra.extend(self.invite_fields(config));
         Draft {
             method: Method::Invite,
             uri: self.target.clone(),
@@ -614,7 +644,7 @@ impl Session {
             contact: Some(self.local.contact.clone()),
             expires: None,
             block: self.local.voice.full_request(&Method::Invite),
-            extra: self.cargo.extra.clone(),
+            extra,
             content: self.cargo.content.clone(),
         }
     }

@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::invitation::{Input, State, Timer};
-use super::{Ack, Below, Inside, Session, Sessions, key};
+use super::{Ack, Below, Inside, Session, Sessions, key, too_brief};
 use crate::cx::Cx;
 use crate::diagnosis::Diagnosis;
 use crate::dialog::Dialog;
@@ -53,6 +53,7 @@ impl Sessions {
                         dialog.refresh_target(response);
                     }
                 }
+                self.on_refresh_outcome(cx, below, id, &outcome.result);
                 self.on_request_outcome(cx, below, id, None, *outcome);
             }
             (SessionPart::Request(operation), What::Outcome(outcome)) => {
@@ -142,6 +143,12 @@ impl Sessions {
         }
         session.ack = Some(Ack { facts, answer: None });
         let cancelled = matches!(session.invitation.machine_state(), State::Cancelling { .. });
+        if !cancelled {
+            self.on_agreed(cx, below, id, &response);
+        }
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
         let content = content_of(&response);
         session.response = (!cancelled).then_some(response);
         let offer = !session.offered && content.is_some();
@@ -451,17 +458,32 @@ impl Sessions {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
+        if let Some(least) = too_brief(&request.message, cx.config) {
+            let reply = Reply {
+                headers: &[least],
+                ..Reply::refusal(
+                    StatusCode::SESSION_INTERVAL_TOO_SMALL,
+                    Diagnosis::IntervalTooSmall,
+                )
+            };
+            below.low.reply(cx, request, &reply);
+            return;
+        }
         let update = request.message.method() == Some(&Method::Update);
         if update && request.message.body_bytes().is_empty() {
             if let Some(dialog) = &mut session.dialog {
                 dialog.refresh_target(&request.message);
             }
+            session.updates |= allows_update(&request.message);
+            let (agreed, fields) = session.agree(&request.message, cx.config);
             let reply = Reply {
                 contact: Some(&session.local.contact),
                 block: Some(&session.local.voice.description()),
+                headers: &fields,
                 ..Reply::new(StatusCode::OK)
             };
             below.low.reply(cx, request, &reply);
+            self.step_timer(cx, below, id, agreed);
         } else {
             let reply = Reply::refusal(StatusCode::NOT_ACCEPTABLE_HERE, Diagnosis::NotChanged);
             below.low.reply(cx, request, &reply);

@@ -743,7 +743,9 @@ const fn reason_of(key: &TimerKey) -> Reason {
         TimerKey::Resolve(_) => Reason::Resolve,
         TimerKey::Exchange(_) => Reason::Exchange,
         TimerKey::Incoming(_) => Reason::Incoming,
-        TimerKey::Session(..) | TimerKey::Referral(..) | TimerKey::Ringing(_) => Reason::Session,
+        TimerKey::Session(..) | TimerKey::Referral(..) | TimerKey::Refresh(..) | TimerKey::Ringing(_) => {
+            Reason::Session
+        }
         TimerKey::Registration(_) => Reason::Registration,
         TimerKey::KeepAlive(_) => Reason::KeepAlive,
         TimerKey::Probe(_) => Reason::Probe,

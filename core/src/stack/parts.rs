@@ -116,6 +116,10 @@ impl Parts<'_> {
             TimerKey::Ended => self.tell_more(),
             TimerKey::Incoming(id) => self.incomings.handle_timer(&mut self.cx, &mut self.low, id),
             TimerKey::Session(id, timer) => self.sessions.handle_timer(&mut self.cx, below!(self), id, timer),
+            TimerKey::Refresh(id, timer) => {
+                self.sessions
+                    .handle_refresh_timer(&mut self.cx, below!(self), id, timer);
+            }
             TimerKey::Ringing(id) => self.sessions.handle_ringing_timer(&mut self.cx, below!(self), id),
             TimerKey::Referral(id, referral) => {
                 self.sessions

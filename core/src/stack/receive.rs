@@ -14,7 +14,7 @@ use crate::error::ParseError;
 use crate::event::Event;
 use crate::exchange::{Facts, Pending, Reply};
 use crate::ids::{ConnId, EndpointId, SessionId, TransactionId};
-use crate::session::Inside;
+use crate::session::{self, Inside};
 use crate::transaction::{ResponseMatch, ServerMatch};
 use crate::wire::check::{self, Refusal, UserAgent};
 use crate::wire::frame::{FrameError, FrameErrorKind};
@@ -406,6 +406,17 @@ impl Parts<'_> {
             let reply = Reply {
                 headers: &retry_later(),
                 ..Reply::refusal(StatusCode::SERVICE_UNAVAILABLE, Diagnosis::TooMany)
+            };
+            self.low.reply(&mut self.cx, &pending, &reply);
+            return;
+        }
+        if let Some(least) = session::too_brief(&pending.message, self.cx.config) {
+            let reply = Reply {
+                headers: &[least],
+                ..Reply::refusal(
+                    StatusCode::SESSION_INTERVAL_TOO_SMALL,
+                    Diagnosis::IntervalTooSmall,
+                )
             };
             self.low.reply(&mut self.cx, &pending, &reply);
             return;

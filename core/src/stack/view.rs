@@ -735,6 +735,12 @@ impl SessionView<'_> {
             .unwrap_or(SessionState::Disconnected)
     }
 
+    /// How long the session lasts without a refresh, and whether this side refreshes it (S11); `None` where no timer was
+    /// agreed on.
+    pub fn session_timer(&self) -> Option<(Duration, bool)> {
+        self.stack.sessions.session_timer(self.id)
+    }
+
     /// Whose session it is.
     pub fn endpoint(&self) -> EndpointId {
         let sessions = &self.stack.sessions;

@@ -260,6 +260,7 @@ impl<'a> Run<'a> {
         }
         let mut carol = PeerToPeerConfig::new("sip:carol@two.invalid");
         carol.profile.methods.push(Method::Refer);
+        carol.profile.session_timer = Some(Duration::from_secs(90));
         let carol = self.stack.add_peer_to_peer_endpoint(self.now, carol);
         let carol = carol.expect("a peer-to-peer endpoint");
         self.endpoints.push(carol);

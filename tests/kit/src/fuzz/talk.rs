@@ -142,6 +142,13 @@ fn write_usual(out: &mut String, code: u16, request: &Message, variant: usize, c
         } else {
             "Min-Expires: 7200\r\n"
         }),
+        202 if matches!(request.method(), Some(Method::Invite | Method::Update)) => {
+            let who = if odd { "uas" } else { "uac" };
+            let _ = write!(
+                out,
+                "Session-Expires: 90;refresher={who}\r\nAllow: INVITE, ACK, BYE, UPDATE\r\n"
+            );
+        }
         503 => {
             let _ = write!(out, "Retry-After: {variant}\r\n");
         }
@@ -181,6 +188,9 @@ fn write_request(method: &str, kind: usize, line: usize, asked: &Asked) -> Strin
     );
     match kind {
         10 => out.push_str("Require: 100rel\r\n"),
+        11 if matches!(method, "INVITE" | "UPDATE") => {
+            out.push_str("Supported: timer\r\nSession-Expires: 90;refresher=uas\r\nAllow: INVITE, ACK, BYE, UPDATE\r\n");
+        }
         11 => out.push_str("Expires: 1\r\n"),
         13 => out.push_str("Reason: SIP;cause=200\r\nms-client-diagnostics: 51004\r\n"),
         12 => out.push_str("Replaces: call-1;to-tag=unknown;from-tag=p1\r\n"),
@@ -307,7 +317,7 @@ impl Talk {
     /// 0 a new one, 1 with a body, 2 and 3 in the last dialog (3 with a body), 4 in the one before, 5 in the last
     /// dialog with the CSeq of its INVITE (an ACK of a 2xx), 6 with an old CSeq, 7 with the identifiers of the last
     /// request (CANCEL, an ACK of a refusal), 8 the last request repeated, 9 with tags that nobody knows,
-    /// 10 requiring something, 11 with an Expires of a second, 12 to the second of `uris`, 13 to the third,
+    /// 10 requiring something, 11 with an Expires of a second, or a session timer, 12 to the second of `uris`, 13 to the third,
     /// 14 without Max-Forwards and tag, 15 as a proxy sends it on.
     pub(crate) fn request(
         &mut self,

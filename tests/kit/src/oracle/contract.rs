@@ -183,6 +183,7 @@ impl Contract {
             }
             Event::Provisional { session, .. }
             | Event::Explained { session, .. }
+            | Event::RefreshNeeded { session }
             | Event::OfferReceived { session, .. }
             | Event::AnswerReceived { session, .. }
             | Event::SessionMessage { session, .. } => self.session_alive(*session, event),

@@ -233,6 +233,7 @@ impl Role {
 
     pub(super) fn peer_config(self, tls: ManagerId) -> PeerToPeerConfig {
         let mut config = PeerToPeerConfig::new(self.uri());
+        config.profile.session_timer = (self.user == "carol").then_some(Duration::from_secs(90));
         config.profile.methods.push(Method::Refer);
         if self.kind == Kind::Peer(Transport::Tls) {
             config.manager = Some(tls);
