@@ -173,6 +173,8 @@ pub struct Limits {
     pub operations: usize,
     /// Requests of the application under way in one session. A further command is misuse; 1,000.
     pub pending_per_session: usize,
+    /// Targets that the redirections of one call may lead to. Further ones are passed over; 16.
+    pub redirects: usize,
     /// REFERs in one session that are not over, of this side and of the peer apart. A further command is misuse, a further
     /// request is answered 503; 16.
     pub referrals: usize,
@@ -207,6 +209,7 @@ impl Default for Limits {
             forks: 16,
             operations: 100_000,
             pending_per_session: 1_000,
+            redirects: 16,
             referrals: 16,
             events: 10_000,
             endpoints: 2_000_000,

@@ -247,6 +247,8 @@ counters! {
         operations: u64,
         /// Commands refused as misuse.
         pending_per_session: u64,
+        /// Targets of redirections ([`Limits::redirects`](crate::Limits)).
+        redirects: u64,
         /// REFERs, of this side or of the peer ([`Limits::referrals`](crate::Limits)).
         referrals: u64,
         /// Times that the stack stopped reading.

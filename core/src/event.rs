@@ -175,6 +175,19 @@ pub enum Event {
         /// The request.
         message: Box<Message>,
     },
+    /// The callee has sent the call elsewhere, or it has failed where it was sent to and there are other targets (S13): decide
+    /// with [`follow_redirect`](crate::SessionView::follow_redirect). It is asked of endpoints whose profile has
+    /// [`redirects`](crate::Profile::redirects).
+    Redirected {
+        /// Which session.
+        session: SessionId,
+        /// The target to decide about.
+        target: String,
+        /// Those after it, the best first.
+        others: Vec<String>,
+        /// How the last attempt failed: by a 3xx, or how the call to the last target did.
+        error: OperationError,
+    },
     /// A session has to be refreshed, and its peer takes no UPDATE: negotiate anew, or the session ends when its interval is
     /// over (S11).
     RefreshNeeded {
@@ -638,6 +651,20 @@ pub enum SessionReason {
     Unreachable,
     /// The route set could not be recovered.
     RecoveryFailed,
+}
+
+/// What becomes of a call that was redirected (S13).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub enum RedirectAction {
+    /// Call the target, and ask again where it fails.
+    TryThis,
+    /// Call one target after the other until one answers, and ask no more.
+    TryAll,
+    /// Ask about the next target; without one the call has failed.
+    Skip,
+    /// The call has failed.
+    GiveUp,
 }
 
 /// How far a REFER of ours has come (S14, RFC 3515).

@@ -178,8 +178,8 @@ pub use endpoint::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEnd
 pub use error::{Misuse, ParseError, Place};
 pub use event::{
     Completion, ConnectionFailure, Content, Event, ExtraHeaders, OperationError, OperationFailure,
-    PeerToPeerReason, PeerToPeerState, ReferralState, RegistrationReason, RegistrationState, RemovalReason,
-    SessionReason, SessionState,
+    PeerToPeerReason, PeerToPeerState, RedirectAction, ReferralState, RegistrationReason, RegistrationState,
+    RemovalReason, SessionReason, SessionState,
 };
 pub use exchange::NextHop;
 pub use ids::{

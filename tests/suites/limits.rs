@@ -58,6 +58,7 @@ pairs! {
     forks,
     operations,
     pending_per_session,
+    redirects,
     referrals,
     events,
     endpoints,
@@ -397,6 +398,27 @@ mod pairs {
                 .send(Method::Info, None, Vec::new())
                 .is_ok()
         );
+    }
+
+    pub(super) fn redirects() {
+        let mut host = Host::new(|limits| limits.redirects = 2);
+        let mut config = PeerToPeerConfig::new("sip:anna@two.invalid");
+        config.profile.redirects = true;
+        let anna = host.stack.add_peer_to_peer_endpoint(host.now, config).unwrap();
+        let mut view = host.stack.endpoint(host.now, anna).unwrap();
+        view.invite("sip:p@10.0.0.9", None, SendOptions::default())
+            .unwrap();
+        let conn = host.connect();
+        let sent = host.sent(conn);
+        let contacts = ["a", "b", "c"].map(|name| format!("Contact: <sip:{name}@10.0.0.9>"));
+        host.say(conn, &answer(&sent[0], "302 Moved", "x", &contacts.join("\n")));
+        let asked = heard(&host.drain(), |event| match event {
+            Event::Redirected { target, others, .. } => Some((target.clone(), others.clone())),
+            _ => None,
+        });
+        let target = |name: &str| format!("sip:{name}@10.0.0.9");
+        assert_eq!(asked, [(target("a"), vec![target("b")])]);
+        assert_eq!(host.stack.counters().refusals.redirects, 1);
     }
 
     pub(super) fn referrals() {

@@ -159,6 +159,7 @@ impl Desk {
             | Event::OfferReceived { session, .. }
             | Event::AnswerReceived { session, .. }
             | Event::Explained { session, .. }
+            | Event::Redirected { session, .. }
             | Event::RefreshNeeded { session }
             | Event::Referral { session, .. }
             | Event::ReferReceived { session, .. } => self.post_session(adapter, session, event, task),

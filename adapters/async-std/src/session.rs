@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 
 use sansip::wire::{Method, StatusCode};
 use sansip::{
-    Content, Event, ExtraHeaders, Misuse, OperationId, ReferralId, SendOptions, SessionId, SessionView,
+    Content, Event, ExtraHeaders, Misuse, OperationId, RedirectAction, ReferralId, SendOptions, SessionId,
+    SessionView,
 };
 
 use crate::driver::Host;
@@ -80,7 +81,8 @@ impl Session {
     }
 
     /// See [`SessionView::redirect`].
-    pub fn redirect(&self, status: StatusCode, targets: &[&str]) -> Reply<()> {
+    pub fn redirect(&self, status: impl Into<Option<StatusCode>>, targets: &[&str]) -> Reply<()> {
+        let status = status.into();
         let targets: Vec<String> = targets.iter().map(|&target| target.to_owned()).collect();
         self.call(move |session| {
             let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
@@ -122,6 +124,11 @@ impl Session {
     /// See [`SessionView::reject_referral`].
     pub fn reject_referral(&self, referral: ReferralId, status: StatusCode) -> Reply<()> {
         self.call(move |session| session.reject_referral(referral, status))
+    }
+
+    /// See [`SessionView::follow_redirect`].
+    pub fn follow_redirect(&self, action: RedirectAction) -> Reply<()> {
+        self.call(move |session| session.follow_redirect(action))
     }
 
     /// See [`SessionView::attach`].

@@ -167,6 +167,10 @@ fn requests(out: Output, event: &Event) {
             let fields = vec![("session", json!(session.number()))];
             out.event("refresh_needed", "the call has to be negotiated anew", fields);
         }
+        Event::Redirected { session, target, .. } => {
+            let fields = vec![("session", json!(session.number())), ("target", json!(target))];
+            out.event("redirected", format!("redirected to {target}"), fields);
+        }
         Event::Explained { session, message } => {
             let Explanation {
                 reasons, diagnostics, ..

@@ -104,6 +104,7 @@ fn event(event: &Event) {
         | Event::OfferReceived { .. }
         | Event::AnswerReceived { .. }
         | Event::Explained { .. }
+        | Event::Redirected { .. }
         | Event::RefreshNeeded { .. }
         | Event::Referral { .. }
         | Event::ReferReceived { .. } => session(event),
@@ -191,6 +192,12 @@ fn session(event: &Event) {
             debug!(target: SESSION, %session, bytes = answer.body.len(), "answer");
         }
         Event::RefreshNeeded { session } => warn!(target: SESSION, %session, "refresh needed"),
+        Event::Redirected {
+            session,
+            others,
+            error,
+            ..
+        } => info!(target: SESSION, %session, others = others.len(), %error, "redirected"),
         Event::Explained { session, message } => {
             let explanation = Explanation::of(message);
             let cause = explanation.reasons.first().and_then(|reason| reason.cause());

@@ -613,6 +613,7 @@ impl Endpoint {
             via_proxy,
             route,
             voice: self.voice.clone(),
+            redirects: self.profile.redirects,
             session_timer: self.profile.session_timer,
         }
     }

@@ -23,6 +23,7 @@ impl Subject for Inviting {
     const WAYS: usize = 5;
     const TIMERS: &'static [(&'static str, &'static [&'static str])] = &[
         ("Inviting", &["FiredLimit"]),
+        ("Redirecting", &["FiredLimit"]),
         ("Answering", &["FiredLimit"]),
         ("Offered", &["FiredLimit"]),
         ("Accepting", &["FiredAgain", "FiredLimit"]),
@@ -63,6 +64,8 @@ impl Subject for Inviting {
             Input::Answer,
             Input::Terminate(ids.next()),
             Input::Provisional,
+            Input::Redirected,
+            Input::Retry,
             Input::Success { offer: false },
             Input::Success { offer: true },
             Input::Failure(OperationError::Timeout, SessionReason::Timeout),
@@ -119,6 +122,8 @@ impl Subject for Inviting {
             Input::Decline(_)
             | Input::Answer
             | Input::Provisional
+            | Input::Redirected
+            | Input::Retry
             | Input::Success { .. }
             | Input::Failure(..)
             | Input::Ack

@@ -7,6 +7,7 @@ mod invitation;
 #[cfg(test)]
 pub(crate) mod laws;
 mod receive;
+mod redirect;
 pub(crate) mod refer;
 pub(crate) mod referee;
 mod ringing;
@@ -44,6 +45,7 @@ pub(crate) use invitation::Timer;
 pub(crate) use invitation::cells::MACHINE as INVITATION;
 use invitation::{Effect, Input, Invitation, State};
 use receive::allows_update;
+use redirect::Redirection;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use refer::cells::MACHINE as REFERRAL;
 #[cfg(any(test, feature = "cells"))]
@@ -70,6 +72,8 @@ pub(crate) struct Local {
     /// The preloaded route of requests outside dialogs (R17).
     pub(crate) route: Vec<Box<str>>,
     pub(crate) voice: Voice,
+    /// The application decides about redirections.
+    pub(crate) redirects: bool,
     /// The interval of the session timer that it asks for.
     pub(crate) session_timer: Option<Duration>,
 }
@@ -138,6 +142,7 @@ struct Session {
     /// Why the stack itself ends it, where it does (S19).
     why: Option<Diagnosis>,
     ringing: Option<Box<Ringing>>,
+    redirection: Option<Box<Redirection>>,
     /// Where one was agreed on.
     timer: Option<Box<SessionTimer>>,
     /// Few sessions have to do with them.
@@ -176,6 +181,8 @@ pub(crate) struct Fingerprint {
     rings: Option<Duration>,
     timer: Option<timer::Fingerprint>,
     why: Option<Diagnosis>,
+    /// What is still to be tried, how many are known, and whether all are to be.
+    redirection: Option<(Vec<Box<str>>, usize, bool)>,
 }
 
 #[derive(Clone, Debug)]
@@ -270,6 +277,10 @@ impl Sessions {
                 .map(|ringing| ringing.again().at().since(now)),
             timer: session.timer.as_ref().map(|timer| timer.fingerprint(now)),
             why: session.why,
+            redirection: session
+                .redirection
+                .as_ref()
+                .map(|redirection| redirection.fingerprint()),
         })
     }
 
@@ -357,6 +368,7 @@ impl Sessions {
                 attached: None,
                 why: None,
                 ringing: None,
+                redirection: None,
                 timer: None,
                 transfers: None,
                 known: Known::new(SessionState::Idle),
@@ -411,6 +423,7 @@ impl Sessions {
             attached: None,
             why: None,
             ringing: None,
+            redirection: None,
             timer: None,
             transfers: replaces.map(|replaces| Box::new(Transfers::replacing(replaces))),
             known: Known::new(SessionState::Incoming),
@@ -539,6 +552,7 @@ impl Sessions {
         };
         session.cargo = Cargo::default();
         session.success = None;
+        session.redirection = None;
         if let Some(invite) = session.invite.take() {
             self.by_invite.remove(&invite.transaction);
         }
@@ -599,6 +613,7 @@ impl Session {
             } => Some(Diagnosis::NotAnswered),
             State::Idle
             | State::Inviting { .. }
+            | State::Redirecting { .. }
             | State::Cancelling { .. }
             | State::Answering { .. }
             | State::Offered { .. }
@@ -635,11 +650,13 @@ impl Session {
     fn invite_draft(&self, config: &Config) -> Draft {
         let mut extra = self.cargo.extra.clone();
         extra.extend(self.invite_fields(config));
+        let redirection = self.redirection.as_ref();
+        let origin = redirection.map_or(&*self.target, |redirection| &redirection.origin);
         Draft {
             method: Method::Invite,
             uri: self.target.clone(),
             route: self.local.route.clone(),
-            parties: Parties::new(&self.local.from(&self.tag), &to_of(&self.target), &self.call_id),
+            parties: Parties::new(&self.local.from(&self.tag), &to_of(origin), &self.call_id),
             sequence: Sequence::Counter(self.sequence),
             contact: Some(self.local.contact.clone()),
             expires: None,

@@ -179,6 +179,19 @@ impl Sessions {
         if let Some(session) = self.table.get_mut(&id) {
             session.exchange = None;
         }
+        if !self.redirects(cx, below, id, &error) {
+            self.give_up(cx, below, id, error);
+        }
+    }
+
+    /// Our INVITE has failed for good.
+    pub(super) fn give_up(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        error: OperationError,
+    ) {
         let reason = reason_of(&error);
         let status = error.response().and_then(Message::status);
         // RFC 3515 section 2.4.4: what no response says is said for it.

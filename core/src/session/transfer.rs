@@ -571,7 +571,9 @@ impl Sessions {
             }
             State::Cancelling { .. } | State::Leaving { .. } => Err(refused(StatusCode::DECLINE)),
             // An early dialog that this side has not begun is not to be replaced.
-            State::Idle | State::Offered { .. } | State::Disconnected => Err(none()),
+            State::Idle | State::Redirecting { .. } | State::Offered { .. } | State::Disconnected => {
+                Err(none())
+            }
         }
     }
 

@@ -15,7 +15,8 @@ use crate::connection::{Hop, ManagerKind};
 use crate::endpoint::{PageMessage, SendOptions, reach};
 use crate::error::{Misuse, ParseError};
 use crate::event::{
-    Content, ExtraHeaders, OperationError, OperationFailure, PeerToPeerState, RegistrationState, SessionState,
+    Content, ExtraHeaders, OperationError, OperationFailure, PeerToPeerState, RedirectAction,
+    RegistrationState, SessionState,
 };
 use crate::exchange::NextHop;
 use crate::ids::{EndpointId, ListenerId, ManagerId, OperationId, SessionId};
@@ -546,11 +547,17 @@ impl SessionView<'_> {
         self.decline("reject", status, reason, &[])
     }
 
-    /// Sends the caller to other targets with 300 to 399 (302 is the usual one).
+    /// Sends the caller to other targets with 300 to 399, 302 where none is given (S2).
     ///
     /// # Errors
-    /// Any state but Incoming; a status outside the range; a malformed target, or none.
-    pub fn redirect(&mut self, status: StatusCode, targets: &[&str]) -> Result<(), Misuse> {
+    /// Any state but Incoming; a status outside the range; a malformed target, none, or one that is this endpoint or the
+    /// caller.
+    pub fn redirect(
+        &mut self,
+        status: impl Into<Option<StatusCode>>,
+        targets: &[&str],
+    ) -> Result<(), Misuse> {
+        let status = status.into().unwrap_or(StatusCode::MOVED_TEMPORARILY);
         record!(
             self.stack,
             self.stack.now,
@@ -568,6 +575,9 @@ impl SessionView<'_> {
         }
         for target in targets {
             check_target(target)?;
+            if self.stack.sessions.is_party(self.id, target) {
+                return Err(Misuse::argument("targets", "this endpoint, or the caller"));
+            }
         }
         self.decline("redirect", status, None, targets)
     }
@@ -692,6 +702,29 @@ impl SessionView<'_> {
                 .send(&mut p.cx, below!(p), id, operation, method, cargo);
         });
         Ok(operation)
+    }
+
+    /// Decides about the target of [`Event::Redirected`](crate::Event::Redirected) (S13).
+    ///
+    /// # Errors
+    /// Any state but Redirecting.
+    pub fn follow_redirect(&mut self, action: RedirectAction) -> Result<(), Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            FollowRedirect {
+                session: self.id,
+                action
+            }
+        );
+        self.stack
+            .sessions
+            .may(self.id, "follow_redirect", SessionState::Redirecting)?;
+        let id = self.id;
+        self.stack.step(self.stack.now, |p| {
+            p.sessions.follow_redirect(&mut p.cx, below!(p), id, action);
+        });
+        Ok(())
     }
 
     /// Header fields for what the session sends next of its own: a response to the peer's INVITE, CANCEL or BYE (S20).

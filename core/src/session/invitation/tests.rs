@@ -99,6 +99,7 @@ impl Bench {
             "idle" => (Self::outgoing(), &[]),
             "inviting" => (Self::outgoing(), &["establish"]),
             "alerted" => (Self::outgoing(), &["establish", "provisional"]),
+            "redirecting" => (Self::outgoing(), &["establish", "redirected"]),
             "cancelling" => (Self::outgoing(), &["establish", "terminate"]),
             "answering" => (Self::outgoing(), &["establish", "2xx, offer"]),
             "offered" => (Self::incoming(), &[]),
@@ -133,6 +134,8 @@ impl Bench {
             "cancel" => Input::Cancel,
             "bye done" => Input::ByeDone,
             "gone" => Input::Gone,
+            "redirected" => Input::Redirected,
+            "retry" => Input::Retry,
             other => panic!("{other}"),
         })
     }
@@ -179,7 +182,7 @@ fn busy() -> alloc::boxed::Box<Message> {
         .into()
 }
 
-const INPUTS: [&str; 16] = [
+const INPUTS: [&str; 18] = [
     "establish",
     "accept",
     "decline",
@@ -194,6 +197,8 @@ const INPUTS: [&str; 16] = [
     "cancel",
     "bye done",
     "gone",
+    "redirected",
+    "retry",
     "again",
     "limit",
 ];
@@ -202,7 +207,7 @@ const INPUTS: [&str; 16] = [
 /// stands for no change and no effect. The operations before are o1 and so on, the one of the input o9; the last input
 /// before was at 100 s, T1 is 500 ms and the time to connect 180 s.
 #[rustfmt::skip]
-const TABLE: [(&str, [(&str, &str); 16]); 10] = [
+const TABLE: [(&str, [(&str, &str); 18]); 11] = [
     ("idle", [
         ("establish", "Inviting (Connecting) | INVITE, Idle>Connecting None | limit 280"),
         ("accept", "="),
@@ -218,6 +223,8 @@ const TABLE: [(&str, [(&str, &str); 16]); 10] = [
         ("cancel", "="),
         ("bye done", "="),
         ("gone", "="),
+        ("redirected", "="),
+        ("retry", "="),
         ("again", "="),
         ("limit", "="),
     ]),
@@ -239,6 +246,8 @@ const TABLE: [(&str, [(&str, &str); 16]); 10] = [
         ("cancel", "="),
         ("bye done", "="),
         ("gone", "="),
+        ("redirected", "Redirecting (Redirecting) | Connecting>Redirecting None | limit 280"),
+        ("retry", "="),
         ("again", "="),
         // S12.
         ("limit", "Cancelling (Connecting) | CANCEL | "),
@@ -258,8 +267,30 @@ const TABLE: [(&str, [(&str, &str); 16]); 10] = [
         ("cancel", "="),
         ("bye done", "="),
         ("gone", "="),
+        ("redirected", "Redirecting (Redirecting) | Alerted>Redirecting None | limit 280"),
+        ("retry", "="),
         ("again", "="),
         ("limit", "Cancelling (Alerted) | CANCEL | "),
+    ]),
+    ("redirecting", [
+        ("establish", "="),
+        ("accept", "="),
+        ("decline", "="),
+        ("answer", "="),
+        ("terminate", "Disconnected (Disconnected) | Redirecting>Disconnected TerminatedLocally, o1 terminated, o9 ok | "),
+        ("provisional", "="),
+        ("2xx", "="),
+        ("2xx, offer", "="),
+        ("failure", "Disconnected (Disconnected) | Redirecting>Disconnected Busy, o1 refused | "),
+        ("ack", "="),
+        ("bye", "="),
+        ("cancel", "="),
+        ("bye done", "="),
+        ("gone", "="),
+        ("redirected", "="),
+        ("retry", "Inviting (Connecting) | INVITE, Redirecting>Connecting None | limit 280"),
+        ("again", "="),
+        ("limit", "Disconnected (Disconnected) | Redirecting>Disconnected Timeout, o1 timeout | "),
     ]),
     ("cancelling", [
         ("establish", "="),
@@ -277,6 +308,8 @@ const TABLE: [(&str, [(&str, &str); 16]); 10] = [
         ("cancel", "="),
         ("bye done", "="),
         ("gone", "="),
+        ("redirected", "="),
+        ("retry", "="),
         ("again", "="),
         ("limit", "="),
     ]),
@@ -296,6 +329,8 @@ const TABLE: [(&str, [(&str, &str); 16]); 10] = [
         ("cancel", "="),
         ("bye done", "="),
         ("gone", "="),
+        ("redirected", "="),
+        ("retry", "="),
         ("again", "="),
         // X3: complete in bounded time.
         ("limit", "Leaving (Connecting) | ACK, BYE | "),
@@ -318,6 +353,8 @@ const TABLE: [(&str, [(&str, &str); 16]); 10] = [
         ("cancel", "Disconnected (Disconnected) | 487, Incoming>Disconnected Canceled | "),
         ("bye done", "="),
         ("gone", "="),
+        ("redirected", "="),
+        ("retry", "="),
         ("again", "="),
         ("limit", "Disconnected (Disconnected) | 480, Incoming>Disconnected Timeout | "),
     ]),
@@ -338,6 +375,8 @@ const TABLE: [(&str, [(&str, &str); 16]); 10] = [
         ("cancel", "="),
         ("bye done", "="),
         ("gone", "="),
+        ("redirected", "="),
+        ("retry", "="),
         ("again", "Accepting (Connecting) | 2xx | again 101.5, limit 132"),
         ("limit", "Leaving (Connecting) | BYE | "),
     ]),
@@ -358,6 +397,8 @@ const TABLE: [(&str, [(&str, &str); 16]); 10] = [
         ("bye done", "="),
         // RFC 3261 section 12.2.1.2.
         ("gone", "Disconnected (Disconnected) | Connected>Disconnected SessionDoesNotExist | "),
+        ("redirected", "="),
+        ("retry", "="),
         ("again", "="),
         ("limit", "="),
     ]),
@@ -376,6 +417,8 @@ const TABLE: [(&str, [(&str, &str); 16]); 10] = [
         ("cancel", "="),
         ("bye done", "Disconnected (Disconnected) | Connected>Disconnected TerminatedLocally, o3 ok | "),
         ("gone", "="),
+        ("redirected", "="),
+        ("retry", "="),
         ("again", "="),
         ("limit", "="),
     ]),
@@ -394,6 +437,8 @@ const TABLE: [(&str, [(&str, &str); 16]); 10] = [
         ("cancel", "="),
         ("bye done", "="),
         ("gone", "="),
+        ("redirected", "="),
+        ("retry", "="),
         ("again", "="),
         ("limit", "="),
     ]),

@@ -13,7 +13,7 @@ use crate::action::{Answer, CloseReason, Established, ListenError, ResolveError,
 use crate::connection::{LostAddresses, ManagerConfig, MutualTls};
 use crate::endpoint::{PeerToPeerConfig, SendOptions, SipEndpointConfig};
 use crate::error::Misuse;
-use crate::event::{Content, ExtraHeaders};
+use crate::event::{Content, ExtraHeaders, RedirectAction};
 use crate::ids::{ConnId, EndpointId, IncomingId, ListenerId, ManagerId, QueryId, ReferralId, SessionId};
 use crate::stack::Stack;
 use crate::time::Time;
@@ -194,6 +194,11 @@ pub enum Input {
         session: SessionId,
         referral: ReferralId,
         status: StatusCode,
+    },
+    /// [`SessionView::follow_redirect`](crate::SessionView::follow_redirect).
+    FollowRedirect {
+        session: SessionId,
+        action: RedirectAction,
     },
     /// [`SessionView::attach`](crate::SessionView::attach).
     Attach {
@@ -386,6 +391,9 @@ impl Stack {
                 referral,
                 status,
             } => self.session(now, session)?.reject_referral(referral, status)?,
+            Input::FollowRedirect { session, action } => {
+                self.session(now, session)?.follow_redirect(action)?
+            }
             Input::Attach { session, headers } => self.session(now, session)?.attach(headers)?,
             Input::TerminateSession { session } => {
                 self.session(now, session)?.terminate();

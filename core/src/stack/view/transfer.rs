@@ -1,6 +1,6 @@
 //! Transfers of a session (rule S14).
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 
 use super::{SessionView, check_cargo, check_target, start};
 use crate::error::Misuse;
@@ -30,7 +30,7 @@ impl SessionView<'_> {
             self.stack.now,
             Refer {
                 session: self.id,
-                target: target.to_string(),
+                target: String::from(target),
                 headers: headers.clone()
             }
         );

@@ -10,8 +10,8 @@ use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
     Action, CloseReason, Config, ConnId, Connect, Content, EndpointId, Established, Event, IncomingId,
     ListenError, ListenerId, LostAddresses, Misuse, OperationId, PeerCertificate, PeerToPeerConfig, QueryId,
-    Question, ReferralId, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, Stack, Throttle,
-    Time, Transport, UnixTime,
+    Question, RedirectAction, ReferralId, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig,
+    Stack, Throttle, Time, Transport, UnixTime,
 };
 use siphasher::sip::SipHasher13;
 
@@ -92,6 +92,7 @@ const FINAL: [u16; 8] = [200, 202, 404, 486, 488, 500, 603, 180];
 /// | `j` | 7, time | the stack is to end gracefully |
 /// | `j` | 9, session | the application asks the peer to call somebody |
 /// | `j` | 10, how | it follows or refuses the last REFER of a peer |
+/// | `j` | 12, session, how | the application decides where a call goes that is redirected |
 /// | `j` | 11, request, report, id | a peer says what came of a REFER |
 ///
 /// The oracle sees commands, events and bytes. Everything is done twice, once with all bytes in pieces of one, and has
@@ -170,7 +171,7 @@ fn small() -> Config {
     let limits = &mut config.limits;
     (limits.connections, limits.transactions, limits.sessions) = (3, 4, 2);
     (limits.forks, limits.operations, limits.pending_per_session) = (2, 6, 1);
-    limits.referrals = 1;
+    (limits.referrals, limits.redirects) = (1, 1);
     (
         limits.events,
         limits.dns_cache,
@@ -261,6 +262,7 @@ impl<'a> Run<'a> {
         let mut carol = PeerToPeerConfig::new("sip:carol@two.invalid");
         carol.profile.methods.push(Method::Refer);
         carol.profile.session_timer = Some(Duration::from_secs(90));
+        carol.profile.redirects = true;
         let carol = self.stack.add_peer_to_peer_endpoint(self.now, carol);
         let carol = carol.expect("a peer-to-peer endpoint");
         self.endpoints.push(carol);
@@ -359,7 +361,7 @@ impl<'a> Run<'a> {
                     self.arrive(Some(line), &bytes);
                 }
             }
-            'j' => match self.script.pick(12) {
+            'j' => match self.script.pick(13) {
                 0 => {
                     let error = ListenError::Other(String::from("as the script has it"));
                     let listener = self.listeners.first().copied();
@@ -388,6 +390,7 @@ impl<'a> Run<'a> {
                 }
                 9 => self.refer(),
                 10 => self.decide(),
+                12 => self.follow(),
                 11 => {
                     if let Some((line, bytes)) = self.talk.report(&mut self.script) {
                         self.arrive(Some(line), &bytes);
@@ -651,6 +654,22 @@ impl<'a> Run<'a> {
             view.refer("sip:p@192.0.2.7", Vec::new())
                 .map(|(_, operation)| operation)
         });
+    }
+
+    fn follow(&mut self) {
+        let (at, how) = (self.script.latest(self.sessions.len()), self.script.pick(4));
+        let actions = [
+            RedirectAction::TryThis,
+            RedirectAction::TryAll,
+            RedirectAction::Skip,
+            RedirectAction::GiveUp,
+        ];
+        if let (Some(id), Some(action)) = (at.and_then(|at| self.sessions.get(at)), actions.get(how))
+            && let Ok(mut view) = self.stack.session(self.now, *id)
+        {
+            // Where nothing is asked it is misuse.
+            let _ = view.follow_redirect(*action);
+        }
     }
 
     /// What a peer asks for is done or not; a session that has ended meanwhile may still be named.

@@ -126,7 +126,9 @@ fn write_usual(out: &mut String, code: u16, request: &Message, variant: usize, c
             }
         }
         302 if odd => out.push_str("Contact: *\r\n"),
-        302 => out.push_str("Contact: <sip:elsewhere@192.0.2.7;transport=tcp>\r\n"),
+        302 => out.push_str(
+            "Contact: <sip:elsewhere@192.0.2.7;transport=tcp>, <sip:m@mallory.invalid;transport=tcp>;q=0.5\r\n",
+        ),
         401 | 407 => {
             let name = if code == 401 { "WWW" } else { "Proxy" };
             let (algorithm, stale) = (if odd { "MD5" } else { "SHA-256" }, variant & 1 != 0);

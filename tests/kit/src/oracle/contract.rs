@@ -183,6 +183,7 @@ impl Contract {
             }
             Event::Provisional { session, .. }
             | Event::Explained { session, .. }
+            | Event::Redirected { session, .. }
             | Event::RefreshNeeded { session }
             | Event::OfferReceived { session, .. }
             | Event::AnswerReceived { session, .. }

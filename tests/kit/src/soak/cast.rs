@@ -7,8 +7,8 @@ use std::time::Duration;
 use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
     Config, ConnId, Content, EndpointId, Event, ExtraHeaders, IncomingId, ManagerConfig, ManagerId,
-    ManagerKind, MutualTls, OperationId, PeerToPeerConfig, ReferralId, SendOptions, Server, SessionId,
-    SipEndpointConfig, Stack, Time, Transport,
+    ManagerKind, MutualTls, OperationId, PeerToPeerConfig, RedirectAction, ReferralId, SendOptions, Server,
+    SessionId, SipEndpointConfig, Stack, Time, Transport,
 };
 
 use crate::frontend::FrontEndConfig;
@@ -80,7 +80,7 @@ impl Setup {
         if self.small {
             let limits = &mut config.limits;
             (limits.sessions, limits.forks, limits.pending_per_session) = (2, 1, 1);
-            limits.referrals = 1;
+            (limits.referrals, limits.redirects) = (1, 1);
             (limits.events, limits.dns_cache, limits.attempts) = (4, 1, 3);
             (limits.operations, limits.send_queue, limits.connections) = (6, 4000, 6);
             (limits.unauthorized, limits.learned_hosts) = (600, 1);
@@ -233,6 +233,7 @@ impl Role {
 
     pub(super) fn peer_config(self, tls: ManagerId) -> PeerToPeerConfig {
         let mut config = PeerToPeerConfig::new(self.uri());
+        config.profile.redirects = self.user != "eve";
         config.profile.session_timer = (self.user == "carol").then_some(Duration::from_secs(90));
         config.profile.methods.push(Method::Refer);
         if self.kind == Kind::Peer(Transport::Tls) {
@@ -304,6 +305,23 @@ pub(super) fn on_event(desk: &Shared, stack: &mut Stack, now: Time, event: &Even
     {
         // It may have ended meanwhile, which is no mistake of the application.
         let _ = view.answer(body());
+    }
+    if let Event::Redirected { session, .. } = event
+        && let Ok(mut view) = stack.session(now, *session)
+    {
+        // It may have ended meanwhile. By its number: one is left as it is.
+        let action = [
+            RedirectAction::TryAll,
+            RedirectAction::TryThis,
+            RedirectAction::Skip,
+            RedirectAction::GiveUp,
+        ];
+        if let Some(action) = usize::try_from(session.number() % 5)
+            .ok()
+            .and_then(|at| action.get(at))
+        {
+            let _ = view.follow_redirect(*action);
+        }
     }
     if let Event::ReferReceived {
         session,
