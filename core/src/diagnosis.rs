@@ -32,6 +32,7 @@ pub(crate) enum Diagnosis {
     Expired,
     NotRefreshed,
     IntervalTooSmall,
+    ChangeLost,
 }
 
 impl Diagnosis {
@@ -54,11 +55,15 @@ impl Diagnosis {
             Self::NobodyHere => (61008, "Nobody of this name is here"),
             Self::NotTaken => (61009, "No endpoint here takes such requests"),
             Self::OutOfOrder => (61010, "The CSeq is lower than one seen before"),
-            Self::NotChanged => (61011, "The session cannot be changed so"),
+            Self::NotChanged => (61011, "Another change of the session is open"),
             Self::NotReplaceable => (61012, "The dialog cannot be replaced"),
             Self::NoTransfer => (61013, "The REFER cannot be done"),
             Self::Expired => (61014, "The session was not refreshed in time"),
             Self::NotRefreshed => (61015, "The refresh of the session was not answered"),
+            Self::ChangeLost => (
+                61017,
+                "A change of the session was not answered, or not acknowledged",
+            ),
             Self::IntervalTooSmall => (61016, "The session interval is shorter than this host takes"),
         }
     }

@@ -133,6 +133,11 @@ machines! {
     referral: crate::session::refer::laws::Referring,
     referee: crate::session::referee::laws::Referred,
     session_timer: crate::session::timer::laws::Timing,
+    offer: crate::session::laws::Offering,
+    renegotiation: crate::session::laws::Renegotiating,
+    proposal: crate::session::laws::Proposing,
+    subscription: crate::subscription::laws::Subscribing,
+    watcher: crate::notifier::laws::Watched,
 }
 
 #[test]

@@ -6,8 +6,12 @@
 use alloc::collections::BTreeMap;
 
 use crate::connection;
-use crate::ids::{ConnId, EndpointId, ExchangeId, IncomingId, QueryId, ReferralId, SessionId, TransactionId};
+use crate::ids::{
+    ConnId, EndpointId, ExchangeId, IncomingId, QueryId, ReferralId, SessionId, SubscriptionId,
+    TransactionId, WatcherId,
+};
 use crate::session;
+use crate::subscription;
 use crate::time::Time;
 use crate::transaction;
 
@@ -31,6 +35,8 @@ pub(crate) enum TimerKey {
     Refresh(SessionId, session::RefreshTimer),
     /// A session rings, and says so again.
     Ringing(SessionId),
+    Subscription(SubscriptionId, subscription::Timer),
+    Watcher(WatcherId),
     Registration(EndpointId),
     KeepAlive(EndpointId),
     Probe(EndpointId),

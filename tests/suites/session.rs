@@ -19,13 +19,17 @@ use sansip::{
 use sansip_testkit::world::{self, Endpoint, LineId, Reachability, StackId, World};
 
 use common::stage::{
-    ALLOW, BOB, CAROL, Call, SESSION_TERMINATED, Side, T1_64, answer, assert_established, call, changes,
-    command, confirm, connected, ended_by, last, methods, offered, received, sent, states, taken, terminate,
+    ALLOW, BOB, CAROL, Call, Pair, SESSION_TERMINATED, Side, answer, assert_established, call, changes,
+    command, confirm, connected, ended_by, info, last, methods, offered, pair, received, sent, states, taken,
+    terminate,
 };
 use common::{
     Callee, Caller, accept_calls, callee, caller, codes, failure_code, field, hold_requests, next_line,
     next_request, registered, request, sdp, secs, served,
 };
+
+/// RFC 3261: timers B, F, H and what follows them are 64*T1.
+const T1_64: Duration = Duration::from_secs(32);
 
 // ---------------------------------------------------------------- S1: states and reasons
 
@@ -251,7 +255,7 @@ fn status(code: u16) -> StatusCode {
 // ---------------------------------------------------------------- S2, X2: what is misuse
 
 /// The commands of a session, each as harmless as it can be.
-const COMMANDS: [&str; 8] = [
+const COMMANDS: [&str; 11] = [
     "establish",
     "accept",
     "reject",
@@ -259,6 +263,9 @@ const COMMANDS: [&str; 8] = [
     "provisional",
     "answer",
     "send",
+    "renegotiate",
+    "accept_renegotiation",
+    "reject_renegotiation",
     "terminate",
 ];
 
@@ -271,6 +278,9 @@ fn give(view: &mut SessionView<'_>, command: &str) -> Result<Option<OperationId>
         "provisional" => view.provisional(StatusCode::RINGING, None).map(|()| None),
         "answer" => view.answer(sdp()).map(|()| None),
         "send" => view.send(Method::Info, None, Vec::new()).map(Some),
+        "renegotiate" => view.renegotiate(Method::Invite, sdp()).map(Some),
+        "accept_renegotiation" => view.accept_renegotiation(sdp()).map(Some),
+        "reject_renegotiation" => view.reject_renegotiation(status(488), None).map(|()| None),
         _ => Ok(Some(view.terminate())),
     }
 }
@@ -330,8 +340,8 @@ fn each_command_is_legal_where_the_rule_says_and_misuse_elsewhere() {
         ("Offer in 2xx", &["answer"]),
         ("Incoming", &["accept", "reject", "redirect", "provisional"]),
         ("Accepted", &[]),
-        ("Connected", &["send"]),
-        ("Connected callee", &["send"]),
+        ("Connected", &["send", "renegotiate"]),
+        ("Connected callee", &["send", "renegotiate"]),
         ("Leaving", &[]),
     ];
     for (at, legal) in legal {
@@ -1769,39 +1779,6 @@ fn without_a_bound_both_wait_as_long_as_it_takes() {
 
 // ---------------------------------------------------------------- S15: requests inside
 
-/// Two peer-to-peer endpoints in a call: the one that called, and the one that listens; with `both`, both listen.
-struct Pair {
-    a: StackId,
-    b: StackId,
-    out: SessionId,
-    into: SessionId,
-}
-
-fn pair(world: &mut World, both: bool) -> Pair {
-    let (a, b) = (world.stack(), world.stack());
-    let alice = world.peer_to_peer_endpoint(a, PeerToPeerConfig::new("sip:alice@one.invalid"));
-    world.peer_to_peer_endpoint(b, PeerToPeerConfig::new(BOB));
-    let address = world.listen(b, 5060);
-    world.names.set_addresses("two.invalid", &[address.ip()]);
-    if both {
-        let address = world.listen(a, 5060);
-        world.names.set_addresses("one.invalid", &[address.ip()]);
-    }
-    accept_calls(world, b);
-    let (out, made) = world.invite(alice, "sip:bob@two.invalid:5060", Some(sdp()));
-    assert_established(&world.result(a, made));
-    world.run_for(secs(1));
-    let into = received(world, b)[0];
-    Pair { a, b, out, into }
-}
-
-fn info(world: &mut World, host: StackId, session: SessionId) -> OperationId {
-    command(world, host, session, |view| {
-        view.send(Method::Info, None, Vec::new())
-    })
-    .unwrap()
-}
-
 /// The bodies of the requests that an application has seen in its sessions.
 fn heard_inside(world: &World, host: StackId) -> Vec<(Method, String)> {
     let inside = |(_, event): &(Time, Event)| match event {
@@ -2235,41 +2212,6 @@ fn responses_that_wait_for_connections_of_their_own_all_leave_over_the_first() {
     }
 }
 
-// ---------------------------------------------------------------- S6: what would change the session
-
-// rules: S6, S5
-#[test]
-fn an_offer_inside_is_refused_and_the_session_is_as_before() {
-    world::run(90, |world| {
-        let it = callee(world);
-        let (session, mut side) = taken(world, &it, 1);
-        for method in ["INVITE", "UPDATE"] {
-            let more = "Contact: <sip:other@198.51.100.1>\nContent-Type: application/sdp\n\nv=1\n";
-            side.say(world, method, more);
-            assert_eq!(codes(world, it.line), [488], "{method}");
-            if method == "INVITE" {
-                side.say_numbered(world, "ACK", side.cseq, "");
-            }
-        }
-        assert_eq!(
-            last(world, it.host, session),
-            Some((State::Connected, Reason::None))
-        );
-        let told = info(world, it.host, session);
-        let request = confirm(world, it.line, &Method::Info, "200 OK");
-        assert_eq!(
-            request.request_uri(),
-            format!("sip:p@{};transport=tcp", world.ip(it.peer)),
-            "the target is the old one"
-        );
-        assert!(world.result(it.host, told).is_ok());
-        assert!(
-            sent(world, it.host, &["SIP/2.0 488", "INVITE"]).len() == 1,
-            "the ACK has ended it"
-        );
-    });
-}
-
 // rules: S4, C13
 #[test]
 fn an_update_without_body_refreshes_the_target() {
@@ -2535,12 +2477,16 @@ fn entangle(world: &mut World, seed: u64, resets: bool) -> usize {
                     (State::Incoming, 3..=4) => "provisional",
                     (State::Incoming, 5..=8) => "accept",
                     (State::Incoming, 9) => "reject",
-                    (State::Connecting, 3..=7) => "answer",
-                    (State::Connected, 3..=8) => "send",
+                    (State::Connecting, 3..=6) => "answer",
+                    (State::Connected, 3..=4) => "send",
+                    (State::Connected, 5..=6) => "renegotiate",
+                    (State::Connected | State::Connecting, 7) => "accept_renegotiation",
+                    (State::Connected | State::Connecting, 8) => "reject_renegotiation",
                     (_, 10..=11) => "terminate",
                     _ => continue,
                 };
-                // An answer may be wanted or not; everything else is legal by what this application has seen and done.
+                // An answer may be wanted or not, a change be under way or not; everything else is legal by what this
+                // application has seen and done.
                 if let Ok(Some(operation)) = command(world, host, session, |view| give(view, name)) {
                     operations.push((host, operation));
                 }

@@ -108,9 +108,8 @@ impl Connection {
     }
 
     /// Over TLS, the name that its certificate was accepted for.
-    pub(super) fn matched(&self) -> Option<String> {
-        let ends = self.ends.as_ref()?;
-        ends.matched.as_deref().map(String::from)
+    pub(super) fn matched(&self) -> Option<&str> {
+        self.ends.as_ref()?.matched.as_deref()
     }
 }
 
@@ -363,6 +362,27 @@ impl Connections {
         Some(Lease { conn })
     }
 
+    /// One user more for the connection of a dialog, where it lasts and does not lead to one of these addresses (C9).
+    pub(crate) fn share_own(
+        &mut self,
+        cx: &mut Cx<'_>,
+        own: Option<&Lease>,
+        avoid: &[SocketAddr],
+    ) -> Option<Lease> {
+        let conn = own.map(Lease::conn).filter(|conn| self.is_usable(*conn))?;
+        let avoided = self.ends(conn).is_some_and(|(_, remote)| avoid.contains(&remote));
+        if avoided { None } else { self.share(cx, conn) }
+    }
+
+    /// This connection instead of the one that is held, where it takes a further user (C13).
+    pub(crate) fn hold_instead(&mut self, cx: &mut Cx<'_>, held: &mut Option<Lease>, conn: ConnId) {
+        if let Some(lease) = self.share(cx, conn)
+            && let Some(old) = held.replace(lease)
+        {
+            self.release(cx, old);
+        }
+    }
+
     /// Gives a lease back; one of a connection that is gone is void. What becomes of a connection without users: an
     /// outgoing one of a server manager is kept for a while (C8), that of a client manager is closed once its bytes
     /// have gone (C6), one that is not ready yet is given up, an incoming one stays.
@@ -519,7 +539,7 @@ impl Connections {
 
     // Looking.
 
-    pub(crate) fn info(&self, conn: ConnId) -> Option<ConnectionInfo> {
+    pub(crate) fn info(&self, conn: ConnId) -> Option<ConnectionInfo<'_>> {
         let connection = self.connections.get(&conn)?;
         let (lifetime, ends) = (&connection.lifetime, connection.ends.as_ref());
         let hop = lifetime.role.hop();
@@ -533,10 +553,10 @@ impl Connections {
             held: lifetime.is_held(),
             users: connection.users,
             queued: connection.queue.len(),
-            host: hop.map(|hop| hop.host().to_string()),
+            host: hop.map(Hop::host),
             port: hop.and_then(Hop::port),
             matched: connection.matched(),
-            certificate: ends.and_then(|ends| ends.certificate.as_deref()).cloned(),
+            certificate: ends.and_then(|ends| ends.certificate.as_deref()),
         })
     }
 
@@ -672,7 +692,7 @@ impl Connections {
             remote,
             incoming,
             transport,
-            matched: connection.matched(),
+            matched: connection.matched().map(String::from),
         });
         self.up.push_back(Indication::Ready(conn));
     }
@@ -763,7 +783,7 @@ impl Connections {
                 remote,
                 incoming: lifetime.role.hop().is_none(),
                 transport: lifetime.role.transport(),
-                matched: connection.matched(),
+                matched: connection.matched().map(String::from),
                 reason: reason.clone(),
             }),
         }

@@ -109,7 +109,7 @@ impl Bench {
     }
 
     fn cancel(&mut self, id: ExchangeId) {
-        self.go(|exchanges, cx, low, up| exchanges.cancel(cx, low, id, up));
+        self.go(|exchanges, cx, low, up| exchanges.cancel(cx, low, id, Vec::new(), up));
         self.settle();
     }
 
@@ -367,6 +367,8 @@ impl Bench {
                 | TimerKey::Registration(_)
                 | TimerKey::Probe(_)
                 | TimerKey::KeepAlive(_)
+                | TimerKey::Subscription(..)
+                | TimerKey::Watcher(_)
                 | TimerKey::Drain => panic!("{key:?}"),
             }
             self.settle();

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::invitation::{Input, State};
+use super::offer::{self, Carrier};
 use super::{Below, Cargo, Known, Sessions, start};
 use crate::connection::{Connections, Lease};
 use crate::cx::Cx;
@@ -40,7 +41,7 @@ impl Sessions {
         }
     }
 
-    fn known(&self, id: SessionId) -> Result<Known, Misuse> {
+    pub(super) fn known(&self, id: SessionId) -> Result<Known, Misuse> {
         let live = self.table.get(&id).map(|session| session.known);
         live.or_else(|| self.ended.get(&id).map(|(_, known)| *known))
             .ok_or(Misuse::Unknown("session"))
@@ -58,7 +59,11 @@ impl Sessions {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
-        session.offered = cargo.content.is_some();
+        let input = match cargo.content {
+            Some(_) => offer::Input::Sent(Carrier::Invite),
+            None => offer::Input::Asks,
+        };
+        session.change.offers.step(cx, input);
         session.cargo = cargo;
         session.first_hop = next_hop;
         session.known.state = SessionState::Connecting;
@@ -78,7 +83,6 @@ impl Sessions {
         };
         let extra = session.take_attached();
         let Some(invite) = &session.invite else { return };
-        session.offered = content.is_some() && invite.message.body_bytes().is_empty();
         let (agreed, fields) = session.agree(&invite.message, cx.config);
         let reply = Reply {
             extra: &extra,
@@ -90,6 +94,15 @@ impl Sessions {
             ..Reply::new(StatusCode::OK)
         };
         session.success = Some(below.low.reply(cx, invite, &reply));
+        match content {
+            Some(_) => {
+                session
+                    .change
+                    .offers
+                    .step(cx, offer::Input::Sent(Carrier::Success));
+            }
+            None => session.change.settle(cx),
+        }
         session.known.state = SessionState::Connecting;
         self.step(cx, below, id, Input::Accept(operation));
         self.step_timer(cx, below, id, agreed);
@@ -185,6 +198,7 @@ impl Sessions {
         if let Some(ack) = &mut session.ack {
             ack.answer = Some(answer);
         }
+        session.change.offers.step(cx, offer::Input::Sent(Carrier::Ack));
         self.step(cx, below, id, Input::Answer);
         Ok(())
     }
@@ -256,6 +270,13 @@ impl Sessions {
         session.requests.insert(operation, exchange);
     }
 
+    /// Whether the stack is ending a session that its application has not ended (X2).
+    pub(crate) fn is_leaving(&self, id: SessionId) -> bool {
+        self.table
+            .get(&id)
+            .is_some_and(|session| matches!(session.invitation.machine_state(), State::Leaving { .. }))
+    }
+
     /// How many requests of a session are under way.
     pub(crate) fn pending(&self, id: SessionId) -> usize {
         self.table.get(&id).map_or(0, |session| session.requests.len())
@@ -272,19 +293,7 @@ impl Sessions {
     ) -> Option<Lease> {
         let session = self.table.get(&id)?;
         session.dialog.as_ref()?;
-        let conn = session
-            .lease
-            .as_ref()
-            .map(Lease::conn)
-            .filter(|conn| connections.is_usable(*conn))?;
-        let avoided = connections
-            .ends(conn)
-            .is_some_and(|(_, remote)| avoid.contains(&remote));
-        if avoided {
-            None
-        } else {
-            connections.share(cx, conn)
-        }
+        connections.share_own(cx, session.lease.as_ref(), avoid)
     }
 
     /// A connection was made for a session whose own was gone: it keeps it, and tells the peer our new address where

@@ -77,6 +77,16 @@ impl Session {
         })
     }
 
+    /// What a change of ours says of it.
+    pub(super) fn change_fields(&self, config: &Config) -> ExtraHeaders {
+        let fields = self.refresh_fields(config);
+        if fields.is_empty() {
+            self.invite_fields(config)
+        } else {
+            fields
+        }
+    }
+
     /// What our 2xx to the peer's INVITE or UPDATE agrees to, with the fields that say so. The peer's wish counts, else
     /// what was agreed before, else our own wish; who refreshes is as the peer asks, else as it was, else the peer if
     /// it can.
@@ -156,6 +166,14 @@ impl Sessions {
         let refreshes = self.table.get(&id).and_then(|session| session.timer.as_ref());
         if result.is_ok() || refreshes.is_some_and(|timer| timer.is_refreshing()) {
             self.step_timer(cx, below, id, input);
+        }
+    }
+
+    /// A change of ours was refused, which may have been to refresh the session.
+    pub(super) fn on_not_refreshed(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId) {
+        let timer = self.table.get(&id).and_then(|session| session.timer.as_ref());
+        if timer.is_some_and(|timer| timer.is_refreshing()) {
+            self.step_timer(cx, below, id, Input::Refused);
         }
     }
 

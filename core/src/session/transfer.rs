@@ -357,7 +357,7 @@ impl Sessions {
     }
 
     /// Whether the application may decide on a REFER; `false` where the network has overtaken it.
-    pub(crate) fn may_decide(&self, id: SessionId, referral: ReferralId) -> Result<bool, Misuse> {
+    pub(crate) fn may_decide_referral(&self, id: SessionId, referral: ReferralId) -> Result<bool, Misuse> {
         let Some(session) = self.table.get(&id) else {
             // Ended, and the application does not know.
             return Ok(false);

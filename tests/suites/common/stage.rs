@@ -1,18 +1,16 @@
-//! Calls with a scripted peer: what it says and hears inside a dialog.
+//! Sessions with a scripted peer at the other end, and what came of them.
 
 use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
-    Completion, Content, Event, OperationError, OperationFailure, OperationId, SessionId,
+    Completion, Content, Event, OperationError, OperationFailure, OperationId, PeerToPeerConfig, SessionId,
     SessionReason as Reason, SessionState as State, SessionView, Time,
 };
 use sansip_testkit::world::{Host, LineId, StackId, World};
 
-use super::{Callee, Caller, field, next_line, next_request, request, sdp};
+use super::{Callee, Caller, accept_calls, field, next_line, next_request, request, sdp, secs};
 
-/// RFC 3261: timers B, F, H and what follows them are 64*T1.
-pub(crate) const T1_64: Duration = Duration::from_secs(32);
 pub(crate) const BOB: &str = "sip:bob@two.invalid";
 pub(crate) const CAROL: &str = "sip:carol@peer.invalid:5060";
 pub(crate) const ALLOW: &str = "Allow: INVITE, ACK, BYE, CANCEL, UPDATE, MESSAGE, INFO";
@@ -154,6 +152,29 @@ impl Side {
     }
 }
 
+impl Side {
+    /// The CANCEL of the peer's re-INVITE with this number.
+    pub(crate) fn cancel_text(&self, number: u32) -> String {
+        let Self {
+            local,
+            remote,
+            target,
+            call_id,
+            ..
+        } = self;
+        format!(
+            "CANCEL {target} SIP/2.0\nVia: SIP/2.0/TCP peer.invalid;branch=z9hG4bK{call_id}{number}INVITE\n\
+             Max-Forwards: 70\nFrom: {local}\nTo: {remote}\nCall-ID: {call_id}\nCSeq: {number} CANCEL\n"
+        )
+    }
+
+    pub(crate) fn cancel(&self, world: &mut World, number: u32) {
+        let text = self.cancel_text(number);
+        world.say(self.line, &text);
+        world.run_for(Duration::from_millis(20));
+    }
+}
+
 pub(crate) fn inside(contact: &str) -> String {
     contact.split(['<', '>']).nth(1).unwrap_or_default().to_owned()
 }
@@ -272,4 +293,37 @@ pub(crate) fn confirm(world: &mut World, line: LineId, method: &Method, status: 
     world.say(line, &answer(&request, status, "", ""));
     world.run_for(Duration::from_millis(20));
     request
+}
+
+/// Two peer-to-peer endpoints in a call: the one that called, and the one that listens; with `both`, both listen.
+pub(crate) struct Pair {
+    pub(crate) a: StackId,
+    pub(crate) b: StackId,
+    pub(crate) out: SessionId,
+    pub(crate) into: SessionId,
+}
+
+pub(crate) fn pair(world: &mut World, both: bool) -> Pair {
+    let (a, b) = (world.stack(), world.stack());
+    let alice = world.peer_to_peer_endpoint(a, PeerToPeerConfig::new("sip:alice@one.invalid"));
+    world.peer_to_peer_endpoint(b, PeerToPeerConfig::new(BOB));
+    let address = world.listen(b, 5060);
+    world.names.set_addresses("two.invalid", &[address.ip()]);
+    if both {
+        let address = world.listen(a, 5060);
+        world.names.set_addresses("one.invalid", &[address.ip()]);
+    }
+    accept_calls(world, b);
+    let (out, made) = world.invite(alice, "sip:bob@two.invalid:5060", Some(sdp()));
+    assert_established(&world.result(a, made));
+    world.run_for(secs(1));
+    let into = *received(world, b).first().expect("the INVITE has come");
+    Pair { a, b, out, into }
+}
+
+pub(crate) fn info(world: &mut World, host: StackId, session: SessionId) -> OperationId {
+    command(world, host, session, |view| {
+        view.send(Method::Info, None, Vec::new())
+    })
+    .unwrap()
 }

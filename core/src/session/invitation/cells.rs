@@ -36,6 +36,7 @@ names! {
         Cancel: Self::Cancel,
         ByeDone: Self::ByeDone,
         Gone: Self::Gone,
+        Unanswered: Self::Unanswered,
         FiredAgain: Self::Fired(Timer::Again),
         FiredLimit: Self::Fired(Timer::Limit),
     }
@@ -60,6 +61,7 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
                 "Cancel",
                 "ByeDone",
                 "Gone",
+                "Unanswered",
                 "FiredAgain",
             ],
             reason: "no INVITE is under way and no dialog is there; but for its end the application only decides",
@@ -187,7 +189,7 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
                 "Offered",
                 "Accepting",
             ],
-            inputs: &["Gone"],
+            inputs: &["Gone", "Unanswered"],
             reason: "before it is established a session has no requests inside",
         },
         Impossible {

@@ -136,13 +136,14 @@ impl Bench {
             "gone" => Input::Gone,
             "redirected" => Input::Redirected,
             "retry" => Input::Retry,
+            "unanswered" => Input::Unanswered,
             other => panic!("{other}"),
         })
     }
 }
 
 fn timer_of(key: TimerKey) -> Timer {
-    let TimerKey::Session(session, timer) = key else {
+    let TimerKey::Session(session, crate::session::Timer::Invitation(timer)) = key else {
         panic!("{key:?}")
     };
     assert_eq!(session, SessionId::from_number(1));
@@ -182,7 +183,7 @@ fn busy() -> alloc::boxed::Box<Message> {
         .into()
 }
 
-const INPUTS: [&str; 18] = [
+const INPUTS: [&str; 19] = [
     "establish",
     "accept",
     "decline",
@@ -197,6 +198,7 @@ const INPUTS: [&str; 18] = [
     "cancel",
     "bye done",
     "gone",
+    "unanswered",
     "redirected",
     "retry",
     "again",
@@ -207,7 +209,7 @@ const INPUTS: [&str; 18] = [
 /// stands for no change and no effect. The operations before are o1 and so on, the one of the input o9; the last input
 /// before was at 100 s, T1 is 500 ms and the time to connect 180 s.
 #[rustfmt::skip]
-const TABLE: [(&str, [(&str, &str); 18]); 11] = [
+const TABLE: [(&str, [(&str, &str); 19]); 11] = [
     ("idle", [
         ("establish", "Inviting (Connecting) | INVITE, Idle>Connecting None | limit 280"),
         ("accept", "="),
@@ -223,6 +225,7 @@ const TABLE: [(&str, [(&str, &str); 18]); 11] = [
         ("cancel", "="),
         ("bye done", "="),
         ("gone", "="),
+        ("unanswered", "="),
         ("redirected", "="),
         ("retry", "="),
         ("again", "="),
@@ -246,6 +249,7 @@ const TABLE: [(&str, [(&str, &str); 18]); 11] = [
         ("cancel", "="),
         ("bye done", "="),
         ("gone", "="),
+        ("unanswered", "="),
         ("redirected", "Redirecting (Redirecting) | Connecting>Redirecting None | limit 280"),
         ("retry", "="),
         ("again", "="),
@@ -267,6 +271,7 @@ const TABLE: [(&str, [(&str, &str); 18]); 11] = [
         ("cancel", "="),
         ("bye done", "="),
         ("gone", "="),
+        ("unanswered", "="),
         ("redirected", "Redirecting (Redirecting) | Alerted>Redirecting None | limit 280"),
         ("retry", "="),
         ("again", "="),
@@ -287,6 +292,7 @@ const TABLE: [(&str, [(&str, &str); 18]); 11] = [
         ("cancel", "="),
         ("bye done", "="),
         ("gone", "="),
+        ("unanswered", "="),
         ("redirected", "="),
         ("retry", "Inviting (Connecting) | INVITE, Redirecting>Connecting None | limit 280"),
         ("again", "="),
@@ -308,6 +314,7 @@ const TABLE: [(&str, [(&str, &str); 18]); 11] = [
         ("cancel", "="),
         ("bye done", "="),
         ("gone", "="),
+        ("unanswered", "="),
         ("redirected", "="),
         ("retry", "="),
         ("again", "="),
@@ -329,6 +336,7 @@ const TABLE: [(&str, [(&str, &str); 18]); 11] = [
         ("cancel", "="),
         ("bye done", "="),
         ("gone", "="),
+        ("unanswered", "="),
         ("redirected", "="),
         ("retry", "="),
         ("again", "="),
@@ -353,6 +361,7 @@ const TABLE: [(&str, [(&str, &str); 18]); 11] = [
         ("cancel", "Disconnected (Disconnected) | 487, Incoming>Disconnected Canceled | "),
         ("bye done", "="),
         ("gone", "="),
+        ("unanswered", "="),
         ("redirected", "="),
         ("retry", "="),
         ("again", "="),
@@ -375,6 +384,7 @@ const TABLE: [(&str, [(&str, &str); 18]); 11] = [
         ("cancel", "="),
         ("bye done", "="),
         ("gone", "="),
+        ("unanswered", "="),
         ("redirected", "="),
         ("retry", "="),
         ("again", "Accepting (Connecting) | 2xx | again 101.5, limit 132"),
@@ -397,6 +407,7 @@ const TABLE: [(&str, [(&str, &str); 18]); 11] = [
         ("bye done", "="),
         // RFC 3261 section 12.2.1.2.
         ("gone", "Disconnected (Disconnected) | Connected>Disconnected SessionDoesNotExist | "),
+        ("unanswered", "Leaving (Connected) | BYE | "),
         ("redirected", "="),
         ("retry", "="),
         ("again", "="),
@@ -417,6 +428,7 @@ const TABLE: [(&str, [(&str, &str); 18]); 11] = [
         ("cancel", "="),
         ("bye done", "Disconnected (Disconnected) | Connected>Disconnected TerminatedLocally, o3 ok | "),
         ("gone", "="),
+        ("unanswered", "="),
         ("redirected", "="),
         ("retry", "="),
         ("again", "="),
@@ -437,6 +449,7 @@ const TABLE: [(&str, [(&str, &str); 18]); 11] = [
         ("cancel", "="),
         ("bye done", "="),
         ("gone", "="),
+        ("unanswered", "="),
         ("redirected", "="),
         ("retry", "="),
         ("again", "="),
@@ -623,7 +636,10 @@ proptest! {
                 "establish" => state == SessionState::Idle,
                 "accept" | "decline" => state == SessionState::Incoming,
                 "answer" => matches!(bench.machine.machine_state(), State::Answering { .. }),
+                "failure" if state == SessionState::Redirecting => true,
                 "2xx" | "2xx, offer" | "failure" => owed.get("INVITE") == Some(&true),
+                "redirected" => matches!(bench.machine.machine_state(), State::Inviting { .. }),
+                "retry" => state == SessionState::Redirecting,
                 "bye done" => owed.get("BYE") == Some(&true),
                 "again" => bench.is_set(Timer::Again),
                 "limit" => bench.is_set(Timer::Limit),
@@ -634,7 +650,7 @@ proptest! {
             }
             match input {
                 "establish" | "accept" | "terminate" => asked.push(OperationId::from_number(number)),
-                "2xx" | "2xx, offer" | "failure" => {
+                "2xx" | "2xx, offer" | "failure" | "redirected" => {
                     owed.insert("INVITE", false);
                 }
                 _ => {}
@@ -648,7 +664,8 @@ proptest! {
                         prop_assert_ne!(old, new);
                         seen = new;
                     }
-                    Effect::SendInvite => prop_assert_eq!(owed.insert("INVITE", true), None),
+                    // One after the other, where it is redirected.
+                    Effect::SendInvite => prop_assert_ne!(owed.insert("INVITE", true), Some(true)),
                     Effect::SendBye => prop_assert_eq!(owed.insert("BYE", true), None),
                     Effect::SendCancel => prop_assert_eq!(owed.insert("CANCEL", true), None),
                     Effect::SendAck | Effect::RepeatSuccess | Effect::Refuse(_) => {}

@@ -14,8 +14,13 @@ use crate::connection::{LostAddresses, ManagerConfig, MutualTls};
 use crate::endpoint::{PeerToPeerConfig, SendOptions, SipEndpointConfig};
 use crate::error::Misuse;
 use crate::event::{Content, ExtraHeaders, RedirectAction};
-use crate::ids::{ConnId, EndpointId, IncomingId, ListenerId, ManagerId, QueryId, ReferralId, SessionId};
+use crate::ids::{
+    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, QueryId, ReferralId, SessionId, SubscriptionId,
+    WatcherId,
+};
+use crate::notifier::EndOfSubscription;
 use crate::stack::Stack;
+use crate::subscription::SubscribeOptions;
 use crate::time::Time;
 use crate::wire::{Method, StatusCode};
 
@@ -170,6 +175,22 @@ pub enum Input {
     },
     /// [`SessionView::answer`](crate::SessionView::answer).
     Answer { session: SessionId, answer: Content },
+    /// [`SessionView::renegotiate`](crate::SessionView::renegotiate).
+    Renegotiate {
+        session: SessionId,
+        method: Method,
+        offer: Content,
+    },
+    /// [`SessionView::cancel_renegotiation`](crate::SessionView::cancel_renegotiation).
+    CancelRenegotiation { session: SessionId },
+    /// [`SessionView::accept_renegotiation`](crate::SessionView::accept_renegotiation).
+    AcceptRenegotiation { session: SessionId, content: Content },
+    /// [`SessionView::reject_renegotiation`](crate::SessionView::reject_renegotiation).
+    RejectRenegotiation {
+        session: SessionId,
+        status: StatusCode,
+        reason: Option<String>,
+    },
     /// [`SessionView::send`](crate::SessionView::send).
     Send {
         session: SessionId,
@@ -207,6 +228,57 @@ pub enum Input {
     },
     /// [`SessionView::terminate`](crate::SessionView::terminate).
     TerminateSession { session: SessionId },
+    /// [`EndpointView::create_subscription`](crate::EndpointView::create_subscription).
+    CreateSubscription {
+        endpoint: EndpointId,
+        target: String,
+        options: SubscribeOptions,
+    },
+    /// [`EndpointView::subscribe`](crate::EndpointView::subscribe).
+    SubscribeTo {
+        endpoint: EndpointId,
+        target: String,
+        options: SubscribeOptions,
+    },
+    /// [`SubscriptionView::subscribe`](crate::SubscriptionView::subscribe).
+    Subscribe { subscription: SubscriptionId },
+    /// [`SubscriptionView::query`](crate::SubscriptionView::query).
+    Query { subscription: SubscriptionId },
+    /// [`SubscriptionView::update`](crate::SubscriptionView::update).
+    UpdateSubscription {
+        subscription: SubscriptionId,
+        content: Option<Content>,
+    },
+    /// [`SubscriptionView::terminate`](crate::SubscriptionView::terminate).
+    TerminateSubscription { subscription: SubscriptionId },
+    /// [`WatcherView::accept`](crate::WatcherView::accept).
+    AcceptWatcher {
+        watcher: WatcherId,
+        longest: Option<Duration>,
+        content: Option<Content>,
+    },
+    /// [`WatcherView::accept_pending`](crate::WatcherView::accept_pending).
+    AcceptWatcherPending {
+        watcher: WatcherId,
+        longest: Option<Duration>,
+    },
+    /// [`WatcherView::reject`](crate::WatcherView::reject).
+    RejectWatcher {
+        watcher: WatcherId,
+        status: StatusCode,
+        reason: Option<String>,
+    },
+    /// [`WatcherView::notify`](crate::WatcherView::notify).
+    NotifyWatcher {
+        watcher: WatcherId,
+        content: Option<Content>,
+    },
+    /// [`WatcherView::terminate`](crate::WatcherView::terminate).
+    TerminateWatcher {
+        watcher: WatcherId,
+        end: EndOfSubscription,
+        content: Option<Content>,
+    },
     /// [`IncomingView::answer`](crate::IncomingView::answer).
     AnswerIncoming {
         incoming: IncomingId,
@@ -366,6 +438,26 @@ impl Stack {
                 content,
             } => self.session(now, session)?.provisional(status, content)?,
             Input::Answer { session, answer } => self.session(now, session)?.answer(answer)?,
+            Input::Renegotiate {
+                session,
+                method,
+                offer,
+            } => {
+                self.session(now, session)?.renegotiate(method, offer)?;
+            }
+            Input::CancelRenegotiation { session } => {
+                self.session(now, session)?.cancel_renegotiation();
+            }
+            Input::AcceptRenegotiation { session, content } => {
+                self.session(now, session)?.accept_renegotiation(content)?;
+            }
+            Input::RejectRenegotiation {
+                session,
+                status,
+                reason,
+            } => self
+                .session(now, session)?
+                .reject_renegotiation(status, reason.as_deref())?,
             Input::Send {
                 session,
                 method,
@@ -397,6 +489,59 @@ impl Stack {
             Input::Attach { session, headers } => self.session(now, session)?.attach(headers)?,
             Input::TerminateSession { session } => {
                 self.session(now, session)?.terminate();
+            }
+            Input::CreateSubscription {
+                endpoint,
+                target,
+                options,
+            } => {
+                self.endpoint(now, endpoint)?
+                    .create_subscription(&target, options)?;
+            }
+            Input::SubscribeTo {
+                endpoint,
+                target,
+                options,
+            } => {
+                self.endpoint(now, endpoint)?.subscribe(&target, options)?;
+            }
+            Input::Subscribe { subscription } => {
+                self.subscription(now, subscription)?.subscribe()?;
+            }
+            Input::Query { subscription } => {
+                self.subscription(now, subscription)?.query()?;
+            }
+            Input::UpdateSubscription {
+                subscription,
+                content,
+            } => {
+                self.subscription(now, subscription)?.update(content)?;
+            }
+            Input::TerminateSubscription { subscription } => {
+                self.subscription(now, subscription)?.terminate();
+            }
+            Input::AcceptWatcher {
+                watcher,
+                longest,
+                content,
+            } => self.watcher(now, watcher)?.accept(longest, content)?,
+            Input::AcceptWatcherPending { watcher, longest } => {
+                self.watcher(now, watcher)?.accept_pending(longest)?;
+            }
+            Input::RejectWatcher {
+                watcher,
+                status,
+                reason,
+            } => self.watcher(now, watcher)?.reject(status, reason.as_deref())?,
+            Input::NotifyWatcher { watcher, content } => {
+                self.watcher(now, watcher)?.notify(content)?;
+            }
+            Input::TerminateWatcher {
+                watcher,
+                end,
+                content,
+            } => {
+                self.watcher(now, watcher)?.terminate(end, content)?;
             }
             Input::AnswerIncoming {
                 incoming,

@@ -74,7 +74,7 @@ impl SessionView<'_> {
         if sessions.state(call).is_none() && sessions.ended(call).is_none() {
             return Err(Misuse::Unknown("session"));
         }
-        if sessions.may_decide(self.id, referral)? {
+        if sessions.may_decide_referral(self.id, referral)? {
             let id = self.id;
             self.stack.step(self.stack.now, |p| {
                 p.sessions
@@ -101,7 +101,7 @@ impl SessionView<'_> {
         if !(300..=699).contains(&status.code()) {
             return Err(Misuse::argument("status", "300 to 699"));
         }
-        if self.stack.sessions.may_decide(self.id, referral)? {
+        if self.stack.sessions.may_decide_referral(self.id, referral)? {
             let id = self.id;
             self.stack.step(self.stack.now, |p| {
                 p.sessions

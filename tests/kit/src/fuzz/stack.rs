@@ -8,10 +8,11 @@ use sansip::security::{Credentials, Secret};
 use sansip::wire::frame::{Frame, Framer};
 use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
-    Action, CloseReason, Config, ConnId, Connect, Content, EndpointId, Established, Event, IncomingId,
-    ListenError, ListenerId, LostAddresses, Misuse, OperationId, PeerCertificate, PeerToPeerConfig, QueryId,
-    Question, RedirectAction, ReferralId, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig,
-    Stack, Throttle, Time, Transport, UnixTime,
+    Action, CloseReason, Config, ConnId, Connect, Content, EndOfSubscription, EndpointId, Established, Event,
+    IncomingId, ListenError, ListenerId, LostAddresses, Misuse, OperationId, PeerCertificate,
+    PeerToPeerConfig, QueryId, Question, RedirectAction, ReferralId, ResolveError, SendOptions, Server,
+    SessionId, SipEndpointConfig, Stack, SubscribeOptions, SubscriptionId, Throttle, Time, Transport,
+    UnixTime, WatcherId,
 };
 use siphasher::sip::SipHasher13;
 
@@ -90,10 +91,15 @@ const FINAL: [u16; 8] = [200, 202, 404, 486, 488, 500, 603, 180];
 /// | `j` | 5, endpoint, methods | an endpoint takes other methods |
 /// | `j` | 6, request, body | a peer says that who registers there is registered no more |
 /// | `j` | 7, time | the stack is to end gracefully |
-/// | `j` | 9, session | the application asks the peer to call somebody |
-/// | `j` | 10, how | it follows or refuses the last REFER of a peer |
-/// | `j` | 12, session, how | the application decides where a call goes that is redirected |
-/// | `j` | 11, request, report, id | a peer says what came of a REFER |
+/// | `j` | 12, session | the application asks the peer to call somebody |
+/// | `j` | 13, how | it follows or refuses the last REFER of a peer |
+/// | `j` | 15, session, how | the application decides where a call goes that is redirected |
+/// | `j` | 14, request, report, id | a peer says what came of a REFER |
+/// | `j` | 8, session, way | a session is changed: by INVITE, by UPDATE, not after all; a change of the peer is taken, refused |
+/// | `j` | 3, watcher, what | the application accepts, refuses, notifies or ends a subscription of a peer |
+/// | `j` | 9, endpoint, target, way | the application subscribes, or asks once |
+/// | `j` | 10, subscription, what | it begins one, changes it, or ends it |
+/// | `j` | 11, request, state, variant | a peer sends a NOTIFY to a SUBSCRIBE that it has heard |
 ///
 /// The oracle sees commands, events and bytes. Everything is done twice, once with all bytes in pieces of one, and has
 /// to come out the same.
@@ -129,6 +135,8 @@ struct Run<'a> {
     now: Time,
     endpoints: Vec<EndpointId>,
     sessions: Vec<SessionId>,
+    subscriptions: Vec<SubscriptionId>,
+    watchers: Vec<WatcherId>,
     incomings: Vec<IncomingId>,
     /// REFERs of peers that nobody has decided on.
     referrals: Vec<(EndpointId, SessionId, ReferralId)>,
@@ -172,6 +180,7 @@ fn small() -> Config {
     (limits.connections, limits.transactions, limits.sessions) = (3, 4, 2);
     (limits.forks, limits.operations, limits.pending_per_session) = (2, 6, 1);
     (limits.referrals, limits.redirects) = (1, 1);
+    limits.subscriptions = 2;
     (
         limits.events,
         limits.dns_cache,
@@ -220,6 +229,8 @@ impl<'a> Run<'a> {
             now,
             endpoints: Vec::new(),
             sessions: Vec::new(),
+            subscriptions: Vec::new(),
+            watchers: Vec::new(),
             incomings: Vec::new(),
             referrals: Vec::new(),
             listeners: Vec::new(),
@@ -263,6 +274,7 @@ impl<'a> Run<'a> {
         carol.profile.methods.push(Method::Refer);
         carol.profile.session_timer = Some(Duration::from_secs(90));
         carol.profile.redirects = true;
+        carol.profile.methods.push(Method::Subscribe);
         let carol = self.stack.add_peer_to_peer_endpoint(self.now, carol);
         let carol = carol.expect("a peer-to-peer endpoint");
         self.endpoints.push(carol);
@@ -361,7 +373,7 @@ impl<'a> Run<'a> {
                     self.arrive(Some(line), &bytes);
                 }
             }
-            'j' => match self.script.pick(13) {
+            'j' => match self.script.pick(16) {
                 0 => {
                     let error = ListenError::Other(String::from("as the script has it"));
                     let listener = self.listeners.first().copied();
@@ -383,16 +395,25 @@ impl<'a> Run<'a> {
                         self.arrive(Some(line), &bytes);
                     }
                 }
+                8 => self.change_session(),
                 7 => {
                     let patience = self.time();
                     let operation = self.stack.drain(self.now, patience);
                     self.oracle.on_started(self.now, operation, None);
                 }
-                9 => self.refer(),
-                10 => self.decide(),
-                12 => self.follow(),
-                11 => {
+                12 => self.refer(),
+                13 => self.decide(),
+                15 => self.follow(),
+                14 => {
                     if let Some((line, bytes)) = self.talk.report(&mut self.script) {
+                        self.arrive(Some(line), &bytes);
+                    }
+                }
+                3 => self.command_watcher(),
+                9 => self.subscribe(),
+                10 => self.command_subscription(),
+                11 => {
+                    if let Some((line, bytes)) = self.talk.notify(&mut self.script) {
                         self.arrive(Some(line), &bytes);
                     }
                 }
@@ -555,8 +576,9 @@ impl<'a> Run<'a> {
                 if let Some(line) = self.lines.get(line) {
                     // A connection that is gone, or one of a client manager, is misuse.
                     let _ = self.stack.set_idle(self.now, line.conn, Duration::from_secs(5));
-                    if let Some(info) = self.stack.connection(line.conn)
-                        && let Ok(mut manager) = self.stack.manager(self.now, info.manager)
+                    let known = self.stack.connection(line.conn);
+                    if let Some(manager) = known.map(|known| known.manager)
+                        && let Ok(mut manager) = self.stack.manager(self.now, manager)
                     {
                         let _ = manager.set_idle(Some(Duration::from_secs(7)), None);
                         let _ = manager.apply_idle();
@@ -630,6 +652,78 @@ impl<'a> Run<'a> {
                     self.oracle.on_started(self.now, operation, Some(session));
                 }
             }
+        }
+    }
+
+    fn subscribe(&mut self) {
+        let (at, target, way) = (
+            self.script.pick(self.endpoints.len()),
+            TARGETS.get(self.script.pick(8)).copied().unwrap_or_default(),
+            self.script.pick(4),
+        );
+        let Some(id) = self.endpoints.get(at).copied() else {
+            return;
+        };
+        let Ok(mut view) = self.stack.endpoint(self.now, id) else {
+            return;
+        };
+        let mut options = SubscribeOptions::new("presence");
+        options.expires = (way == 3).then(|| Duration::from_secs(60));
+        if way & 1 == 0 {
+            if let Ok(made) = view.create_subscription(target, options) {
+                self.know_subscription(made, id);
+                if way == 2 {
+                    self.started(|run| run.stack.subscription(run.now, made)?.query());
+                }
+            }
+        } else if let Ok((made, operation)) = view.subscribe(target, options) {
+            self.know_subscription(made, id);
+            self.oracle.on_started(self.now, operation, None);
+        }
+    }
+
+    fn know_subscription(&mut self, subscription: SubscriptionId, endpoint: EndpointId) {
+        self.oracle.on_subscription(subscription, endpoint);
+        self.subscriptions.push(subscription);
+    }
+
+    fn command_subscription(&mut self) {
+        let (at, choice) = (self.script.latest(self.subscriptions.len()), self.script.pick(5));
+        let Some(id) = at.and_then(|at| self.subscriptions.get(at)).copied() else {
+            return;
+        };
+        self.started(|run| {
+            let mut view = run.stack.subscription(run.now, id)?;
+            match choice {
+                0 => Ok(view.terminate()),
+                1 => view.update(Some(Content::text("filter"))),
+                2 => view.update(None),
+                3 => view.subscribe(),
+                _ => view.query(),
+            }
+        });
+    }
+
+    fn command_watcher(&mut self) {
+        let (at, choice) = (self.script.latest(self.watchers.len()), self.script.pick(6));
+        let Some(id) = at.and_then(|at| self.watchers.get(at)).copied() else {
+            return;
+        };
+        let state = Some(Content::text("state"));
+        let Ok(mut view) = self.stack.watcher(self.now, id) else {
+            return;
+        };
+        // What its state does not let be done is misuse.
+        let begun = match choice {
+            0 => view.accept(None, state).map(|()| None),
+            1 => view.accept_pending(Some(Duration::from_secs(60))).map(|()| None),
+            2 => view.reject(StatusCode::DECLINE, None).map(|()| None),
+            3 => view.notify(state).map(Some),
+            4 => view.notify(None).map(Some),
+            _ => view.terminate(EndOfSubscription::GivenUp(None), None).map(Some),
+        };
+        if let Ok(Some(operation)) = begun {
+            self.oracle.on_started(self.now, operation, None);
         }
     }
 
@@ -752,6 +846,30 @@ impl<'a> Run<'a> {
             _ => Some(view.terminate()),
         };
         operation
+            .into_iter()
+            .for_each(|operation| self.oracle.on_started(self.now, operation, None));
+    }
+
+    fn change_session(&mut self) {
+        let (at, way) = (self.script.latest(self.sessions.len()), self.script.pick(5));
+        let Some(id) = at.and_then(|at| self.sessions.get(at)).copied() else {
+            return;
+        };
+        let Ok(mut view) = self.stack.session(self.now, id) else {
+            return;
+        };
+        let refusal = StatusCode::NOT_ACCEPTABLE_HERE;
+        let begun = match way {
+            0 => view.renegotiate(Method::Invite, sdp()).ok(),
+            1 => view.renegotiate(Method::Update, sdp()).ok(),
+            2 => {
+                view.cancel_renegotiation();
+                None
+            }
+            3 => view.accept_renegotiation(sdp()).ok(),
+            _ => view.reject_renegotiation(refusal, None).map_or(None, |()| None),
+        };
+        begun
             .into_iter()
             .for_each(|operation| self.oracle.on_started(self.now, operation, None));
     }
@@ -899,6 +1017,12 @@ impl<'a> Run<'a> {
         {
             self.referrals.push((view.endpoint(), *session, *referral));
         }
+        if let Event::WatcherReceived { watcher, .. } = event {
+            self.watchers.push(*watcher);
+        }
+        if let Event::SubscriptionForked { subscription, .. } = event {
+            self.subscriptions.push(*subscription);
+        }
     }
 
     /// The socket takes what waits.
@@ -935,7 +1059,7 @@ fn show(now: Time, what: &str) {
 
 #[cfg(test)]
 mod tests {
-    use sansip::{ReferralState, RegistrationState, SessionState};
+    use sansip::{ReferralState, RegistrationState, SessionState, SubscriptionState};
 
     use super::*;
 
@@ -972,14 +1096,23 @@ mod tests {
 
     #[test]
     fn scenarios_of_transfers_are_some() {
-        let ours = told("00 k i211 f033 w1 j90 f040 j;000 j;020");
+        let ours = told("00 k i211 f033 w1 j<0 f040 j>000 j>020");
         let ends = [
             ReferralState::Accepted,
             ReferralState::Trying,
             ReferralState::Succeeded,
         ];
         assert_eq!(ours.transfers, ends);
-        assert_eq!(told("00 k g001 a01 g015 g0:2 j:1").asked.len(), 1);
+        assert_eq!(told("00 k g001 a01 g015 g0:2 j=1").asked.len(), 1);
+    }
+
+    #[test]
+    fn scenarios_of_changes_are_some() {
+        // A call that is taken, and three ends of endpoints; one change by each side.
+        let ours = told("00 k g001 a01 g015 j800 f031");
+        assert_eq!(ours.succeeded, 1 + 1 + 3);
+        let theirs = told("00 k g001 a01 g015 g003 j803 g015");
+        assert_eq!(theirs.succeeded, 1 + 1 + 3);
     }
 
     #[test]
@@ -991,6 +1124,40 @@ mod tests {
         // What was sent, and the end of three endpoints.
         assert_eq!(told("00 j4 m210 x06 f030").succeeded, 4);
         assert_eq!(told("00 j4 m210 x07 f030").succeeded, 3);
+    }
+
+    #[test]
+    fn scenarios_of_subscriptions_are_some() {
+        // Made, changed, notified, and ended by each side.
+        let made = "00 j9211 f030";
+        let states = |scenario: &str| told(scenario).watched;
+        let seen = states(&format!("{made} j;000 j:01 f030 j:00 f030 j;050"));
+        assert_eq!(count(&seen, SubscriptionState::Subscribed), 1);
+        assert_eq!(count(&seen, SubscriptionState::Terminating), 1);
+        assert_eq!(count(&seen, SubscriptionState::Terminated), 1);
+        assert_eq!(
+            count(
+                &states(&format!("{made} j;020 w9")),
+                SubscriptionState::Terminated
+            ),
+            1
+        );
+        assert_eq!(
+            count(&states("00 j9211 f0>0 w4"), SubscriptionState::WaitingForRetry),
+            1
+        );
+        assert_eq!(
+            count(&states("00 j9212 f030 j;050"), SubscriptionState::Terminated),
+            1
+        );
+        // A fork ends by itself.
+        assert_eq!(
+            count(
+                &states(&format!("{made} j;000 j;004 j;024")),
+                SubscriptionState::Terminated
+            ),
+            2
+        );
     }
 
     #[test]

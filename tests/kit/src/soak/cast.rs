@@ -236,6 +236,7 @@ impl Role {
         config.profile.redirects = self.user != "eve";
         config.profile.session_timer = (self.user == "carol").then_some(Duration::from_secs(90));
         config.profile.methods.push(Method::Refer);
+        config.profile.methods.push(Method::Subscribe);
         if self.kind == Kind::Peer(Transport::Tls) {
             config.manager = Some(tls);
             config.default_transport = Transport::Tls;
@@ -333,6 +334,22 @@ pub(super) fn on_event(desk: &Shared, stack: &mut Stack, now: Time, event: &Even
     {
         take_refer(&mut desk, stack, now, (*session, *referral), target, headers);
     }
+    if let Event::RenegotiationReceived { session, .. } = event {
+        take_change(&mut desk, stack, now, *session);
+    }
+    if let Event::WatcherReceived { watcher, .. } = event
+        && let Ok(mut view) = stack.watcher(now, *watcher)
+    {
+        let state = Some(Content::text("state"));
+        let answered = match desk.messages >> 4 & 7 {
+            0 | 1 => view.accept(None, state),
+            2 => Ok(()),
+            3 => view.accept_pending(None),
+            4 => view.accept(Some(Duration::from_secs(60)), None),
+            _ => view.reject(StatusCode::FORBIDDEN, None),
+        };
+        assert_eq!(answered, Ok(()), "{watcher} was answered before");
+    }
     if let Event::MessageReceived { incoming, .. } | Event::SessionMessage { incoming, .. } = event {
         take_message(&mut desk, stack, now, *incoming);
     }
@@ -411,6 +428,23 @@ fn take_refer(
     if let (Some(call), Ok(mut view)) = (call, stack.session(now, session)) {
         let _ = view.accept_referral(referral, call);
     }
+}
+
+/// Taken at once; refused; not decided on.
+fn take_change(desk: &mut Desk, stack: &mut Stack, now: Time, session: SessionId) {
+    let Ok(mut call) = stack.session(now, session) else {
+        return;
+    };
+    let decided = match (desk.calls >> 4) % 4 {
+        0 | 1 => call.accept_renegotiation(body()).map(Some),
+        2 => call
+            .reject_renegotiation(StatusCode::NOT_ACCEPTABLE_HERE, None)
+            .map(|()| None),
+        _ => Ok(None),
+    };
+    // The application may have ended the session; a change that is gone meanwhile may be commanded all the same.
+    desk.begun
+        .extend(decided.ok().flatten().map(|operation| (now, operation)));
 }
 
 /// The stack answers; the application refuses; holds; answers with a body; says something for the time being.

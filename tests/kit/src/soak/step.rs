@@ -53,9 +53,21 @@ steps! {
     Report "report" 5,
     /// A REFER that was left is decided on: host, how.
     Follow "follow" 3,
+    /// A change of a session is offered, or given up: session, how.
+    Change "change" 8,
+    /// A change that the peer offers is decided on: session, how.
+    Settle "settle" 6,
     /// A session is ended: session.
     HangUp "hang-up" 14,
-    /// How an application treats what comes: host, calls, messages.
+    /// An endpoint subscribes to somebody's state: endpoint, target, whether later, once, or for how long.
+    Subscribe "subscribe" 10,
+    /// A subscription is begun, or changed: which, how.
+    Renew "renew" 5,
+    /// A subscription is ended: which.
+    Unsubscribe "unsubscribe" 6,
+    /// Somebody who has subscribed is told something: whom, what.
+    Tell "tell" 6,
+    /// How an application treats what comes: host, calls and changes, messages.
     Habit "habit" 10,
     /// A request that was held is answered: which, how.
     Release "release" 5,
@@ -123,6 +135,8 @@ steps! {
     Ask "ask" 14,
     /// It answers what it has heard: which, status, variant.
     Reply "reply" 22,
+    /// It sends a NOTIFY: to which SUBSCRIBE, what it says, how.
+    Notify "notify" 10,
     /// It says to somebody who registers that they no longer are: which REGISTER, what.
     Dismiss "dismiss" 4,
     /// An endpoint takes other methods from now on: endpoint, which.

@@ -236,6 +236,7 @@ impl Life<'_> {
             }
             What::Dismiss => self.talk.dismiss(&mut Script::new(&step.arguments)),
             What::Report => self.talk.report(&mut Script::new(&step.arguments)),
+            What::Notify => self.talk.notify(&mut Script::new(&step.arguments)),
             What::Reply => self.talk.respond(&mut Script::new(&step.arguments)),
             What::Garble => self.talk.garble(&mut Script::new(&[0, first, second, third])),
             _ => return self.misbehave(first, second, third),
