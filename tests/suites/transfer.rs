@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
-    Completion, Event, Misuse, OperationError, OperationFailure, PeerToPeerConfig, ReferralId,
+    Completion, Event, ExtraHeaders, Misuse, OperationError, OperationFailure, PeerToPeerConfig, ReferralId,
     ReferralState as Referral, SendOptions, SessionId, SessionReason as Reason, SessionState as State, Stack,
     Time,
 };
@@ -95,7 +95,7 @@ fn states(world: &World, host: StackId) -> Vec<(Referral, Option<u16>)> {
 }
 
 /// The REFERs that a stack was sent.
-fn asked(world: &World, host: StackId) -> Vec<(Time, SessionId, ReferralId, String, Vec<(String, String)>)> {
+fn asked(world: &World, host: StackId) -> Vec<(Time, SessionId, ReferralId, String, ExtraHeaders)> {
     let asked = |(at, event): &(Time, Event)| match event {
         Event::ReferReceived {
             session,

@@ -105,7 +105,7 @@ impl Session {
         let interval = interval.max(least(config));
         let ours = match asked.and_then(|(_, refresher)| refresher) {
             Some(refresher) => refresher == Refresher::Uas,
-            None => before.map_or(!knows(request), |(_, ours)| ours),
+            None => before.map_or_else(|| !knows(request), |(_, ours)| ours),
         };
         let refresher = if ours { Refresher::Uas } else { Refresher::Uac };
         let value = to_string(&SessionExpires::new(seconds(interval), Some(refresher)));

@@ -132,7 +132,7 @@ impl Referral {
                     self.tell(ReferralState::Accepted, Some(status), out);
                 }
                 // RFC 6665 section 4.1.2.4: so long for the first NOTIFY to come.
-                let lasts = lasts.unwrap_or(cx.config.t1.saturating_mul(64));
+                let lasts = lasts.unwrap_or_else(|| cx.config.t1.saturating_mul(64));
                 State::Watching {
                     limit: self.set(cx, lasts),
                 }
