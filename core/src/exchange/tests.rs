@@ -827,6 +827,27 @@ fn a_503_goes_to_the_next_target_before_retry_after_is_waited_for() {
     bench.assert_quiescent();
 }
 
+// rules: C25, R18
+#[test]
+fn a_target_that_has_refused_a_request_goes_last_for_ten_minutes() {
+    let hold = Duration::from_secs(600);
+    for (later, expected) in [
+        (hold - Duration::from_micros(1), "192.0.2.12:5060"),
+        (hold, "192.0.2.11:5060"),
+    ] {
+        let mut bench = Bench::of_domain();
+        bench.start(request(Method::Message));
+        let refused = bench.services.now;
+        bench.answer("503 Service Unavailable", "");
+        bench.answer("200 OK", "");
+        // By then nobody uses their connections any more.
+        bench.until(refused + later);
+        bench.start(request(Method::Message));
+        let (_, target) = bench.wanted.last().unwrap();
+        assert_eq!(*target, address(expected));
+    }
+}
+
 // rules: R18, X3
 #[test]
 fn a_request_without_answer_goes_on_only_where_it_may_be_repeated() {

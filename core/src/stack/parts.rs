@@ -148,12 +148,10 @@ impl Parts<'_> {
     }
 
     fn end(&mut self, id: EndpointId, operation: OperationId) {
-        if !self.endpoints.contains(id) || !self.endpoints.is_terminating(id) {
-            for session in self.endpoints.sessions(id) {
-                // Its completion is nobody's: the terminate command waits for the session.
-                let end = self.cx.ids.next();
-                self.sessions.terminate(&mut self.cx, below!(self), session, end);
-            }
+        for session in self.endpoints.sessions(id) {
+            // Its completion is nobody's: the terminate command waits for the session.
+            let end = self.cx.ids.next();
+            self.sessions.terminate(&mut self.cx, below!(self), session, end);
         }
         self.endpoints
             .terminate(&mut self.cx, below!(self), id, operation);
