@@ -24,6 +24,9 @@ pub const MACHINES: &[Machine] = &[
     registration::cells::MACHINE,
     endpoint::reach::cells::MACHINE,
     session::INVITATION,
+    session::OFFER,
+    session::RENEGOTIATION,
+    session::PROPOSAL,
 ];
 
 /// One machine in one state, given one input.

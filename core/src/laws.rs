@@ -130,6 +130,9 @@ machines! {
     registration: crate::registration::laws::Registering,
     reach: crate::endpoint::reach::laws::Reaching,
     invitation: crate::session::laws::Inviting,
+    offer: crate::session::laws::Offering,
+    renegotiation: crate::session::laws::Renegotiating,
+    proposal: crate::session::laws::Proposing,
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl Connections {
             remote,
             incoming: lifetime.role.hop().is_none(),
             transport: lifetime.role.transport(),
-            matched: connection.matched(),
+            matched: connection.matched().map(Into::into),
         });
     }
 }

@@ -9,7 +9,6 @@
 //! What the layers above have to know is queued as [`Indication`]s; whoever calls in here takes them afterwards with
 //! [`Connections::next_indication`], in order, before the call of the embedder ends.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
@@ -129,10 +128,10 @@ impl LostAddresses {
     }
 }
 
-/// What is known of a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What is known of a connection, looked at where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct ConnectionInfo {
+pub struct ConnectionInfo<'a> {
     /// Its manager.
     pub manager: ManagerId,
     /// What it speaks.
@@ -152,11 +151,11 @@ pub struct ConnectionInfo {
     /// Bytes that wait to be sent.
     pub queued: usize,
     /// For an outgoing one, the host that was asked for, before any look-up (C3).
-    pub host: Option<String>,
+    pub host: Option<&'a str>,
     /// For an outgoing one, the port that was asked for, where one was.
     pub port: Option<u16>,
     /// Over TLS, the name that its certificate was accepted for: the host, or the entry of the allow list (C17, C18).
-    pub matched: Option<String>,
+    pub matched: Option<&'a str>,
     /// Over TLS, what its certificate says.
-    pub certificate: Option<PeerCertificate>,
+    pub certificate: Option<&'a PeerCertificate>,
 }

@@ -108,9 +108,8 @@ impl Connection {
     }
 
     /// Over TLS, the name that its certificate was accepted for.
-    pub(super) fn matched(&self) -> Option<String> {
-        let ends = self.ends.as_ref()?;
-        ends.matched.as_deref().map(String::from)
+    pub(super) fn matched(&self) -> Option<&str> {
+        self.ends.as_ref()?.matched.as_deref()
     }
 }
 
@@ -519,7 +518,7 @@ impl Connections {
 
     // Looking.
 
-    pub(crate) fn info(&self, conn: ConnId) -> Option<ConnectionInfo> {
+    pub(crate) fn info(&self, conn: ConnId) -> Option<ConnectionInfo<'_>> {
         let connection = self.connections.get(&conn)?;
         let (lifetime, ends) = (&connection.lifetime, connection.ends.as_ref());
         let hop = lifetime.role.hop();
@@ -533,10 +532,10 @@ impl Connections {
             held: lifetime.is_held(),
             users: connection.users,
             queued: connection.queue.len(),
-            host: hop.map(|hop| hop.host().to_string()),
+            host: hop.map(Hop::host),
             port: hop.and_then(Hop::port),
             matched: connection.matched(),
-            certificate: ends.and_then(|ends| ends.certificate.as_deref()).cloned(),
+            certificate: ends.and_then(|ends| ends.certificate.as_deref()),
         })
     }
 
@@ -672,7 +671,7 @@ impl Connections {
             remote,
             incoming,
             transport,
-            matched: connection.matched(),
+            matched: connection.matched().map(String::from),
         });
         self.up.push_back(Indication::Ready(conn));
     }
@@ -763,7 +762,7 @@ impl Connections {
                 remote,
                 incoming: lifetime.role.hop().is_none(),
                 transport: lifetime.role.transport(),
-                matched: connection.matched(),
+                matched: connection.matched().map(String::from),
                 reason: reason.clone(),
             }),
         }

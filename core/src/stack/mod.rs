@@ -401,6 +401,13 @@ impl Stack {
                 self.passing = Some(*incoming);
             }
             Some(Action::Event(Event::Session { session, new, .. })) => self.sessions.seen(*session, *new),
+            Some(Action::Event(Event::RenegotiationReceived { session, message, .. })) => {
+                let number = message.cseq().ok().map(|cseq| cseq.number);
+                self.sessions.seen_proposal(*session, number);
+            }
+            Some(Action::Event(Event::RenegotiationWithdrawn { session })) => {
+                self.sessions.seen_proposal(*session, None);
+            }
             _ => {}
         }
         if matches!(action, Some(Action::Event(_))) {
@@ -647,7 +654,7 @@ impl Stack {
     }
 
     /// What is known of a connection that exists.
-    pub fn connection(&self, id: ConnId) -> Option<ConnectionInfo> {
+    pub fn connection(&self, id: ConnId) -> Option<ConnectionInfo<'_>> {
         self.connections.info(id)
     }
 

@@ -91,8 +91,10 @@ impl core::fmt::Display for Discard {
 /// The error's words without the characters that a reason phrase has no room for (RFC 3261 section 25.1).
 fn phrase(error: &ParseError) -> String {
     const ALLOWED: &str = " ;/?:@&=+$,-_.!~*'()";
-    let fits = |c: &char| c.is_alphanumeric() || ALLOWED.contains(*c);
-    error.to_string().chars().filter(fits).collect()
+    let fits = |c: char| c.is_alphanumeric() || ALLOWED.contains(c);
+    let mut text = error.to_string();
+    text.retain(fits);
+    text
 }
 
 /// Whether a request is one: version (505), then the start line and the header fields that every user agent reads

@@ -306,9 +306,9 @@ fn field(at: usize, line: &[u8]) -> Result<Entry, Fault<'_>> {
 fn excerpt(line: &[u8]) -> Box<str> {
     const SHOWN: usize = 32;
     let shown = line.get(..SHOWN).unwrap_or(line);
-    String::from_utf8_lossy(shown)
-        .chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect::<String>()
-        .into()
+    let mut text = String::from_utf8_lossy(shown).into_owned();
+    if text.contains(char::is_control) {
+        text = text.replace(char::is_control, "?");
+    }
+    text.into()
 }

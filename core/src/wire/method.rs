@@ -40,6 +40,14 @@ macro_rules! methods {
                 }
             }
 
+            /// How the first line of a request begins and how its `CSeq` line ends, if the stack knows the method.
+            pub(super) const fn around(&self) -> Option<(&'static str, &'static str)> {
+                match self {
+                    $(Self::$variant => Some((concat!($text, " "), concat!(" ", $text, "\r\n"))),)*
+                    Self::Other(_) => None,
+                }
+            }
+
             /// The names of the methods that the stack knows, in the order of [`Self::sort`].
             pub(crate) const NAMES: &[&str] = &[$($text),*];
 

@@ -69,6 +69,27 @@ pub(super) fn control(text: &[u8]) -> Option<usize> {
     position(text, |word| below(word, b' '), |byte| byte < b' ')
 }
 
+/// Whether a line break is in `text`, or another control character up to CR.
+#[inline(always)]
+pub(super) fn has_break(text: &[u8]) -> bool {
+    const LIMIT: u8 = b'\r' + 1;
+    // The lowest byte is asked for, so that the last piece may overlap the one before it.
+    if let Some(last) = text.last_chunk::<16>() {
+        let (pieces, _) = text.as_chunks::<16>();
+        let lowest = pieces.iter().fold(*last, |mut lowest, piece| {
+            for (low, byte) in lowest.iter_mut().zip(piece) {
+                *low = (*low).min(*byte);
+            }
+            lowest
+        });
+        lowest.iter().any(|low| *low < LIMIT)
+    } else if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        below(u64::from_le_bytes(*first), LIMIT) | below(u64::from_le_bytes(*last), LIMIT) != 0
+    } else {
+        text.iter().any(|byte| *byte < LIMIT)
+    }
+}
+
 /// Whether `text` has nothing but visible ASCII characters: no blanks, no control characters but DEL.
 #[inline(always)]
 pub(super) fn is_visible(text: &[u8]) -> bool {
@@ -132,6 +153,7 @@ mod tests {
         fn words_tell_the_same_as_bytes(text in text(), byte in prop_oneof![Just(b':'), any::<u8>()]) {
             prop_assert_eq!(near(byte, &text), text.iter().position(|other| *other == byte));
             prop_assert_eq!(control(&text), text.iter().position(|byte| *byte < 0x20));
+            prop_assert_eq!(has_break(&text), text.iter().any(|byte| *byte <= 0x0d));
             prop_assert_eq!(is_visible(&text), text.iter().all(|byte| (0x21..0x80).contains(byte)));
             prop_assert_eq!(is_graphic(&text), text.iter().all(|byte| (0x21..0x7f).contains(byte)));
         }

@@ -26,7 +26,6 @@ impl HeaderBlock {
         for (name, value) in fields {
             draft.named(name, value);
         }
-        scratch.seal();
         scratch.out.shrink_to_fit();
         Self {
             lines: scratch.out.into(),

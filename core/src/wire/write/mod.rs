@@ -135,32 +135,6 @@ pub struct Scratch {
     out: Vec<u8>,
     /// A value with a type, on its way into `out`.
     value: String,
-    /// Where each line from `sealed` on ends, after its line break.
-    ends: Vec<usize>,
-    /// Up to where `out` is known to have no line break but those that end its lines.
-    sealed: usize,
-}
-
-impl Scratch {
-    /// Makes blanks of the line breaks inside the lines that are not sealed, and seals them.
-    fn seal(&mut self) {
-        let Self {
-            out, ends, sealed, ..
-        } = self;
-        if out.len() > *sealed
-            && control_characters(out, *sealed) != 2 * ends.len()
-            && let Some(fresh) = out.get_mut(*sealed..)
-        {
-            blank_line_breaks(fresh, *sealed, ends);
-        }
-        self.trust();
-    }
-
-    /// Seals lines that can have no line break inside.
-    fn trust(&mut self) {
-        self.sealed = self.out.len();
-        self.ends.clear();
-    }
 }
 
 /// A message as it grows: start line and header fields in the scratch, the body aside until the end.
@@ -172,8 +146,6 @@ struct Draft<'s> {
 impl<'s> Draft<'s> {
     fn new(scratch: &'s mut Scratch) -> Self {
         scratch.out.clear();
-        scratch.ends.clear();
-        scratch.sealed = 0;
         scratch.out.reserve(USUAL_SIZE);
         Self {
             scratch,
@@ -208,19 +180,17 @@ impl<'s> Draft<'s> {
 
     /// From the end of the Request-URI to that of Max-Forwards, without a line break inside.
     fn top(&mut self, hop: &OwnHop<'_>, hops: u8) {
-        self.text(" SIP/2.0\r\nVia: SIP/2.0/");
-        self.text(hop.transport.via_token());
+        self.text(match hop.transport {
+            Transport::Tcp => " SIP/2.0\r\nVia: SIP/2.0/TCP ",
+            Transport::Tls => " SIP/2.0\r\nVia: SIP/2.0/TLS ",
+        });
         let mut digits = Digits::new();
         digits.text(b";branch=");
         digits.number(u64::from(hop.port));
         digits.byte(b':');
         match hop.host {
-            Host::V4(address) => {
-                digits.address(*address);
-                digits.byte(b' ');
-            }
+            Host::V4(address) => digits.address(*address),
             Host::Name(_) | Host::V6(_) => {
-                self.text(" ");
                 let start = self.scratch.out.len();
                 self.written(|out| hop.host.write(out));
                 self.guard(start);
@@ -237,10 +207,16 @@ impl<'s> Draft<'s> {
         }
     }
 
+    /// Ends the line whose value begins at `start`. A line break that is there already becomes a blank.
     #[inline]
-    fn end_line(&mut self) {
-        self.scratch.out.extend_from_slice(b"\r\n");
-        self.scratch.ends.push(self.scratch.out.len());
+    fn end_line(&mut self, start: usize) {
+        let out = &mut self.scratch.out;
+        if let Some(value) = out.get_mut(start..)
+            && scan::has_break(value)
+        {
+            blank_line_breaks(value);
+        }
+        out.extend_from_slice(b"\r\n");
     }
 
     fn write_uri(&mut self, uri: &Uri<'_>) {
@@ -249,12 +225,30 @@ impl<'s> Draft<'s> {
         self.guard(start);
     }
 
+    /// The method and what stands between it and the Request-URI.
     #[inline]
-    fn method(&mut self, method: &Method) {
-        if let Method::Other(name) = method {
-            self.graphic(name);
-        } else {
-            self.text(method.as_str());
+    fn method_first(&mut self, method: &Method) {
+        match method.around() {
+            Some((first, _)) => self.text(first),
+            None => {
+                self.graphic(method.as_str());
+                self.text(" ");
+            }
+        }
+    }
+
+    /// `CSeq` with a number and the method.
+    #[inline]
+    fn cseq(&mut self, number: u32, method: &Method) {
+        self.text(HeaderName::CSeq.label());
+        self.number(u64::from(number));
+        match method.around() {
+            Some((_, last)) => self.text(last),
+            None => {
+                self.text(" ");
+                self.graphic(method.as_str());
+                self.text("\r\n");
+            }
         }
     }
 
@@ -279,14 +273,16 @@ impl<'s> Draft<'s> {
     #[inline]
     fn field(&mut self, name: HeaderName, value: &str) {
         self.text(name.label());
+        let start = self.scratch.out.len();
         self.text(value);
-        self.end_line();
+        self.end_line(start);
     }
 
     fn header<'h, H: Header<'h>>(&mut self, value: &H) {
         self.text(H::NAME.label());
+        let start = self.scratch.out.len();
         self.written(|out| value.write(out));
-        self.end_line();
+        self.end_line(start);
     }
 
     fn list<'h, 'v, H: ListHeader<'h> + 'v>(&mut self, values: impl IntoIterator<Item = &'v H>) {
@@ -304,14 +300,15 @@ impl<'s> Draft<'s> {
             self.scratch.out.truncate(before);
             return;
         }
-        self.end_line();
+        self.end_line(before);
     }
 
     fn named(&mut self, name: &str, value: &str) {
+        let start = self.scratch.out.len();
         self.text(name);
         self.text(": ");
         self.text(value);
-        self.end_line();
+        self.end_line(start);
     }
 
     fn raw(&mut self, name: &str, value: &str) -> Result<(), ParseError> {
@@ -324,8 +321,9 @@ impl<'s> Draft<'s> {
     #[inline]
     fn repeat(&mut self, name: HeaderName, value: &[u8]) {
         self.text(name.label());
+        let start = self.scratch.out.len();
         self.scratch.out.extend_from_slice(value);
-        self.end_line();
+        self.end_line(start);
     }
 
     /// What a response repeats of its request: every Via, From, To, with this tag where it has none, Call-ID, CSeq.
@@ -347,10 +345,9 @@ impl<'s> Draft<'s> {
                 }
             }
         }
-        // A value of a message that has been read has no line break inside.
-        self.scratch.trust();
     }
 
+    /// What has been read has no line break inside a value.
     fn repeat_piece(&mut self, piece: &Repeated<'_>, to_tag: Option<&str>) {
         if piece.text.len() == piece.value.len() {
             self.text(piece.name.label());
@@ -374,13 +371,7 @@ impl<'s> Draft<'s> {
     }
 
     fn block(&mut self, block: &HeaderBlock) {
-        if block.lines.is_empty() {
-            return;
-        }
-        // What a block is made of has been checked: only what stands before it is looked at here.
-        self.scratch.seal();
         self.scratch.out.extend_from_slice(&block.lines);
-        self.scratch.sealed = self.scratch.out.len();
     }
 
     fn body(&mut self, content_type: &str, body: Bytes) {
@@ -389,7 +380,6 @@ impl<'s> Draft<'s> {
     }
 
     fn finish(mut self) -> Bytes {
-        self.scratch.seal();
         if self.body.is_empty() {
             self.text("Content-Length: 0\r\n\r\n");
         } else {
@@ -410,31 +400,13 @@ impl<'s> Draft<'s> {
     }
 }
 
-/// How many bytes from `start` on are line breaks, or other control characters up to them.
-fn control_characters(out: &mut Vec<u8>, start: usize) -> usize {
-    const PIECE: usize = 64;
-    // Counted in bytes, which hold the count of a piece, and so in vectors; what lacks to the last one is filled up.
-    let length = out.len();
-    out.extend_from_slice(&[b' '; PIECE]);
-    let (pieces, _) = out.get(start..).unwrap_or_default().as_chunks::<PIECE>();
-    let is_control = |byte: &u8| u8::from(*byte <= b'\r');
-    let count = |piece: &[u8; PIECE]| usize::from(piece.iter().map(is_control).sum::<u8>());
-    let count = pieces.iter().map(count).sum();
-    out.truncate(length);
-    count
-}
-
-/// Makes blanks of the line breaks inside the lines of `text`, which stands from `start` on in what `ends` counts in.
-fn blank_line_breaks(text: &mut [u8], start: usize, ends: &[usize]) {
-    let mut line_start = start;
-    for end in ends {
-        let inside = line_start - start..end - start - "\r\n".len();
-        for byte in text.get_mut(inside).unwrap_or_default() {
-            if matches!(byte, b'\r' | b'\n') {
-                *byte = b' ';
-            }
+/// Makes blanks of line breaks.
+#[cold]
+fn blank_line_breaks(text: &mut [u8]) {
+    for byte in text {
+        if matches!(byte, b'\r' | b'\n') {
+            *byte = b' ';
         }
-        line_start = *end;
     }
 }
 
@@ -538,15 +510,13 @@ impl<'s> RequestBuilder<'s> {
         max_forwards: u8,
     ) -> Self {
         let mut draft = Draft::new(scratch);
-        draft.text(method.as_str());
-        draft.text(" ");
+        draft.method_first(method);
         draft.write_uri(uri);
-        draft.text(" SIP/2.0");
-        draft.end_line();
+        draft.text(" SIP/2.0\r\n");
         draft.header(via);
         draft.text(HeaderName::MaxForwards.label());
         draft.number(u64::from(max_forwards));
-        draft.end_line();
+        draft.text("\r\n");
         draft.header(from);
         draft.header(to);
         draft.field(HeaderName::CallId, call_id);
@@ -566,18 +536,11 @@ impl<'s> RequestBuilder<'s> {
         max_forwards: u8,
     ) -> Self {
         let mut draft = Draft::new(scratch);
-        draft.method(method);
-        draft.text(" ");
+        draft.method_first(method);
         draft.graphic(uri);
         draft.top(hop, max_forwards);
         draft.scratch.out.extend_from_slice(parties.lines());
-        draft.text(HeaderName::CSeq.label());
-        draft.number(u64::from(cseq));
-        draft.text(" ");
-        draft.method(method);
-        draft.text("\r\n");
-        // Nothing but line ends is a line break there.
-        draft.scratch.trust();
+        draft.cseq(cseq, method);
         Self { draft }
     }
 
@@ -611,13 +574,10 @@ impl<'r> ResponseBuilder<'r> {
         let code = [digit(code / 100), digit(code / 10), digit(code), b' '];
         draft.text("SIP/2.0 ");
         draft.scratch.out.extend_from_slice(&code);
+        let start = draft.scratch.out.len();
         draft.text(reason.unwrap_or_else(|| status.default_reason()));
-        draft.end_line();
-        match reason {
-            Some(_) => draft.scratch.seal(),
-            None => draft.scratch.trust(),
-        }
-        let top_via = draft.scratch.sealed + HeaderName::Via.label().len();
+        draft.end_line(start);
+        let top_via = draft.scratch.out.len() + HeaderName::Via.label().len();
         draft.repeat_all(request, to_tag.filter(|tag| grammar::is_token(tag)));
         if status == StatusCode::TRYING {
             draft.copy(request, HeaderName::Timestamp);
@@ -632,9 +592,7 @@ impl<'r> ResponseBuilder<'r> {
     /// Notes in the topmost `Via` where the request came from, as its sender asked (RFC 3261 section 18.2.1, RFC 3581
     /// section 4). A `Via` that cannot be read stays as it is.
     pub fn via_received(&mut self, source: SocketAddr) -> &mut Self {
-        let Scratch {
-            out, ends, sealed, ..
-        } = &mut *self.draft.scratch;
+        let out = &mut self.draft.scratch.out;
         let Some(line) = top_via(out, self.top_via) else {
             return self;
         };
@@ -647,10 +605,6 @@ impl<'r> ResponseBuilder<'r> {
         via.write(&mut text);
         let (start, length) = (self.top_via, first.len());
         out.splice(start..start + length, text.bytes());
-        // What is not sealed comes after the Via.
-        for end in ends.iter_mut().chain([sealed]) {
-            *end = *end + text.len() - length;
-        }
         self
     }
 
@@ -686,7 +640,6 @@ fn is_untagged(value: &[u8]) -> bool {
 pub fn with_header<'h>(message: &[u8], header: &impl Header<'h>) -> Bytes {
     let mut scratch = Scratch::default();
     Draft::new(&mut scratch).header(header);
-    scratch.seal();
     // The last field's own line end stays in front of the new one.
     let at = memmem::find(message, b"\r\n\r\n").map_or(message.len(), |at| at + 2);
     let (head, tail) = message.split_at_checked(at).unwrap_or((message, &[]));

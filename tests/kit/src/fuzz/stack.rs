@@ -90,6 +90,7 @@ const FINAL: [u16; 8] = [200, 202, 404, 486, 488, 500, 603, 180];
 /// | `j` | 5, endpoint, methods | an endpoint takes other methods |
 /// | `j` | 6, request, body | a peer says that who registers there is registered no more |
 /// | `j` | 7, time | the stack is to end gracefully |
+/// | `j` | 8, session, way | a session is changed: by INVITE, by UPDATE, not after all; a change of the peer is taken, refused |
 ///
 /// The oracle sees commands, events and bytes. Everything is done twice, once with all bytes in pieces of one, and has
 /// to come out the same.
@@ -368,6 +369,7 @@ impl<'a> Run<'a> {
                         self.arrive(Some(line), &bytes);
                     }
                 }
+                8 => self.change_session(),
                 7 => {
                     let patience = self.time();
                     let operation = self.stack.drain(self.now, patience);
@@ -532,8 +534,9 @@ impl<'a> Run<'a> {
                 if let Some(line) = self.lines.get(line) {
                     // A connection that is gone, or one of a client manager, is misuse.
                     let _ = self.stack.set_idle(self.now, line.conn, Duration::from_secs(5));
-                    if let Some(info) = self.stack.connection(line.conn)
-                        && let Ok(mut manager) = self.stack.manager(self.now, info.manager)
+                    let known = self.stack.connection(line.conn);
+                    if let Some(manager) = known.map(|known| known.manager)
+                        && let Ok(mut manager) = self.stack.manager(self.now, manager)
                     {
                         let _ = manager.set_idle(Some(Duration::from_secs(7)), None);
                         let _ = manager.apply_idle();
@@ -671,6 +674,30 @@ impl<'a> Run<'a> {
             _ => Some(view.terminate()),
         };
         operation
+            .into_iter()
+            .for_each(|operation| self.oracle.on_started(self.now, operation, None));
+    }
+
+    fn change_session(&mut self) {
+        let (at, way) = (self.script.latest(self.sessions.len()), self.script.pick(5));
+        let Some(id) = at.and_then(|at| self.sessions.get(at)).copied() else {
+            return;
+        };
+        let Ok(mut view) = self.stack.session(self.now, id) else {
+            return;
+        };
+        let refusal = StatusCode::NOT_ACCEPTABLE_HERE;
+        let begun = match way {
+            0 => view.renegotiate(Method::Invite, sdp()).ok(),
+            1 => view.renegotiate(Method::Update, sdp()).ok(),
+            2 => {
+                view.cancel_renegotiation();
+                None
+            }
+            3 => view.accept_renegotiation(sdp()).ok(),
+            _ => view.reject_renegotiation(refusal, None).map_or(None, |()| None),
+        };
+        begun
             .into_iter()
             .for_each(|operation| self.oracle.on_started(self.now, operation, None));
     }
@@ -880,6 +907,15 @@ mod tests {
         let cancelled = told("00 k g001 p00 g037 g017 w9");
         assert_eq!(count(&cancelled.changes, SessionState::Connected), 0);
         assert_eq!(count(&cancelled.changes, SessionState::Disconnected), 1);
+    }
+
+    #[test]
+    fn scenarios_of_changes_are_some() {
+        // A call that is taken, and three ends of endpoints; one change by each side.
+        let ours = told("00 k g001 a01 g015 j800 f031");
+        assert_eq!(ours.succeeded, 1 + 1 + 3);
+        let theirs = told("00 k g001 a01 g015 g003 j803 g015");
+        assert_eq!(theirs.succeeded, 1 + 1 + 3);
     }
 
     #[test]

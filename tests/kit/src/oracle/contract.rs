@@ -161,6 +161,8 @@ impl Contract {
             Event::Provisional { session, .. }
             | Event::OfferReceived { session, .. }
             | Event::AnswerReceived { session, .. }
+            | Event::RenegotiationReceived { session, .. }
+            | Event::RenegotiationWithdrawn { session }
             | Event::SessionMessage { session, .. } => self.session_alive(*session, event),
             Event::Listening { listener, address } => {
                 // Once more where the address has changed.

@@ -465,6 +465,8 @@ impl<'a> Life<'a> {
             | What::Redirect
             | What::Answer
             | What::Inside
+            | What::Change
+            | What::Settle
             | What::HangUp => self.act_on_session(step),
             What::Habit => {
                 if let Some(place) = self.place(first) {
@@ -633,7 +635,7 @@ impl<'a> Life<'a> {
         let fits = |state: SessionState| match step.what {
             What::Establish => state == SessionState::Idle,
             What::Accept | What::Ring | What::Reject | What::Redirect => state == SessionState::Incoming,
-            What::Inside => state == SessionState::Connected,
+            What::Inside | What::Change => state == SessionState::Connected,
             _ => true,
         };
         if sessions.iter().any(|(.., state)| fits(*state)) {
@@ -675,6 +677,23 @@ impl<'a> Life<'a> {
                     let method = one(&INSIDE, second).unwrap_or(Method::Info);
                     Some(view.send(method, Some(Content::text("in the call")), Vec::new())?)
                 }
+                What::Change if second % 4 == 3 => {
+                    view.cancel_renegotiation();
+                    None
+                }
+                What::Change => {
+                    let method = if second % 4 == 1 {
+                        Method::Update
+                    } else {
+                        Method::Invite
+                    };
+                    Some(view.renegotiate(method, body())?)
+                }
+                What::Settle if second % 4 == 3 => {
+                    view.reject_renegotiation(StatusCode::NOT_ACCEPTABLE_HERE, None)?;
+                    None
+                }
+                What::Settle => Some(view.accept_renegotiation(body())?),
                 _ => Some(view.terminate()),
             })
         });
@@ -741,8 +760,8 @@ impl<'a> Life<'a> {
                 let idle = Duration::from_secs(u64::from(third) % 64);
                 let _ = stack.set_idle(now, conn, idle);
                 if third > 240
-                    && let Some(info) = stack.connection(conn)
-                    && let Ok(mut manager) = stack.manager(now, info.manager)
+                    && let Some(manager) = stack.connection(conn).map(|known| known.manager)
+                    && let Ok(mut manager) = stack.manager(now, manager)
                 {
                     let _ = manager.set_idle(Some(idle), None);
                     let _ = manager.apply_idle();
