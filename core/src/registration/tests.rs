@@ -811,7 +811,7 @@ fn a_binding_that_ends_before_the_next_attempt_is_told_of_then_and_hastens_nothi
     // A binding of 8 s is refreshed, and refused, after 5 s.
     for (backoff, at_the_end, next) in [
         (3, vec![Effect::SendRegister, changed.clone()], None),
-        (4, vec![changed.clone()], Some(Time::from_secs(109))),
+        (4, vec![changed], Some(Time::from_secs(109))),
     ] {
         let mut bench = Bench::exact(true);
         bench.services.config.backoff_min = Duration::from_secs(backoff);
