@@ -118,7 +118,7 @@ fn plant(top: &Path, tree: &Path, work: &Path, mutants: &[Mutant]) -> Result<BTr
     let root = fs::read_to_string(top.join("core/src/lib.rs"))?;
     let root = root.replacen(
         "extern crate alloc;",
-        "extern crate alloc;\n#[macro_use]\nextern crate std;\nmod mutants;",
+        "extern crate alloc;\nextern crate std;\nmod mutants;",
         1,
     );
     let root = root.replace("#[cfg(test)]\nextern crate std;\n", "");
