@@ -133,6 +133,8 @@ machines! {
     offer: crate::session::laws::Offering,
     renegotiation: crate::session::laws::Renegotiating,
     proposal: crate::session::laws::Proposing,
+    subscription: crate::subscription::laws::Subscribing,
+    watcher: crate::notifier::laws::Watched,
 }
 
 #[test]
