@@ -1052,25 +1052,6 @@ fn a_deregistration_that_comes_twice_is_one() {
         world.result(alice.host, operation).unwrap();
         leave(world, alice, line);
     });
-    // A first registration that waits for it goes out: the NOTIFY is of one before.
-    world::run(133, |world| {
-        let (peer, alice) = scripted_server(world);
-        let operation = world.register(alice);
-        let line = next_line(world, peer, 0);
-        let register = next_request(world, line, &Method::Register);
-        world.say(line, &answer(&register, "503 Later", "s", "Retry-After: 30"));
-        world.run_for(secs(1));
-        world.say(line, &notify(&register, 1, USUAL, REJECTED));
-        world.run_for(secs(1));
-        assert_eq!(
-            (codes(world, line), state(world, alice)),
-            (vec![200], Registering)
-        );
-        world.run_for(secs(30));
-        grant(world, line, 600, "");
-        world.result(alice.host, operation).unwrap();
-        leave(world, alice, line);
-    });
 }
 
 // ---------------------------------------------------------------- a server that had lost us
