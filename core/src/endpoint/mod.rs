@@ -641,6 +641,8 @@ impl Endpoint {
             via_proxy: matches!(&self.kind, Kind::PeerToPeer(peer) if peer.proxy.is_some()),
             route: self.route().to_vec(),
             voice: self.voice.clone(),
+            redirects: self.profile.redirects,
+            session_timer: self.profile.session_timer,
         }
     }
 
