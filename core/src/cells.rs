@@ -27,6 +27,7 @@ pub const MACHINES: &[Machine] = &[
     session::OFFER,
     session::RENEGOTIATION,
     session::PROPOSAL,
+    session::RELIABLE_RESPONSES,
 ];
 
 /// One machine in one state, given one input.

@@ -133,6 +133,7 @@ machines! {
     offer: crate::session::laws::Offering,
     renegotiation: crate::session::laws::Renegotiating,
     proposal: crate::session::laws::Proposing,
+    reliable: crate::session::laws::Replying,
 }
 
 #[test]

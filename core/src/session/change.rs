@@ -86,10 +86,10 @@ impl Change {
             .is_some_and(|request| number_of(&request.pending.message) == number)
     }
 
-    /// Whether an UPDATE of the peer waits for the application.
+    /// Whether an UPDATE or PRACK of the peer waits for the application.
     fn awaits_update(&self) -> bool {
         let request = self.request.as_ref().filter(|_| self.theirs.is_asked());
-        request.is_some_and(|request| request.pending.message.method() == Some(&Method::Update))
+        request.is_some_and(|request| request.pending.message.method() != Some(&Method::Invite))
     }
 
     fn is_reinvite(&self) -> bool {
@@ -220,7 +220,12 @@ impl Sessions {
             cx.out.complete(operation, Err(gone));
             return;
         };
-        let acknowledged = request.pending.message.method() == Some(&Method::Invite);
+        let message = &*request.pending.message;
+        let (acknowledged, carrier) = match message.method() {
+            Some(Method::Invite) => (true, Carrier::Success),
+            Some(Method::Prack) => (false, Carrier::PrackSuccess),
+            _ => (false, Carrier::UpdateSuccess),
+        };
         let reply = Reply {
             contact: Some(&session.local.contact),
             block: Some(&session.local.voice.description()),
@@ -228,15 +233,13 @@ impl Sessions {
             ..Reply::new(StatusCode::OK)
         };
         let success = below.low.reply(cx, &request.pending, &reply);
-        if let Some(dialog) = &mut session.dialog {
-            dialog.refresh_target(&request.pending.message);
+        // A PRACK is no target refresh.
+        if carrier != Carrier::PrackSuccess
+            && let Some(dialog) = session.dialog_of(message)
+        {
+            dialog.refresh_target(message);
         }
-        let carrier = if acknowledged {
-            Carrier::Success
-        } else {
-            Carrier::UpdateSuccess
-        };
-        session.change.offers.step(cx, offer::Input::Sent(carrier));
+        session.offers_of(message).step(cx, offer::Input::Sent(carrier));
         if acknowledged {
             let success = Some(success);
             session.change.request = Some(Box::new(Proposed { success, ..*request }));
@@ -300,16 +303,16 @@ impl Sessions {
         let meaning = match (&offer, invites) {
             (_, true) if pending => Meaning::Busy,
             (_, true) if session.invites() => Meaning::Glare,
-            (Some(_), true) => session
-                .change
-                .offers
-                .step(cx, offer::Input::Received(Carrier::Invite)),
+            (Some(_), true) => {
+                let input = offer::Input::Received(Carrier::Invite);
+                session.change.offers.step(cx, input)
+            }
             (None, true) => session.change.offers.step(cx, offer::Input::Asked),
             (_, false) if session.change.awaits_update() => Meaning::Busy,
-            (Some(_), false) => session
-                .change
-                .offers
-                .step(cx, offer::Input::Received(Carrier::Update)),
+            (Some(_), false) => {
+                let input = offer::Input::Received(Carrier::Update);
+                session.offers_of(&request.message).step(cx, input)
+            }
             (None, false) => Meaning::Nothing,
         };
         match meaning {
@@ -328,7 +331,7 @@ impl Sessions {
                 below.low.reply(cx, request, &reply);
             }
             Meaning::Nothing | Meaning::Answer => {
-                if let Some(dialog) = &mut session.dialog {
+                if let Some(dialog) = session.dialog_of(&request.message) {
                     dialog.refresh_target(&request.message);
                 }
                 let reply = Reply {
@@ -354,7 +357,7 @@ impl Sessions {
     }
 
     /// A change for the application to decide on.
-    fn propose(
+    pub(super) fn propose(
         &mut self,
         cx: &mut Cx<'_>,
         below: &mut Below<'_, '_>,
@@ -642,10 +645,15 @@ impl Sessions {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
-        if let Some(request) = &session.change.request {
-            below.low.reply(cx, &request.pending, reply);
+        let Some(request) = session.change.request.take() else {
+            return;
+        };
+        below.low.reply(cx, &request.pending, reply);
+        let offers = session.offers_of(&request.pending.message);
+        if !offers.is_settled() {
+            offers.step(cx, offer::Input::Lapsed);
         }
-        session.change.settle(cx);
+        self.by_invite.remove(&request.pending.transaction);
     }
 }
 

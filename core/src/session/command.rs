@@ -77,10 +77,18 @@ impl Sessions {
         operation: OperationId,
         content: Option<Content>,
     ) {
+        if let Some(known) = self.known_mut(id) {
+            known.state = SessionState::Connecting;
+        }
+        if self.defer_accept(id, operation, &content) {
+            return;
+        }
+        self.close_provisionals(cx, below, id);
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
         let Some(invite) = &session.invite else { return };
+        let content = content.filter(|_| !session.is_reliable || !session.change.offers.is_settled());
         let reply = Reply {
             contact: Some(&session.local.contact),
             block: Some(&session.local.voice.description()),
@@ -98,7 +106,6 @@ impl Sessions {
             }
             None => session.change.settle(cx),
         }
-        session.known.state = SessionState::Connecting;
         self.step(cx, below, id, Input::Accept(operation));
     }
 
@@ -115,7 +122,9 @@ impl Sessions {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
-        let Some(invite) = &session.invite else { return };
+        if session.invite.is_none() {
+            return;
+        }
         let contacts: Vec<String> = targets
             .iter()
             .map(|target| alloc::format!("<{target}>"))
@@ -124,41 +133,14 @@ impl Sessions {
             .into_iter()
             .map(|contact| (HeaderName::Contact, contact.into_boxed_str()))
             .collect();
-        below.low.reply(
-            cx,
-            invite,
-            &Reply {
-                reason,
-                headers: &headers,
-                ..Reply::new(status)
-            },
-        );
-        self.by_invite.remove(&invite.transaction);
-        session.invite = None;
         session.known.over = true;
-        self.step(cx, below, id, Input::Decline(SessionReason::Declined));
-    }
-
-    pub(crate) fn provisional(
-        &self,
-        cx: &mut Cx<'_>,
-        below: &mut Below<'_, '_>,
-        id: SessionId,
-        status: StatusCode,
-        content: Option<&Content>,
-    ) {
-        let Some(session) = self.table.get(&id) else {
-            return;
-        };
-        let Some(invite) = &session.invite else { return };
         let reply = Reply {
-            contact: Some(&session.local.contact),
-            block: Some(&session.local.voice.description()),
-            content,
-            record_route: true,
+            reason,
+            headers: &headers,
             ..Reply::new(status)
         };
-        below.low.reply(cx, invite, &reply);
+        self.refuse_invite(cx, below, id, &reply);
+        self.step(cx, below, id, Input::Decline(SessionReason::Declined));
     }
 
     /// The application's answer to the offer of a 2xx; misuse if none waits for it.
@@ -175,6 +157,9 @@ impl Sessions {
                 operation: "answer",
                 state: "no offer waits for an answer",
             });
+        }
+        if self.answer_in_prack(cx, below, id, &answer) {
+            return Ok(());
         }
         let Some(session) = self.table.get_mut(&id) else {
             return Ok(());

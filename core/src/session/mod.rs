@@ -9,7 +9,9 @@ mod invitation;
 pub(crate) mod laws;
 mod offer;
 mod proposal;
+mod provisional;
 mod receive;
+mod reliable;
 mod renegotiation;
 
 use alloc::boxed::Box;
@@ -20,6 +22,7 @@ use alloc::vec::Vec;
 use crate::connection::Lease;
 use crate::cx::Cx;
 use crate::dialog::Dialog;
+use crate::endpoint::ReliableResponses;
 use crate::error::ParseError;
 use crate::event::{
     Completion, Content, Event, ExtraHeaders, OperationError, OperationFailure, SessionState,
@@ -32,7 +35,7 @@ use crate::ids::{ConnId, EndpointId, ExchangeId, OperationId, SequenceId, Sessio
 use crate::map::{HashKey, Map};
 use crate::time::Time;
 use crate::wire::write::Parties;
-use crate::wire::{Message, Method, StatusCode};
+use crate::wire::{HeaderName, Message, Method, StatusCode};
 
 use change::Change;
 #[cfg(any(test, feature = "cells"))]
@@ -43,7 +46,11 @@ use offer::Carrier;
 pub(crate) use offer::cells::MACHINE as OFFER;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use proposal::cells::MACHINE as PROPOSAL;
+use provisional::{Early, Provisionals};
+pub(crate) use provisional::{RELIABLE, takes_reliable};
 use receive::allows_update;
+#[cfg(any(test, feature = "cells"))]
+pub(crate) use reliable::cells::MACHINE as RELIABLE_RESPONSES;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use renegotiation::cells::MACHINE as RENEGOTIATION;
 
@@ -53,6 +60,7 @@ pub(crate) enum Timer {
     Invitation(invitation::Timer),
     Renegotiation(renegotiation::Timer),
     Proposal(proposal::Timer),
+    Reliable(reliable::Timer),
 }
 
 /// A session in canonical form.
@@ -60,6 +68,7 @@ pub(crate) enum Timer {
 pub(crate) struct Fingerprint {
     invitation: invitation::Fingerprint,
     change: change::Fingerprint,
+    provisionals: (reliable::Fingerprint, usize, bool),
 }
 
 /// How an endpoint appears in its requests. The texts are ready to be written.
@@ -76,6 +85,8 @@ pub(crate) struct Local {
     pub(crate) via_proxy: bool,
     /// The preloaded route of requests outside dialogs (R17).
     pub(crate) route: Vec<Box<str>>,
+    /// Whether provisional responses are acknowledged (S7).
+    pub(crate) reliable: ReliableResponses,
     pub(crate) voice: Voice,
 }
 
@@ -118,7 +129,7 @@ struct Session {
     /// The dialog that won, or that the callee made.
     dialog: Option<Dialog>,
     /// The forks that have answered provisionally, by their tags.
-    early: Vec<Dialog>,
+    early: Vec<Early>,
     lease: Option<Lease>,
     /// The INVITE or BYE under way.
     exchange: Option<ExchangeId>,
@@ -134,6 +145,9 @@ struct Session {
     /// What the ACK repeats, and the answer that it carries.
     ack: Option<Ack>,
     change: Change,
+    /// Of a callee; and whether the caller takes reliable ones, and the endpoint sends them.
+    provisionals: Provisionals,
+    is_reliable: bool,
     /// The peer takes UPDATE.
     updates: bool,
     refreshing: bool,
@@ -249,6 +263,7 @@ impl Sessions {
         self.table.get(&id).map(|session| Fingerprint {
             invitation: session.invitation.fingerprint(now),
             change: session.change.fingerprint(now),
+            provisionals: session.provisionals.fingerprint(now),
         })
     }
 
@@ -335,6 +350,8 @@ impl Sessions {
                 response: None,
                 ack: None,
                 change: Change::new(id),
+                provisionals: Provisionals::new(id),
+                is_reliable: false,
                 updates: false,
                 refreshing: false,
                 known: Known::new(SessionState::Idle),
@@ -377,7 +394,6 @@ impl Sessions {
         self.by_invite.insert(invite.transaction, id);
         let session = Session {
             invitation: Invitation::incoming(cx, id),
-            local: Box::new(local),
             target: dialog.target().into(),
             call_id,
             tag: invite.tag.clone(),
@@ -392,11 +408,14 @@ impl Sessions {
             response: None,
             ack: None,
             change,
+            provisionals: Provisionals::new(id),
+            is_reliable: local.reliable != ReliableResponses::Unsupported && takes_reliable(&invite.message),
             updates: allows_update(&invite.message),
             refreshing: false,
             known: Known::new(SessionState::Incoming),
             incoming: true,
             dialog: Some(dialog),
+            local: Box::new(local),
             invite: Some(invite),
         };
         cx.counters.sessions.incoming.started += 1;
@@ -433,7 +452,7 @@ impl Sessions {
                 });
                 if new == SessionState::Connected {
                     cx.counters.calls(session.incoming).connected += 1;
-                    self.settle(id);
+                    self.settle(cx, id);
                 }
                 if new == SessionState::Disconnected {
                     self.end(cx, below, id, endpoint);
@@ -459,10 +478,9 @@ impl Sessions {
                     below.low.send_reply(cx, invite, StatusCode::OK, success.clone());
                 }
             }
-            (Effect::Refuse(code), Some(session)) => {
-                if let (Some(invite), Some(status)) = (session.invite.take(), StatusCode::new(code)) {
-                    self.by_invite.remove(&invite.transaction);
-                    below.low.reply(cx, &invite, &Reply::new(status));
+            (Effect::Refuse(code), Some(_)) => {
+                if let Some(status) = StatusCode::new(code) {
+                    self.refuse_invite(cx, below, id, &Reply::new(status));
                 }
             }
             (
@@ -475,6 +493,21 @@ impl Sessions {
                 | Effect::Refuse(_),
                 None,
             ) => {}
+        }
+    }
+
+    /// Answers the peer's INVITE with a final response that ends it.
+    fn refuse_invite(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        reply: &Reply<'_>,
+    ) {
+        let session = self.table.get_mut(&id);
+        if let Some(invite) = session.and_then(|session| session.invite.take()) {
+            self.by_invite.remove(&invite.transaction);
+            below.low.reply(cx, &invite, reply);
         }
     }
 
@@ -491,12 +524,13 @@ impl Sessions {
     }
 
     /// An established session needs nothing more of how it came about.
-    fn settle(&mut self, id: SessionId) {
+    fn settle(&mut self, cx: &mut Cx<'_>, id: SessionId) {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
         session.cargo = Cargo::default();
         session.success = None;
+        session.drop_provisionals(cx);
         if let Some(invite) = session.invite.take() {
             self.by_invite.remove(&invite.transaction);
         }
@@ -509,6 +543,9 @@ impl Sessions {
             return;
         };
         session.abandon_change(cx, below);
+        if let Some(operation) = session.drop_provisionals(cx) {
+            cx.out.complete(operation, Err(provisional::ended()));
+        }
         cx.counters.calls(session.incoming).ended += 1;
         session.invitation.stop(cx);
         self.by_dialog.remove(&*key(&session.call_id, &session.tag));
@@ -548,6 +585,9 @@ impl Session {
     }
 
     fn invite_draft(&self) -> Draft {
+        let block = self.local.voice.full_request(&Method::Invite);
+        let requires = self.local.reliable == ReliableResponses::Required;
+        let block = block.and(requires.then_some((HeaderName::Require.as_str(), RELIABLE)));
         Draft {
             method: Method::Invite,
             uri: self.target.clone(),
@@ -556,7 +596,7 @@ impl Session {
             sequence: Sequence::Counter(self.sequence),
             contact: Some(self.local.contact.clone()),
             expires: None,
-            block: self.local.voice.full_request(&Method::Invite),
+            block,
             extra: self.cargo.extra.clone(),
             content: self.cargo.content.clone(),
         }
@@ -572,7 +612,19 @@ fn start(
     part: SessionPart,
 ) -> ExchangeId {
     let held = session.lease.as_ref().map(Lease::conn);
-    let lease = held.and_then(|conn| below.low.connections.share(cx, conn));
+    start_over(cx, below, session, id, (draft, part), held)
+}
+
+/// The same over this connection.
+fn start_over(
+    cx: &mut Cx<'_>,
+    below: &mut Below<'_, '_>,
+    session: &Session,
+    id: SessionId,
+    (draft, part): (Draft, SessionPart),
+    conn: Option<ConnId>,
+) -> ExchangeId {
+    let lease = conn.and_then(|conn| below.low.connections.share(cx, conn));
     let owner = Owner::Session(id, part);
     // The end of a session does not wait for a better time; told twice, it is the end all the same (C35).
     let ends = part == SessionPart::Bye;
@@ -580,7 +632,7 @@ fn start(
     let policy = Policy {
         // A change that waits leaves the peer's the way.
         retry_after: policy.retry_after && !ends && part != SessionPart::Renegotiate,
-        repeatable: policy.repeatable || ends || part == SessionPart::Refresh,
+        repeatable: policy.repeatable || ends || matches!(part, SessionPart::Refresh | SessionPart::Prack),
         ..policy
     };
     let request = Request {

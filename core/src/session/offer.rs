@@ -44,7 +44,6 @@ pub(crate) enum State {
 }
 
 /// What may carry a body that means something.
-#[allow(dead_code, reason = "the table of RFC 6337 is whole; nothing sends or takes reliable responses yet")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Carrier {
     Invite,

@@ -10,6 +10,7 @@ use super::offer::{self, Carrier, Meaning};
 use super::{Ack, Below, Inside, Sessions, Timer, key};
 use crate::cx::Cx;
 use crate::dialog::Dialog;
+use crate::endpoint::ReliableResponses;
 use crate::event::{Completion, Content, Event, OperationError, OperationFailure, SessionReason};
 use crate::exchange::{Facts, Outcome, Owner, Pending, Policy, Reply, Request, Sequence, SessionPart, What};
 use crate::ids::{ExchangeId, OperationId, SessionId, TransactionId};
@@ -70,42 +71,13 @@ impl Sessions {
                 SessionPart::Bye | SessionPart::Refresh | SessionPart::Request(_) | SessionPart::Ack,
                 What::Provisional(_) | What::Further(_),
             )
+            // A PRACK that fails leaves the INVITE to its own end.
+            | (SessionPart::Prack, _)
             | (SessionPart::Renegotiate, What::Provisional(_))
             | (SessionPart::Ack, What::Outcome(_))
             | (_, What::Taken) => {}
             // The stack has dealt with these.
             (_, What::NeedConnection(_) | What::Redirected(_)) => {}
-        }
-    }
-
-    fn on_provisional(
-        &mut self,
-        cx: &mut Cx<'_>,
-        below: &mut Below<'_, '_>,
-        id: SessionId,
-        response: Box<Message>,
-    ) {
-        let limit = cx.config.limits.forks;
-        let Some(session) = self.table.get_mut(&id) else {
-            return;
-        };
-        let tag = response.to().ok().and_then(|to| to.tag().map(ToOwned::to_owned));
-        if let Some(tag) = tag
-            && !session.early.iter().any(|dialog| dialog.is_with(Some(&tag)))
-            && let Ok(dialog) = Dialog::from_response(&response, session.sequence)
-        {
-            if session.early.len() < limit {
-                session.early.push(dialog);
-            } else {
-                cx.counters.refusals.forks += 1;
-            }
-        }
-        self.step(cx, below, id, Input::Provisional);
-        if self.table.contains_key(&id) {
-            cx.out.event(Event::Provisional {
-                session: id,
-                message: response,
-            });
         }
     }
 
@@ -125,6 +97,10 @@ impl Sessions {
             Ok(dialog) => dialog,
             Err(error) => return self.on_failure(cx, below, id, OperationError::MessageParsing(error)),
         };
+        // What is open is open with this fork.
+        if let Some(early) = session.early(dialog.remote_tag.as_deref()) {
+            session.change.offers = early.offers;
+        }
         let hop_is_ours = dialog.is_routed() || !session.local.via_proxy;
         session.dialog = Some(dialog);
         session.early = Vec::new();
@@ -143,11 +119,11 @@ impl Sessions {
         let content = content_of(&response);
         session.response = (!cancelled).then_some(response);
         let meaning = match content {
-            Some(_) => session
+            Some(_) if !session.change.offers.is_settled() => session
                 .change
                 .offers
                 .step(cx, offer::Input::Received(Carrier::Success)),
-            None => Meaning::Nothing,
+            Some(_) | None => Meaning::Nothing,
         };
         match (meaning, content) {
             (Meaning::Offer, Some(offer)) if !cancelled => {
@@ -252,6 +228,7 @@ impl Sessions {
             Timer::Invitation(timer) => self.step(cx, below, id, Input::Fired(timer)),
             Timer::Renegotiation(timer) => self.handle_renegotiation_timer(cx, below, id, timer),
             Timer::Proposal(timer) => self.handle_proposal_timer(cx, below, id, timer),
+            Timer::Reliable(timer) => self.handle_reliable_timer(cx, below, id, timer),
         }
     }
 
@@ -264,7 +241,7 @@ impl Sessions {
         let known = session
             .dialog
             .iter()
-            .chain(&session.early)
+            .chain(session.early.iter().map(|early| &early.dialog))
             .any(|dialog| dialog.is_with(from.tag()));
         known.then_some(id)
     }
@@ -348,8 +325,7 @@ impl Sessions {
         };
         let number = request.message.cseq().map_or(0, |cseq| cseq.number);
         let in_order = session
-            .dialog
-            .as_mut()
+            .dialog_of(&request.message)
             .is_none_or(|dialog| dialog.take_cseq(number));
         if !in_order {
             let reason = Some("CSeq is lower than the last");
@@ -379,6 +355,10 @@ impl Sessions {
             }
             Method::Invite | Method::Update => {
                 self.on_proposal(cx, below, id, request);
+                Inside::Done
+            }
+            Method::Prack if session.local.reliable != ReliableResponses::Unsupported => {
+                self.on_prack(cx, below, id, request);
                 Inside::Done
             }
             Method::Ack

@@ -613,10 +613,8 @@ impl SessionView<'_> {
         }
         let id = self.id;
         self.stack.step(self.stack.now, |p| {
-            p.sessions
-                .provisional(&mut p.cx, below!(p), id, status, content.as_ref());
-        });
-        Ok(())
+            p.sessions.provisional(&mut p.cx, below!(p), id, status, content)
+        })
     }
 
     /// Answers the offer that came in the 2xx; the answer goes out in the ACK (S5).

@@ -10,8 +10,8 @@ use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
     Action, CloseReason, Config, ConnId, Connect, Content, EndpointId, Established, Event, IncomingId,
     ListenError, ListenerId, LostAddresses, Misuse, OperationId, PeerCertificate, PeerToPeerConfig, QueryId,
-    Question, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, Stack, Throttle, Time,
-    Transport, UnixTime,
+    Question, ReliableResponses, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, Stack,
+    Throttle, Time, Transport, UnixTime,
 };
 use siphasher::sip::SipHasher13;
 
@@ -248,7 +248,8 @@ impl<'a> Run<'a> {
             let added = self.stack.add_sip_endpoint(self.now, config);
             self.endpoints.push(added.expect("a SipEndpoint"));
         }
-        let carol = PeerToPeerConfig::new("sip:carol@two.invalid");
+        let mut carol = PeerToPeerConfig::new("sip:carol@two.invalid");
+        carol.profile.reliable_responses = ReliableResponses::Supported;
         let carol = self.stack.add_peer_to_peer_endpoint(self.now, carol);
         let carol = carol.expect("a peer-to-peer endpoint");
         self.endpoints.push(carol);

@@ -7,7 +7,8 @@ use std::time::Duration;
 use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
     Config, ConnId, Content, Event, IncomingId, ManagerConfig, ManagerId, ManagerKind, MutualTls,
-    OperationId, PeerToPeerConfig, Server, SessionId, SipEndpointConfig, Stack, Time, Transport,
+    OperationId, PeerToPeerConfig, ReliableResponses, Server, SessionId, SipEndpointConfig, Stack, Time,
+    Transport,
 };
 
 use crate::frontend::FrontEndConfig;
@@ -230,6 +231,8 @@ impl Role {
 
     pub(super) fn peer_config(self, tls: ManagerId) -> PeerToPeerConfig {
         let mut config = PeerToPeerConfig::new(self.uri());
+        // Where one takes part the other may.
+        config.profile.reliable_responses = ReliableResponses::Supported;
         if self.kind == Kind::Peer(Transport::Tls) {
             config.manager = Some(tls);
             config.default_transport = Transport::Tls;
