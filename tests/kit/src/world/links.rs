@@ -183,7 +183,12 @@ impl World {
     /// Forgets the connections that are over at both ends, and that nothing is on its way on: a world that lives long
     /// would hold them all.
     pub(super) fn forget_links(&mut self) {
-        let busy: BTreeSet<LinkId> = self.queue.values().filter_map(Happening::link).collect();
+        let busy: BTreeSet<LinkId> = self
+            .queue
+            .values()
+            .flatten()
+            .filter_map(Happening::link)
+            .collect();
         self.links
             .retain(|id, link| busy.contains(id) || link.ends.iter().any(|end| end.open));
     }

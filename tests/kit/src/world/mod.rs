@@ -34,7 +34,7 @@ mod peer;
 mod tests;
 mod trace;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -150,13 +150,31 @@ struct ServerHost {
     events: Vec<(Time, FrontEndEvent)>,
 }
 
+/// How long the pieces are that bytes arrive in: each as drawn, and after that each the same.
+#[derive(Clone, Debug, Default)]
+struct Pieces {
+    drawn: std::vec::IntoIter<usize>,
+    every: usize,
+}
+
+impl Pieces {
+    fn first(&self) -> usize {
+        self.drawn.as_slice().first().copied().unwrap_or(self.every)
+    }
+
+    fn next(&mut self) -> usize {
+        self.drawn.next().unwrap_or(self.every)
+    }
+}
+
 /// Something that is going to happen.
 #[derive(Clone, Debug)]
 enum Happening {
     Drain(StackId),
     Syn(LinkId),
     Ready(LinkId, Side),
-    Arrive(LinkId, Side, Bytes),
+    /// What is left to arrive, and in which pieces.
+    Arrive(LinkId, Side, Bytes, Pieces),
     Readable(LinkId, Side),
     Ended(LinkId, Side, CloseReason),
     UserTimeout(LinkId, Side),
@@ -223,8 +241,8 @@ pub struct World {
     connects: Option<Vec<Connecting>>,
     heard: BTreeMap<LineId, Heard>,
     last_port: u16,
-    queue: BTreeMap<(Time, u64), Happening>,
-    tickets: u64,
+    /// What is going to happen at each instant, in this order.
+    queue: BTreeMap<Time, VecDeque<Happening>>,
     /// When each host that waits for a time wants to be told.
     deadlines: BTreeSet<(Time, Host)>,
     deadline_of: BTreeMap<Host, Time>,
@@ -311,7 +329,6 @@ impl World {
             heard: BTreeMap::new(),
             last_port: 40_000,
             queue: BTreeMap::new(),
-            tickets: 0,
             deadlines: BTreeSet::new(),
             deadline_of: BTreeMap::new(),
             trace,
@@ -386,7 +403,7 @@ impl World {
         self.strike(host, Fault::HostRestart);
         self.cut_off(host, true);
         self.listeners.retain(|_, known| known.host != host);
-        self.queue.retain(|_, happening| match happening {
+        let stays = |happening: &Happening| match happening {
             Happening::Drain(stack) | Happening::Listening(stack, ..) | Happening::Resolved(stack, ..) => {
                 *stack != id
             }
@@ -396,6 +413,10 @@ impl World {
             | Happening::Readable(..)
             | Happening::Ended(..)
             | Happening::UserTimeout(..) => true,
+        };
+        self.queue.retain(|_, happenings| {
+            happenings.retain(stays);
+            !happenings.is_empty()
         });
         let stack = self.new_stack(config);
         let cells = self.host_mut(id).stack.cells().clone();
@@ -471,7 +492,7 @@ impl World {
 
     /// The next thing that happens, if it does until `end`.
     fn step(&mut self, end: Time) -> bool {
-        let queued = self.queue.first_key_value().map(|((at, _), _)| *at);
+        let queued = self.queue.first_key_value().map(|(at, _)| *at);
         let due = self.deadlines.first().copied();
         let Some(next) = queued
             .into_iter()
@@ -485,7 +506,7 @@ impl World {
         self.now = self.now.max(next);
         self.disturb(due.map(|(_, host)| host));
         if queued.is_some_and(|at| at <= self.now)
-            && let Some((_, happening)) = self.queue.pop_first()
+            && let Some(happening) = self.next_happening()
         {
             self.happen(happening);
             return true;
@@ -494,6 +515,23 @@ impl World {
             self.time_out(host);
         }
         true
+    }
+
+    /// Takes what is first in the queue.
+    fn next_happening(&mut self) -> Option<Happening> {
+        let mut first = self.queue.first_entry()?;
+        if let Some(Happening::Arrive(link, side, bytes, pieces)) = first.get_mut().front_mut() {
+            let size = pieces.next();
+            if size < bytes.len() {
+                let piece = bytes.split_to(size);
+                return Some(Happening::Arrive(*link, *side, piece, Pieces::default()));
+            }
+        }
+        let happening = first.get_mut().pop_front();
+        if first.get().is_empty() {
+            first.remove();
+        }
+        happening
     }
 
     /// Law 2: before its deadline a call of `handle_timeout` does nothing, whoever it is made to.
@@ -595,7 +633,7 @@ impl World {
             }
             Happening::Syn(link) => self.on_syn(link),
             Happening::Ready(link, side) => self.on_ready(link, side),
-            Happening::Arrive(link, side, bytes) => self.on_arrival(link, side, bytes),
+            Happening::Arrive(link, side, bytes, _) => self.on_arrival(link, side, bytes),
             Happening::Readable(link, side) => self.deliver(link, side),
             Happening::Ended(link, side, reason) => self.on_ended(link, side, reason),
             Happening::UserTimeout(link, side) => self.on_user_timeout(link, side),
@@ -615,8 +653,7 @@ impl World {
     }
 
     fn at(&mut self, time: Time, happening: Happening) {
-        self.tickets += 1;
-        self.queue.insert((time, self.tickets), happening);
+        self.queue.entry(time).or_default().push_back(happening);
     }
 
     fn note(&mut self, who: impl Into<Option<Host>>, what: impl Into<String>) {

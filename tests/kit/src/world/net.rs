@@ -16,7 +16,7 @@ use sansip::{
 };
 
 use super::fault::{Connecting, Fault, Passed};
-use super::{Happening, Host, LineId, StackId, World};
+use super::{Happening, Host, LineId, Pieces, StackId, World};
 use crate::frontend::Conn;
 
 /// How the network of a world behaves; what is changed goes for connections made and bytes sent from then on.
@@ -443,28 +443,37 @@ impl World {
             self.watch(id, from);
             return;
         }
-        let pieces = self.cut(bytes);
-        if pieces.len() > 1 {
+        if bytes.is_empty() {
+            return;
+        }
+        let pieces = self.cut(bytes.len());
+        if pieces.first() < bytes.len() {
             self.strike_both(id, Fault::Rechunking);
         }
         let at = self.arrival(id, from);
-        for piece in pieces {
-            self.at(at, Happening::Arrive(id, 1 - from, piece));
-        }
+        self.at(at, Happening::Arrive(id, 1 - from, bytes, pieces));
     }
 
-    fn cut(&mut self, bytes: Bytes) -> Vec<Bytes> {
-        let mut rest = bytes;
-        let mut pieces = Vec::new();
-        while !rest.is_empty() {
-            let size = match self.network.chunks {
-                Chunks::Whole => rest.len(),
-                Chunks::Of(size) => size.max(1),
-                Chunks::Random => 1 + self.below(rest.len()),
-            };
-            pieces.push(rest.split_to(size.min(rest.len())));
+    /// In which pieces so many bytes arrive.
+    fn cut(&mut self, length: usize) -> Pieces {
+        let mut drawn = Vec::new();
+        let every = match self.network.chunks {
+            Chunks::Whole => length,
+            Chunks::Of(size) => size.max(1),
+            Chunks::Random => {
+                let mut rest = length;
+                while rest > 0 {
+                    let size = 1 + self.below(rest);
+                    drawn.push(size);
+                    rest -= size;
+                }
+                1
+            }
+        };
+        Pieces {
+            drawn: drawn.into_iter(),
+            every,
         }
-        pieces
     }
 
     /// When something sent now arrives: never before what was sent earlier.
