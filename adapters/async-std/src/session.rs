@@ -96,6 +96,12 @@ impl Session {
         self.call(move |session| session.answer(answer))
     }
 
+    /// See [`SessionView::is_forked`].
+    pub fn is_forked(&self) -> Reply<bool> {
+        let session = self.clone();
+        self.client.call(move |host| Ok(session.view(host)?.is_forked()))
+    }
+
     /// See [`SessionView::renegotiate`].
     pub fn renegotiate(&self, method: Method, offer: Content) -> Operation {
         self.operate(move |session| session.renegotiate(method, offer))

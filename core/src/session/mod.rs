@@ -48,7 +48,7 @@ pub(crate) use offer::cells::MACHINE as OFFER;
 pub(crate) use proposal::cells::MACHINE as PROPOSAL;
 use provisional::{Early, Provisionals};
 pub(crate) use provisional::{RELIABLE, takes_reliable};
-use receive::allows_update;
+use receive::{allows_update, names_user};
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use reliable::cells::MACHINE as RELIABLE_RESPONSES;
 #[cfg(any(test, feature = "cells"))]
@@ -152,8 +152,9 @@ struct Session {
     updates: bool,
     refreshing: bool,
     known: Known,
-    /// The peer invited.
+    /// The peer invited; by an INVITE that its server may have forked.
     incoming: bool,
+    forked: bool,
 }
 
 /// What the application has seen of a session and done to it: what is misuse is judged by this (X2).
@@ -279,6 +280,10 @@ impl Sessions {
         self.table.get(&id).map(|session| &*session.call_id)
     }
 
+    pub(crate) fn is_forked(&self, id: SessionId) -> bool {
+        self.table.get(&id).is_some_and(|session| session.forked)
+    }
+
     pub(crate) fn target(&self, id: SessionId) -> Option<&str> {
         let session = self.table.get(&id)?;
         Some(session.dialog.as_ref().map_or(&session.target, Dialog::target))
@@ -356,6 +361,7 @@ impl Sessions {
                 refreshing: false,
                 known: Known::new(SessionState::Idle),
                 incoming: false,
+                forked: false,
             },
         );
         id
@@ -414,6 +420,7 @@ impl Sessions {
             refreshing: false,
             known: Known::new(SessionState::Incoming),
             incoming: true,
+            forked: !local.is_peer_to_peer() && names_user(&invite.message),
             dialog: Some(dialog),
             local: Box::new(local),
             invite: Some(invite),

@@ -455,6 +455,14 @@ pub(super) fn content_of(message: &Message) -> Option<Content> {
     ))
 }
 
+/// Whether a request is for a user, not for one endpoint by its GRUU or epid: then a server forks it (S8).
+pub(super) fn names_user(request: &Message) -> bool {
+    request.to().is_ok_and(|to| {
+        let names_endpoint = to.0.uri.as_sip().is_some_and(|uri| uri.is_gruu());
+        to.epid().is_none() && !names_endpoint
+    })
+}
+
 pub(super) fn allows_update(message: &Message) -> bool {
     message
         .list::<Allow>()

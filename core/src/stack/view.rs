@@ -822,6 +822,12 @@ impl SessionView<'_> {
         self.stack.sessions.call_id(self.id)
     }
 
+    /// Whether its INVITE may have reached other endpoints, too: it was for a user, at whose server all are rung, and not for
+    /// this endpoint by its GRUU or epid (S8). Who answers such a call for nobody takes it away from somebody.
+    pub fn is_forked(&self) -> bool {
+        self.stack.sessions.is_forked(self.id)
+    }
+
     /// The remote target; before the dialog exists, the URI that is called. `None` once it is over.
     pub fn target(&self) -> Option<&str> {
         self.stack.sessions.target(self.id)
