@@ -483,8 +483,20 @@ fn each_fork_answers_and_is_acknowledged_for_itself() {
             let prack = acknowledged(world, &call);
             assert_eq!(field(&prack, HeaderName::RAck), format!("{number} 1 INVITE"));
             assert!(field(&prack, HeaderName::To).ends_with(&format!(";tag={tag}")));
+            // RFC 3261 section 12.2.1.1: each dialog counts for itself.
+            assert_eq!(prack.cseq().unwrap().number, 2);
         }
         assert_eq!(seen(world, call.host), ["answer of t1", "answer of t2"]);
+        call.say(world, "200 OK", "t2", "");
+        next_request(world, call.line, &Method::Ack);
+        command(world, call.host, call.session, |view| view.terminate());
+        assert_eq!(
+            next_request(world, call.line, &Method::Bye)
+                .cseq()
+                .unwrap()
+                .number,
+            3
+        );
     });
 }
 

@@ -1126,7 +1126,12 @@ fn an_incoming_session_says_whether_it_was_forked() {
         let alice = registered(world, server, "alice");
         let bobs = [registered(world, server, "bob"), registered(world, server, "bob")];
         let own = world.with(bobs[0].host, |stack, now| {
-            stack.endpoint(now, bobs[0].id).unwrap().gruu().unwrap().to_owned()
+            stack
+                .endpoint(now, bobs[0].id)
+                .unwrap()
+                .gruu()
+                .unwrap()
+                .to_owned()
         });
         for (target, forked) in [("sip:bob@example.com", true), (own.as_str(), false)] {
             world.invite(alice, target, Some(sdp()));
@@ -1135,7 +1140,11 @@ fn an_incoming_session_says_whether_it_was_forked() {
             let says = command(world, bobs[0].host, session, |view| view.is_forked());
             assert_eq!(says, forked, "{target}");
         }
-        assert_eq!(received(world, bobs[1].host).len(), 1, "the second was for the first alone");
+        assert_eq!(
+            received(world, bobs[1].host).len(),
+            1,
+            "the second was for the first alone"
+        );
     });
     // Nobody forks for a peer without a server.
     world::run(55, |world| {

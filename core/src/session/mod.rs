@@ -550,6 +550,7 @@ impl Sessions {
             return;
         };
         session.abandon_change(cx, below);
+        session.drop_early(below, None);
         if let Some(operation) = session.drop_provisionals(cx) {
             cx.out.complete(operation, Err(provisional::ended()));
         }

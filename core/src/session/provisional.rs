@@ -20,7 +20,7 @@ use crate::endpoint::ReliableResponses;
 use crate::error::Misuse;
 use crate::event::{Content, Event, OperationError, OperationFailure, SessionReason};
 use crate::exchange::{Pending, Reply, SessionPart};
-use crate::ids::{OperationId, SessionId};
+use crate::ids::{OperationId, SequenceId, SessionId};
 use crate::wire::header::{Header, RAck, RSeq, Require, Supported};
 use crate::wire::{HeaderName, Message, Method, StatusCode};
 
@@ -33,6 +33,8 @@ pub(super) struct Early {
     pub(super) dialog: Dialog,
     /// What is open between it and us: each answers our offer for itself.
     pub(super) offers: Offers,
+    /// The CSeq counter of the dialog, once there was a request in it: each counts on from the INVITE.
+    sequence: Option<SequenceId>,
     order: InOrder,
     /// The number of the response whose offer waits for the application's answer.
     unanswered: Option<u32>,
@@ -332,6 +334,7 @@ impl Sessions {
                 session.early.push(Early {
                     dialog,
                     offers: session.change.offers,
+                    sequence: None,
                     order: InOrder::default(),
                     unanswered: None,
                 });
@@ -470,7 +473,7 @@ impl Session {
     }
 
     fn send_prack(
-        &self,
+        &mut self,
         cx: &mut Cx<'_>,
         below: &mut Below<'_, '_>,
         id: SessionId,
@@ -478,18 +481,22 @@ impl Session {
         answer: Option<Content>,
     ) {
         let facts = self.exchange.and_then(|exchange| below.exchanges.facts(exchange));
-        let (Some(early), Some(facts)) = (self.early(Some(tag)), facts) else {
+        let Some((cseq, conn)) = facts.map(|facts| (facts.cseq, facts.conn)) else {
             return;
         };
+        let via_proxy = self.local.via_proxy;
+        let Some(early) = self.early_mut(Some(tag)) else {
+            return;
+        };
+        let begin = || below.exchanges.new_sequence(cx, cseq.saturating_add(1));
+        early.dialog.sequence = *early.sequence.get_or_insert_with(begin);
         let rack = RAck {
             response: number,
-            number: facts.cseq,
+            number: cseq,
             method: Method::Invite,
         };
         // Before it has its own connection a dialog goes the way of its INVITE, where an outbound proxy stays in it (P3).
-        let conn = facts
-            .conn
-            .filter(|_| early.dialog.is_routed() || !self.local.via_proxy);
+        let conn = conn.filter(|_| early.dialog.is_routed() || !via_proxy);
         let mut value = alloc::string::String::new();
         rack.write(&mut value);
         let mut draft = early.dialog.request(Method::Prack, None);
@@ -517,6 +524,19 @@ impl Session {
             ..Reply::new(status)
         };
         Some(below.low.reply(cx, invite, &reply))
+    }
+
+    /// Forgets the forks, and keeps the CSeq counter of the one that has won.
+    pub(super) fn drop_early(&mut self, below: &mut Below<'_, '_>, winner: Option<&str>) {
+        for early in core::mem::take(&mut self.early) {
+            let Some(sequence) = early.sequence else { continue };
+            if winner.is_some() && early.dialog.is_with(winner) {
+                below.exchanges.drop_sequence(self.sequence);
+                self.sequence = sequence;
+            } else {
+                below.exchanges.drop_sequence(sequence);
+            }
+        }
     }
 
     /// Nothing is acknowledged any more, and an accept that has waited for it is no more.

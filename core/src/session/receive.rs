@@ -93,17 +93,18 @@ impl Sessions {
         let Some(session) = self.table.get_mut(&id) else {
             return self.on_further(cx, below, None, facts, &response, true);
         };
+        let tag = response.to().ok().and_then(|to| to.tag().map(ToOwned::to_owned));
+        // What is open is open with this fork.
+        if let Some(early) = session.early(tag.as_deref()) {
+            session.change.offers = early.offers;
+        }
+        session.drop_early(below, tag.as_deref());
         let dialog = match Dialog::from_response(&response, session.sequence) {
             Ok(dialog) => dialog,
             Err(error) => return self.on_failure(cx, below, id, OperationError::MessageParsing(error)),
         };
-        // What is open is open with this fork.
-        if let Some(early) = session.early(dialog.remote_tag.as_deref()) {
-            session.change.offers = early.offers;
-        }
         let hop_is_ours = dialog.is_routed() || !session.local.via_proxy;
         session.dialog = Some(dialog);
-        session.early = Vec::new();
         session.updates = allows_update(&response);
         // The session's own connection is the one that its INVITE went over, unless that led to an outbound proxy that
         // stays out of the dialog (P3).
