@@ -184,5 +184,6 @@ pub use event::{
 pub use exchange::NextHop;
 pub use ids::{ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, QueryId, SessionId};
 pub use recovery::DeadFlow;
+pub use session::EarlyDialog;
 pub use stack::{Census, EndpointView, Fingerprint, IncomingView, ManagerView, Reason, SessionView, Stack};
 pub use time::{Time, UnixTime};

@@ -1,4 +1,5 @@
-//! Reliable provisional responses, and what they carry (S7, with S5, S8 and E10; RFC 3262, RFC 3311).
+//! Reliable provisional responses, what they carry, and several early dialogs of one callee (S7, S9, with S5, S8 and E10;
+//! RFC 3262, RFC 3311).
 
 #![allow(
     clippy::unwrap_used,
@@ -13,8 +14,8 @@ use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
-    Completion, Content, Event, OperationError, PeerToPeerConfig, ReliableResponses, SessionId,
-    SessionReason as Reason, SessionState as State, Time,
+    Completion, Content, EarlyDialog, Event, Misuse, OperationError, PeerToPeerConfig, ReliableResponses,
+    SessionId, SessionReason as Reason, SessionState as State, Time,
 };
 use sansip_testkit::world::{self, StackId, World};
 
@@ -563,5 +564,171 @@ fn two_stacks_agree_on_reliable_responses() {
         let result: Result<Completion, OperationError> = world.result(a, made);
         assert_established(&result);
         assert_eq!(seen(world, a), ["answer early"]);
+    });
+}
+
+// ---------------------------------------------------------------- several early dialogs
+
+/// Another early dialog.
+fn early(world: &mut World, it: &Callee, session: SessionId) -> EarlyDialog {
+    command(world, it.host, session, |view| view.early_dialog()).unwrap()
+}
+
+fn ring_in(world: &mut World, it: &Callee, session: SessionId, early: EarlyDialog, content: Option<Content>) {
+    command(world, it.host, session, |view| {
+        view.provisional_in(early, StatusCode::SESSION_PROGRESS, content)
+    })
+    .unwrap();
+    world.run_for(Duration::from_millis(20));
+}
+
+fn tag(message: &Message) -> String {
+    message.to().unwrap().tag().unwrap().to_owned()
+}
+
+// rules: S9
+#[test]
+fn a_callee_has_several_early_dialogs_and_accepts_one() {
+    for accepts_second in [true, false] {
+        world::run(40, |world| {
+            let it = callee(world, ReliableResponses::Unsupported);
+            let session = offered(world, &it, 1, BODY);
+            ring(world, it.host, session, StatusCode::RINGING, None);
+            let (first, _) = heard(world, &it);
+            let other = early(world, &it, session);
+            ring_in(world, &it, session, other, None);
+            let (second, _) = heard(world, &it);
+            assert_ne!(tag(&first), tag(&second), "each has a tag of its own");
+            let accepted = command(world, it.host, session, |view| {
+                if accepts_second {
+                    view.accept_in(other, Some(sdp()))
+                } else {
+                    view.accept(Some(sdp()))
+                }
+            })
+            .unwrap();
+            world.run_for(Duration::from_millis(20));
+            let (success, _) = heard(world, &it);
+            let (winner, loser) = if accepts_second {
+                (&second, &first)
+            } else {
+                (&first, &second)
+            };
+            assert_eq!(tag(&success), tag(winner));
+            Side::caller(it.line, &success).say(world, "ACK", "");
+            assert_eq!(world.ended(it.host, accepted), Some(&Ok(Completion::Done)));
+            assert_eq!(world.with(it.host, |stack, _| stack.census().dialogs), 1);
+            Side::caller(it.line, loser).say(world, "BYE", "");
+            assert_eq!(codes(world, it.line), [481], "the other is no more");
+            let told = common::stage::info(world, it.host, session);
+            let request = common::stage::confirm(world, it.line, &Method::Info, "200 OK");
+            assert_eq!(request.from_().unwrap().tag(), Some(&*tag(winner)));
+            assert!(world.result(it.host, told).is_ok());
+            Side::caller(it.line, winner).say(world, "BYE", "");
+            assert_eq!(codes(world, it.line), [200]);
+        });
+    }
+}
+
+// rules: S9, S7, S5
+#[test]
+fn each_early_dialog_has_its_own_responses_offers_and_numbers() {
+    world::run(41, |world| {
+        let it = callee(world, ReliableResponses::Supported);
+        let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+        let other = early(world, &it, session);
+        let begun = world.now();
+        ring(
+            world,
+            it.host,
+            session,
+            StatusCode::SESSION_PROGRESS,
+            Some(body("one")),
+        );
+        let (first, one) = heard(world, &it);
+        ring_in(world, &it, session, other, Some(body("two")));
+        let (second, two) = heard(world, &it);
+        assert_eq!(
+            (first.body_bytes(), second.body_bytes()),
+            (&b"one"[..], &b"two"[..])
+        );
+        let mut sides = [&first, &second].map(|response| Side::caller(it.line, response));
+        // Each is repeated until its own PRACK has come.
+        prack(world, &mut sides[0], &format!("{two} 1 INVITE"), "");
+        assert_eq!(codes(world, it.line), [481]);
+        prack(world, &mut sides[0], &format!("{one} 1 INVITE"), "");
+        assert_eq!(codes(world, it.line), [200]);
+        let rest = (begun + secs(2)).since(world.now());
+        world.run_for(rest);
+        let again: std::collections::BTreeSet<String> = world.heard(it.line).iter().map(tag).collect();
+        assert_eq!(again, [tag(&second)].into());
+        // The first is settled, and can be changed; in the second the answer is under way.
+        sides[0].say(world, "UPDATE", BODY);
+        command(world, it.host, session, |view| {
+            view.accept_renegotiation(body("changed"))
+        })
+        .unwrap();
+        world.run_for(Duration::from_millis(20));
+        let (changed, _) = heard(world, &it);
+        assert_eq!(
+            (tag(&changed), changed.body_bytes()),
+            (tag(&first), &b"changed"[..])
+        );
+        prack(world, &mut sides[1], &format!("{two} 1 INVITE"), "");
+        assert_eq!(codes(world, it.line), [200]);
+        ring_in(world, &it, session, other, None);
+        assert_eq!(heard(world, &it).1, two + 1);
+        // A CANCEL ends all.
+        let cancel = request("CANCEL", "sip:bob@two.invalid", "<sip:bob@two.invalid>", 1, "");
+        world.say(it.line, &cancel);
+        world.run_for(secs(1));
+        assert_eq!(
+            last(world, it.host, session),
+            Some((State::Disconnected, Reason::Canceled))
+        );
+        assert_eq!(world.with(it.host, |stack, _| stack.census().dialogs), 0);
+    });
+}
+
+// rules: S9, C31, X2
+#[test]
+fn early_dialogs_are_bounded_and_belong_to_their_session() {
+    world::run(42, |world| {
+        let it = callee(world, ReliableResponses::Unsupported);
+        let session = offered(world, &it, 1, BODY);
+        // The one that it begins with is the first of 16.
+        let last = (0..15).map(|_| early(world, &it, session)).last().unwrap();
+        let more = command(world, it.host, session, |view| view.early_dialog());
+        assert!(matches!(more, Err(Misuse::Limit(_))), "{more:?}");
+        let other = offered(world, &it, 2, BODY);
+        let foreign = command(world, it.host, other, |view| {
+            view.provisional_in(last, StatusCode::RINGING, None)
+        });
+        assert!(matches!(foreign, Err(Misuse::Unknown(_))), "{foreign:?}");
+        let foreign = command(world, it.host, other, |view| view.accept_in(last, None));
+        assert!(matches!(foreign, Err(Misuse::Unknown(_))), "{foreign:?}");
+        command(world, it.host, session, |view| view.accept_in(last, None)).unwrap();
+        let late = command(world, it.host, session, |view| view.early_dialog());
+        assert!(matches!(late, Err(Misuse::State { .. })), "{late:?}");
+    });
+}
+
+// rules: S7, C31
+#[test]
+fn provisional_responses_that_wait_for_a_prack_are_bounded() {
+    world::run(43, |world| {
+        let mut config = sansip::Config::default();
+        config.limits.pending_per_session = 2;
+        let host = world.stack_with(config);
+        let mut profile = PeerToPeerConfig::new("sip:bob@two.invalid");
+        profile.profile.reliable_responses = ReliableResponses::Supported;
+        let it = common::callee_on(world, host, profile);
+        let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+        for fits in [true, true, true, false] {
+            let result = command(world, host, session, |view| {
+                view.provisional(StatusCode::RINGING, None)
+            });
+            assert_eq!(result.is_ok(), fits, "one is out, two may wait");
+        }
     });
 }

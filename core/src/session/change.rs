@@ -196,10 +196,11 @@ impl Sessions {
     /// Whether the change that the application decides on is still there.
     fn decides(&mut self, id: SessionId) -> bool {
         let asked = self.known_mut(id).and_then(|known| known.asked.take());
-        let change = self.table.get(&id).map(|session| &session.change);
-        change.is_some_and(|change| {
-            change.theirs.is_asked() && asked.is_some_and(|number| change.is_of(number))
-        })
+        let Some(session) = self.table.get_mut(&id) else {
+            return false;
+        };
+        session.enter_proposal();
+        session.change.theirs.is_asked() && asked.is_some_and(|number| session.change.is_of(number))
     }
 
     pub(crate) fn accept_renegotiation(
@@ -645,6 +646,7 @@ impl Sessions {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
+        session.enter_proposal();
         let Some(request) = session.change.request.take() else {
             return;
         };
@@ -731,6 +733,14 @@ impl Session {
         }
         retry_after(response)
             .filter(|wait| self.local.policy.retry_after && *wait <= cx.config.retry_after_cap)
+    }
+
+    /// Works in the early dialog of the peer's change.
+    fn enter_proposal(&mut self) {
+        if let Some(request) = self.change.request.take() {
+            self.enter_of(&request.pending.message);
+            self.change.request = Some(request);
+        }
     }
 
     /// Lets go of the request of our change; one that is on its way is answered still.

@@ -84,6 +84,7 @@ impl Sessions {
             return;
         }
         self.close_provisionals(cx, below, id);
+        self.drop_other_branches(cx, below, id);
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };

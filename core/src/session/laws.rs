@@ -374,7 +374,7 @@ impl Subject for Replying {
     type Input = reliable::Input;
 
     fn make(_: usize, _: &mut Services) -> Self {
-        Self(Reliable::new(SessionId::from_number(1)))
+        Self(Reliable::new(SessionId::from_number(1), 0))
     }
 
     fn inputs(_: &mut Ids) -> Vec<reliable::Input> {
@@ -394,7 +394,7 @@ impl Subject for Replying {
     }
 
     fn fire(&mut self, key: TimerKey, services: &mut Services) -> Vec<String> {
-        let TimerKey::Session(_, super::Timer::Reliable(timer)) = key else {
+        let TimerKey::Session(_, super::Timer::Reliable(_, timer)) = key else {
             panic!("{key:?}")
         };
         self.step(reliable::Input::Fired(timer), services)

@@ -2,6 +2,7 @@
 //! Beside this file: the machines of the invitation, of offer and answer, of a change from either side; what the
 //! application commands, what the network brings, and changes with both.
 
+mod branch;
 mod change;
 mod command;
 mod invitation;
@@ -37,11 +38,12 @@ use crate::time::Time;
 use crate::wire::write::Parties;
 use crate::wire::{HeaderName, Message, Method, StatusCode};
 
+use branch::Branch;
+pub use branch::EarlyDialog;
 use change::Change;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use invitation::cells::MACHINE as INVITATION;
 use invitation::{Effect, Input, Invitation};
-use offer::Carrier;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use offer::cells::MACHINE as OFFER;
 #[cfg(any(test, feature = "cells"))]
@@ -60,7 +62,7 @@ pub(crate) enum Timer {
     Invitation(invitation::Timer),
     Renegotiation(renegotiation::Timer),
     Proposal(proposal::Timer),
-    Reliable(reliable::Timer),
+    Reliable(u8, reliable::Timer),
 }
 
 /// A session in canonical form.
@@ -69,6 +71,7 @@ pub(crate) struct Fingerprint {
     invitation: invitation::Fingerprint,
     change: change::Fingerprint,
     provisionals: (reliable::Fingerprint, usize, bool),
+    branches: Vec<branch::Fingerprint>,
 }
 
 /// How an endpoint appears in its requests. The texts are ready to be written.
@@ -148,6 +151,9 @@ struct Session {
     /// Of a callee; and whether the caller takes reliable ones, and the endpoint sends them.
     provisionals: Provisionals,
     is_reliable: bool,
+    /// The callee's early dialog that is at work, and its others (S9).
+    branch: u8,
+    branches: Vec<Branch>,
     /// The peer takes UPDATE.
     updates: bool,
     refreshing: bool,
@@ -265,6 +271,7 @@ impl Sessions {
             invitation: session.invitation.fingerprint(now),
             change: session.change.fingerprint(now),
             provisionals: session.provisionals.fingerprint(now),
+            branches: session.branches_fingerprint(now),
         })
     }
 
@@ -355,8 +362,10 @@ impl Sessions {
                 response: None,
                 ack: None,
                 change: Change::new(id),
-                provisionals: Provisionals::new(id),
+                provisionals: Provisionals::new(id, 0),
                 is_reliable: false,
+                branch: 0,
+                branches: Vec::new(),
                 updates: false,
                 refreshing: false,
                 known: Known::new(SessionState::Idle),
@@ -388,14 +397,7 @@ impl Sessions {
         let id: SessionId = cx.ids.next();
         let call_id = Box::from(dialog.call_id());
         let mut change = Change::new(id);
-        change.offers.step(
-            cx,
-            if invite.message.body_bytes().is_empty() {
-                offer::Input::Asked
-            } else {
-                offer::Input::Received(Carrier::Invite)
-            },
-        );
+        change.offers.step(cx, branch::offer_of(&invite.message));
         self.by_dialog.insert(key(&call_id, &invite.tag), id);
         self.by_invite.insert(invite.transaction, id);
         let session = Session {
@@ -414,7 +416,9 @@ impl Sessions {
             response: None,
             ack: None,
             change,
-            provisionals: Provisionals::new(id),
+            provisionals: Provisionals::new(id, 0),
+            branch: 0,
+            branches: Vec::new(),
             is_reliable: local.reliable != ReliableResponses::Unsupported && takes_reliable(&invite.message),
             updates: allows_update(&invite.message),
             refreshing: false,
@@ -537,7 +541,7 @@ impl Sessions {
         };
         session.cargo = Cargo::default();
         session.success = None;
-        session.drop_provisionals(cx);
+        session.provisionals.end(cx);
         if let Some(invite) = session.invite.take() {
             self.by_invite.remove(&invite.transaction);
         }
@@ -546,12 +550,13 @@ impl Sessions {
     /// Gives back all that a session held; what its requests waited for completes as SessionTerminated.
     fn end(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId, endpoint: EndpointId) {
         self.end_changes(cx, below, id);
+        self.drop_other_branches(cx, below, id);
         let Some(mut session) = self.table.remove(&id) else {
             return;
         };
         session.abandon_change(cx, below);
         session.drop_early(below, None);
-        if let Some(operation) = session.drop_provisionals(cx) {
+        if let Some(operation) = session.provisionals.end(cx) {
             cx.out.complete(operation, Err(provisional::ended()));
         }
         cx.counters.calls(session.incoming).ended += 1;

@@ -60,11 +60,20 @@ struct Rest {
 }
 
 impl Provisionals {
-    pub(super) const fn new(session: SessionId) -> Self {
+    pub(super) const fn new(session: SessionId, branch: u8) -> Self {
         Self {
-            machine: Reliable::new(session),
+            machine: Reliable::new(session, branch),
             rest: None,
         }
+    }
+
+    /// Nothing is acknowledged any more, and an accept that has waited for it is no more.
+    pub(super) fn end(&mut self, cx: &mut Cx<'_>) -> Option<OperationId> {
+        if !self.machine.is_idle() {
+            self.machine.step(cx, reliable::Input::Over, &mut Vec::new());
+        }
+        let rest = self.rest.take()?;
+        rest.accept.map(|(operation, _)| operation)
     }
 
     pub(super) fn fingerprint(&self, now: crate::time::Time) -> (reliable::Fingerprint, usize, bool) {
@@ -226,8 +235,11 @@ impl Sessions {
         cx: &mut Cx<'_>,
         below: &mut Below<'_, '_>,
         id: SessionId,
-        timer: reliable::Timer,
+        (branch, timer): (u8, reliable::Timer),
     ) {
+        if let Some(session) = self.table.get_mut(&id) {
+            session.enter(branch);
+        }
         self.step_reliable(cx, below, id, reliable::Input::Fired(timer));
     }
 
@@ -537,16 +549,6 @@ impl Session {
                 below.exchanges.drop_sequence(sequence);
             }
         }
-    }
-
-    /// Nothing is acknowledged any more, and an accept that has waited for it is no more.
-    pub(super) fn drop_provisionals(&mut self, cx: &mut Cx<'_>) -> Option<OperationId> {
-        if !self.provisionals.machine.is_idle() {
-            let machine = &mut self.provisionals.machine;
-            machine.step(cx, reliable::Input::Over, &mut Vec::new());
-        }
-        let rest = self.provisionals.rest.take()?;
-        rest.accept.map(|(operation, _)| operation)
     }
 }
 

@@ -3,7 +3,6 @@
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use super::invitation::{Input, State};
 use super::offer::{self, Carrier, Meaning};
@@ -229,7 +228,9 @@ impl Sessions {
             Timer::Invitation(timer) => self.step(cx, below, id, Input::Fired(timer)),
             Timer::Renegotiation(timer) => self.handle_renegotiation_timer(cx, below, id, timer),
             Timer::Proposal(timer) => self.handle_proposal_timer(cx, below, id, timer),
-            Timer::Reliable(timer) => self.handle_reliable_timer(cx, below, id, timer),
+            Timer::Reliable(branch, timer) => {
+                self.handle_reliable_timer(cx, below, id, (branch, timer));
+            }
         }
     }
 
@@ -324,6 +325,7 @@ impl Sessions {
         let Some(method) = request.message.method() else {
             return Inside::Done;
         };
+        session.enter_of(&request.message);
         let number = request.message.cseq().map_or(0, |cseq| cseq.number);
         let in_order = session
             .dialog_of(&request.message)

@@ -78,15 +78,18 @@ pub(crate) enum Effect {
 #[derive(Clone, Debug)]
 pub(crate) struct Reliable {
     session: SessionId,
+    /// Of which of the callee's early dialogs.
+    branch: u8,
     state: State,
     /// The number of the last response; the first is drawn (RFC 3262 section 3).
     number: Option<u32>,
 }
 
 impl Reliable {
-    pub(crate) const fn new(session: SessionId) -> Self {
+    pub(crate) const fn new(session: SessionId, branch: u8) -> Self {
         Self {
             session,
+            branch,
             state: State::Idle,
             number: None,
         }
@@ -170,7 +173,7 @@ impl Reliable {
     }
 
     fn set(&self, cx: &mut Cx<'_>, after: Duration, timer: Timer) -> TimerId {
-        let key = TimerKey::Session(self.session, super::Timer::Reliable(timer));
+        let key = TimerKey::Session(self.session, super::Timer::Reliable(self.branch, timer));
         cx.timers.set(cx.now + after, key)
     }
 

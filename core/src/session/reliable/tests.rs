@@ -13,7 +13,7 @@ impl Bench {
     fn new() -> Self {
         Self {
             services: Services::new(),
-            machine: Reliable::new(SessionId::from_number(1)),
+            machine: Reliable::new(SessionId::from_number(1), 0),
         }
     }
 
@@ -88,7 +88,11 @@ fn every_state_takes_every_input_as_the_table_says() {
             && state == "Waiting"
         {
             while let Some((_, key)) = bench.services.timers.pop_due(Time::MAX) {
-                if key == TimerKey::Session(SessionId::from_number(1), crate::session::Timer::Reliable(timer))
+                if key
+                    == TimerKey::Session(
+                        SessionId::from_number(1),
+                        crate::session::Timer::Reliable(0, timer),
+                    )
                 {
                     break;
                 }
@@ -128,7 +132,7 @@ fn a_response_is_repeated_at_doubling_intervals_until_64_times_t1() {
     loop {
         let (at, key) = bench.services.timers.pop_due(Time::MAX).unwrap();
         bench.services.now = at;
-        let TimerKey::Session(_, crate::session::Timer::Reliable(timer)) = key else {
+        let TimerKey::Session(_, crate::session::Timer::Reliable(_, timer)) = key else {
             panic!("{key:?}")
         };
         let effects = bench.step(Input::Fired(timer));

@@ -15,6 +15,7 @@ use crate::endpoint::{PeerToPeerConfig, SendOptions, SipEndpointConfig};
 use crate::error::Misuse;
 use crate::event::{Content, ExtraHeaders};
 use crate::ids::{ConnId, EndpointId, IncomingId, ListenerId, ManagerId, QueryId, SessionId};
+use crate::session::EarlyDialog;
 use crate::stack::Stack;
 use crate::time::Time;
 use crate::wire::{Method, StatusCode};
@@ -166,6 +167,21 @@ pub enum Input {
     Provisional {
         session: SessionId,
         status: StatusCode,
+        content: Option<Content>,
+    },
+    /// [`SessionView::early_dialog`](crate::SessionView::early_dialog).
+    EarlyDialog { session: SessionId },
+    /// [`SessionView::provisional_in`](crate::SessionView::provisional_in).
+    ProvisionalIn {
+        session: SessionId,
+        early: EarlyDialog,
+        status: StatusCode,
+        content: Option<Content>,
+    },
+    /// [`SessionView::accept_in`](crate::SessionView::accept_in).
+    AcceptIn {
+        session: SessionId,
+        early: EarlyDialog,
         content: Option<Content>,
     },
     /// [`SessionView::answer`](crate::SessionView::answer).
@@ -353,6 +369,24 @@ impl Stack {
                 status,
                 content,
             } => self.session(now, session)?.provisional(status, content)?,
+            Input::EarlyDialog { session } => {
+                self.session(now, session)?.early_dialog()?;
+            }
+            Input::ProvisionalIn {
+                session,
+                early,
+                status,
+                content,
+            } => self
+                .session(now, session)?
+                .provisional_in(early, status, content)?,
+            Input::AcceptIn {
+                session,
+                early,
+                content,
+            } => {
+                self.session(now, session)?.accept_in(early, content)?;
+            }
             Input::Answer { session, answer } => self.session(now, session)?.answer(answer)?,
             Input::Renegotiate {
                 session,

@@ -90,7 +90,7 @@ const FINAL: [u16; 8] = [200, 202, 404, 486, 488, 500, 603, 180];
 /// | `j` | 5, endpoint, methods | an endpoint takes other methods |
 /// | `j` | 6, request, body | a peer says that who registers there is registered no more |
 /// | `j` | 7, time | the stack is to end gracefully |
-/// | `j` | 8, session, way | a session is changed: by INVITE, by UPDATE, not after all; a change of the peer is taken, refused |
+/// | `j` | 8, session, way | a session is changed: by INVITE, by UPDATE, not after all; a change of the peer is taken, refused; another early dialog rings, is accepted |
 ///
 /// The oracle sees commands, events and bytes. Everything is done twice, once with all bytes in pieces of one, and has
 /// to come out the same.
@@ -680,7 +680,7 @@ impl<'a> Run<'a> {
     }
 
     fn change_session(&mut self) {
-        let (at, way) = (self.script.latest(self.sessions.len()), self.script.pick(5));
+        let (at, way) = (self.script.latest(self.sessions.len()), self.script.pick(7));
         let Some(id) = at.and_then(|at| self.sessions.get(at)).copied() else {
             return;
         };
@@ -696,6 +696,15 @@ impl<'a> Run<'a> {
                 None
             }
             3 => view.accept_renegotiation(sdp()).ok(),
+            5 | 6 => match view.early_dialog() {
+                Ok(early) if way == 6 => view.accept_in(early, Some(sdp())).ok(),
+                Ok(early) => {
+                    // It may have too many that wait.
+                    let _ = view.provisional_in(early, StatusCode::SESSION_PROGRESS, Some(sdp()));
+                    None
+                }
+                Err(_) => None,
+            },
             _ => view.reject_renegotiation(refusal, None).map_or(None, |()| None),
         };
         begun

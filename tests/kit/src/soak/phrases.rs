@@ -55,6 +55,8 @@ const PHRASES: &[&str] = &[
     "call 4 4 0/1, wait 7, reply 0 2 9, wait 5, reply 1 2/1 9/13, wait 4, answer, wait 5, reply 0 3, reply 1 3, wait 4, reply 2 3/2 1, wait 5, reply * 3 1, wait 6, hang-up, wait 6, reply 0 3, wait 7",
     "habit 3 8, call 4 4 0, wait 7, reply 0 2 9, wait 4, reply 0 2 9, wait 4, answer, wait 5, reply 0 3, reply 1 3 1, wait 5, hang-up, wait 6, reply 0 3, wait 8",
     "call 4 4 1, wait 7, reply 0 2 9, wait 5, reply 0 3, ask 0 8 3, wait 5, ask 0 8 2, wait 4, reply 1 3 1, wait 6, hang-up, wait 6, reply 0 3, wait 7",
+    "habit 3/4 1, call 4/6 0/1 0/1, wait 7, ring 0 1 *, ring 0 1 *, wait 6, accept 0 */2/3, answer, wait 7, change 0 0, hang-up, wait 7",
+    "habit 3 1, dial, wait 6, ask 0 0 10/11, wait 5, ring 0 1 2/3, wait 5, ring 0 1 *, wait 4, ask 0 9 2, wait 5, ask 0 3 7, accept 0 2/3, wait 5, ask 0 1 5, wait 5, ask 0 2 2, wait 8",
     "habit 4 2/6, call 4 1 0/1, wait 7, ring 0 1 1, wait 6, accept 0 1, answer, wait 7, hang-up, wait 7",
     // Changes of a call: taken, refused, undecided, given up; two that meet; and what the mischief-maker does with them.
     "habit 3 4/36/52, habit 4 4/36/52, call 4 1 *, wait 8, change 0/1 0/1/2, wait 4/6, change 0/1 0/1/2, settle * 0/3, wait 7, hang-up, wait 8",
