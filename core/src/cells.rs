@@ -10,7 +10,7 @@
 use alloc::collections::BTreeMap;
 use core::fmt;
 
-use crate::{connection, endpoint, locate, registration, session, transaction};
+use crate::{connection, endpoint, locate, notifier, registration, session, subscription, transaction};
 
 /// Every machine that reports.
 pub const MACHINES: &[Machine] = &[
@@ -28,6 +28,8 @@ pub const MACHINES: &[Machine] = &[
     session::RENEGOTIATION,
     session::PROPOSAL,
     session::RELIABLE_RESPONSES,
+    subscription::SUBSCRIPTION,
+    notifier::WATCHER,
 ];
 
 /// One machine in one state, given one input.

@@ -50,6 +50,8 @@ pub struct Config {
     pub max_connect_duration: Duration,
     /// The expiry asked for in REGISTER; 3600 s.
     pub register_expires: Duration,
+    /// The time that a SUBSCRIBE asks for, where the subscription names none; 3600 s.
+    pub subscribe_expires: Duration,
     /// The first reconnect of a registered endpoint waits for a uniform share of this (R6); 2 s.
     pub reconnect_jitter: Duration,
     /// The least back-off between attempts to be registered again (R7); 1 s.
@@ -124,6 +126,7 @@ impl Default for Config {
             authorization_timeout: Duration::from_secs(32),
             max_connect_duration: Duration::from_secs(3 * 60),
             register_expires: Duration::from_secs(3600),
+            subscribe_expires: Duration::from_secs(3600),
             reconnect_jitter: Duration::from_secs(2),
             backoff_min: Duration::from_secs(1),
             backoff_max: Duration::from_secs(64),
@@ -161,6 +164,9 @@ pub struct Limits {
     pub transactions: usize,
     /// Sessions alive. A further INVITE is answered 503, a further command is misuse; 50,000.
     pub sessions: usize,
+    /// Subscriptions alive, those of others among them. A further SUBSCRIBE is answered 503, the NOTIFY of a further fork
+    /// 481, and a further command is misuse; 50,000.
+    pub subscriptions: usize,
     /// Dialogs that the forks of one INVITE may make; further forks are acknowledged and ended; 16.
     pub forks: usize,
     /// Requests of the application under way in one stack. A further command is misuse; 100,000.
@@ -196,6 +202,7 @@ impl Default for Limits {
             certificate_entries: 1_000,
             transactions: 100_000,
             sessions: 50_000,
+            subscriptions: 50_000,
             forks: 16,
             operations: 100_000,
             pending_per_session: 1_000,

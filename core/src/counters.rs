@@ -93,6 +93,8 @@ counters! {
         registrations: Registrations,
         /// Sessions by who invited.
         sessions: Sessions,
+        /// Subscriptions to the state of others, and of others.
+        subscriptions: Subscriptions,
         /// What did not come in time.
         timeouts: Timeouts,
         /// What was refused, or given up, because a bound of [`Limits`](crate::Limits) was reached.
@@ -187,6 +189,16 @@ counters! {
         ended: u64,
     }
 
+    /// Subscriptions (RFC 6665).
+    Subscriptions {
+        /// Of others to states of ours.
+        incoming: Lives,
+        /// Of ours to the state of others; a further one for each fork.
+        outgoing: Lives,
+        /// Refreshes and changes of ours that the notifier accepted.
+        refreshed: u64,
+    }
+
     /// What did not come in time.
     Timeouts {
         /// A final response to an INVITE (timer B).
@@ -203,6 +215,8 @@ counters! {
         establish: u64,
         /// The application's answer to the offer in a 2xx, for which the ACK waits (S5).
         offer: u64,
+        /// The NOTIFY to a SUBSCRIBE that was accepted (RFC 6665 section 4.1.2.4, timer N).
+        notify: u64,
         /// The application's answer to a request that it holds ([`Config::answer_timeout`](crate::Config), M9).
         answer: u64,
         /// A connection to one address ([`Config::connect_timeout`](crate::Config)).
@@ -239,6 +253,8 @@ counters! {
         transactions: u64,
         /// INVITEs answered 503, and commands refused as misuse.
         sessions: u64,
+        /// SUBSCRIBEs answered 503, commands refused as misuse, and NOTIFYs of forks answered 481.
+        subscriptions: u64,
         /// Forks of an INVITE of which no early dialog was kept.
         forks: u64,
         /// Commands refused as misuse.
@@ -381,6 +397,13 @@ impl Sub for Counters {
 
     fn sub(self, earlier: Self) -> Self {
         self.since(earlier)
+    }
+}
+
+impl Subscriptions {
+    /// Those that have not ended: the number that the [`Census`](crate::Census) says.
+    pub const fn active(&self) -> u64 {
+        self.incoming.active() + self.outgoing.active()
     }
 }
 

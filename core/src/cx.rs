@@ -2,6 +2,7 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::action::Action;
 #[cfg(any(test, feature = "cells"))]
@@ -28,6 +29,27 @@ pub(crate) struct Cx<'a> {
     pub(crate) cells: &'a mut Cells,
     /// Where messages are written.
     pub(crate) scratch: &'a mut Scratch,
+}
+
+impl Cx<'_> {
+    /// When to refresh what is kept for so long: at nine tenths of it, but 30 s before its end where it is shorter than
+    /// five minutes and half of it where it is shorter than one; and up to a quarter sooner, so that a fleet spreads (R4).
+    /// Never sooner than the floor (R21).
+    pub(crate) fn refresh_after(&mut self, granted: Duration) -> Duration {
+        let latest = self.config.latest_refresh(granted);
+        let sooner = self.entropy.up_to(latest / 4);
+        latest.saturating_sub(sooner).max(self.config.refresh_floor)
+    }
+
+    /// Between the least wait, doubled with every failure, and twice that; all within the stated bounds (R7).
+    pub(crate) fn backoff(&mut self, failures: u32) -> Duration {
+        let full = self
+            .config
+            .backoff_min
+            .saturating_mul(2 << failures.min(16))
+            .min(self.config.backoff_max);
+        (full / 2 + self.entropy.up_to(full / 2)).max(self.config.backoff_min)
+    }
 }
 
 /// Counts the cell that a step begins in; without the feature `cells` it is nothing.

@@ -11,7 +11,9 @@ use bytes::Bytes;
 use crate::action::{CloseReason, ListenError, ResolveError, TlsFailure, Transport};
 use crate::auth::AuthenticationFailure;
 use crate::error::ParseError;
-use crate::ids::{ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, SessionId};
+use crate::ids::{
+    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, SessionId, SubscriptionId, WatcherId,
+};
 use crate::wire::{Message, StatusCode};
 
 /// A body and its type; the stack does not look inside.
@@ -190,6 +192,57 @@ pub enum Event {
         /// The request.
         message: Box<Message>,
     },
+    /// A subscription changed its state (B1).
+    Subscription {
+        /// Which.
+        subscription: SubscriptionId,
+        /// Before.
+        old: SubscriptionState,
+        /// Now.
+        new: SubscriptionState,
+        /// Why.
+        reason: SubscriptionReason,
+    },
+    /// A SUBSCRIBE has reached more than one notifier, and a further one has sent its NOTIFY, which follows: it is a
+    /// subscription of its own from now on, in state Subscribed (B2).
+    SubscriptionForked {
+        /// The one that was commanded.
+        of: SubscriptionId,
+        /// The new one.
+        subscription: SubscriptionId,
+    },
+    /// A NOTIFY arrived in a subscription; it has been answered (B1).
+    Notified {
+        /// Which.
+        subscription: SubscriptionId,
+        /// The NOTIFY; its body is the state, where it has one.
+        message: Box<Message>,
+    },
+    /// Somebody wants to subscribe to a state of an endpoint (B5): answer with [`WatcherView`](crate::WatcherView); what the
+    /// application does not answer is answered 500 after [`Config::answer_timeout`](crate::Config::answer_timeout) (M9).
+    WatcherReceived {
+        /// The endpoint that it is for.
+        endpoint: EndpointId,
+        /// The new subscription.
+        watcher: WatcherId,
+        /// The SUBSCRIBE.
+        message: Box<Message>,
+    },
+    /// The subscriber has refreshed its subscription, or ended it, or sent another body; it has been answered, and gets the
+    /// state that was notified last once more (B5).
+    WatcherRefreshed {
+        /// Which.
+        watcher: WatcherId,
+        /// The SUBSCRIBE.
+        message: Box<Message>,
+    },
+    /// A subscription of somebody is over (B5).
+    WatcherEnded {
+        /// Which.
+        watcher: WatcherId,
+        /// Why.
+        reason: WatcherReason,
+    },
     /// Listening began, or its address has changed; the port is the one in use (C14).
     Listening {
         /// Which listener.
@@ -310,6 +363,9 @@ impl Event {
                 | Self::SessionMessage { .. }
                 | Self::SessionReceived { .. }
                 | Self::RenegotiationReceived { .. }
+                | Self::Notified { .. }
+                | Self::WatcherReceived { .. }
+                | Self::WatcherRefreshed { .. }
         )
     }
 }
@@ -610,6 +666,84 @@ pub enum SessionReason {
     Unreachable,
     /// The route set could not be recovered.
     RecoveryFailed,
+}
+
+/// B1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
+pub enum SubscriptionState {
+    /// Made, not yet begun.
+    Idle,
+    /// A SUBSCRIBE is under way that is to make it, or to make it again.
+    Subscribing,
+    /// The notifier has it, and sends its state.
+    Subscribed,
+    /// The notifier is out of order, or wants to be asked again later: a SUBSCRIBE follows (B4).
+    WaitingForRetry,
+    /// The end is under way.
+    Terminating,
+    /// Over.
+    Terminated,
+}
+
+/// B1; why a subscription came into its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
+pub enum SubscriptionReason {
+    /// By an operation that says it already, or as it was to be.
+    None,
+    /// By this side.
+    TerminatedLocally,
+    /// By the notifier, without a reason that is known.
+    TerminatedRemotely,
+    /// The server, or the way to it, is out of order (B4).
+    TemporaryFailure,
+    /// No NOTIFY came.
+    Silent,
+    /// A response that does not get better: the one of the operation, or to a refresh.
+    Refused,
+    /// 489: the notifier does not know the event package.
+    BadEvent,
+    /// 481: the notifier has no such subscription.
+    SubscriptionDoesNotExist,
+    /// The server had lost the endpoint, and its subscriptions with it (R14, B7).
+    Forgotten,
+    /// The endpoint is registered at another server than the one that has the subscription (B7).
+    FailedOver,
+    /// NOTIFY: ended, and to be made again at once.
+    Deactivated,
+    /// NOTIFY: ended, and to be made again later.
+    Probation,
+    /// NOTIFY: the notifier does not allow it any more.
+    Rejected,
+    /// NOTIFY: it was not refreshed in time.
+    Expired,
+    /// NOTIFY: nobody has allowed it in time.
+    GivenUp,
+    /// NOTIFY: what it is about is there no more.
+    NoResource,
+    /// NOTIFY: the state does not change any more.
+    Invariant,
+}
+
+/// Why a subscription of somebody is over (B5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
+pub enum WatcherReason {
+    /// By this side.
+    TerminatedLocally,
+    /// The application has refused it.
+    Rejected,
+    /// The application has not answered it in time.
+    Unanswered,
+    /// It was to ask once, and was told.
+    Queried,
+    /// By the subscriber.
+    Unsubscribed,
+    /// It was not refreshed in time.
+    Expired,
+    /// The subscriber does not know it, or does not answer.
+    SubscriptionDoesNotExist,
 }
 
 /// Why a connection is gone that was ready, or was held for the application to decide.

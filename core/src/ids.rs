@@ -68,6 +68,10 @@ ids! {
     pub EndpointId "e",
     /// A signaling session.
     pub SessionId "s",
+    /// A subscription of ours to the state of somebody.
+    pub SubscriptionId "b",
+    /// A subscription of somebody to a state of ours.
+    pub WatcherId "w",
     /// A request of the application that completes once.
     pub OperationId "o",
     /// A request that arrived and waits for its answer.

@@ -134,6 +134,8 @@ machines! {
     renegotiation: crate::session::laws::Renegotiating,
     proposal: crate::session::laws::Proposing,
     reliable: crate::session::laws::Replying,
+    subscription: crate::subscription::laws::Subscribing,
+    watcher: crate::notifier::laws::Watched,
 }
 
 #[test]

@@ -1,7 +1,7 @@
 #![no_std]
 //! A SIP endpoint stack as pure state machines: bytes, time and commands go in, actions and events come out.
 //!
-//! [`Stack`] owns everything: connection managers, endpoints, registrations, sessions, timers. It has no socket, clock,
+//! [`Stack`] owns everything: connection managers, endpoints, registrations, sessions, subscriptions, timers. It has no socket, clock,
 //! thread or entropy of its own; what it needs of the world it asks for with an [`Action`], and what the world did it
 //! is told with a `handle_*` call.
 //!
@@ -119,8 +119,10 @@ mod stack;
 
 mod endpoint;
 
+mod notifier;
 mod registration;
 mod session;
+mod subscription;
 
 mod dialog;
 
@@ -179,11 +181,19 @@ pub use error::{Misuse, ParseError, Place};
 pub use event::{
     Completion, ConnectionFailure, Content, Event, ExtraHeaders, OperationError, OperationFailure,
     PeerToPeerReason, PeerToPeerState, RegistrationReason, RegistrationState, RemovalReason, SessionReason,
-    SessionState,
+    SessionState, SubscriptionReason, SubscriptionState, WatcherReason,
 };
 pub use exchange::NextHop;
-pub use ids::{ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, QueryId, SessionId};
+pub use ids::{
+    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, QueryId, SessionId, SubscriptionId,
+    WatcherId,
+};
+pub use notifier::EndOfSubscription;
 pub use recovery::DeadFlow;
 pub use session::EarlyDialog;
-pub use stack::{Census, EndpointView, Fingerprint, IncomingView, ManagerView, Reason, SessionView, Stack};
+pub use stack::{
+    Census, EndpointView, Fingerprint, IncomingView, ManagerView, Reason, SessionView, Stack,
+    SubscriptionView, WatcherView,
+};
+pub use subscription::SubscribeOptions;
 pub use time::{Time, UnixTime};

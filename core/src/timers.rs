@@ -6,8 +6,11 @@
 use alloc::collections::BTreeMap;
 
 use crate::connection;
-use crate::ids::{ConnId, EndpointId, ExchangeId, IncomingId, QueryId, SessionId, TransactionId};
+use crate::ids::{
+    ConnId, EndpointId, ExchangeId, IncomingId, QueryId, SessionId, SubscriptionId, TransactionId, WatcherId,
+};
 use crate::session;
+use crate::subscription;
 use crate::time::Time;
 use crate::transaction;
 
@@ -25,6 +28,8 @@ pub(crate) enum TimerKey {
     Ended,
     Incoming(IncomingId),
     Session(SessionId, session::Timer),
+    Subscription(SubscriptionId, subscription::Timer),
+    Watcher(WatcherId),
     Registration(EndpointId),
     KeepAlive(EndpointId),
     Probe(EndpointId),

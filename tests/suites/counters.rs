@@ -19,7 +19,7 @@ use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
     Action, Config, Content, Counters, Established, Event, Limits, ManagerConfig, ManagerKind, Misuse,
     MutualTls, PeerCertificate, PeerToPeerConfig, SendOptions, Server, SessionId, SipEndpointConfig, Stack,
-    Throttle, Time, Transport, UnixTime,
+    SubscribeOptions, Throttle, Time, Transport, UnixTime,
 };
 use sansip_testkit::world::{self, LineId, Reachability, StackId, World};
 
@@ -939,6 +939,83 @@ fn limits_of_connections(world: &mut World, ledger: &Ledger) {
     refused(world, ledger, caller.host, "refusals.dns_cache");
 }
 
+/// Subscribed, refreshed by a command, and ended without the last NOTIFY.
+fn subscriptions(world: &mut World, ledger: &Ledger) {
+    let Caller { alice, host, peer } = caller(world);
+    let (id, _) = world.with(host, |stack, now| {
+        let mut alice = stack.endpoint(now, alice.id).unwrap();
+        alice.subscribe(CAROL, SubscribeOptions::new("presence")).unwrap()
+    });
+    let line = next_line(world, peer, 0);
+    let granted = "Contact: <sip:carol@peer.invalid:5060>\nExpires: 600";
+    let first = next_request(world, line, &Method::Subscribe);
+    world.say(line, &answer(&first, "200 OK", "carol", granted));
+    let notify = format!(
+        "NOTIFY sip:alice@one.invalid SIP/2.0\nVia: SIP/2.0/TCP peer.invalid;branch=z9hG4bK1\n\
+         From: {};tag=carol\nTo: {}\nCall-ID: {}\nCSeq: 1 NOTIFY\nContact: <sip:carol@peer.invalid:5060>\n\
+         Event: presence\nSubscription-State: active",
+        common::field(&first, HeaderName::To),
+        common::field(&first, HeaderName::From),
+        common::field(&first, HeaderName::CallId)
+    );
+    world.say(line, &notify);
+    world.run_for(secs(1));
+    world.with(host, |stack, now| {
+        stack.subscription(now, id).unwrap().update(None).unwrap();
+    });
+    let second = next_request(world, line, &Method::Subscribe);
+    world.say(line, &answer(&second, "200 OK", "carol", granted));
+    world.run_for(secs(1));
+    let before = counters(world, host);
+    assert_eq!(before.subscriptions.outgoing.started, 1);
+    world.with(host, |stack, now| {
+        stack.subscription(now, id).unwrap().terminate()
+    });
+    let last = next_request(world, line, &Method::Subscribe);
+    world.say(line, &answer(&last, "200 OK", "carol", "Expires: 0"));
+    world.run_for(secs(40));
+    ledger.all(
+        world,
+        host,
+        &[
+            ("sent.SUBSCRIBE", 3),
+            ("sent.2xx", 1),
+            ("received.2xx", 3),
+            ("received.NOTIFY", 1),
+            ("transactions.client.started", 3),
+            ("transactions.client.ended", 3),
+            ("transactions.server.started", 1),
+            ("transactions.server.ended", 1),
+            ("connections.outgoing.started", 1),
+            ("connections.outgoing.made", 1),
+            ("subscriptions.outgoing.started", 1),
+            ("subscriptions.outgoing.ended", 1),
+            ("subscriptions.refreshed", 1),
+            ("timeouts.notify", 1),
+        ],
+    );
+}
+
+/// A subscription of somebody that the application does not answer.
+fn subscriptions_in(world: &mut World, ledger: &Ledger) {
+    let mut config = PeerToPeerConfig::new(BOB);
+    config.profile.methods.push(Method::Subscribe);
+    let Callee { host, line, .. } = common::callee_with(world, config);
+    let fields = "Contact: <sip:p@peer.invalid>\nEvent: presence";
+    world.say(
+        line,
+        &request("SUBSCRIBE", BOB, "<sip:bob@two.invalid>", 1, fields),
+    );
+    world.run_for(secs(40));
+    let found = counters(world, host);
+    let lives = found.subscriptions.incoming;
+    assert_eq!((lives.started, lives.ended, found.timeouts.answer), (1, 1, 1));
+    ledger
+        .0
+        .borrow_mut()
+        .extend(["subscriptions.incoming.started", "subscriptions.incoming.ended"].map(str::to_owned));
+}
+
 fn limits_of_commands(world: &mut World, ledger: &Ledger) {
     let caller = caller_of(world, |limits| limits.operations = 1);
     let send = |world: &mut World| {
@@ -969,6 +1046,19 @@ fn limits_of_commands(world: &mut World, ledger: &Ledger) {
     refused_none(world, caller.host);
     assert!(matches!(create(world), Err(Misuse::Limit(_))));
     refused(world, ledger, caller.host, "refusals.sessions");
+
+    let caller = caller_of(world, |limits| limits.subscriptions = 1);
+    let create = |world: &mut World| {
+        let id = caller.alice.id;
+        world.with(caller.host, |stack, now| {
+            let mut alice = stack.endpoint(now, id).unwrap();
+            alice.create_subscription(CAROL, SubscribeOptions::new("presence"))
+        })
+    };
+    create(world).unwrap();
+    refused_none(world, caller.host);
+    assert!(matches!(create(world), Err(Misuse::Limit(_))));
+    refused(world, ledger, caller.host, "refusals.subscriptions");
 
     let caller = caller_of(world, |limits| limits.endpoints = 1);
     let second = PeerToPeerConfig::new("sip:eve@one.invalid");
@@ -1117,6 +1207,8 @@ const FLOWS: &[(&str, Flow)] = &[
     ("a peer that does not read", a_peer_that_does_not_read),
     ("limits of requests", limits_of_requests),
     ("limits of connections", limits_of_connections),
+    ("subscriptions", subscriptions),
+    ("subscriptions in", subscriptions_in),
     ("limits of commands", limits_of_commands),
     ("limits of a session", limits_of_a_session),
     ("limits of attempts", limits_of_attempts),

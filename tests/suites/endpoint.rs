@@ -1048,8 +1048,13 @@ fn subscriptions_are_taken_only_where_the_application_allows_them() {
         assert!(!allow.contains("SUBSCRIBE"), "{allow}");
         assert_eq!(receivers(world, host), []);
         let uri = "sip:dora@two.invalid";
-        let subscribe = request("SUBSCRIBE", uri, &format!("<{uri}>"), 2, "Event: presence\r\n");
-        world.say(line, &subscribe);
+        world.on_event(host, |stack, now, event| {
+            if let Event::WatcherReceived { watcher, .. } = event {
+                stack.watcher(now, *watcher).unwrap().accept(None, None).unwrap();
+            }
+        });
+        let fields = "Event: presence\r\nContact: <sip:p@peer.invalid>\r\n";
+        world.say(line, &request("SUBSCRIBE", uri, &format!("<{uri}>"), 2, fields));
         world.run_for(secs(1));
         assert_eq!(codes(world, line), [200]);
         assert_eq!(receivers(world, host), [dora.id]);

@@ -14,7 +14,7 @@ use sansip::wire::{HeaderName, MessageLimits, Method};
 use sansip::{
     Action, Answer, CloseReason, Completion, ConnectionFailure, Established, Event, Limits, ManagerConfig,
     ManagerKind, Misuse, MutualTls, OperationError, OperationFailure, PeerCertificate, PeerToPeerConfig,
-    RemovalReason, SendOptions, Server, SessionId, SipEndpointConfig, Transport,
+    RemovalReason, SendOptions, Server, SessionId, SipEndpointConfig, SubscribeOptions, Transport,
 };
 
 use common::host::{BOB, Host, TO_BOB, address, failure, heard, incoming, registered};
@@ -55,6 +55,7 @@ pairs! {
     certificate_entries,
     transactions,
     sessions,
+    subscriptions,
     forks,
     operations,
     pending_per_session,
@@ -317,6 +318,46 @@ mod pairs {
         let refused = host.asked(conn);
         assert_eq!(refused.status().unwrap().code(), 503);
         assert_ne!(field(&refused, HeaderName::RetryAfter), "");
+    }
+
+    pub(super) fn subscriptions() {
+        let mut host = Host::new(|limits| limits.subscriptions = 2);
+        let mut bob = host.stack.endpoint(host.now, host.bob).unwrap();
+        let presence = || SubscribeOptions::new("presence");
+        bob.subscribe("sip:p@10.0.0.9", presence()).unwrap();
+        bob.create_subscription("sip:p@10.0.0.9", presence()).unwrap();
+        let full = Misuse::Limit("subscriptions");
+        let third = bob.create_subscription("sip:p@10.0.0.9", presence());
+        assert_eq!(third, Err(full));
+        // Nor is there room for a fork.
+        let conn = host.connect();
+        let subscribe = host.asked(conn);
+        let granted = "Contact: <sip:p@10.0.0.9>\nExpires: 600";
+        host.say(conn, &answer(&subscribe, "200 OK", "one", granted));
+        let mut notify = |tag: &str| {
+            let from = format!("{};tag={tag}", field(&subscribe, HeaderName::To));
+            let text = format!(
+                "NOTIFY sip:bob@10.0.0.1 SIP/2.0\nVia: SIP/2.0/TCP 10.0.0.9;branch=z9hG4bK{tag}\nFrom: {from}\n\
+                 To: {}\nCall-ID: {}\nCSeq: 1 NOTIFY\nContact: <sip:p@10.0.0.9>\nEvent: presence\n\
+                 Subscription-State: active",
+                field(&subscribe, HeaderName::From),
+                field(&subscribe, HeaderName::CallId)
+            );
+            host.say(conn, &text);
+            host.codes(conn)
+        };
+        assert_eq!(notify("one"), [200]);
+        assert_eq!(notify("two"), [481]);
+        // Nor for a subscription of somebody.
+        for (limit, expected) in [(1, None), (0, Some(503))] {
+            let mut host = Host::new(|limits| limits.subscriptions = limit);
+            let mut bob = host.stack.endpoint(host.now, host.bob).unwrap();
+            bob.set_methods(vec![Method::Subscribe]).unwrap();
+            let conn = host.peer();
+            let fields = "Contact: <sip:p@10.0.0.2>\nEvent: presence";
+            host.say(conn, &request("SUBSCRIBE", BOB, TO_BOB, 1, fields));
+            assert_eq!(host.codes(conn).first().copied(), expected);
+        }
     }
 
     pub(super) fn forks() {

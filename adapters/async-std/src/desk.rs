@@ -9,7 +9,10 @@ use std::net::SocketAddr;
 use std::task::Waker;
 
 use sansip::wire::Message;
-use sansip::{EndpointId, Event, IncomingId, ListenerId, OperationId, SessionId, SessionState};
+use sansip::{
+    EndpointId, Event, IncomingId, ListenerId, OperationId, SessionId, SessionState, SubscriptionId,
+    SubscriptionState, WatcherId,
+};
 
 use crate::adapter::Adapter;
 use crate::driver::Command;
@@ -33,6 +36,9 @@ pub(crate) struct Desk {
     waiting: usize,
     endpoints: BTreeMap<EndpointId, Sender<EndpointEvent>>,
     sessions: BTreeMap<SessionId, OfSession>,
+    subscriptions: BTreeMap<SubscriptionId, OfSubscription>,
+    /// Whose the subscriptions of others are.
+    watched: BTreeMap<WatcherId, EndpointId>,
     operations: BTreeMap<OperationId, Sender<Outcome>>,
     listening: BTreeMap<ListenerId, Sender<Listened>>,
     /// Who hears what belongs to no endpoint.
@@ -47,6 +53,12 @@ struct OfSession {
     sender: Sender<SessionEvent>,
 }
 
+#[derive(Debug)]
+struct OfSubscription {
+    endpoint: EndpointId,
+    sender: Sender<Event>,
+}
+
 /// One thing for one handle.
 #[derive(Debug)]
 enum Parcel {
@@ -54,6 +66,8 @@ enum Parcel {
     EndOfEndpoint(EndpointId),
     Session(SessionId, SessionEvent),
     EndOfSession(SessionId),
+    Subscription(SubscriptionId, Event),
+    EndOfSubscription(SubscriptionId),
     Watcher(Sender<Event>, Event),
 }
 
@@ -66,6 +80,8 @@ impl Desk {
             waiting: 0,
             endpoints: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
+            watched: BTreeMap::new(),
             operations: BTreeMap::new(),
             listening: BTreeMap::new(),
             watchers: Vec::new(),
@@ -91,6 +107,16 @@ impl Desk {
         sender: Sender<SessionEvent>,
     ) {
         self.sessions.insert(session, OfSession { endpoint, sender });
+    }
+
+    pub(crate) fn add_subscription(
+        &mut self,
+        subscription: SubscriptionId,
+        endpoint: EndpointId,
+        sender: Sender<Event>,
+    ) {
+        self.subscriptions
+            .insert(subscription, OfSubscription { endpoint, sender });
     }
 
     pub(crate) fn add_operation(&mut self, operation: OperationId, sender: Sender<Outcome>) {
@@ -159,6 +185,47 @@ impl Desk {
             | Event::AnswerReceived { session, .. }
             | Event::RenegotiationReceived { session, .. }
             | Event::RenegotiationWithdrawn { session } => self.post_session(adapter, session, event, task),
+            Event::Subscription {
+                subscription, new, ..
+            } => {
+                self.post_subscription(adapter, subscription, event, task);
+                if new == SubscriptionState::Terminated
+                    && let Some(of) = self.subscriptions.get(&subscription)
+                {
+                    let parcel = Parcel::EndOfSubscription(subscription);
+                    self.post(adapter, Some(of.endpoint), parcel, task);
+                }
+            }
+            Event::WatcherReceived {
+                endpoint, watcher, ..
+            } => {
+                self.watched.insert(watcher, endpoint);
+                let parcel = Parcel::Endpoint(endpoint, EndpointEvent::Event(event));
+                self.post(adapter, Some(endpoint), parcel, task);
+            }
+            Event::WatcherRefreshed { watcher, .. } => {
+                if let Some(endpoint) = self.watched.get(&watcher).copied() {
+                    let parcel = Parcel::Endpoint(endpoint, EndpointEvent::Event(event));
+                    self.post(adapter, Some(endpoint), parcel, task);
+                }
+            }
+            Event::WatcherEnded { watcher, .. } => {
+                if let Some(endpoint) = self.watched.remove(&watcher) {
+                    let parcel = Parcel::Endpoint(endpoint, EndpointEvent::Event(event));
+                    self.post(adapter, Some(endpoint), parcel, task);
+                }
+            }
+            Event::Notified { subscription, .. } => {
+                self.post_subscription(adapter, subscription, event, task);
+            }
+            Event::SubscriptionForked { of, subscription } => {
+                // Who hears of the first one hears of what it has led to.
+                if let Some(known) = self.subscriptions.get(&of) {
+                    let (endpoint, sender) = (known.endpoint, known.sender.clone());
+                    self.add_subscription(subscription, endpoint, sender);
+                    self.post_subscription(adapter, subscription, event, task);
+                }
+            }
             Event::Registration { endpoint, .. }
             | Event::ServerChanged { endpoint, .. }
             | Event::PeerToPeer { endpoint, .. }
@@ -253,6 +320,13 @@ impl Desk {
         }
     }
 
+    fn post_subscription(&mut self, adapter: &mut Adapter, id: SubscriptionId, event: Event, task: &Waker) {
+        if let Some(of) = self.subscriptions.get(&id) {
+            let endpoint = of.endpoint;
+            self.post(adapter, Some(endpoint), Parcel::Subscription(id, event), task);
+        }
+    }
+
     fn tell(&mut self, adapter: &mut Adapter, event: &Event, task: &Waker) {
         self.watchers.retain(Sender::is_received);
         for watcher in self.watchers.clone() {
@@ -306,6 +380,14 @@ impl Desk {
             Parcel::Session(id, event) => {
                 let sender = &self.sessions.get(&id)?.sender;
                 Some(Parcel::Session(id, refused(sender.push(event, Some(task)))?))
+            }
+            Parcel::Subscription(id, event) => {
+                let sender = &self.subscriptions.get(&id)?.sender;
+                Some(Parcel::Subscription(id, refused(sender.push(event, Some(task)))?))
+            }
+            Parcel::EndOfSubscription(id) => {
+                self.subscriptions.remove(&id);
+                None
             }
             Parcel::Watcher(sender, event) => {
                 let event = refused(sender.push(event, Some(task)))?;

@@ -39,6 +39,10 @@ impl Endpoint {
         Self { id, client }
     }
 
+    pub(crate) const fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Which endpoint.
     pub const fn id(&self) -> EndpointId {
         self.id

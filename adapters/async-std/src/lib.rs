@@ -6,6 +6,7 @@
 //! | commands to it, from any task | [`Client`] |
 //! | an endpoint: registration, messages, calls | [`Endpoint`], and [`EndpointEvents`] for what happens to it |
 //! | a call | [`Session`], and [`SessionEvents`] for what happens to it |
+//! | a subscription | [`Subscription`], and [`SubscriptionEvents`] for what happens to it |
 //! | a request that arrived, and its answer | [`Incoming`] |
 //!
 //! A command is given when it is called, not when its future is first polled. Dropping a future lets go of the outcome
@@ -42,6 +43,7 @@ mod runtime;
 mod session;
 mod settings;
 mod socket;
+mod subscription;
 mod waker;
 
 pub use clock::{seed, unix_time};
@@ -51,3 +53,4 @@ pub use handle::{Client, Error, Events, Operation, Reply};
 pub use incoming::Incoming;
 pub use session::{Invitation, Session, SessionEvent, SessionEvents};
 pub use settings::{DnsSettings, Settings, SocketSettings, TlsSettings};
+pub use subscription::{Subscription, SubscriptionEvents};

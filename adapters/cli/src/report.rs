@@ -3,7 +3,7 @@
 use sansip::wire::{HeaderName, Message, StatusCode};
 use sansip::{
     Completion, Counters, Event, PeerToPeerReason, PeerToPeerState, RegistrationReason, RegistrationState,
-    SessionReason, SessionState,
+    SessionReason, SessionState, SubscriptionReason, SubscriptionState,
 };
 use serde_json::{Map, Value, json};
 
@@ -183,7 +183,59 @@ fn requests(out: Output, event: &Event) {
             let line = String::from("change of the call withdrawn");
             out.event("renegotiation-withdrawn", line, fields);
         }
+        Event::Subscription { .. } | Event::SubscriptionForked { .. } | Event::Notified { .. } => {
+            subscriptions(out, event);
+        }
         _ => connections(out, event),
+    }
+}
+
+fn subscriptions(out: Output, event: &Event) {
+    match event {
+        Event::Subscription {
+            subscription,
+            new,
+            reason,
+            ..
+        } => {
+            let (state, why) = (subscription_state(*new), subscription_reason(*reason));
+            let fields = vec![
+                ("subscription", json!(subscription.number())),
+                ("state", json!(state)),
+                ("reason", json!(format!("{reason:?}"))),
+            ];
+            out.event(
+                "subscription",
+                join(&format!("subscription {state}"), why),
+                fields,
+            );
+        }
+        Event::SubscriptionForked { of, subscription } => {
+            let fields = vec![
+                ("subscription", json!(subscription.number())),
+                ("of", json!(of.number())),
+            ];
+            out.event("subscription_forked", "one more notifier has it", fields);
+        }
+        Event::Notified {
+            subscription,
+            message,
+        } => {
+            let text = text_of(message);
+            let state = message.raw(HeaderName::SubscriptionState).unwrap_or_default();
+            let state = String::from_utf8_lossy(state).into_owned();
+            let shown = text.as_ref().map_or_else(String::new, |text| format!(": {text}"));
+            let words = format!("NOTIFY from {} ({state}){shown}", from(message));
+            let fields = vec![
+                ("subscription", json!(subscription.number())),
+                ("from", json!(from(message))),
+                ("subscription_state", json!(state)),
+                ("content_type", json!(content_type(message))),
+                ("text", json!(text)),
+            ];
+            out.event("notified", words, fields);
+        }
+        other => out.event("other", format!("{other:?}"), Vec::new()),
     }
 }
 
@@ -376,6 +428,40 @@ const fn peer_to_peer_reason(reason: PeerToPeerReason) -> Option<&'static str> {
         PeerToPeerReason::StoppedListening => "stopped listening",
         PeerToPeerReason::NoListeningAddresses => "no listening address is left",
         PeerToPeerReason::TerminatedLocally => "by command",
+    })
+}
+
+const fn subscription_state(state: SubscriptionState) -> &'static str {
+    match state {
+        SubscriptionState::Idle => "idle",
+        SubscriptionState::Subscribing => "is under way",
+        SubscriptionState::Subscribed => "established",
+        SubscriptionState::WaitingForRetry => "waits for its next attempt",
+        SubscriptionState::Terminating => "ends",
+        SubscriptionState::Terminated => "ended",
+    }
+}
+
+/// Why a subscription changed its state.
+pub(crate) const fn subscription_reason(reason: SubscriptionReason) -> Option<&'static str> {
+    Some(match reason {
+        SubscriptionReason::None => return None,
+        SubscriptionReason::TerminatedLocally => "by this side",
+        SubscriptionReason::TerminatedRemotely => "by the notifier",
+        SubscriptionReason::TemporaryFailure => "the server is out of order",
+        SubscriptionReason::Silent => "no NOTIFY came",
+        SubscriptionReason::Refused => "refused",
+        SubscriptionReason::BadEvent => "the notifier does not know the event",
+        SubscriptionReason::SubscriptionDoesNotExist => "the notifier does not know it",
+        SubscriptionReason::Forgotten => "the server had lost this endpoint",
+        SubscriptionReason::FailedOver => "the endpoint has another server",
+        SubscriptionReason::Deactivated => "to be made again",
+        SubscriptionReason::Probation => "to be made again later",
+        SubscriptionReason::Rejected => "not allowed any more",
+        SubscriptionReason::Expired => "it was not refreshed in time",
+        SubscriptionReason::GivenUp => "nobody has allowed it in time",
+        SubscriptionReason::NoResource => "what it is about is there no more",
+        SubscriptionReason::Invariant => "the state does not change any more",
     })
 }
 

@@ -21,6 +21,7 @@ use tracing::{debug, info, trace, warn};
 const REGISTRATION: &str = "sansip::registration";
 const ENDPOINT: &str = "sansip::endpoint";
 const SESSION: &str = "sansip::session";
+const SUBSCRIPTION: &str = "sansip::subscription";
 const MESSAGE: &str = "sansip::message";
 const OPERATION: &str = "sansip::operation";
 const LISTENER: &str = "sansip::listener";
@@ -105,6 +106,12 @@ fn event(event: &Event) {
         | Event::AnswerReceived { .. }
         | Event::RenegotiationReceived { .. }
         | Event::RenegotiationWithdrawn { .. } => session(event),
+        Event::Subscription { .. }
+        | Event::SubscriptionForked { .. }
+        | Event::Notified { .. }
+        | Event::WatcherReceived { .. }
+        | Event::WatcherRefreshed { .. }
+        | Event::WatcherEnded { .. } => subscription(event),
         Event::Listening { listener, address } => info!(target: LISTENER, %listener, %address, "listening"),
         Event::ListeningEnded {
             listener,
@@ -197,6 +204,37 @@ fn session(event: &Event) {
         }
         Event::RenegotiationWithdrawn { session } => {
             info!(target: SESSION, %session, "renegotiation withdrawn");
+        }
+        _ => {}
+    }
+}
+
+fn subscription(event: &Event) {
+    match event {
+        Event::Subscription {
+            subscription,
+            old,
+            new,
+            reason,
+        } => info!(target: SUBSCRIPTION, %subscription, ?old, ?new, ?reason, "subscription"),
+        Event::SubscriptionForked { of, subscription } => {
+            info!(target: SUBSCRIPTION, %subscription, %of, "forked");
+        }
+        Event::Notified {
+            subscription,
+            message,
+        } => {
+            let bytes = message.body_bytes().len();
+            debug!(target: SUBSCRIPTION, %subscription, bytes, "notified");
+        }
+        Event::WatcherReceived {
+            endpoint, watcher, ..
+        } => info!(target: SUBSCRIPTION, %endpoint, %watcher, "watcher received"),
+        Event::WatcherRefreshed { watcher, .. } => {
+            debug!(target: SUBSCRIPTION, %watcher, "watcher refreshed");
+        }
+        Event::WatcherEnded { watcher, reason } => {
+            info!(target: SUBSCRIPTION, %watcher, ?reason, "watcher ended");
         }
         _ => {}
     }

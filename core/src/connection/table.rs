@@ -362,6 +362,27 @@ impl Connections {
         Some(Lease { conn })
     }
 
+    /// One user more for the connection of a dialog, where it lasts and does not lead to one of these addresses (C9).
+    pub(crate) fn share_own(
+        &mut self,
+        cx: &mut Cx<'_>,
+        own: Option<&Lease>,
+        avoid: &[SocketAddr],
+    ) -> Option<Lease> {
+        let conn = own.map(Lease::conn).filter(|conn| self.is_usable(*conn))?;
+        let avoided = self.ends(conn).is_some_and(|(_, remote)| avoid.contains(&remote));
+        if avoided { None } else { self.share(cx, conn) }
+    }
+
+    /// This connection instead of the one that is held, where it takes a further user (C13).
+    pub(crate) fn hold_instead(&mut self, cx: &mut Cx<'_>, held: &mut Option<Lease>, conn: ConnId) {
+        if let Some(lease) = self.share(cx, conn)
+            && let Some(old) = held.replace(lease)
+        {
+            self.release(cx, old);
+        }
+    }
+
     /// Gives a lease back; one of a connection that is gone is void. What becomes of a connection without users: an
     /// outgoing one of a server manager is kept for a while (C8), that of a client manager is closed once its bytes
     /// have gone (C6), one that is not ready yet is given up, an incoming one stays.

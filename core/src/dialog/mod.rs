@@ -84,6 +84,27 @@ impl Dialog {
         })
     }
 
+    /// The dialog that a NOTIFY makes at the subscriber, whose tag it has already (RFC 6665 section 4.4.1).
+    pub(crate) fn from_answer(request: &Message, sequence: SequenceId) -> Result<Self, ParseError> {
+        let (from, to) = (request.from_()?, request.to()?);
+        let Some(target) = contact(request)? else {
+            return Err(ParseError::header(HeaderName::Contact, "missing"));
+        };
+        Ok(Self {
+            parties: Parties::new(
+                text(request, HeaderName::To)?,
+                text(request, HeaderName::From)?,
+                request.call_id()?,
+            ),
+            local_tag: to.tag().unwrap_or_default().into(),
+            remote_tag: from.tag().map(Into::into),
+            route: record_route(request)?,
+            target,
+            sequence,
+            remote_cseq: None,
+        })
+    }
+
     /// The Call-ID.
     pub(crate) fn call_id(&self) -> &str {
         self.parties.call_id()

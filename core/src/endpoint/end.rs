@@ -11,7 +11,7 @@ use crate::registration::Input;
 use crate::session::Below;
 
 impl Endpoints {
-    /// Begins the end of an endpoint (E13); its sessions are ended by the caller. No request finds it any more.
+    /// Begins the end of an endpoint (E13); its sessions and subscriptions are ended by the caller. No request finds it any more.
     pub(crate) fn terminate(
         &mut self,
         cx: &mut Cx<'_>,
@@ -97,6 +97,7 @@ impl Endpoints {
         let own = own.filter(|operation| cx.out.is_under_way(**operation)).count();
         unbound
             && endpoint.sessions.is_empty()
+            && endpoint.lives.is_empty()
             && endpoint.outgoing.is_empty()
             && incoming(id) == 0
             && cx.out.operations_of(id) == own

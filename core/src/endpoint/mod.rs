@@ -20,7 +20,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use crate::action::Transport;
 use crate::connection::{Connections, Hop, Lease, ManagerKind};
@@ -30,7 +30,9 @@ use crate::event::{Completion, PeerToPeerState, RegistrationState};
 use crate::exchange::{
     ContactTemplate, Draft, Exchanges, Lower, NextHop, Owner, Policy, Request, Sequence, Voice, What, to_of,
 };
-use crate::ids::{ConnId, EndpointId, ExchangeId, ManagerId, OperationId, SequenceId, SessionId};
+use crate::ids::{
+    ConnId, EndpointId, ExchangeId, ManagerId, OperationId, SequenceId, SessionId, SubscriptionId, WatcherId,
+};
 use crate::map::{HashKey, Map};
 use crate::registration::{self, Registration};
 use crate::session::{Below, Cargo, Local};
@@ -60,6 +62,8 @@ struct Endpoint {
     manager: ManagerId,
     kind: Kind,
     sessions: BTreeSet<SessionId>,
+    /// What it has of event states besides.
+    lives: BTreeSet<Life>,
     outgoing: BTreeMap<OperationId, Outgoing>,
     /// The terminate commands that wait for the end (E13); the endpoint is ending where there is one.
     terminating: Vec<OperationId>,
@@ -95,6 +99,8 @@ struct Sip {
     path: Vec<Box<str>>,
     /// How the connection to the server is kept alive, and found dead.
     upkeep: Upkeep,
+    /// The address of the server that registered it last.
+    registered_at: Option<SocketAddr>,
 }
 
 /// What only a peer-to-peer endpoint has.
@@ -104,6 +110,13 @@ struct PeerToPeer {
     default_transport: Transport,
     gruu: Option<Box<str>>,
     reach: Reach,
+}
+
+/// What an endpoint has of event states, its own and those of others: it ends with the endpoint (E7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Life {
+    Subscription(SubscriptionId),
+    Watcher(WatcherId),
 }
 
 /// A request outside a session, under way.
@@ -136,6 +149,8 @@ pub(crate) struct Endpoints {
     changed: Vec<EndpointId>,
     /// Those that their server had lost, until their sessions have been told (R14).
     forgotten: Vec<EndpointId>,
+    /// Those that are registered at another server than before, until their subscriptions have been told (B7).
+    moved: Vec<EndpointId>,
     default: Option<EndpointId>,
 }
 
@@ -149,6 +164,7 @@ impl Endpoints {
             ending: BTreeSet::new(),
             changed: Vec::new(),
             forgotten: Vec::new(),
+            moved: Vec::new(),
             default: None,
         }
     }
@@ -215,6 +231,7 @@ impl Endpoints {
             service_route: Vec::new(),
             path: Vec::new(),
             upkeep: Upkeep::new(config.probe.unwrap_or(cx.config.probe_interval)),
+            registered_at: None,
         }));
         self.insert(cx.config, id, identity, manager, config.profile, kind);
         Ok(id)
@@ -319,6 +336,7 @@ impl Endpoints {
             manager,
             kind,
             sessions: BTreeSet::new(),
+            lives: BTreeSet::new(),
             outgoing: BTreeMap::new(),
             terminating: Vec::new(),
         };
@@ -469,6 +487,32 @@ impl Endpoints {
             endpoint.sessions.remove(&session);
         }
         self.changed.push(id);
+    }
+
+    pub(crate) fn add_life(&mut self, id: EndpointId, life: Life) {
+        if let Some(endpoint) = self.table.get_mut(&id) {
+            endpoint.lives.insert(life);
+        }
+    }
+
+    pub(crate) fn remove_life(&mut self, id: EndpointId, life: Life) {
+        if let Some(endpoint) = self.table.get_mut(&id) {
+            endpoint.lives.remove(&life);
+        }
+        self.changed.push(id);
+    }
+
+    /// What an endpoint has of event states, in the order of their making.
+    pub(crate) fn lives(&self, id: EndpointId) -> Vec<Life> {
+        self.table
+            .get(&id)
+            .map(|endpoint| endpoint.lives.iter().copied().collect())
+            .unwrap_or_default()
+    }
+
+    /// The endpoints that are registered at another server than before, since the last call (B7).
+    pub(crate) fn take_moved(&mut self) -> Vec<EndpointId> {
+        core::mem::take(&mut self.moved)
     }
 
     /// The endpoints that their server had lost since the last call (R14).

@@ -112,6 +112,7 @@ impl Endpoints {
                 match self.take_answer(cx, id, &response, sent.as_deref()) {
                     Some(granted) => {
                         self.take_keep_alive(cx, below, id, &response);
+                        self.take_place(below, id, outcome.facts.conn);
                         let state = response.typed::<PresenceState<'_>>().ok().flatten();
                         let anew = state.is_some_and(|state| state.is_anew());
                         Input::Accepted { granted, anew }
@@ -334,6 +335,18 @@ impl Endpoints {
             }
         }
         Some(Duration::from_secs(u64::from(expires)))
+    }
+
+    /// Whether the server that has registered the endpoint is another one than before (B7): it has another address.
+    fn take_place(&mut self, below: &Below<'_, '_>, id: EndpointId, conn: Option<ConnId>) {
+        let ends = conn.and_then(|conn| below.low.connections.ends(conn));
+        let Some((sip, (_, remote))) = self.sip_mut(id).zip(ends) else {
+            return;
+        };
+        let before = sip.registered_at.replace(remote);
+        if before.is_some_and(|before| before != remote) {
+            self.moved.push(id);
+        }
     }
 
     /// The binding is gone: so are the GRUU and the route that came with it (E4), and what there was to keep alive.

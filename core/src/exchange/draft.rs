@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use crate::action::Transport;
 use crate::event::Content;
-use crate::ids::{EndpointId, OperationId, SequenceId, SessionId};
+use crate::ids::{EndpointId, OperationId, SequenceId, SessionId, SubscriptionId, WatcherId};
 use crate::wire::Method;
 use crate::wire::uri::Uri;
 use crate::wire::write::{HeaderBlock, Parties};
@@ -73,6 +73,10 @@ pub(crate) enum Owner {
     Probe(EndpointId),
     /// A session.
     Session(SessionId, SessionPart),
+    /// A subscription: one SUBSCRIBE at a time.
+    Subscription(SubscriptionId),
+    /// A NOTIFY to a subscription of somebody; the command that it is for.
+    Watcher(WatcherId, Option<OperationId>),
     /// Nobody: how it ends changes nothing.
     Nobody,
 }

@@ -237,6 +237,12 @@ impl Exchanges {
         id
     }
 
+    /// A counter that goes on where another one is now: of a further dialog that one request has made.
+    pub(crate) fn fork_sequence(&mut self, cx: &mut Cx<'_>, of: SequenceId) -> SequenceId {
+        let last = self.sequences.get(&of).copied().unwrap_or(0);
+        self.new_sequence(cx, last.saturating_add(1))
+    }
+
     pub(crate) fn drop_sequence(&mut self, id: SequenceId) {
         self.sequences.remove(&id);
     }

@@ -364,6 +364,8 @@ impl Bench {
                 | TimerKey::Registration(_)
                 | TimerKey::Probe(_)
                 | TimerKey::KeepAlive(_)
+                | TimerKey::Subscription(..)
+                | TimerKey::Watcher(_)
                 | TimerKey::Drain => panic!("{key:?}"),
             }
             self.settle();

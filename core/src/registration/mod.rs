@@ -631,7 +631,7 @@ impl Registration {
         let granted = if brief { floor.saturating_mul(2) } else { granted };
         let until = cx.now + granted;
         let next = if self.auto_refresh {
-            Next::Again(cx.now + refresh_after(cx, granted))
+            Next::Again(cx.now + cx.refresh_after(granted))
         } else {
             Next::End
         };
@@ -671,7 +671,7 @@ impl Registration {
         let failures = self.outage.unwrap_or(0);
         self.outage = Some(failures.saturating_add(1));
         let told = told.map_or(Duration::ZERO, |told| told.min(cx.config.retry_after_cap));
-        cx.now + backoff(cx, failures).max(told)
+        cx.now + cx.backoff(failures).max(told)
     }
 
     fn registered(&self, cx: &mut Cx<'_>, until: Time, next: Next) -> State {
@@ -753,25 +753,6 @@ const fn count_change(cx: &mut Cx<'_>, old: RegistrationState, new: Registration
         (Is::Unregistering, Is::Unregistered) => registrations.ended += 1,
         (_, Is::Registering | Is::Unregistering) | (Is::Unregistered, Is::Unregistered) => {}
     }
-}
-
-/// When to refresh a binding of this length: at nine tenths of it, but 30 s before its end where it is shorter than
-/// five minutes and half of it where it is shorter than one; and up to a quarter sooner, so that a fleet spreads (R4).
-/// Never sooner than the floor (R21).
-fn refresh_after(cx: &mut Cx<'_>, granted: Duration) -> Duration {
-    let latest = cx.config.latest_refresh(granted);
-    let sooner = cx.entropy.up_to(latest / 4);
-    latest.saturating_sub(sooner).max(cx.config.refresh_floor)
-}
-
-/// Between the least wait, doubled with every failure, and twice that; all within the stated bounds (R7).
-fn backoff(cx: &mut Cx<'_>, failures: u32) -> Duration {
-    let full = cx
-        .config
-        .backoff_min
-        .saturating_mul(2 << failures.min(16))
-        .min(cx.config.backoff_max);
-    (full / 2 + cx.entropy.up_to(full / 2)).max(cx.config.backoff_min)
 }
 
 /// The reason of R8 for the failure of a REGISTER.

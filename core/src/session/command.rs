@@ -244,19 +244,7 @@ impl Sessions {
     ) -> Option<Lease> {
         let session = self.table.get(&id)?;
         session.dialog.as_ref()?;
-        let conn = session
-            .lease
-            .as_ref()
-            .map(Lease::conn)
-            .filter(|conn| connections.is_usable(*conn))?;
-        let avoided = connections
-            .ends(conn)
-            .is_some_and(|(_, remote)| avoid.contains(&remote));
-        if avoided {
-            None
-        } else {
-            connections.share(cx, conn)
-        }
+        connections.share_own(cx, session.lease.as_ref(), avoid)
     }
 
     /// A connection was made for a session whose own was gone: it keeps it, and tells the peer our new address where

@@ -388,7 +388,10 @@ impl Subject for Replying {
         // The number is drawn.
         let shown = |effect: &reliable::Effect| match effect {
             reliable::Effect::Send(_) => String::from("Send"),
-            other => format!("{other:?}"),
+            reliable::Effect::Repeat
+            | reliable::Effect::Acknowledged
+            | reliable::Effect::Unknown
+            | reliable::Effect::Expired => format!("{effect:?}"),
         };
         effects.iter().map(shown).collect()
     }

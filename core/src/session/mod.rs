@@ -95,7 +95,7 @@ pub(crate) struct Local {
 
 impl Local {
     /// Whether it is a peer-to-peer endpoint: only who has a server answers challenges (A10).
-    const fn is_peer_to_peer(&self) -> bool {
+    pub(crate) const fn is_peer_to_peer(&self) -> bool {
         self.policy.identity.is_none()
     }
 
@@ -657,7 +657,8 @@ fn start_over(
     below.exchanges.start(cx, below.low, request, below.up)
 }
 
-fn key(call_id: &str, local_tag: &str) -> Box<str> {
+/// What finds a dialog by its Call-ID and our tag.
+pub(crate) fn key(call_id: &str, local_tag: &str) -> Box<str> {
     let mut key = String::with_capacity(call_id.len() + local_tag.len() + 1);
     key.push_str(call_id);
     // Neither holds a blank.

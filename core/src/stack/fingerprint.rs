@@ -4,9 +4,12 @@ use alloc::vec::Vec;
 
 use super::Stack;
 use crate::connection;
+use crate::endpoint::Life;
 use crate::exchange;
+use crate::notifier;
 use crate::registration;
 use crate::session;
+use crate::subscription;
 use crate::transaction;
 
 /// What decides how a stack goes on: the state of every machine in the order of their making, timers relative to now;
@@ -19,6 +22,8 @@ pub struct Fingerprint {
     exchanges: Vec<exchange::Fingerprint>,
     /// For each endpoint its registration, where it has one, and its sessions.
     endpoints: Vec<(Option<registration::Fingerprint>, Vec<session::Fingerprint>)>,
+    /// For each endpoint its subscriptions, and those of others to it.
+    subscriptions: Vec<(Vec<subscription::Fingerprint>, Vec<notifier::Fingerprint>)>,
     /// Requests that wait for the application's answer; actions that wait to be taken; connections of whose end some have
     /// still to hear.
     waiting: (usize, usize, usize),
@@ -38,11 +43,25 @@ impl Stack {
                 sessions.collect(),
             )
         };
+        let subscriptions = |id| {
+            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+            for life in self.endpoints.lives(id) {
+                match life {
+                    Life::Subscription(id) => {
+                        let cap = self.config.backoff_max;
+                        ours.extend(self.subscriptions.fingerprint(id, cap, now));
+                    }
+                    Life::Watcher(id) => theirs.extend(self.watchers.fingerprint(id, now)),
+                }
+            }
+            (ours, theirs)
+        };
         Fingerprint {
             connections: self.connections.fingerprint(now),
             transactions: self.transactions.fingerprint(now),
             exchanges: self.exchanges.fingerprint(now),
             endpoints: self.endpoints.all().into_iter().map(endpoint).collect(),
+            subscriptions: self.endpoints.all().into_iter().map(subscriptions).collect(),
             waiting: (self.incomings.len(), self.out.len(), self.telling.len()),
         }
     }

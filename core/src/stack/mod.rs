@@ -34,8 +34,11 @@ use crate::event::{Event, RemovalReason};
 use crate::exchange::{self, Exchanges, Incomings, Lower, Replies};
 use crate::ids::{
     ConnId, EndpointId, Ids, IncomingId, ListenerId, ManagerId, OperationId, QueryId, SessionId,
+    SubscriptionId, WatcherId,
 };
+use crate::notifier::Watchers;
 use crate::session::Sessions;
+use crate::subscription::Subscriptions;
 use crate::time::{Time, UnixTime};
 use crate::timers::{TimerKey, Timers};
 use crate::transaction::Transactions;
@@ -44,7 +47,7 @@ use crate::wire::write::Scratch;
 use drain::Drain;
 pub use fingerprint::Fingerprint;
 use parts::Parts;
-pub use view::{EndpointView, IncomingView, ManagerView, SessionView};
+pub use view::{EndpointView, IncomingView, ManagerView, SessionView, SubscriptionView, WatcherView};
 
 /// A SIP stack: one endpoint or a million, with their connections, registrations and sessions.
 ///
@@ -69,6 +72,8 @@ pub struct Stack {
     exchanges: Exchanges,
     incomings: Incomings,
     sessions: Sessions,
+    subscriptions: Subscriptions,
+    watchers: Watchers,
     endpoints: Endpoints,
     /// What exchanges have to say, until it is handed on within the same call.
     from_exchanges: VecDeque<exchange::Indication>,
@@ -117,6 +122,8 @@ pub enum Reason {
     Incoming,
     /// A session.
     Session,
+    /// A subscription: its refresh, the next attempt, or the end of the wait for a NOTIFY; of somebody, its expiry.
+    Subscription,
     /// A registration: its refresh, or the next attempt.
     Registration,
     /// A keep-alive to a server.
@@ -137,6 +144,7 @@ impl fmt::Display for Reason {
             Self::Exchange => "exchange",
             Self::Incoming => "incoming",
             Self::Session => "session",
+            Self::Subscription => "subscription",
             Self::Registration => "registration",
             Self::KeepAlive => "keep-alive",
             Self::Probe => "probe",
@@ -161,6 +169,7 @@ pub struct Census {
     pub incoming: usize,
     pub dialogs: usize,
     pub sessions: usize,
+    pub subscriptions: usize,
     pub operations: usize,
     pub timers: usize,
     pub actions: usize,
@@ -214,6 +223,8 @@ impl Stack {
             exchanges: Exchanges::new(key),
             incomings: Incomings::default(),
             sessions: Sessions::new(key),
+            subscriptions: Subscriptions::new(key),
+            watchers: Watchers::new(key),
             endpoints: Endpoints::new(key),
             from_exchanges: VecDeque::new(),
             telling: ended::Telling::default(),
@@ -408,6 +419,10 @@ impl Stack {
             Some(Action::Event(Event::RenegotiationWithdrawn { session })) => {
                 self.sessions.seen_proposal(*session, None);
             }
+            Some(Action::Event(Event::Subscription {
+                subscription, new, ..
+            })) => self.subscriptions.seen(*subscription, *new),
+            Some(Action::Event(Event::WatcherEnded { watcher, .. })) => self.watchers.seen_end(*watcher),
             _ => {}
         }
         if matches!(action, Some(Action::Event(_))) {
@@ -580,7 +595,7 @@ impl Stack {
         self.endpoints.set_default(id);
     }
 
-    /// Ends an endpoint: its sessions, its registration, its connections (E13). It never fails; the operation completes
+    /// Ends an endpoint: its sessions, its subscriptions, its registration, its connections (E13). It never fails; the operation completes
     /// when all that is done, at once where there is no such endpoint any more.
     pub fn terminate(&mut self, now: Time, id: EndpointId) -> OperationId {
         record!(self, now, Terminate { endpoint: id });
@@ -609,6 +624,34 @@ impl Stack {
             Ok(SessionView { stack: self, id })
         } else {
             Err(Misuse::Unknown("session"))
+        }
+    }
+
+    /// A subscription, to command and to read. One that has ended can still be commanded until the event that tells its
+    /// end was taken: such a command completes as SessionTerminated (X2).
+    ///
+    /// # Errors
+    /// It does not exist, or its end has been told.
+    pub fn subscription(&mut self, now: Time, id: SubscriptionId) -> Result<SubscriptionView<'_>, Misuse> {
+        self.advance(now);
+        if self.subscriptions.state(id).is_some() || self.subscriptions.ended(id).is_some() {
+            Ok(SubscriptionView { stack: self, id })
+        } else {
+            Err(Misuse::Unknown("subscription"))
+        }
+    }
+
+    /// A subscription of somebody to a state of ours, to answer and to notify. One that has ended can still be commanded
+    /// until the event that tells its end was taken (X2).
+    ///
+    /// # Errors
+    /// It does not exist, or its end has been told.
+    pub fn watcher(&mut self, now: Time, id: WatcherId) -> Result<WatcherView<'_>, Misuse> {
+        self.advance(now);
+        if self.watchers.endpoint(id).is_some() {
+            Ok(WatcherView { stack: self, id })
+        } else {
+            Err(Misuse::Unknown("watcher"))
         }
     }
 
@@ -644,8 +687,9 @@ impl Stack {
             exchanges: self.exchanges.len(),
             replies: self.replies.len(),
             incoming: self.incomings.len(),
-            dialogs: self.sessions.dialogs(),
+            dialogs: self.sessions.dialogs() + self.subscriptions.dialogs() + self.watchers.len(),
             sessions: self.sessions.len(),
+            subscriptions: self.subscriptions.len() + self.watchers.len(),
             operations: self.out.operations(),
             timers: self.timers.len(),
             actions: self.out.len(),
@@ -719,6 +763,8 @@ impl Stack {
             exchanges: &mut self.exchanges,
             incomings: &mut self.incomings,
             sessions: &mut self.sessions,
+            subscriptions: &mut self.subscriptions,
+            watchers: &mut self.watchers,
             endpoints: &mut self.endpoints,
             from_exchanges: &mut self.from_exchanges,
             telling: &mut self.telling,
@@ -751,6 +797,7 @@ const fn reason_of(key: &TimerKey) -> Reason {
         TimerKey::Exchange(_) => Reason::Exchange,
         TimerKey::Incoming(_) => Reason::Incoming,
         TimerKey::Session(..) => Reason::Session,
+        TimerKey::Subscription(..) | TimerKey::Watcher(_) => Reason::Subscription,
         TimerKey::Registration(_) => Reason::Registration,
         TimerKey::KeepAlive(_) => Reason::KeepAlive,
         TimerKey::Probe(_) => Reason::Probe,

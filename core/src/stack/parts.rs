@@ -6,11 +6,13 @@ use alloc::vec::Vec;
 use super::ended::{Ended, Telling};
 use crate::connection::{self, Indication as FromConnection, Lease};
 use crate::cx::Cx;
-use crate::endpoint::{Endpoints, Way, reach};
-use crate::event::{ConnectionFailure, OperationError};
+use crate::endpoint::{Endpoints, Life, Way, reach};
+use crate::event::{ConnectionFailure, OperationError, SubscriptionReason};
 use crate::exchange::{self, Exchanges, Incomings, Lost, Lower, Owner, Pending, Reply, SessionPart, What};
 use crate::ids::{ConnId, EndpointId, OperationId};
+use crate::notifier::Watchers;
 use crate::session::Sessions;
+use crate::subscription::Subscriptions;
 use crate::timers::TimerKey;
 use crate::transaction::{self, What as FromTransaction};
 use crate::wire::StatusCode;
@@ -22,6 +24,8 @@ pub(super) struct Parts<'a> {
     pub(super) exchanges: &'a mut Exchanges,
     pub(super) incomings: &'a mut Incomings,
     pub(super) sessions: &'a mut Sessions,
+    pub(super) subscriptions: &'a mut Subscriptions,
+    pub(super) watchers: &'a mut Watchers,
     pub(super) endpoints: &'a mut Endpoints,
     pub(super) from_exchanges: &'a mut VecDeque<exchange::Indication>,
     pub(super) telling: &'a mut Telling,
@@ -58,6 +62,13 @@ impl Parts<'_> {
     fn settle(&mut self) -> bool {
         for (session, endpoint) in self.sessions.take_ended() {
             self.endpoints.remove_session(endpoint, session);
+        }
+        for (subscription, endpoint) in self.subscriptions.take_ended() {
+            self.endpoints
+                .remove_life(endpoint, Life::Subscription(subscription));
+        }
+        for (watcher, endpoint) in self.watchers.take_ended() {
+            self.endpoints.remove_life(endpoint, Life::Watcher(watcher));
         }
         for conn in self.low.transactions.take_changed() {
             let open = self.low.transactions.open(conn);
@@ -115,6 +126,11 @@ impl Parts<'_> {
             TimerKey::Ended => self.tell_more(),
             TimerKey::Incoming(id) => self.incomings.handle_timer(&mut self.cx, &mut self.low, id),
             TimerKey::Session(id, timer) => self.sessions.handle_timer(&mut self.cx, below!(self), id, timer),
+            TimerKey::Subscription(id, timer) => {
+                self.subscriptions
+                    .handle_timer(&mut self.cx, below!(self), id, timer);
+            }
+            TimerKey::Watcher(id) => self.watchers.handle_timer(&mut self.cx, below!(self), id),
             TimerKey::KeepAlive(id) => self
                 .endpoints
                 .handle_keep_alive_timer(&mut self.cx, below!(self), id),
@@ -134,7 +150,7 @@ impl Parts<'_> {
             .handle_network_changed(&mut self.cx, below!(self), id);
     }
 
-    /// Begins the end of an endpoint and of its sessions (E13).
+    /// Begins the end of an endpoint and of all that it has (E13).
     pub(super) fn terminate(&mut self, id: EndpointId) -> OperationId {
         let operation = self.cx.out.start(self.cx.ids, id);
         self.end(id, operation);
@@ -154,16 +170,44 @@ impl Parts<'_> {
                 let end = self.cx.ids.next();
                 self.sessions.terminate(&mut self.cx, below!(self), session, end);
             }
+            for life in self.endpoints.lives(id) {
+                let end = self.cx.ids.next();
+                match life {
+                    Life::Subscription(subscription) => {
+                        self.subscriptions
+                            .terminate(&mut self.cx, below!(self), subscription, end, false);
+                    }
+                    Life::Watcher(watcher) => {
+                        self.watchers
+                            .terminate(&mut self.cx, below!(self), watcher, end, None);
+                    }
+                }
+            }
         }
         self.endpoints
             .terminate(&mut self.cx, below!(self), id, operation);
     }
 
-    /// The established sessions of endpoints that their server had lost are over (R14).
+    /// The established sessions of endpoints that their server had lost are over (R14), and their subscriptions are made
+    /// again; so are those of endpoints that have another server (B7).
     fn forget_sessions(&mut self) {
         for endpoint in self.endpoints.take_forgotten() {
             for session in self.endpoints.sessions(endpoint) {
                 self.sessions.forget(&mut self.cx, below!(self), session);
+            }
+            self.make_again(endpoint, SubscriptionReason::Forgotten);
+        }
+        for endpoint in self.endpoints.take_moved() {
+            self.make_again(endpoint, SubscriptionReason::FailedOver);
+        }
+    }
+
+    fn make_again(&mut self, endpoint: EndpointId, why: SubscriptionReason) {
+        for life in self.endpoints.lives(endpoint) {
+            match life {
+                Life::Subscription(id) => self.subscriptions.forget(&mut self.cx, below!(self), id, why),
+                // Its subscriber sees to that.
+                Life::Watcher(_) => {}
             }
         }
     }
@@ -258,6 +302,15 @@ impl Parts<'_> {
                 self.sessions
                     .handle_exchange(&mut self.cx, below!(self), session, part, exchange, what);
             }
+            (Owner::Subscription(subscription), what) => {
+                self.subscriptions
+                    .handle_exchange(&mut self.cx, below!(self), subscription, what);
+            }
+            (Owner::Watcher(watcher, operation), what) => {
+                let which = (watcher, operation);
+                self.watchers
+                    .handle_exchange(&mut self.cx, below!(self), which, exchange, what);
+            }
             (Owner::Nobody, _) => {}
         }
     }
@@ -307,6 +360,45 @@ impl Parts<'_> {
                     (_, _) => Err(OperationError::ConnectionFailure(ConnectionFailure::NotConnected)),
                 }
             }
+            Owner::Subscription(id) => {
+                let subscriptions = &*self.subscriptions;
+                match (subscriptions.endpoint(id), subscriptions.next_hop(id)) {
+                    (Some(endpoint), Some((target, in_dialog))) => {
+                        match subscriptions.share(cx, connections, id, avoid) {
+                            Some(own) => Ok(own),
+                            None => {
+                                let next_hop = subscriptions.first_hop(id).filter(|_| !in_dialog);
+                                let way = Way {
+                                    target,
+                                    in_dialog,
+                                    next_hop,
+                                    avoid,
+                                };
+                                self.endpoints.lease(cx, connections, endpoint, &way)
+                            }
+                        }
+                    }
+                    (_, _) => Err(OperationError::ConnectionFailure(ConnectionFailure::NotConnected)),
+                }
+            }
+            Owner::Watcher(id, _) => {
+                let watchers = &*self.watchers;
+                match (watchers.endpoint(id), watchers.next_hop(id)) {
+                    (Some(endpoint), Some(target)) => match watchers.share(cx, connections, id, avoid) {
+                        Some(own) => Ok(own),
+                        None => {
+                            let way = Way {
+                                target,
+                                in_dialog: true,
+                                next_hop: None,
+                                avoid,
+                            };
+                            self.endpoints.lease(cx, connections, endpoint, &way)
+                        }
+                    },
+                    (_, _) => Err(OperationError::ConnectionFailure(ConnectionFailure::NotConnected)),
+                }
+            }
             // A probe is of one connection, and of no other.
             Owner::Probe(_) | Owner::Nobody => {
                 Err(OperationError::ConnectionFailure(ConnectionFailure::NotConnected))
@@ -317,6 +409,13 @@ impl Parts<'_> {
         let begins = matches!(owner, Owner::Session(_, SessionPart::Ack));
         if let (Owner::Session(session, _), Some(conn), false) = (owner, conn, begins) {
             self.sessions.adopt(&mut self.cx, below!(self), session, conn);
+        }
+        if let (Owner::Subscription(id), Some(conn)) = (owner, conn) {
+            self.subscriptions
+                .adopt(&mut self.cx, self.low.connections, id, conn);
+        }
+        if let (Owner::Watcher(id, _), Some(conn)) = (owner, conn) {
+            self.watchers.adopt(&mut self.cx, self.low.connections, id, conn);
         }
         self.exchanges
             .supply(&mut self.cx, &mut self.low, exchange, lease, self.from_exchanges);

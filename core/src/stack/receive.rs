@@ -1,5 +1,6 @@
 //! Messages that arrive: refused, matched with their transaction, and dispatched (rules M3, M5, M6).
 
+use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -8,14 +9,16 @@ use bytes::Bytes;
 
 use super::parts::{Parts, below, pending};
 use crate::counters::{Kind, Label};
-use crate::endpoint::{Notice, REGISTRATION_EVENT, ReliableResponses};
+use crate::endpoint::{Life, Notice, REGISTRATION_EVENT, ReliableResponses};
 use crate::event::Event;
 use crate::exchange::{Facts, Pending, Reply};
-use crate::ids::{ConnId, EndpointId, SessionId, TransactionId};
+use crate::ids::{ConnId, EndpointId, SessionId, SubscriptionId, TransactionId, WatcherId};
 use crate::session::{Inside, RELIABLE, takes_reliable};
+use crate::subscription::Taken;
 use crate::transaction::{ResponseMatch, ServerMatch};
 use crate::wire::check::{self, Refusal, UserAgent};
 use crate::wire::frame::{FrameError, FrameErrorKind};
+use crate::wire::header::Event as EventHeader;
 use crate::wire::write::ResponseBuilder;
 use crate::wire::{HeaderName, Message, Method, StatusCode, is_over_limit};
 
@@ -198,6 +201,14 @@ impl Parts<'_> {
     /// Nothing answers a BENOTIFY (M3): what a NOTIFY would be refused for drops it.
     fn receive_benotify(&mut self, conn: ConnId, message: &Message) {
         let session = self.sessions.find(message);
+        if session.is_none()
+            && let Some(subscription) = self.subscriptions.find(message)
+        {
+            if support_notice(message).is_ok() && !self.is_too_much(message) {
+                self.take_notify(subscription, conn, message);
+            }
+            return;
+        }
         let endpoint = match session {
             Some(session) => self.sessions.endpoint(session),
             None => self.find_endpoint(conn, message),
@@ -258,6 +269,18 @@ impl Parts<'_> {
             return;
         };
         let session = self.sessions.find(&pending.message);
+        if session.is_none()
+            && pending.message.method() == Some(&Method::Notify)
+            && let Some(subscription) = self.subscriptions.find(&pending.message)
+        {
+            return self.receive_notify(subscription, &pending);
+        }
+        if session.is_none()
+            && pending.message.method() == Some(&Method::Subscribe)
+            && let Some(watcher) = self.watchers.find(&pending.message)
+        {
+            return self.receive_resubscribe(watcher, &pending);
+        }
         let endpoint = match session {
             Some(session) => self.sessions.endpoint(session),
             None => self.find_endpoint(conn, &pending.message),
@@ -285,6 +308,95 @@ impl Parts<'_> {
                 self.low.reply(&mut self.cx, &pending, &Reply::new(status));
             }
         }
+    }
+
+    /// A NOTIFY of a subscription, which the stack answers itself; no application has to take NOTIFY for that.
+    fn receive_notify(&mut self, subscription: SubscriptionId, pending: &Pending) {
+        if let Err(refusal) = support_notice(&pending.message) {
+            return self.refuse_pending(pending, &refusal);
+        }
+        let taken = self.take_notify(subscription, pending.conn, &pending.message);
+        let (status, reason) = match taken {
+            Taken::Yes(_) => (StatusCode::OK, ""),
+            Taken::No(status, reason) => (status, reason),
+        };
+        self.cx.counters.malformed += u64::from(status == StatusCode::BAD_REQUEST);
+        let reply = Reply {
+            reason: (!reason.is_empty()).then_some(reason),
+            ..Reply::new(status)
+        };
+        self.low.reply(&mut self.cx, pending, &reply);
+    }
+
+    /// A SUBSCRIBE in the dialog of a subscription.
+    fn receive_resubscribe(&mut self, watcher: WatcherId, pending: &Pending) {
+        let agent = UserAgent {
+            methods: &[Method::Subscribe],
+            options: &crate::endpoint::OPTION_TAGS,
+            content_types: &[],
+        };
+        if let Err(refusal) = check::support(&pending.message, &agent) {
+            return self.refuse_pending(pending, &refusal);
+        }
+        self.watchers
+            .handle_subscribe(&mut self.cx, below!(self), watcher, pending);
+    }
+
+    /// Somebody wants to subscribe: the application decides (B5). Nothing new begins while the stack drains.
+    fn receive_subscribe(&mut self, endpoint: EndpointId, pending: Pending) {
+        if self.sessions.is_closed() {
+            let reply = Reply::new(StatusCode::TEMPORARILY_UNAVAILABLE);
+            self.low.reply(&mut self.cx, &pending, &reply);
+            return;
+        }
+        let package = pending.message.raw(HeaderName::Event).unwrap_or_default();
+        let package = String::from_utf8_lossy(package).trim().to_owned();
+        if !matches!(pending.message.typed::<EventHeader<'_>>(), Ok(Some(_))) {
+            let reply = Reply::new(StatusCode::BAD_EVENT);
+            self.low.reply(&mut self.cx, &pending, &reply);
+            return;
+        }
+        if self.subscriptions.len() + self.watchers.len() >= self.cx.config.limits.subscriptions {
+            self.cx.counters.refusals.subscriptions += 1;
+            let reply = Reply {
+                headers: &retry_later(),
+                ..Reply::new(StatusCode::SERVICE_UNAVAILABLE)
+            };
+            self.low.reply(&mut self.cx, &pending, &reply);
+            return;
+        }
+        let Some(local) = self.endpoints.local(endpoint) else {
+            return;
+        };
+        let (message, refused) = (pending.message.clone(), pending.clone());
+        match self.watchers.receive(
+            &mut self.cx,
+            self.exchanges,
+            &mut self.low,
+            local,
+            &package,
+            pending,
+        ) {
+            Ok(watcher) => {
+                self.endpoints.add_life(endpoint, Life::Watcher(watcher));
+                self.cx.out.event(Event::WatcherReceived {
+                    endpoint,
+                    watcher,
+                    message,
+                });
+            }
+            Err(error) => self.refuse_pending(&refused, &Refusal::from(error)),
+        }
+    }
+
+    fn take_notify(&mut self, subscription: SubscriptionId, conn: ConnId, notify: &Message) -> Taken {
+        let taken = self
+            .subscriptions
+            .handle_notify(&mut self.cx, below!(self), subscription, conn, notify);
+        if let Taken::Yes(Some((endpoint, forked))) = taken {
+            self.endpoints.add_life(endpoint, Life::Subscription(forked));
+        }
+        taken
     }
 
     /// Whether a request is the registrar's word on a registration (R13); what is in a session's dialog is the session's.
@@ -368,8 +480,10 @@ impl Parts<'_> {
                 .reply(&mut self.cx, &pending, &Reply::new(StatusCode::LOOP_DETECTED));
             return;
         }
-        if pending.message.method() == Some(&Method::Invite) {
-            return self.receive_invite(endpoint, pending);
+        match pending.message.method() {
+            Some(Method::Invite) => return self.receive_invite(endpoint, pending),
+            Some(Method::Subscribe) => return self.receive_subscribe(endpoint, pending),
+            _ => {}
         }
         let message = pending.message.clone();
         let block = self.endpoints.reply_block(endpoint, &message);

@@ -1,6 +1,8 @@
 //! Short-lived views through which the application commands and reads one object.
 
 mod incoming;
+mod subscription;
+mod watcher;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -23,6 +25,8 @@ use crate::wire::uri::Uri;
 use crate::wire::{Method, StatusCode, write};
 
 pub use incoming::IncomingView;
+pub use subscription::SubscriptionView;
+pub use watcher::WatcherView;
 
 /// A connection manager: to listen with (rule C14).
 #[derive(Debug)]

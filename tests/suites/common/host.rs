@@ -121,19 +121,10 @@ impl Host {
 
     /// The connection that is asked for is made.
     pub(crate) fn connect(&mut self) -> ConnId {
-        let connect = self.drain().into_iter().find_map(|action| match action {
-            Action::Connect(connect) => Some(connect),
-            _ => None,
-        });
-        let connect = connect.expect("a connection is asked for");
-        let established = Established {
-            local: address("10.0.0.1:50000"),
-            remote: connect.remote,
-            peer: None,
-        };
-        self.stack.handle_connected(self.now, connect.conn, established);
+        let actions = self.drain();
+        let conn = connect_to(self, &actions);
         self.drain();
-        connect.conn
+        conn
     }
 
     /// The one request that is queued.
@@ -142,6 +133,22 @@ impl Host {
         assert_eq!(sent.len(), 1);
         sent.remove(0)
     }
+}
+
+/// The last connection that these actions ask for is made.
+pub(crate) fn connect_to(host: &mut Host, actions: &[Action]) -> ConnId {
+    let connect = actions.iter().rev().find_map(|action| match action {
+        Action::Connect(connect) => Some(connect.clone()),
+        _ => None,
+    });
+    let connect = connect.expect("a connection is asked for");
+    let established = Established {
+        local: address("10.0.0.1:50000"),
+        remote: connect.remote,
+        peer: None,
+    };
+    host.stack.handle_connected(host.now, connect.conn, established);
+    connect.conn
 }
 
 /// alice at the server 10.0.0.9, registered over this connection.

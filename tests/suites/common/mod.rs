@@ -201,9 +201,9 @@ pub(crate) fn receivers(world: &World, host: StackId) -> Vec<sansip::EndpointId>
         .events(host)
         .iter()
         .filter_map(|(_, event)| match event {
-            Event::MessageReceived { endpoint, .. } | Event::SessionReceived { endpoint, .. } => {
-                Some(*endpoint)
-            }
+            Event::MessageReceived { endpoint, .. }
+            | Event::SessionReceived { endpoint, .. }
+            | Event::WatcherReceived { endpoint, .. } => Some(*endpoint),
             _ => None,
         })
         .collect()

@@ -14,9 +14,13 @@ use crate::connection::{LostAddresses, ManagerConfig, MutualTls};
 use crate::endpoint::{PeerToPeerConfig, SendOptions, SipEndpointConfig};
 use crate::error::Misuse;
 use crate::event::{Content, ExtraHeaders};
-use crate::ids::{ConnId, EndpointId, IncomingId, ListenerId, ManagerId, QueryId, SessionId};
+use crate::ids::{
+    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, QueryId, SessionId, SubscriptionId, WatcherId,
+};
+use crate::notifier::EndOfSubscription;
 use crate::session::EarlyDialog;
 use crate::stack::Stack;
+use crate::subscription::SubscribeOptions;
 use crate::time::Time;
 use crate::wire::{Method, StatusCode};
 
@@ -211,6 +215,57 @@ pub enum Input {
     },
     /// [`SessionView::terminate`](crate::SessionView::terminate).
     TerminateSession { session: SessionId },
+    /// [`EndpointView::create_subscription`](crate::EndpointView::create_subscription).
+    CreateSubscription {
+        endpoint: EndpointId,
+        target: String,
+        options: SubscribeOptions,
+    },
+    /// [`EndpointView::subscribe`](crate::EndpointView::subscribe).
+    SubscribeTo {
+        endpoint: EndpointId,
+        target: String,
+        options: SubscribeOptions,
+    },
+    /// [`SubscriptionView::subscribe`](crate::SubscriptionView::subscribe).
+    Subscribe { subscription: SubscriptionId },
+    /// [`SubscriptionView::query`](crate::SubscriptionView::query).
+    Query { subscription: SubscriptionId },
+    /// [`SubscriptionView::update`](crate::SubscriptionView::update).
+    UpdateSubscription {
+        subscription: SubscriptionId,
+        content: Option<Content>,
+    },
+    /// [`SubscriptionView::terminate`](crate::SubscriptionView::terminate).
+    TerminateSubscription { subscription: SubscriptionId },
+    /// [`WatcherView::accept`](crate::WatcherView::accept).
+    AcceptWatcher {
+        watcher: WatcherId,
+        longest: Option<Duration>,
+        content: Option<Content>,
+    },
+    /// [`WatcherView::accept_pending`](crate::WatcherView::accept_pending).
+    AcceptWatcherPending {
+        watcher: WatcherId,
+        longest: Option<Duration>,
+    },
+    /// [`WatcherView::reject`](crate::WatcherView::reject).
+    RejectWatcher {
+        watcher: WatcherId,
+        status: StatusCode,
+        reason: Option<String>,
+    },
+    /// [`WatcherView::notify`](crate::WatcherView::notify).
+    NotifyWatcher {
+        watcher: WatcherId,
+        content: Option<Content>,
+    },
+    /// [`WatcherView::terminate`](crate::WatcherView::terminate).
+    TerminateWatcher {
+        watcher: WatcherId,
+        end: EndOfSubscription,
+        content: Option<Content>,
+    },
     /// [`IncomingView::answer`](crate::IncomingView::answer).
     AnswerIncoming {
         incoming: IncomingId,
@@ -418,6 +473,59 @@ impl Stack {
             }
             Input::TerminateSession { session } => {
                 self.session(now, session)?.terminate();
+            }
+            Input::CreateSubscription {
+                endpoint,
+                target,
+                options,
+            } => {
+                self.endpoint(now, endpoint)?
+                    .create_subscription(&target, options)?;
+            }
+            Input::SubscribeTo {
+                endpoint,
+                target,
+                options,
+            } => {
+                self.endpoint(now, endpoint)?.subscribe(&target, options)?;
+            }
+            Input::Subscribe { subscription } => {
+                self.subscription(now, subscription)?.subscribe()?;
+            }
+            Input::Query { subscription } => {
+                self.subscription(now, subscription)?.query()?;
+            }
+            Input::UpdateSubscription {
+                subscription,
+                content,
+            } => {
+                self.subscription(now, subscription)?.update(content)?;
+            }
+            Input::TerminateSubscription { subscription } => {
+                self.subscription(now, subscription)?.terminate();
+            }
+            Input::AcceptWatcher {
+                watcher,
+                longest,
+                content,
+            } => self.watcher(now, watcher)?.accept(longest, content)?,
+            Input::AcceptWatcherPending { watcher, longest } => {
+                self.watcher(now, watcher)?.accept_pending(longest)?;
+            }
+            Input::RejectWatcher {
+                watcher,
+                status,
+                reason,
+            } => self.watcher(now, watcher)?.reject(status, reason.as_deref())?,
+            Input::NotifyWatcher { watcher, content } => {
+                self.watcher(now, watcher)?.notify(content)?;
+            }
+            Input::TerminateWatcher {
+                watcher,
+                end,
+                content,
+            } => {
+                self.watcher(now, watcher)?.terminate(end, content)?;
             }
             Input::AnswerIncoming {
                 incoming,

@@ -33,7 +33,7 @@ pub use input::Input;
 pub(crate) const MAGIC: [u8; 8] = *b"\x89sansip\n";
 
 /// Goes up with every change of the format, a field of a setting included.
-pub(crate) const FORMAT: u8 = 2;
+pub(crate) const FORMAT: u8 = 3;
 
 /// Octets that are kept free for the end: the last run of polls with its check, and the marker.
 const END: usize = 10 + 1 + 5 + 8 + 1;
@@ -288,7 +288,15 @@ mod tests {
     fn every_public_call_that_can_change_a_stack_is_recorded() {
         // Opening a view only moves the time, which the next input says; polls are written in runs; and what an endpoint's
         // view hands on is written there.
-        let apart = ["manager", "endpoint", "session", "incoming", "poll_action"];
+        let apart = [
+            "manager",
+            "endpoint",
+            "session",
+            "subscription",
+            "watcher",
+            "incoming",
+            "poll_action",
+        ];
         let handed_on = "self.stack.terminate(self.stack.now, self.id)";
         let mut recorded = 0;
         let sources = [
@@ -297,6 +305,8 @@ mod tests {
             include_str!("../drain.rs"),
             include_str!("../view.rs"),
             include_str!("../view/incoming.rs"),
+            include_str!("../view/subscription.rs"),
+            include_str!("../view/watcher.rs"),
         ];
         for source in sources {
             for (name, body) in commands(source) {

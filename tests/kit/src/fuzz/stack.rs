@@ -8,10 +8,11 @@ use sansip::security::{Credentials, Secret};
 use sansip::wire::frame::{Frame, Framer};
 use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
-    Action, CloseReason, Config, ConnId, Connect, Content, EndpointId, Established, Event, IncomingId,
-    ListenError, ListenerId, LostAddresses, Misuse, OperationId, PeerCertificate, PeerToPeerConfig, QueryId,
-    Question, ReliableResponses, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, Stack,
-    Throttle, Time, Transport, UnixTime,
+    Action, CloseReason, Config, ConnId, Connect, Content, EndOfSubscription, EndpointId, Established, Event,
+    IncomingId, ListenError, ListenerId, LostAddresses, Misuse, OperationId, PeerCertificate,
+    PeerToPeerConfig, QueryId, Question, ReliableResponses, ResolveError, SendOptions, Server, SessionId,
+    SipEndpointConfig, Stack, SubscribeOptions, SubscriptionId, Throttle, Time, Transport, UnixTime,
+    WatcherId,
 };
 use siphasher::sip::SipHasher13;
 
@@ -91,6 +92,10 @@ const FINAL: [u16; 8] = [200, 202, 404, 486, 488, 500, 603, 180];
 /// | `j` | 6, request, body | a peer says that who registers there is registered no more |
 /// | `j` | 7, time | the stack is to end gracefully |
 /// | `j` | 8, session, way | a session is changed: by INVITE, by UPDATE, not after all; a change of the peer is taken, refused; another early dialog rings, is accepted |
+/// | `j` | 3, watcher, what | the application accepts, refuses, notifies or ends a subscription of a peer |
+/// | `j` | 9, endpoint, target, way | the application subscribes, or asks once |
+/// | `j` | 10, subscription, what | it begins one, changes it, or ends it |
+/// | `j` | 11, request, state, variant | a peer sends a NOTIFY to a SUBSCRIBE that it has heard |
 ///
 /// The oracle sees commands, events and bytes. Everything is done twice, once with all bytes in pieces of one, and has
 /// to come out the same.
@@ -126,6 +131,8 @@ struct Run<'a> {
     now: Time,
     endpoints: Vec<EndpointId>,
     sessions: Vec<SessionId>,
+    subscriptions: Vec<SubscriptionId>,
+    watchers: Vec<WatcherId>,
     incomings: Vec<IncomingId>,
     listeners: Vec<ListenerId>,
     lines: Vec<Line>,
@@ -162,6 +169,7 @@ fn small() -> Config {
     let limits = &mut config.limits;
     (limits.connections, limits.transactions, limits.sessions) = (3, 4, 2);
     (limits.forks, limits.operations, limits.pending_per_session) = (2, 6, 1);
+    limits.subscriptions = 2;
     (
         limits.events,
         limits.dns_cache,
@@ -210,6 +218,8 @@ impl<'a> Run<'a> {
             now,
             endpoints: Vec::new(),
             sessions: Vec::new(),
+            subscriptions: Vec::new(),
+            watchers: Vec::new(),
             incomings: Vec::new(),
             listeners: Vec::new(),
             lines: Vec::new(),
@@ -250,6 +260,7 @@ impl<'a> Run<'a> {
         }
         let mut carol = PeerToPeerConfig::new("sip:carol@two.invalid");
         carol.profile.reliable_responses = ReliableResponses::Supported;
+        carol.profile.methods.push(Method::Subscribe);
         let carol = self.stack.add_peer_to_peer_endpoint(self.now, carol);
         let carol = carol.expect("a peer-to-peer endpoint");
         self.endpoints.push(carol);
@@ -348,7 +359,7 @@ impl<'a> Run<'a> {
                     self.arrive(Some(line), &bytes);
                 }
             }
-            'j' => match self.script.pick(9) {
+            'j' => match self.script.pick(12) {
                 0 => {
                     let error = ListenError::Other(String::from("as the script has it"));
                     let listener = self.listeners.first().copied();
@@ -375,6 +386,14 @@ impl<'a> Run<'a> {
                     let patience = self.time();
                     let operation = self.stack.drain(self.now, patience);
                     self.oracle.on_started(self.now, operation, None);
+                }
+                3 => self.command_watcher(),
+                9 => self.subscribe(),
+                10 => self.command_subscription(),
+                11 => {
+                    if let Some((line, bytes)) = self.talk.notify(&mut self.script) {
+                        self.arrive(Some(line), &bytes);
+                    }
                 }
                 _ => self.lazy = !self.lazy,
             },
@@ -614,6 +633,78 @@ impl<'a> Run<'a> {
         }
     }
 
+    fn subscribe(&mut self) {
+        let (at, target, way) = (
+            self.script.pick(self.endpoints.len()),
+            TARGETS.get(self.script.pick(8)).copied().unwrap_or_default(),
+            self.script.pick(4),
+        );
+        let Some(id) = self.endpoints.get(at).copied() else {
+            return;
+        };
+        let Ok(mut view) = self.stack.endpoint(self.now, id) else {
+            return;
+        };
+        let mut options = SubscribeOptions::new("presence");
+        options.expires = (way == 3).then(|| Duration::from_secs(60));
+        if way & 1 == 0 {
+            if let Ok(made) = view.create_subscription(target, options) {
+                self.know_subscription(made, id);
+                if way == 2 {
+                    self.started(|run| run.stack.subscription(run.now, made)?.query());
+                }
+            }
+        } else if let Ok((made, operation)) = view.subscribe(target, options) {
+            self.know_subscription(made, id);
+            self.oracle.on_started(self.now, operation, None);
+        }
+    }
+
+    fn know_subscription(&mut self, subscription: SubscriptionId, endpoint: EndpointId) {
+        self.oracle.on_subscription(subscription, endpoint);
+        self.subscriptions.push(subscription);
+    }
+
+    fn command_subscription(&mut self) {
+        let (at, choice) = (self.script.latest(self.subscriptions.len()), self.script.pick(5));
+        let Some(id) = at.and_then(|at| self.subscriptions.get(at)).copied() else {
+            return;
+        };
+        self.started(|run| {
+            let mut view = run.stack.subscription(run.now, id)?;
+            match choice {
+                0 => Ok(view.terminate()),
+                1 => view.update(Some(Content::text("filter"))),
+                2 => view.update(None),
+                3 => view.subscribe(),
+                _ => view.query(),
+            }
+        });
+    }
+
+    fn command_watcher(&mut self) {
+        let (at, choice) = (self.script.latest(self.watchers.len()), self.script.pick(6));
+        let Some(id) = at.and_then(|at| self.watchers.get(at)).copied() else {
+            return;
+        };
+        let state = Some(Content::text("state"));
+        let Ok(mut view) = self.stack.watcher(self.now, id) else {
+            return;
+        };
+        // What its state does not let be done is misuse.
+        let begun = match choice {
+            0 => view.accept(None, state).map(|()| None),
+            1 => view.accept_pending(Some(Duration::from_secs(60))).map(|()| None),
+            2 => view.reject(StatusCode::DECLINE, None).map(|()| None),
+            3 => view.notify(state).map(Some),
+            4 => view.notify(None).map(Some),
+            _ => view.terminate(EndOfSubscription::GivenUp(None), None).map(Some),
+        };
+        if let Ok(Some(operation)) = begun {
+            self.oracle.on_started(self.now, operation, None);
+        }
+    }
+
     fn set_methods(&mut self) {
         let (at, count) = (self.script.pick(self.endpoints.len()), self.script.pick(16));
         let methods = COMMANDS.iter().take(count).cloned().collect();
@@ -848,6 +939,12 @@ impl<'a> Run<'a> {
         if let Event::SessionReceived { session, .. } = event {
             self.sessions.push(*session);
         }
+        if let Event::WatcherReceived { watcher, .. } = event {
+            self.watchers.push(*watcher);
+        }
+        if let Event::SubscriptionForked { subscription, .. } = event {
+            self.subscriptions.push(*subscription);
+        }
     }
 
     /// The socket takes what waits.
@@ -884,7 +981,7 @@ fn show(now: Time, what: &str) {
 
 #[cfg(test)]
 mod tests {
-    use sansip::{RegistrationState, SessionState};
+    use sansip::{RegistrationState, SessionState, SubscriptionState};
 
     use super::*;
 
@@ -937,6 +1034,40 @@ mod tests {
         // What was sent, and the end of three endpoints.
         assert_eq!(told("00 j4 m210 x06 f030").succeeded, 4);
         assert_eq!(told("00 j4 m210 x07 f030").succeeded, 3);
+    }
+
+    #[test]
+    fn scenarios_of_subscriptions_are_some() {
+        // Made, changed, notified, and ended by each side.
+        let made = "00 j9211 f030";
+        let states = |scenario: &str| told(scenario).watched;
+        let seen = states(&format!("{made} j;000 j:01 f030 j:00 f030 j;050"));
+        assert_eq!(count(&seen, SubscriptionState::Subscribed), 1);
+        assert_eq!(count(&seen, SubscriptionState::Terminating), 1);
+        assert_eq!(count(&seen, SubscriptionState::Terminated), 1);
+        assert_eq!(
+            count(
+                &states(&format!("{made} j;020 w9")),
+                SubscriptionState::Terminated
+            ),
+            1
+        );
+        assert_eq!(
+            count(&states("00 j9211 f0>0 w4"), SubscriptionState::WaitingForRetry),
+            1
+        );
+        assert_eq!(
+            count(&states("00 j9212 f030 j;050"), SubscriptionState::Terminated),
+            1
+        );
+        // A fork ends by itself.
+        assert_eq!(
+            count(
+                &states(&format!("{made} j;000 j;004 j;024")),
+                SubscriptionState::Terminated
+            ),
+            2
+        );
     }
 
     #[test]

@@ -46,6 +46,22 @@ const BODIES: [&str; 8] = [
     "",
 ];
 
+/// What a notifier says of a subscription.
+const STANDINGS: [&str; 12] = [
+    "active;expires=600",
+    "terminated;reason=deactivated",
+    "terminated;reason=rejected",
+    "active",
+    "terminated;reason=giveup;retry-after=3",
+    "terminated;reason=timeout",
+    "pending;expires=5",
+    "terminated;reason=noresource",
+    "terminated;reason=probation",
+    "terminated",
+    "terminated;reason=invariant",
+    "active;expires=0",
+];
+
 /// How much is remembered.
 const REMEMBERED: usize = 16;
 
@@ -118,6 +134,13 @@ fn write_usual(out: &mut String, code: u16, request: &Message, variant: usize, c
                 out.push_str("Presence-State: register-action=\"added\"\r\n");
             }
         }
+        200..=299 if request.method() == Some(&Method::Subscribe) => {
+            let expires = GRANTED.get(variant & 3).copied().unwrap_or_default();
+            let _ = write!(out, "Expires: {expires}\r\n");
+            if !odd {
+                out.push_str("Contact: <sip:p@192.0.2.1;transport=tcp>\r\n");
+            }
+        }
         302 if odd => out.push_str("Contact: *\r\n"),
         302 => out.push_str("Contact: <sip:elsewhere@192.0.2.7;transport=tcp>\r\n"),
         401 | 407 => {
@@ -176,7 +199,11 @@ fn write_request(method: &str, kind: usize, line: usize, asked: &Asked) -> Strin
         10 => out.push_str("Require: 100rel\r\n"),
         11 if method == "INVITE" => out.push_str("Supported: 100rel\r\n"),
         11 => out.push_str("Expires: 1\r\n"),
+        1 | 3 if method == "SUBSCRIBE" => out.push_str("Expires: 0\r\n"),
         _ => {}
+    }
+    if method == "SUBSCRIBE" {
+        out.push_str("Event: presence\r\n");
     }
     if matches!(
         method,
@@ -216,7 +243,7 @@ impl Talk {
             ));
         }
         let tagged = message.to().is_ok_and(|to| to.tag().is_some());
-        if cseq.method == Method::Invite && tagged {
+        if matches!(cseq.method, Method::Invite | Method::Subscribe) && tagged {
             let to = text(&message, HeaderName::To);
             if let Some(asked) = &mut self.asked
                 && asked.call_id == text(&message, HeaderName::CallId)
@@ -306,7 +333,8 @@ impl Talk {
     /// 0 a new one, 1 with a body, 2 and 3 in the last dialog (3 with a body), 4 in the one before, 5 in the last
     /// dialog with the CSeq of its INVITE (an ACK of a 2xx), 6 with an old CSeq, 7 with the identifiers of the last
     /// request (CANCEL, an ACK of a refusal), 8 the last request repeated, 9 with tags that nobody knows,
-    /// 10 requiring reliable responses, 11 with an Expires of a second, an INVITE one with a body that supports them, 12 to the second of `uris`, 13 to the third,
+    /// 10 requiring reliable responses, 11 with an Expires of a second (1 and 3 of a SUBSCRIBE of none; an INVITE one with
+    /// a body that supports them), 12 to the second of `uris`, 13 to the third,
     /// 14 without Max-Forwards and tag, 15 as a proxy sends it on.
     pub(crate) fn request(
         &mut self,
@@ -427,6 +455,41 @@ impl Talk {
         let said = (line, out.into_bytes());
         self.said = Some(said.clone());
         Some(said)
+    }
+
+    /// A NOTIFY to a SUBSCRIBE that was heard. Arguments: which, counted from the last; what it says, as in [`STANDINGS`];
+    /// and 1 for a body, 2 for a CSeq of 1, 4 for another notifier than the one that answers, and 8 for
+    /// another event.
+    pub(crate) fn notify(&mut self, script: &mut Script<'_>) -> Option<(usize, Vec<u8>)> {
+        let subscribes = self.heard.iter();
+        let subscribes = subscribes.filter(|(_, heard)| heard.method() == Some(&Method::Subscribe));
+        let subscribes: Vec<_> = subscribes.collect();
+        let (line, subscribe) = subscribes.get(script.latest(subscribes.len())?)?;
+        let standing = STANDINGS.get(script.pick(STANDINGS.len())).copied()?;
+        let variant = script.pick(16);
+        let mut from = text(subscribe, HeaderName::To);
+        if !from.contains(";tag=") {
+            let _ = write!(from, ";tag=f{}", variant & 4);
+        }
+        let event = if variant & 8 == 0 {
+            text(subscribe, HeaderName::Event)
+        } else {
+            String::from("other")
+        };
+        self.count += 1;
+        let cseq = if variant & 2 == 0 { self.count } else { 1 };
+        let mut out = format!("NOTIFY {} SIP/2.0\r\n", contact(subscribe)?);
+        let _ = write!(
+            out,
+            "Via: SIP/2.0/TCP peer.invalid;branch=z9hG4bK{0}\r\nMax-Forwards: 70\r\nFrom: {from}\r\nTo: {1}\r\n\
+             Call-ID: {2}\r\nCSeq: {cseq} NOTIFY\r\nEvent: {event}\r\nSubscription-State: {standing}\r\n\
+             Contact: <sip:p@192.0.2.1;transport=tcp>\r\n",
+            self.count,
+            text(subscribe, HeaderName::From),
+            text(subscribe, HeaderName::CallId),
+        );
+        let line = *line;
+        Some(self.say(line, out, variant & 1 != 0))
     }
 
     /// The last thing said once more, with some bytes of it changed. Arguments: how many, and for each its place and

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sansip::{
     ConnId, EndpointId, Event, ListenerId, ManagerId, OperationId, PeerToPeerState, RegistrationState,
-    SessionId, SessionState, Time, Transport,
+    SessionId, SessionState, SubscriptionId, SubscriptionState, Time, Transport, WatcherId,
 };
 
 /// What was commanded and told so far.
@@ -18,6 +18,9 @@ pub(crate) struct Contract {
     pub(crate) endpoints: Vec<EndpointId>,
     operations: BTreeMap<OperationId, Operation>,
     sessions: BTreeMap<SessionId, Session>,
+    subscriptions: BTreeMap<SubscriptionId, (EndpointId, SubscriptionState)>,
+    /// Subscriptions of others, and whether each is over.
+    watchers: BTreeMap<WatcherId, (EndpointId, bool)>,
     registrations: BTreeMap<EndpointId, RegistrationState>,
     peers: BTreeMap<EndpointId, PeerToPeerState>,
     terminated: BTreeSet<EndpointId>,
@@ -29,6 +32,8 @@ pub(crate) struct Contract {
     /// States that registrations and sessions have come into.
     pub(crate) registered: Vec<RegistrationState>,
     pub(crate) changes: Vec<SessionState>,
+    /// The same of subscriptions.
+    pub(crate) watched: Vec<SubscriptionState>,
     /// Requests that the application was told of.
     pub(crate) messages: usize,
     /// Operations that ended well.
@@ -99,6 +104,49 @@ impl Contract {
         );
     }
 
+    pub(crate) fn on_subscription(&mut self, subscription: SubscriptionId, endpoint: EndpointId) {
+        self.know_subscription(subscription, endpoint, SubscriptionState::Idle);
+    }
+
+    fn know_subscription(
+        &mut self,
+        subscription: SubscriptionId,
+        endpoint: EndpointId,
+        state: SubscriptionState,
+    ) {
+        let before = self.subscriptions.insert(subscription, (endpoint, state));
+        assert!(before.is_none(), "{subscription} is used again");
+    }
+
+    /// Nothing follows the end of a subscription, and nothing comes of one that was never made.
+    fn subscription_alive(
+        &self,
+        subscription: SubscriptionId,
+        event: &Event,
+    ) -> (EndpointId, SubscriptionState) {
+        let known = self.subscriptions.get(&subscription).copied();
+        let known = known.unwrap_or_else(|| panic!("{event:?}: never made"));
+        assert_ne!(known.1, SubscriptionState::Terminated, "{event:?}: ended before");
+        known
+    }
+
+    /// The subscriptions that have not ended, with the state that was told last.
+    pub(crate) fn open_subscriptions(&self) -> impl Iterator<Item = (SubscriptionId, SubscriptionState)> {
+        let all = self.subscriptions.iter().map(|(id, (_, state))| (*id, *state));
+        all.filter(|(_, state)| *state != SubscriptionState::Terminated)
+    }
+
+    fn watcher_alive(&self, watcher: WatcherId, event: &Event) {
+        let known = self.watchers.get(&watcher);
+        assert!(known.is_some_and(|(_, is_over)| !is_over), "{event:?}: {known:?}");
+    }
+
+    /// The subscriptions of others that are not over.
+    pub(crate) fn open_watchers(&self) -> impl Iterator<Item = WatcherId> {
+        let all = self.watchers.iter();
+        all.filter(|(_, (_, is_over))| !is_over).map(|(id, _)| *id)
+    }
+
     pub(crate) fn on_connect(&mut self, conn: ConnId) {
         self.closed.remove(&conn);
     }
@@ -164,6 +212,39 @@ impl Contract {
             | Event::RenegotiationReceived { session, .. }
             | Event::RenegotiationWithdrawn { session }
             | Event::SessionMessage { session, .. } => self.session_alive(*session, event),
+            Event::Subscription {
+                subscription,
+                old,
+                new,
+                ..
+            } => {
+                let (endpoint, state) = self.subscription_alive(*subscription, event);
+                assert_eq!(state, *old, "{event:?}");
+                assert_ne!(old, new, "{event:?}");
+                self.subscriptions.insert(*subscription, (endpoint, *new));
+                self.watched.push(*new);
+            }
+            Event::SubscriptionForked { of, subscription } => {
+                let (endpoint, _) = self.subscription_alive(*of, event);
+                self.know_subscription(*subscription, endpoint, SubscriptionState::Subscribed);
+            }
+            Event::Notified { subscription, .. } => {
+                self.subscription_alive(*subscription, event);
+            }
+            Event::WatcherReceived {
+                endpoint, watcher, ..
+            } => {
+                self.alive(*endpoint, event);
+                let before = self.watchers.insert(*watcher, (*endpoint, false));
+                assert!(before.is_none(), "{watcher} is used again");
+            }
+            Event::WatcherRefreshed { watcher, .. } => self.watcher_alive(*watcher, event),
+            Event::WatcherEnded { watcher, .. } => {
+                self.watcher_alive(*watcher, event);
+                if let Some((_, is_over)) = self.watchers.get_mut(watcher) {
+                    *is_over = true;
+                }
+            }
             Event::Listening { listener, address } => {
                 // Once more where the address has changed.
                 let before = self.listening.insert(*listener, *address);
@@ -220,6 +301,10 @@ impl Contract {
         let wanted: BTreeSet<SessionId> = operations.filter_map(|operation| operation.establishes).collect();
         self.sessions
             .retain(|id, session| session.state != SessionState::Disconnected || wanted.contains(id));
+        self.subscriptions
+            .retain(|_, (_, state)| *state != SubscriptionState::Terminated);
+        self.watched.clear();
+        self.watchers.retain(|_, (_, is_over)| !*is_over);
         self.connections.retain(|_, told| !matches!(told, Told::Removed));
         self.registered.clear();
         self.changes.clear();
@@ -230,6 +315,13 @@ impl Contract {
         let mut sessions = self.sessions.iter();
         let open = sessions
             .find(|(_, session)| session.endpoint == endpoint && session.state != SessionState::Disconnected);
+        assert!(open.is_none(), "{endpoint} ended before {open:?}");
+        let mut subscriptions = self.subscriptions.iter();
+        let open =
+            subscriptions.find(|(_, (of, state))| *of == endpoint && *state != SubscriptionState::Terminated);
+        assert!(open.is_none(), "{endpoint} ended before {open:?}");
+        let mut watchers = self.watchers.iter();
+        let open = watchers.find(|(_, (of, is_over))| *of == endpoint && !is_over);
         assert!(open.is_none(), "{endpoint} ended before {open:?}");
         let registration = self.registrations.get(&endpoint);
         assert!(

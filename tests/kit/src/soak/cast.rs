@@ -233,6 +233,7 @@ impl Role {
         let mut config = PeerToPeerConfig::new(self.uri());
         // Where one takes part the other may.
         config.profile.reliable_responses = ReliableResponses::Supported;
+        config.profile.methods.push(Method::Subscribe);
         if self.kind == Kind::Peer(Transport::Tls) {
             config.manager = Some(tls);
             config.default_transport = Transport::Tls;
@@ -301,6 +302,19 @@ pub(super) fn on_event(desk: &Shared, stack: &mut Stack, now: Time, event: &Even
     }
     if let Event::RenegotiationReceived { session, .. } = event {
         take_change(&mut desk, stack, now, *session);
+    }
+    if let Event::WatcherReceived { watcher, .. } = event
+        && let Ok(mut view) = stack.watcher(now, *watcher)
+    {
+        let state = Some(Content::text("state"));
+        let answered = match desk.messages >> 4 & 7 {
+            0 | 1 => view.accept(None, state),
+            2 => Ok(()),
+            3 => view.accept_pending(None),
+            4 => view.accept(Some(Duration::from_secs(60)), None),
+            _ => view.reject(StatusCode::FORBIDDEN, None),
+        };
+        assert_eq!(answered, Ok(()), "{watcher} was answered before");
     }
     if let Event::MessageReceived { incoming, .. } | Event::SessionMessage { incoming, .. } = event {
         take_message(&mut desk, stack, now, *incoming);

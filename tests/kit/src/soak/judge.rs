@@ -35,6 +35,7 @@ impl Life<'_> {
                 self.began(at, operation, None);
             }
         }
+        self.end_subscriptions();
         self.world.run_for(RECOVERY);
         self.collect();
         self.judge_sessions();
@@ -98,18 +99,26 @@ impl Life<'_> {
             let Some(census) = self.world.held(place.id) else {
                 continue;
             };
-            let held = (census.sessions, census.operations);
+            let held = (census.sessions, census.subscriptions, census.operations);
             let known = (
                 place.contract.open_sessions().count(),
+                place.contract.open_subscriptions().count() + place.contract.open_watchers().count(),
                 place.contract.open_operations(),
             );
-            assert_eq!(held, known, "sessions and operations of {}", Host::from(place.id));
+            assert_eq!(
+                held,
+                known,
+                "sessions, subscriptions and operations of {}",
+                Host::from(place.id)
+            );
         }
     }
 
     fn judge_sessions(&self) {
         for (at, place) in self.places.iter().enumerate() {
             let open = place.contract.open_sessions().next();
+            assert!(open.is_none(), "{open:?} of host {at} has not ended");
+            let open = place.contract.open_subscriptions().next();
             assert!(open.is_none(), "{open:?} of host {at} has not ended");
         }
     }

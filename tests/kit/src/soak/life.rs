@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use sansip::wire::{Method, StatusCode};
 use sansip::{
-    Content, EndpointId, Event, ListenError, ListenerId, ManagerId, Misuse, OperationId, PeerCertificate,
-    RegistrationState, SendOptions, SessionId, SessionState, SrvRecord, Time, Transport,
+    Content, EndOfSubscription, EndpointId, Event, ListenError, ListenerId, ManagerId, Misuse, OperationId,
+    PeerCertificate, RegistrationState, SendOptions, SessionId, SessionState, SrvRecord, SubscribeOptions,
+    SubscriptionId, SubscriptionState, Time, Transport,
 };
 
 use super::Tally;
@@ -468,6 +469,9 @@ impl<'a> Life<'a> {
             | What::Change
             | What::Settle
             | What::HangUp => self.act_on_session(step),
+            What::Subscribe => self.subscribe(first, second, third),
+            What::Renew | What::Unsubscribe => self.act_on_subscription(step),
+            What::Tell => self.tell(first, second),
             What::Habit => {
                 if let Some(place) = self.place(first) {
                     let mut desk = place.desk.borrow_mut();
@@ -532,7 +536,13 @@ impl<'a> Life<'a> {
             What::Echo => self.echo(first, second, third),
             What::Crowd => self.crowd(),
             What::Network => self.change_network(first, second),
-            What::Dial | What::Ask | What::Reply | What::Dismiss | What::Garble | What::Misbehave => {
+            What::Dial
+            | What::Ask
+            | What::Reply
+            | What::Notify
+            | What::Dismiss
+            | What::Garble
+            | What::Misbehave => {
                 self.mischief(step);
             }
         }
@@ -711,6 +721,104 @@ impl<'a> Life<'a> {
         if let Ok(Some(operation)) = result {
             let establishes = (step.what == What::Establish).then_some(id);
             self.began(at, operation, establishes);
+        }
+    }
+
+    pub(super) fn subscribe(&mut self, first: u8, second: u8, third: u8) {
+        let Some((actor, endpoint)) = self.endpoint(usize::from(first) % CAST.len()) else {
+            return;
+        };
+        let (target, host) = (actor.role.target(second), actor.role.host);
+        let mut options = SubscribeOptions::new("presence");
+        options.expires = (third & 4 != 0).then(|| Duration::from_secs(120));
+        let made = self.world.with(endpoint.host, |stack, now| {
+            let mut view = stack.endpoint(now, endpoint.id)?;
+            if third & 2 == 0 {
+                let (subscription, operation) = view.subscribe(target, options)?;
+                return Ok::<_, Misuse>((subscription, Some(operation)));
+            }
+            let subscription = view.create_subscription(target, options)?;
+            let query = third & 1 != 0;
+            let begun = query.then(|| stack.subscription(now, subscription)?.query());
+            // It is there, also where too much is under way to begin it.
+            Ok((subscription, begun.and_then(Result::ok)))
+        });
+        if let (Ok((subscription, operation)), Some(place)) = (made, self.places.get_mut(host)) {
+            place.contract.on_subscription(subscription, endpoint.id);
+            if let Some(operation) = operation {
+                self.began(host, operation, None);
+            }
+        }
+    }
+
+    /// The subscriptions that have not ended, as their applications know, in an order that does not change.
+    fn subscriptions(&self) -> Vec<(usize, StackId, SubscriptionId)> {
+        let places = self.places.iter().enumerate();
+        places
+            .flat_map(|(at, place)| {
+                let open = place.contract.open_subscriptions();
+                open.map(move |(id, _)| (at, place.id, id))
+            })
+            .collect()
+    }
+
+    pub(super) fn end_subscriptions(&mut self) {
+        for (at, host, id) in self.subscriptions() {
+            let ended = self.world.with(host, |stack, now| {
+                stack.subscription(now, id).map(|mut view| view.terminate())
+            });
+            if let Ok(operation) = ended {
+                self.began(at, operation, None);
+            }
+        }
+    }
+
+    /// What the application of a subscription may do in the state that it has seen; anything else is misuse.
+    pub(super) fn act_on_subscription(&mut self, step: Step) {
+        let [first, second, _] = step.arguments;
+        let Some((at, host, id)) = latest(&self.subscriptions(), first) else {
+            return;
+        };
+        let result = self.world.with(host, |stack, now| {
+            let mut view = stack.subscription(now, id)?;
+            if step.what == What::Unsubscribe {
+                return Ok::<_, Misuse>(view.terminate());
+            }
+            match view.state() {
+                SubscriptionState::Idle if second & 1 != 0 => view.query(),
+                SubscriptionState::Idle => view.subscribe(),
+                _ => view.update((second & 1 != 0).then(|| Content::text("filter"))),
+            }
+        });
+        if let Ok(operation) = result {
+            self.began(at, operation, None);
+        }
+    }
+
+    /// A subscription of somebody is accepted, refused, notified or ended, where its state lets it.
+    pub(super) fn tell(&mut self, first: u8, second: u8) {
+        let places = self.places.iter().enumerate();
+        let all: Vec<_> = places
+            .flat_map(|(at, place)| place.contract.open_watchers().map(move |id| (at, place.id, id)))
+            .collect();
+        let Some((at, host, id)) = latest(&all, first) else {
+            return;
+        };
+        let content = Some(Content::text("state"));
+        let result = self.world.with(host, |stack, now| {
+            let mut view = stack.watcher(now, id)?;
+            Ok::<_, Misuse>(match second % 5 {
+                0 => view.accept(None, content).map(|()| None)?,
+                1 => view
+                    .accept_pending(Some(Duration::from_secs(300)))
+                    .map(|()| None)?,
+                2 => view.reject(StatusCode::FORBIDDEN, None).map(|()| None)?,
+                3 => Some(view.notify(content)?),
+                _ => Some(view.terminate(EndOfSubscription::NoResource, None)?),
+            })
+        });
+        if let Ok(Some(operation)) = result {
+            self.began(at, operation, None);
         }
     }
 

@@ -53,6 +53,14 @@ steps! {
     Settle "settle" 6,
     /// A session is ended: session.
     HangUp "hang-up" 14,
+    /// An endpoint subscribes to somebody's state: endpoint, target, whether later, once, or for how long.
+    Subscribe "subscribe" 10,
+    /// A subscription is begun, or changed: which, how.
+    Renew "renew" 5,
+    /// A subscription is ended: which.
+    Unsubscribe "unsubscribe" 6,
+    /// Somebody who has subscribed is told something: whom, what.
+    Tell "tell" 6,
     /// How an application treats what comes: host, calls and changes, messages.
     Habit "habit" 10,
     /// A request that was held is answered: which, how.
@@ -121,6 +129,8 @@ steps! {
     Ask "ask" 14,
     /// It answers what it has heard: which, status, variant.
     Reply "reply" 22,
+    /// It sends a NOTIFY: to which SUBSCRIBE, what it says, how.
+    Notify "notify" 10,
     /// It says to somebody who registers that they no longer are: which REGISTER, what.
     Dismiss "dismiss" 4,
     /// An endpoint takes other methods from now on: endpoint, which.

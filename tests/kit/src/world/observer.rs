@@ -110,10 +110,19 @@ pub(super) fn judge_active(stack: &Stack, who: impl fmt::Display) {
         counters.transactions.active(),
         counters.connections.active(),
         counters.sessions.active(),
+        counters.subscriptions.active(),
     ];
-    let held = [census.transactions, census.connections, census.sessions]
-        .map(|held| u64::try_from(held).unwrap_or(u64::MAX));
-    assert_eq!(active, held, "{who}: transactions, connections, sessions");
+    let held = [
+        census.transactions,
+        census.connections,
+        census.sessions,
+        census.subscriptions,
+    ]
+    .map(|held| u64::try_from(held).unwrap_or(u64::MAX));
+    assert_eq!(
+        active, held,
+        "{who}: transactions, connections, sessions, subscriptions"
+    );
 }
 
 impl World {
