@@ -538,6 +538,55 @@ fn an_update_in_an_early_dialog_is_for_the_caller_once_its_offer_is_answered() {
     });
 }
 
+// rules: S7, S8, S6
+#[test]
+fn a_change_in_a_fork_that_loses_is_withdrawn() {
+    world::run(25, |world| {
+        let caller = caller(world, ReliableResponses::Supported);
+        let call = call(world, &caller, Some(sdp()));
+        say(world, &call, "t1", 5, BODY);
+        acknowledged(world, &call);
+        call.side("t1").say(world, "UPDATE", BODY);
+        call.say(world, "200 OK", "t2", BODY);
+        assert!(codes(world, call.line).contains(&487));
+        let late = command(world, call.host, call.session, |view| {
+            view.accept_renegotiation(sdp())
+        });
+        assert!(matches!(late, Err(Misuse::State { .. })), "{late:?}");
+        assert_established(&world.result(call.host, call.made));
+        assert_eq!(seen(world, call.host), ["answer v=1", "UPDATE v=1", "answer v=1"]);
+    });
+    // The same where the callee has two early dialogs.
+    world::run(26, |world| {
+        let it = callee(world, ReliableResponses::Supported);
+        let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+        ring(
+            world,
+            it.host,
+            session,
+            StatusCode::SESSION_PROGRESS,
+            Some(body("one")),
+        );
+        let (first, one) = heard(world, &it);
+        let mut side = Side::caller(it.line, &first);
+        prack(world, &mut side, &format!("{one} 1 INVITE"), "");
+        side.say(world, "UPDATE", BODY);
+        world.heard(it.line);
+        let other = early(world, &it, session);
+        let accept = |view: &mut sansip::SessionView<'_>| view.accept_in(other, Some(body("two")));
+        command(world, it.host, session, accept).unwrap();
+        world.run_for(Duration::from_millis(20));
+        let answers = world.heard(it.line);
+        let codes: Vec<u16> = answers.iter().map(|it| it.status().unwrap().code()).collect();
+        assert_eq!(codes, [487, 200]);
+        assert_eq!(
+            (tag(&answers[0]), answers[1].body_bytes()),
+            (tag(&first), &b"two"[..])
+        );
+        assert_ne!(tag(&answers[1]), tag(&first));
+    });
+}
+
 // rules: S7
 #[test]
 fn two_stacks_agree_on_reliable_responses() {

@@ -145,6 +145,13 @@ impl Sessions {
         else {
             return;
         };
+        let (tag, dialog) = (session.tag.clone(), session.dialog.as_ref());
+        let remote = dialog.and_then(|dialog| dialog.remote_tag.clone());
+        self.withdraw_elsewhere(cx, below, id, (Some(&*tag), remote.as_deref()));
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
+        session.enter_of_tag(&tag);
         let others = core::mem::take(&mut session.branches);
         let call_id = session.call_id.clone();
         for mut branch in others {
@@ -183,12 +190,15 @@ impl Session {
             return;
         }
         let to = request.to().ok();
-        let tag = to.as_ref().and_then(|to| to.tag());
+        if let Some(tag) = to.as_ref().and_then(|to| to.tag()) {
+            self.enter_of_tag(tag);
+        }
+    }
+
+    fn enter_of_tag(&mut self, tag: &str) {
         let mut others = self.branches.iter();
-        if let Some(number) = others
-            .find(|other| tag == Some(&*other.tag))
-            .map(|other| other.number)
-        {
+        let number = others.find(|other| *other.tag == *tag).map(|other| other.number);
+        if let Some(number) = number {
             self.enter(number);
         }
     }

@@ -318,18 +318,8 @@ impl Sessions {
         };
         match meaning {
             Meaning::Offer => self.propose(cx, below, id, request, offer),
-            Meaning::Glare => {
-                below
-                    .low
-                    .reply(cx, request, &Reply::new(StatusCode::REQUEST_PENDING));
-            }
-            Meaning::Busy => {
-                let seconds = cx.entropy.below(11).to_string();
-                let reply = Reply {
-                    headers: &[(HeaderName::RetryAfter, seconds.into_boxed_str())],
-                    ..Reply::new(StatusCode::SERVER_INTERNAL_ERROR)
-                };
-                below.low.reply(cx, request, &reply);
+            Meaning::Glare | Meaning::Busy => {
+                refuse_clash(cx, below, request, meaning);
             }
             Meaning::Nothing | Meaning::Answer => {
                 if let Some(dialog) = session.dialog_of(&request.message) {
@@ -386,6 +376,29 @@ impl Sessions {
             offer,
             message: request.message.clone(),
         });
+    }
+
+    /// One early dialog has won: a change that was offered in another is nobody's.
+    pub(super) fn withdraw_elsewhere(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        (local, remote): (Option<&str>, Option<&str>),
+    ) {
+        let request = self
+            .table
+            .get(&id)
+            .and_then(|session| session.change.request.as_ref());
+        let elsewhere = request.is_some_and(|request| {
+            let message = &request.pending.message;
+            let of_peer = message.from_().is_ok_and(|from| from.tag() == remote);
+            let ours = local.is_none() || message.to().is_ok_and(|to| to.tag() == local);
+            !(of_peer && ours)
+        });
+        if elsewhere {
+            self.step_theirs(cx, below, id, proposal::Input::Cancel);
+        }
     }
 
     /// The peer has cancelled its re-INVITE.
@@ -754,6 +767,31 @@ impl Session {
             below.exchanges.repeat_no_more(exchange);
         }
     }
+}
+
+/// Refuses an offer of the peer that meets another one; whether it does.
+pub(super) fn refuse_clash(
+    cx: &mut Cx<'_>,
+    below: &mut Below<'_, '_>,
+    request: &Pending,
+    meaning: Meaning,
+) -> bool {
+    match meaning {
+        Meaning::Glare => {
+            let reply = Reply::new(StatusCode::REQUEST_PENDING);
+            below.low.reply(cx, request, &reply);
+        }
+        Meaning::Busy => {
+            let seconds = cx.entropy.below(11).to_string();
+            let reply = Reply {
+                headers: &[(HeaderName::RetryAfter, seconds.into_boxed_str())],
+                ..Reply::new(StatusCode::SERVER_INTERNAL_ERROR)
+            };
+            below.low.reply(cx, request, &reply);
+        }
+        Meaning::Offer | Meaning::Answer | Meaning::Nothing => return false,
+    }
+    true
 }
 
 /// What a failed change means for the session (RFC 3261 sections 12.2.1.2 and 14.1).

@@ -89,7 +89,8 @@ impl Sessions {
             return;
         };
         let Some(invite) = &session.invite else { return };
-        let content = content.filter(|_| !session.is_reliable || !session.change.offers.is_settled());
+        let awaited = session.change.offers.awaits_response();
+        let content = content.filter(|_| !session.is_reliable || awaited);
         let reply = Reply {
             contact: Some(&session.local.contact),
             block: Some(&session.local.voice.description()),
@@ -105,7 +106,8 @@ impl Sessions {
                     .offers
                     .step(cx, offer::Input::Sent(Carrier::Success));
             }
-            None => session.change.settle(cx),
+            None if awaited => session.change.settle(cx),
+            None => {}
         }
         self.step(cx, below, id, Input::Accept(operation));
     }

@@ -131,6 +131,11 @@ impl Offers {
         matches!(self.state, State::Settled)
     }
 
+    /// Whether a response to the peer's INVITE is to answer, or to offer.
+    pub(crate) const fn awaits_response(self) -> bool {
+        matches!(self.state, State::Owed | State::Theirs(Carrier::Invite))
+    }
+
     pub(crate) fn step(&mut self, cx: &mut Cx<'_>, input: Input) -> Meaning {
         use Input::{Asked, Asks, Lapsed, Received, Sent};
         use State::{Awaited, Ours, Owed, Settled, Theirs};

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use super::change::refuse_clash;
 use super::invitation::{Input, State};
 use super::offer::{self, Carrier, Meaning, Offers};
 use super::receive::content_of;
@@ -182,7 +183,7 @@ impl Sessions {
         ];
         let bytes = session.send_provisional(cx, below, status, content.as_ref(), &headers);
         // The first body answers the offer, or is the offer that the INVITE asked for; later ones say nothing.
-        if content.is_some() && !session.change.offers.is_settled() {
+        if content.is_some() && session.change.offers.awaits_response() {
             session
                 .change
                 .offers
@@ -286,7 +287,7 @@ impl Sessions {
         };
         if meaning == Meaning::Offer {
             self.propose(cx, below, id, prack, offer);
-        } else {
+        } else if !refuse_clash(cx, below, prack, meaning) {
             below.low.reply(cx, prack, &Reply::new(StatusCode::OK));
             match (meaning, offer) {
                 (Meaning::Answer, Some(answer)) => {

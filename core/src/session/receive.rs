@@ -89,10 +89,11 @@ impl Sessions {
         response: Box<Message>,
         facts: Facts,
     ) {
+        let tag = response.to().ok().and_then(|to| to.tag().map(ToOwned::to_owned));
+        self.withdraw_elsewhere(cx, below, id, (None, tag.as_deref()));
         let Some(session) = self.table.get_mut(&id) else {
             return self.on_further(cx, below, None, facts, &response, true);
         };
-        let tag = response.to().ok().and_then(|to| to.tag().map(ToOwned::to_owned));
         // What is open is open with this fork.
         if let Some(early) = session.early(tag.as_deref()) {
             session.change.offers = early.offers;
