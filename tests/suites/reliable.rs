@@ -538,6 +538,25 @@ fn an_update_in_an_early_dialog_is_for_the_caller_once_its_offer_is_answered() {
     });
 }
 
+// rules: S7, S10, X6
+#[test]
+fn a_prack_that_is_put_off_does_not_outlive_its_session() {
+    world::run(27, |world| {
+        let caller = caller(world, ReliableResponses::Supported);
+        let call = call(world, &caller, Some(sdp()));
+        say(world, &call, "t", 5, "");
+        let prack = next_request(world, call.line, &Method::Prack);
+        world.say(call.line, &answer(&prack, "503 Later", "", "Retry-After: 3"));
+        call.say(world, "200 OK", "t", BODY);
+        next_request(world, call.line, &Method::Ack);
+        let ended = command(world, call.host, call.session, |view| view.terminate());
+        common::stage::confirm(world, call.line, &Method::Bye, "200 OK");
+        assert_eq!(world.result(call.host, ended), Ok(Completion::Done));
+        world.run_for(secs(10));
+        assert_eq!(common::stage::methods(world, call.line), []);
+    });
+}
+
 // rules: S7, S8, S6
 #[test]
 fn a_change_in_a_fork_that_loses_is_withdrawn() {

@@ -29,7 +29,7 @@ pub(super) struct Change {
     theirs: Proposal,
     /// What this side offers, and the request that carries it.
     offer: Option<Box<(Method, Content)>>,
-    exchange: Option<ExchangeId>,
+    pub(super) exchange: Option<ExchangeId>,
     /// What the peer offers.
     request: Option<Box<Proposed>>,
     /// The ACK to the last re-INVITE, for a 2xx that comes again.
@@ -718,22 +718,6 @@ impl Session {
         self.change.exchange = Some(start(cx, below, self, id, draft, SessionPart::Renegotiate));
     }
 
-    /// The ACK to a 2xx.
-    pub(super) fn send_ack(&self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId, ack: &Ack) {
-        if let Some(dialog) = &self.dialog {
-            let mut draft = dialog.request(Method::Ack, None);
-            draft.sequence = crate::exchange::Sequence::Fixed(ack.facts.cseq);
-            let credentials = ack.facts.credentials.iter();
-            draft.block = self
-                .local
-                .voice
-                .request(&Method::Ack)
-                .and(credentials.map(|(name, value)| (name.as_str(), &**value)));
-            draft.content.clone_from(&ack.answer);
-            start(cx, below, self, id, draft, SessionPart::Ack);
-        }
-    }
-
     /// When a change that was refused may be offered once more: after a 491 (RFC 3261 section 14.1), or when the peer says
     /// (E12).
     fn may_ask_again(&self, cx: &mut Cx<'_>, error: &OperationError) -> Option<Duration> {
@@ -753,18 +737,6 @@ impl Session {
         if let Some(request) = self.change.request.take() {
             self.enter_of(&request.pending.message);
             self.change.request = Some(request);
-        }
-    }
-
-    /// Lets go of the request of our change; one that is on its way is answered still.
-    pub(super) fn abandon_change(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>) {
-        let Some(exchange) = self.change.exchange.take() else {
-            return;
-        };
-        if below.exchanges.is_waiting(exchange) {
-            below.exchanges.abandon(cx, below.low, exchange);
-        } else {
-            below.exchanges.repeat_no_more(exchange);
         }
     }
 }

@@ -133,6 +133,8 @@ struct Session {
     dialog: Option<Dialog>,
     /// The forks that have answered provisionally, by their tags.
     early: Vec<Early>,
+    /// The last PRACK of the one that has won.
+    prack: Option<ExchangeId>,
     lease: Option<Lease>,
     /// The INVITE or BYE under way.
     exchange: Option<ExchangeId>,
@@ -352,6 +354,7 @@ impl Sessions {
                 sequence,
                 dialog: None,
                 early: Vec::new(),
+                prack: None,
                 lease: None,
                 exchange: None,
                 requests: BTreeMap::new(),
@@ -408,6 +411,7 @@ impl Sessions {
             sequence,
             lease: low.connections.share(cx, invite.conn),
             early: Vec::new(),
+            prack: None,
             exchange: None,
             requests: BTreeMap::new(),
             cargo: Cargo::default(),
@@ -554,8 +558,13 @@ impl Sessions {
         let Some(mut session) = self.table.remove(&id) else {
             return;
         };
-        session.abandon_change(cx, below);
-        session.drop_early(below, None);
+        if let Some(exchange) = session.change.exchange.take() {
+            let_go(cx, below, exchange);
+        }
+        session.drop_early(cx, below, None);
+        if let Some(prack) = session.prack.take() {
+            let_go(cx, below, prack);
+        }
         if let Some(operation) = session.provisionals.end(cx) {
             cx.out.complete(operation, Err(provisional::ended()));
         }
@@ -594,6 +603,22 @@ impl Session {
             && let Some(old) = self.lease.replace(lease)
         {
             below.low.connections.release(cx, old);
+        }
+    }
+
+    /// The ACK to a 2xx.
+    fn send_ack(&self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId, ack: &Ack) {
+        if let Some(dialog) = &self.dialog {
+            let mut draft = dialog.request(Method::Ack, None);
+            draft.sequence = Sequence::Fixed(ack.facts.cseq);
+            let credentials = ack.facts.credentials.iter();
+            draft.block = self
+                .local
+                .voice
+                .request(&Method::Ack)
+                .and(credentials.map(|(name, value)| (name.as_str(), &**value)));
+            draft.content.clone_from(&ack.answer);
+            start(cx, below, self, id, draft, SessionPart::Ack);
         }
     }
 
@@ -643,8 +668,10 @@ fn start_over(
     let ends = part == SessionPart::Bye;
     let policy = session.local.policy;
     let policy = Policy {
-        // A change that waits leaves the peer's the way.
-        retry_after: policy.retry_after && !ends && part != SessionPart::Renegotiate,
+        // A change that waits leaves the peer's the way, and a PRACK is repeated with its response.
+        retry_after: policy.retry_after
+            && !ends
+            && !matches!(part, SessionPart::Renegotiate | SessionPart::Prack),
         repeatable: policy.repeatable || ends || matches!(part, SessionPart::Refresh | SessionPart::Prack),
         ..policy
     };
@@ -655,6 +682,15 @@ fn start_over(
         policy,
     };
     below.exchanges.start(cx, below.low, request, below.up)
+}
+
+/// Lets go of a request whose session, or dialog, ends: one that is on its way is answered still, but not sent again.
+fn let_go(cx: &mut Cx<'_>, below: &mut Below<'_, '_>, exchange: ExchangeId) {
+    if below.exchanges.is_waiting(exchange) {
+        below.exchanges.abandon(cx, below.low, exchange);
+    } else {
+        below.exchanges.repeat_no_more(exchange);
+    }
 }
 
 /// What finds a dialog by its Call-ID and our tag.

@@ -14,14 +14,14 @@ use super::invitation::{Input, State};
 use super::offer::{self, Carrier, Meaning, Offers};
 use super::receive::content_of;
 use super::reliable::{self, InOrder, Reliable};
-use super::{Below, Session, Sessions, start_over};
+use super::{Below, Session, Sessions, let_go, start_over};
 use crate::cx::Cx;
 use crate::dialog::Dialog;
 use crate::endpoint::ReliableResponses;
 use crate::error::Misuse;
 use crate::event::{Content, Event, OperationError, OperationFailure, SessionReason};
 use crate::exchange::{Pending, Reply, SessionPart};
-use crate::ids::{OperationId, SequenceId, SessionId};
+use crate::ids::{ExchangeId, OperationId, SequenceId, SessionId};
 use crate::wire::header::{Header, RAck, RSeq, Require, Supported};
 use crate::wire::{HeaderName, Message, Method, StatusCode};
 
@@ -36,6 +36,8 @@ pub(super) struct Early {
     pub(super) offers: Offers,
     /// The CSeq counter of the dialog, once there was a request in it: each counts on from the INVITE.
     sequence: Option<SequenceId>,
+    /// The last PRACK.
+    prack: Option<ExchangeId>,
     order: InOrder,
     /// The number of the response whose offer waits for the application's answer.
     unanswered: Option<u32>,
@@ -348,6 +350,7 @@ impl Sessions {
                     dialog,
                     offers: session.change.offers,
                     sequence: None,
+                    prack: None,
                     order: InOrder::default(),
                     unanswered: None,
                 });
@@ -516,7 +519,10 @@ impl Session {
         let block = self.local.voice.request(&Method::Prack);
         draft.block = block.and([(HeaderName::RAck.as_str(), &*value)]);
         draft.content = answer;
-        start_over(cx, below, self, id, (draft, SessionPart::Prack), conn);
+        let prack = start_over(cx, below, self, id, (draft, SessionPart::Prack), conn);
+        if let Some(early) = self.early_mut(Some(tag)) {
+            early.prack = Some(prack);
+        }
     }
 
     fn send_provisional(
@@ -540,14 +546,21 @@ impl Session {
     }
 
     /// Forgets the forks, and keeps the CSeq counter of the one that has won.
-    pub(super) fn drop_early(&mut self, below: &mut Below<'_, '_>, winner: Option<&str>) {
+    pub(super) fn drop_early(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, winner: Option<&str>) {
         for early in core::mem::take(&mut self.early) {
-            let Some(sequence) = early.sequence else { continue };
-            if winner.is_some() && early.dialog.is_with(winner) {
-                below.exchanges.drop_sequence(self.sequence);
-                self.sequence = sequence;
-            } else {
-                below.exchanges.drop_sequence(sequence);
+            let wins = winner.is_some() && early.dialog.is_with(winner);
+            if wins {
+                self.prack = early.prack;
+            } else if let Some(prack) = early.prack {
+                let_go(cx, below, prack);
+            }
+            match early.sequence {
+                Some(sequence) if wins => {
+                    below.exchanges.drop_sequence(self.sequence);
+                    self.sequence = sequence;
+                }
+                Some(sequence) => below.exchanges.drop_sequence(sequence),
+                None => {}
             }
         }
     }

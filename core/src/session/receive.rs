@@ -98,7 +98,7 @@ impl Sessions {
         if let Some(early) = session.early(tag.as_deref()) {
             session.change.offers = early.offers;
         }
-        session.drop_early(below, tag.as_deref());
+        session.drop_early(cx, below, tag.as_deref());
         let dialog = match Dialog::from_response(&response, session.sequence) {
             Ok(dialog) => dialog,
             Err(error) => return self.on_failure(cx, below, id, OperationError::MessageParsing(error)),
