@@ -72,6 +72,7 @@ pub(crate) struct Fingerprint {
     change: change::Fingerprint,
     provisionals: (reliable::Fingerprint, usize, bool),
     branches: Vec<branch::Fingerprint>,
+    early: Vec<provisional::Fingerprint>,
 }
 
 /// How an endpoint appears in its requests. The texts are ready to be written.
@@ -274,6 +275,7 @@ impl Sessions {
             change: session.change.fingerprint(now),
             provisionals: session.provisionals.fingerprint(now),
             branches: session.branches_fingerprint(now),
+            early: session.early.iter().map(Early::fingerprint).collect(),
         })
     }
 

@@ -43,6 +43,16 @@ pub(super) struct Early {
     unanswered: Option<u32>,
 }
 
+/// A fork in canonical form: what is open, whether reliable responses have come, and whether one waits for an answer.
+pub(super) type Fingerprint = (offer::State, bool, bool);
+
+impl Early {
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        let begun = self.order != InOrder::default();
+        (self.offers.state(), begun, self.unanswered.is_some())
+    }
+}
+
 /// The callee's side.
 #[derive(Clone, Debug)]
 pub(super) struct Provisionals {
