@@ -74,6 +74,8 @@ ids! {
     pub WatcherId "w",
     /// A request of the application that completes once.
     pub OperationId "o",
+    /// A REFER, of this side or of the peer.
+    pub ReferralId "f",
     /// A request that arrived and waits for its answer.
     pub IncomingId "i",
 }

@@ -146,6 +146,7 @@ pub mod cells;
 mod config;
 mod counters;
 mod cx;
+mod diagnosis;
 mod entropy;
 mod error;
 mod event;
@@ -174,19 +175,20 @@ pub use auth::{
 pub use config::{Config, Limits, Throttle};
 pub use connection::{ConnectionInfo, LostAddresses, ManagerConfig, ManagerKind, MutualTls};
 pub use counters::Counters;
+pub use diagnosis::{Diagnostics, DiagnosticsFrom, Explanation};
 pub use endpoint::{
     PeerToPeerConfig, Profile, Proxy, ReliableResponses, SendOptions, Server, SipEndpointConfig,
 };
 pub use error::{Misuse, ParseError, Place};
 pub use event::{
     Completion, ConnectionFailure, Content, Event, ExtraHeaders, OperationError, OperationFailure,
-    PeerToPeerReason, PeerToPeerState, RegistrationReason, RegistrationState, RemovalReason, SessionReason,
-    SessionState, SubscriptionReason, SubscriptionState, WatcherReason,
+    PeerToPeerReason, PeerToPeerState, RedirectAction, ReferralState, RegistrationReason, RegistrationState,
+    RemovalReason, SessionReason, SessionState, SubscriptionReason, SubscriptionState, WatcherReason,
 };
 pub use exchange::NextHop;
 pub use ids::{
-    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, QueryId, SessionId, SubscriptionId,
-    WatcherId,
+    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, QueryId, ReferralId, SessionId,
+    SubscriptionId, WatcherId,
 };
 pub use notifier::EndOfSubscription;
 pub use recovery::DeadFlow;

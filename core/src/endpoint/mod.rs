@@ -660,6 +660,8 @@ impl Endpoint {
             route,
             reliable: self.profile.reliable_responses,
             voice: self.voice.clone(),
+            redirects: self.profile.redirects,
+            session_timer: self.profile.session_timer,
         }
     }
 

@@ -123,7 +123,9 @@ impl Sessions {
             return Ok(());
         };
         if !session.is_reliable {
-            session.send_provisional(cx, below, status, content.as_ref(), &[]);
+            if let Some(bytes) = session.send_provisional(cx, below, status, content.as_ref(), &[]) {
+                session.ring(cx, id, status, bytes);
+            }
             return Ok(());
         }
         let provisionals = &mut session.provisionals;
@@ -377,7 +379,9 @@ impl Sessions {
             return;
         }
         let content = content_of(&response);
+        let status = response.status().unwrap_or(StatusCode::TRYING);
         self.step(cx, below, id, Input::Provisional);
+        self.report(cx, below, id, status);
         if self.table.contains_key(&id) {
             cx.out.event(Event::Provisional {
                 session: id,
@@ -536,15 +540,17 @@ impl Session {
     }
 
     fn send_provisional(
-        &self,
+        &mut self,
         cx: &mut Cx<'_>,
         below: &mut Below<'_, '_>,
         status: StatusCode,
         content: Option<&Content>,
         headers: &[(HeaderName, Box<str>)],
     ) -> Option<Bytes> {
+        let extra = self.take_attached();
         let invite = self.invite.as_ref()?;
         let reply = Reply {
+            extra: &extra,
             contact: Some(&self.local.contact),
             block: Some(&self.local.voice.description()),
             headers,
