@@ -41,11 +41,13 @@ use crate::wire::uri::Uri;
 use crate::wire::write::{HeaderBlock, Parties};
 use crate::wire::{Message, Method, write};
 
-pub use config::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEndpointConfig};
+pub use config::{
+    PeerToPeerConfig, Profile, Proxy, ReliableResponses, SendOptions, Server, SipEndpointConfig,
+};
 pub(crate) use deregister::{Notice, REGISTRATION_EVENT};
 use directory::Directory;
 use identity::Identity;
-pub(crate) use profile::{OPTION_TAGS, SESSION_METHODS, accepted_methods, allow};
+pub(crate) use profile::{OPTION_TAGS, accepted_methods, allow, option_tags, session_methods};
 use profile::{check_profile, voice};
 use reach::Reach;
 pub(crate) use route::Way;
@@ -640,6 +642,7 @@ impl Endpoint {
             policy: self.policy(id),
             via_proxy: matches!(&self.kind, Kind::PeerToPeer(peer) if peer.proxy.is_some()),
             route: self.route().to_vec(),
+            reliable: self.profile.reliable_responses,
             voice: self.voice.clone(),
             redirects: self.profile.redirects,
             session_timer: self.profile.session_timer,

@@ -560,7 +560,10 @@ impl Sessions {
         // RFC 3891 section 3: 0 stands for no tag, too.
         let tag = replaces.from_tag();
         let fits = |dialog: &Dialog| dialog.is_with(Some(tag)) || (tag == "0" && dialog.is_with(None));
-        let mut dialogs = session.dialog.iter().chain(&session.early);
+        let mut dialogs = session
+            .dialog
+            .iter()
+            .chain(session.early.iter().map(|early| &early.dialog));
         if session.local.endpoint != endpoint || !dialogs.any(fits) {
             return Err(none());
         }
