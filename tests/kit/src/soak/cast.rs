@@ -234,7 +234,7 @@ impl Role {
     pub(super) fn peer_config(self, tls: ManagerId) -> PeerToPeerConfig {
         let mut config = PeerToPeerConfig::new(self.uri());
         config.profile.redirects = self.user != "eve";
-        config.profile.session_timer = (self.user == "carol").then_some(Duration::from_secs(90));
+        config.profile.session_timer = (self.user == "carol").then_some(Duration::from_secs(1800));
         config.profile.methods.push(Method::Refer);
         config.profile.methods.push(Method::Subscribe);
         if self.kind == Kind::Peer(Transport::Tls) {
