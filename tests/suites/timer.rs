@@ -369,6 +369,14 @@ fn a_422_that_asks_for_nothing_more_is_the_end() {
 // rules: S11, X2
 #[test]
 fn no_interval_is_shorter_than_90_seconds() {
+    for peers in [0, 1, 89] {
+        world::run(16, |world| {
+            let caller = asking_caller(world, 90);
+            let more = format!("{ALLOW}\nSession-Expires: {peers};refresher=uac");
+            let (call, _, _) = answered(world, &caller, &more);
+            assert_eq!(agreed(world, call.host, call.session), Some((90, true)));
+        });
+    }
     world::run(10, |world| {
         let host = world.stack();
         let refused = world.with(host, |stack, now| {

@@ -846,6 +846,30 @@ fn a_refer_that_waits_when_its_session_ends_is_answered_487() {
     });
 }
 
+// rules: S14, S16, X3
+#[test]
+fn a_refer_that_crosses_a_bye_is_answered_481_and_both_sides_end() {
+    world::run(24, |world| {
+        let alice = phone(world, "sip:alice@one.invalid");
+        let bob = phone(world, TRANSFEREE);
+        accept_calls(world, bob.host);
+        let (out, into) = connect(world, alice, bob, TRANSFEREE);
+        let (_, referred) = command(world, alice.host, out, |view| {
+            view.refer("sip:carol@three.invalid", Vec::new())
+        })
+        .unwrap();
+        let ended = terminate(world, bob.host, into);
+        world.result(bob.host, ended).unwrap();
+        // The BYE is there before the answer.
+        let terminated = ended_by(OperationFailure::SessionTerminated);
+        assert_eq!(world.result(alice.host, referred), terminated);
+        assert_eq!(asked(world, bob.host), []);
+        world.run_for(secs(1));
+        assert_eq!(last(world, alice.host, out), Some(ENDED));
+        assert!(!common::stage::sent(world, bob.host, &["481 Call"]).is_empty());
+    });
+}
+
 // ---------------------------------------------------------------- Replaces
 
 /// The codes of the answers to an INVITE of the peer with this Replaces; it leaves the session as it is where it is

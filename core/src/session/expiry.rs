@@ -118,12 +118,13 @@ impl Session {
     }
 }
 
-/// What the peer's 2xx to our INVITE or UPDATE agrees to (RFC 4028 section 7.2).
+/// What the peer's 2xx to our INVITE or UPDATE agrees to (RFC 4028 section 7.2). Less than there can be is no reason to
+/// refresh more often.
 fn agreed(response: &Message) -> Input {
     match asked(response) {
         None => Input::NotAgreed,
         Some((interval, refresher)) => Input::Agreed {
-            interval,
+            interval: interval.max(FLOOR),
             ours: refresher != Some(Refresher::Uas),
         },
     }

@@ -342,7 +342,7 @@ impl Sessions {
         if ends && says.iter().any(|name| message.raw(*name).is_some()) {
             cx.out.event(Event::Explained {
                 session: id,
-                message: Box::new(message.clone()),
+                message: Box::new(message.to_owned_small()),
             });
         }
     }

@@ -236,7 +236,7 @@ impl Role {
         // Where one takes part the other may.
         config.profile.reliable_responses = ReliableResponses::Supported;
         config.profile.redirects = self.user != "eve";
-        config.profile.session_timer = (self.user == "carol").then_some(Duration::from_secs(90));
+        config.profile.session_timer = (self.user == "carol").then_some(Duration::from_secs(1800));
         config.profile.methods.push(Method::Refer);
         config.profile.methods.push(Method::Subscribe);
         if self.kind == Kind::Peer(Transport::Tls) {

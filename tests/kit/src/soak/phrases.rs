@@ -67,13 +67,14 @@ const PHRASES: &[&str] = &[
     "call 4 4 1, wait 7, reply 0 3 1, wait 6, refer, wait 13, hang-up, wait 7",
     "habit 3 4 0/8/16/24, dial, wait 6, ask 0 0 1, wait 5, ask 0 1 5, wait 4, ask 0 10 2/3, wait 8, reply 0 3/10, wait 5, ask 0 10 2, wait 12, ask 0 2 2, wait 7",
     "habit 3 4 16, dial, wait 6, ask 0 0 1, wait 5, ask 0 1 5, wait 4, ask 0 10 2, wait 6/13, follow 3 0/1, wait 8, ask 0 2 2, wait 7",
-    "habit 3 4 24, dial, wait 6, ask 0 0 1, wait 5, ask 0 1 5, wait 4, ask 0 10 2, wait 6, reply 0 3/10, wait 15, hang-up, hang-up, wait 8",
+    "habit 3 4 24, dial, wait 6, ask 0 0 1, wait 5, ask 0 1 5, wait 4, ask 0 10 2, wait 6, reply 0 3, wait 15, hang-up, hang-up, wait 8",
     // Redirections.
     "call 4/6 4 *, wait 7, reply 0 5, wait 8, reply 0 5/6/9/11/15, wait 8, reply 0 3, wait 8, hang-up, wait 7",
     "habit 4 5, call 4 1 1, wait 8, reply 0 1/3/11, wait 8, hang-up, wait 8",
     "call 4 4 1, wait 7, reply 0 5, wait 14, wait 12",
     // Session timers: with a peer that refreshes and one that does not, by the caller and by the callee.
-    "habit 4 4, call 4 1 1, wait 8, wait 14, wait 14, hang-up, wait 8",
+    "habit 4 4, call 4 1 1, wait 8, wait 15, wait 15, hang-up, wait 8",
+    "call 4 4 1, wait 7, reply 0 4 0, wait 6, wait 12, wait 11, wait 10, reply 0 10, wait 7, reply 0 3, wait 7",
     "call 4 4 1, wait 7, reply 0 4 0/8, wait 6, wait 12, wait 11, wait 10, reply 0 0/1/2/3/4/9/10/13, wait 12, wait 12, reply 0 3, wait 8",
     "call 4 4 1, wait 7, reply 0 4 0, wait 6, wait 12, wait 11, wait 10, reply 0 3, wait 6, ask 0 8 2, wait 6, inside, hang-up, wait 7, reply 0 3, wait 6",
     "call 4 4 1, wait 7, reply 0 4, wait 6, wait 12, wait 12, wait 12, reply 0 3/10/13, reply 1 3/10/13, wait 8",
