@@ -10,7 +10,9 @@
 use alloc::collections::BTreeMap;
 use core::fmt;
 
-use crate::{connection, endpoint, locate, notifier, registration, session, subscription, transaction};
+use crate::{
+    connection, endpoint, locate, notifier, publication, registration, session, subscription, transaction,
+};
 
 /// Every machine that reports.
 pub const MACHINES: &[Machine] = &[
@@ -26,6 +28,7 @@ pub const MACHINES: &[Machine] = &[
     session::INVITATION,
     subscription::SUBSCRIPTION,
     notifier::WATCHER,
+    publication::PUBLICATION,
 ];
 
 /// One machine in one state, given one input.

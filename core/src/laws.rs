@@ -132,6 +132,7 @@ machines! {
     invitation: crate::session::laws::Inviting,
     subscription: crate::subscription::laws::Subscribing,
     watcher: crate::notifier::laws::Watched,
+    publication: crate::publication::laws::Published,
 }
 
 #[test]

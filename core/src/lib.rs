@@ -120,6 +120,7 @@ mod stack;
 mod endpoint;
 
 mod notifier;
+mod publication;
 mod registration;
 mod session;
 mod subscription;
@@ -178,19 +179,21 @@ pub use endpoint::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEnd
 pub use error::{Misuse, ParseError, Place};
 pub use event::{
     Completion, ConnectionFailure, Content, Event, ExtraHeaders, OperationError, OperationFailure,
-    PeerToPeerReason, PeerToPeerState, RegistrationReason, RegistrationState, RemovalReason, SessionReason,
-    SessionState, SubscriptionReason, SubscriptionState, WatcherReason,
+    PeerToPeerReason, PeerToPeerState, PublicationReason, PublicationState, RegistrationReason,
+    RegistrationState, RemovalReason, SessionReason, SessionState, SubscriptionReason, SubscriptionState,
+    WatcherReason,
 };
 pub use exchange::NextHop;
 pub use ids::{
-    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, QueryId, SessionId, SubscriptionId,
-    WatcherId,
+    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, PublicationId, QueryId, SessionId,
+    SubscriptionId, WatcherId,
 };
 pub use notifier::EndOfSubscription;
+pub use publication::PublishOptions;
 pub use recovery::DeadFlow;
 pub use stack::{
-    Census, EndpointView, Fingerprint, IncomingView, ManagerView, Reason, SessionView, Stack,
-    SubscriptionView, WatcherView,
+    Census, EndpointView, Fingerprint, IncomingView, ManagerView, PublicationView, Reason, SessionView,
+    Stack, SubscriptionView, WatcherView,
 };
 pub use subscription::SubscribeOptions;
 pub use time::{Time, UnixTime};

@@ -7,7 +7,8 @@ use alloc::collections::BTreeMap;
 
 use crate::connection;
 use crate::ids::{
-    ConnId, EndpointId, ExchangeId, IncomingId, QueryId, SessionId, SubscriptionId, TransactionId, WatcherId,
+    ConnId, EndpointId, ExchangeId, IncomingId, PublicationId, QueryId, SessionId, SubscriptionId,
+    TransactionId, WatcherId,
 };
 use crate::session;
 use crate::subscription;
@@ -30,6 +31,7 @@ pub(crate) enum TimerKey {
     Session(SessionId, session::Timer),
     Subscription(SubscriptionId, subscription::Timer),
     Watcher(WatcherId),
+    Publication(PublicationId),
     Registration(EndpointId),
     KeepAlive(EndpointId),
     Probe(EndpointId),

@@ -28,11 +28,11 @@ use crate::time::Time;
 use crate::wire::write::Parties;
 use crate::wire::{HeaderName, Message, Method};
 
-pub(crate) use receive::Taken;
+pub(crate) use receive::{Taken, refusal_of};
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use usage::cells::MACHINE as SUBSCRIPTION;
 use usage::{Effect, Input, Usage};
-pub(crate) use usage::{Fingerprint, Timer};
+pub(crate) use usage::{Fingerprint, Refusal, Timer};
 
 /// What is subscribed to, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -314,7 +314,7 @@ fn standing(notify: &Message) -> Result<Standing, &'static str> {
 }
 
 /// Whether asking again is of use (B4): the way to the server, what only it can mend, or what names a time.
-fn refusal_of(error: &OperationError) -> Refusal {
+pub(crate) fn refusal_of(error: &OperationError) -> Refusal {
     let Some(response) = error.response() else {
         return match error {
             OperationError::ConnectionFailure(_)

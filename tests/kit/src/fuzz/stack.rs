@@ -10,8 +10,9 @@ use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
     Action, CloseReason, Config, ConnId, Connect, Content, EndOfSubscription, EndpointId, Established, Event,
     IncomingId, ListenError, ListenerId, LostAddresses, Misuse, OperationId, PeerCertificate,
-    PeerToPeerConfig, QueryId, Question, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig,
-    Stack, SubscribeOptions, SubscriptionId, Throttle, Time, Transport, UnixTime, WatcherId,
+    PeerToPeerConfig, PublicationId, PublishOptions, QueryId, Question, ResolveError, SendOptions, Server,
+    SessionId, SipEndpointConfig, Stack, SubscribeOptions, SubscriptionId, Throttle, Time, Transport,
+    UnixTime, WatcherId,
 };
 use siphasher::sip::SipHasher13;
 
@@ -90,6 +91,8 @@ const FINAL: [u16; 8] = [200, 202, 404, 486, 488, 500, 603, 180];
 /// | `j` | 5, endpoint, methods | an endpoint takes other methods |
 /// | `j` | 6, request, body | a peer says that who registers there is registered no more |
 /// | `j` | 7, time | the stack is to end gracefully |
+/// | `j` | 2, publication, what | the application changes or removes what it has published |
+/// | `j` | 8, endpoint, target | the application publishes |
 /// | `j` | 3, watcher, what | the application accepts, refuses, notifies or ends a subscription of a peer |
 /// | `j` | 9, endpoint, target, way | the application subscribes, or asks once |
 /// | `j` | 10, subscription, what | it begins one, changes it, or ends it |
@@ -131,6 +134,7 @@ struct Run<'a> {
     sessions: Vec<SessionId>,
     subscriptions: Vec<SubscriptionId>,
     watchers: Vec<WatcherId>,
+    publications: Vec<PublicationId>,
     incomings: Vec<IncomingId>,
     listeners: Vec<ListenerId>,
     lines: Vec<Line>,
@@ -167,7 +171,7 @@ fn small() -> Config {
     let limits = &mut config.limits;
     (limits.connections, limits.transactions, limits.sessions) = (3, 4, 2);
     (limits.forks, limits.operations, limits.pending_per_session) = (2, 6, 1);
-    limits.subscriptions = 2;
+    (limits.subscriptions, limits.publications) = (2, 1);
     (
         limits.events,
         limits.dns_cache,
@@ -218,6 +222,7 @@ impl<'a> Run<'a> {
             sessions: Vec::new(),
             subscriptions: Vec::new(),
             watchers: Vec::new(),
+            publications: Vec::new(),
             incomings: Vec::new(),
             listeners: Vec::new(),
             lines: Vec::new(),
@@ -383,6 +388,8 @@ impl<'a> Run<'a> {
                     let operation = self.stack.drain(self.now, patience);
                     self.oracle.on_started(self.now, operation, None);
                 }
+                2 => self.command_publication(),
+                8 => self.publish(),
                 3 => self.command_watcher(),
                 9 => self.subscribe(),
                 10 => self.command_subscription(),
@@ -678,6 +685,39 @@ impl<'a> Run<'a> {
         });
     }
 
+    fn publish(&mut self) {
+        let (at, target) = (
+            self.script.pick(self.endpoints.len()),
+            TARGETS.get(self.script.pick(8)).copied().unwrap_or_default(),
+        );
+        let Some(id) = self.endpoints.get(at).copied() else {
+            return;
+        };
+        let Ok(mut view) = self.stack.endpoint(self.now, id) else {
+            return;
+        };
+        let state = Content::text("state");
+        if let Ok((made, operation)) = view.publish(target, PublishOptions::new("presence"), state) {
+            self.oracle.on_publication(made, id);
+            self.oracle.on_started(self.now, operation, None);
+            self.publications.push(made);
+        }
+    }
+
+    fn command_publication(&mut self) {
+        let (at, choice) = (self.script.latest(self.publications.len()), self.script.pick(2));
+        let Some(id) = at.and_then(|at| self.publications.get(at)).copied() else {
+            return;
+        };
+        self.started(|run| {
+            let mut view = run.stack.publication(run.now, id)?;
+            if choice == 0 {
+                return Ok(view.remove());
+            }
+            view.modify(Content::text("other"))
+        });
+    }
+
     fn command_watcher(&mut self) {
         let (at, choice) = (self.script.latest(self.watchers.len()), self.script.pick(6));
         let Some(id) = at.and_then(|at| self.watchers.get(at)).copied() else {
@@ -944,7 +984,7 @@ fn show(now: Time, what: &str) {
 
 #[cfg(test)]
 mod tests {
-    use sansip::{RegistrationState, SessionState, SubscriptionState};
+    use sansip::{PublicationState, RegistrationState, SessionState, SubscriptionState};
 
     use super::*;
 
@@ -1022,6 +1062,21 @@ mod tests {
             ),
             2
         );
+    }
+
+    #[test]
+    fn scenarios_of_publications_are_some() {
+        let states = |scenario: &str| told(scenario).published;
+        let seen = states("00 j821 f030 j201 f030 j200 f030");
+        assert_eq!(count(&seen, PublicationState::Published), 1);
+        assert_eq!(count(&seen, PublicationState::Removed), 1);
+        assert_eq!(
+            count(&states("00 j821 f0=0 w4"), PublicationState::WaitingForRetry),
+            1
+        );
+        // 412: published anew.
+        let seen = states("00 j821 f030 j201 f040 f030");
+        assert_eq!(count(&seen, PublicationState::Published), 2);
     }
 
     #[test]
