@@ -120,7 +120,16 @@ impl Publisher {
             let (at, _) = self.host.stack.poll_timeout().unwrap();
             assert!(at <= start + secs(3600), "a request in time");
             self.pass_to(at);
-            let found = self.sent().into_iter().find(|sent| sent.method() == Some(method));
+            let sent = self.sent();
+            // The registration goes on meanwhile.
+            for register in sent
+                .iter()
+                .filter(|sent| sent.method() == Some(&Method::Register))
+            {
+                let contact = field(register, HeaderName::Contact);
+                self.respond(register, "200 OK", &format!("Contact: {contact};expires=3600"));
+            }
+            let found = sent.into_iter().find(|sent| sent.method() == Some(method));
             if let Some(found) = found {
                 return (self.host.now.since(start), found);
             }

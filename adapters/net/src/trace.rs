@@ -216,11 +216,12 @@ fn subscription(event: &Event) {
             debug!(target: SUBSCRIPTION, %subscription, bytes, "notified");
         }
         Event::Publication {
+            endpoint,
             publication,
             old,
             new,
             reason,
-        } => info!(target: SUBSCRIPTION, %publication, ?old, ?new, ?reason, "publication"),
+        } => info!(target: SUBSCRIPTION, %endpoint, %publication, ?old, ?new, ?reason, "publication"),
         Event::WatcherReceived {
             endpoint, watcher, ..
         } => info!(target: SUBSCRIPTION, %endpoint, %watcher, "watcher received"),
