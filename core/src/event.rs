@@ -167,6 +167,23 @@ pub enum Event {
         /// The answer.
         answer: Content,
     },
+    /// The peer offers a change of the session, by re-INVITE or UPDATE (S6). Decide with
+    /// [`accept_renegotiation`](crate::SessionView::accept_renegotiation) or
+    /// [`reject_renegotiation`](crate::SessionView::reject_renegotiation); what is not decided in
+    /// [`answer_timeout`](crate::Config::answer_timeout) is answered 500.
+    RenegotiationReceived {
+        /// Which session.
+        session: SessionId,
+        /// The offer. A re-INVITE without one asks for ours, which the peer answers in its ACK.
+        offer: Option<Content>,
+        /// The request.
+        message: Box<Message>,
+    },
+    /// The peer has cancelled its change, or it was not decided in time: the session is as it was (S6).
+    RenegotiationWithdrawn {
+        /// Which session.
+        session: SessionId,
+    },
     /// A request inside a session arrived (S15); answered as with [`Event::MessageReceived`].
     SessionMessage {
         /// Which session.
@@ -359,6 +376,7 @@ impl Event {
             Self::MessageReceived { .. }
                 | Self::SessionMessage { .. }
                 | Self::SessionReceived { .. }
+                | Self::RenegotiationReceived { .. }
                 | Self::Notified { .. }
                 | Self::WatcherReceived { .. }
                 | Self::WatcherRefreshed { .. }

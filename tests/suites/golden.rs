@@ -13,7 +13,7 @@
 //! | 3.4 With Proxy Failure | `a_dead_proxy_is_passed_by` | over TCP a dead proxy refuses the connection; one that takes the INVITE and says nothing is 3.10 (C35) |
 //! | 3.5 Through a SIP ALG | none | to either user agent the same as 3.2; what differs is the ALG's own doing |
 //! | 3.6 Redirect, SDP in ACK | `a_session_is_redirected_and_answers_in_ack` | the INVITE to the new target is the application's: following by itself (S13) is not built |
-//! | 3.7 re-INVITE (IP Address Change) | `a_change_of_the_session_is_refused_and_leaves_it_as_it_was` | changing a session (S6) is not built, so F8 is refused as RFC 3261 section 14.2 has it; F11, F12 (BYE by the caller) |
+//! | 3.7 re-INVITE (IP Address Change) | `a_session_is_changed_by_the_callee` | F8 to F12 |
 //! | 3.8 Unsuccessful No Answer | `a_session_that_nobody_answers_is_cancelled`, `a_cancelled_callee_says_so` | either side |
 //! | 3.9 Unsuccessful Busy | `a_refusal_through_the_proxies_is_acknowledged`, `a_callee_refuses_through_two_proxies` | either side |
 //! | 3.10 No Response from User Agent | `a_refusal_through_the_proxies_is_acknowledged`, `a_callee_who_says_nothing_times_out` | with a proxy that reports it and without |
@@ -634,11 +634,11 @@ fn a_session_is_established_and_ended_by_the_callee() {
     );
 }
 
-/// RFC 3665, 3.7, at Alice's side: until S6 is built the change is refused (RFC 3261 section 14.2), and the session is as
-/// it was: her BYE goes to the target of before, F11 with another Request-URI.
-// rules: S4, S6, S10
+/// RFC 3665, 3.7, at Alice's side: Bob is somewhere else, and says so. Her answer is as before; her BYE goes to his new
+/// target, over the connection that the session has still.
+// rules: S4, S5, S6, S10
 #[test]
-fn a_change_of_the_session_is_refused_and_leaves_it_as_it_was() {
+fn a_session_is_changed_by_the_callee() {
     let (mut alice, session, ids) = established();
     alice.silent_until(BEGUN + secs(30));
     let Ids {
@@ -669,14 +669,24 @@ fn a_change_of_the_session_is_refused_and_leaves_it_as_it_was() {
         changed.len()
     );
     alice.hears(&message(&f8, &changed));
+    assert_eq!(alice.says(), "", "the application decides");
+    let mut view = alice.stack.session(alice.now, session).unwrap();
+    let accepted = view
+        .accept_renegotiation(Content::new("application/sdp", OFFER))
+        .unwrap();
     let f9 = format!(
-        "SIP/2.0 488 Not Acceptable Here
+        "SIP/2.0 200 OK
         Via: SIP/2.0/TCP client.chicago.example.com:5060;branch=z9hG4bKlkld5l;received=192.0.2.201
         {common}
         CSeq: 14 INVITE
-        Content-Length: 0"
+        Contact: <{uri}>
+        Allow: {ALLOW}
+        Supported: gruu
+        Server: {PRODUCT}
+        {SDP}Content-Length: {}",
+        OFFER.len()
     );
-    assert_eq!(alice.says(), message(&f9, ""));
+    assert_eq!(alice.says(), message(&f9, OFFER));
     let f10 = format!(
         "ACK {uri} SIP/2.0
         Via: SIP/2.0/TCP client.chicago.example.com:5060;branch=z9hG4bKlkld5l
@@ -686,10 +696,15 @@ fn a_change_of_the_session_is_refused_and_leaves_it_as_it_was() {
         Content-Length: 0"
     );
     alice.hears(&message(&f10, ""));
+    let done = |(_, event): &(Time, Event)| matches!(event, Event::Completed { operation, .. } if *operation == accepted);
+    assert!(alice.events.iter().any(done), "with the ACK");
     alice.silent_until(BEGUN + secs(70));
     let f11 = alice.terminate(session);
-    let to = format!("<{BILOXI}>{BOB}");
-    let expected = inside_of_alice(&ids, ("BYE", 2), (CLIENT_OF_BOB, &to), DIRECT, &f11, "");
+    let (to, moved) = (
+        format!("<{BILOXI}>{BOB}"),
+        "sip:bob@client.chicago.example.com;transport=tcp",
+    );
+    let expected = inside_of_alice(&ids, ("BYE", 2), (moved, &to), DIRECT, &f11, "");
     assert_eq!(f11, expected);
     assert_eq!(alice.states().len(), 3, "it waits for the answer");
     let f12 = format!(

@@ -13,12 +13,16 @@ use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
-    Completion, Config, Content, Event, Misuse, OperationError, OperationFailure, OperationId,
-    PeerToPeerConfig, SendOptions, SessionId, SessionReason as Reason, SessionState as State, SessionView,
-    Stack, Time, Transport,
+    Completion, Config, Content, Event, Misuse, OperationError, OperationId, PeerToPeerConfig, SendOptions,
+    SessionId, SessionReason as Reason, SessionState as State, SessionView, Stack, Time, Transport,
 };
-use sansip_testkit::world::{self, Endpoint, Host, LineId, Reachability, StackId, World};
+use sansip_testkit::world::{self, Endpoint, LineId, Reachability, StackId, World};
 
+use common::stage::{
+    ALLOW, BOB, CAROL, Call, Pair, SESSION_TERMINATED, Side, answer, assert_established, call, changes,
+    command, confirm, connected, ended_by, info, last, methods, offered, pair, received, sent, states, taken,
+    terminate,
+};
 use common::{
     Callee, Caller, accept_calls, callee, caller, codes, failure_code, field, hold_requests, next_line,
     next_request, registered, request, sdp, secs, served,
@@ -26,268 +30,6 @@ use common::{
 
 /// RFC 3261: timers B, F, H and what follows them are 64*T1.
 const T1_64: Duration = Duration::from_secs(32);
-const BOB: &str = "sip:bob@two.invalid";
-const CAROL: &str = "sip:carol@peer.invalid:5060";
-const ALLOW: &str = "Allow: INVITE, ACK, BYE, CANCEL, UPDATE, MESSAGE, INFO";
-
-// ---------------------------------------------------------------- the stage
-
-/// The answer of a scripted peer; what follows an empty line is the body.
-fn answer(request: &Message, status: &str, tag: &str, more: &str) -> String {
-    let (head, body) = more.split_once("\n\n").unwrap_or((more, ""));
-    let text = common::answer(request, status, tag, head);
-    if body.is_empty() {
-        text
-    } else {
-        format!("{text}\n{body}")
-    }
-}
-
-/// A call that has reached the scripted peer.
-struct Call {
-    host: StackId,
-    session: SessionId,
-    made: OperationId,
-    line: LineId,
-    invite: Message,
-}
-
-fn call(world: &mut World, caller: &Caller, offer: Option<Content>) -> Call {
-    let known = world.lines(caller.peer).len();
-    let (session, made) = world.invite(caller.alice, CAROL, offer);
-    let line = next_line(world, caller.peer, known);
-    let invite = next_request(world, line, &Method::Invite);
-    Call {
-        host: caller.host,
-        session,
-        made,
-        line,
-        invite,
-    }
-}
-
-impl Call {
-    /// The peer answers the INVITE.
-    fn say(&self, world: &mut World, status: &str, tag: &str, more: &str) {
-        let more = format!("Contact: <sip:carol@10.3.0.1:5060;transport=tcp>\n{more}");
-        let text = answer(&self.invite, status, tag, &more);
-        world.say(self.line, &text);
-        world.run_for(Duration::from_millis(20));
-    }
-
-    /// The peer's side of the dialog that it makes with this tag.
-    fn side(&self, tag: &str) -> Side {
-        Side::callee(self.line, &self.invite, tag)
-    }
-}
-
-/// An establish command completes with the 2xx.
-#[track_caller]
-fn assert_established(result: &Result<Completion, OperationError>) {
-    let status = result
-        .as_ref()
-        .ok()
-        .and_then(Completion::response)
-        .and_then(Message::status);
-    assert_eq!(status, Some(StatusCode::OK), "{result:?}");
-}
-
-/// A call that is established, and the peer's side of it.
-fn connected(world: &mut World, caller: &Caller) -> (Call, Side) {
-    let call = call(world, caller, Some(sdp()));
-    call.say(
-        world,
-        "200 OK",
-        "t",
-        &format!("{ALLOW}\nContent-Type: application/sdp\n\nv=0\n"),
-    );
-    next_request(world, call.line, &Method::Ack);
-    assert_established(&world.result(call.host, call.made));
-    let side = call.side("t");
-    (call, side)
-}
-
-/// What a scripted peer knows of a dialog.
-struct Side {
-    line: LineId,
-    local: String,
-    remote: String,
-    target: String,
-    call_id: String,
-    cseq: u32,
-}
-
-impl Side {
-    fn callee(line: LineId, invite: &Message, tag: &str) -> Self {
-        Self {
-            line,
-            local: format!("{};tag={tag}", field(invite, HeaderName::To)),
-            remote: field(invite, HeaderName::From),
-            target: inside(&field(invite, HeaderName::Contact)),
-            call_id: field(invite, HeaderName::CallId),
-            cseq: 100,
-        }
-    }
-
-    fn caller(line: LineId, success: &Message) -> Self {
-        Self {
-            line,
-            local: field(success, HeaderName::From),
-            remote: field(success, HeaderName::To),
-            target: inside(&field(success, HeaderName::Contact)),
-            call_id: field(success, HeaderName::CallId),
-            cseq: 1,
-        }
-    }
-
-    /// The peer's next request in the dialog.
-    fn say(&mut self, world: &mut World, method: &str, more: &str) {
-        if method != "ACK" {
-            self.cseq += 1;
-        }
-        let cseq = self.cseq;
-        self.say_numbered(world, method, cseq, more);
-    }
-
-    fn say_numbered(&self, world: &mut World, method: &str, cseq: u32, more: &str) {
-        let Self {
-            line,
-            local,
-            remote,
-            target,
-            call_id,
-            ..
-        } = self;
-        world.say(
-            *line,
-            &format!(
-                "{method} {target} SIP/2.0\nVia: SIP/2.0/TCP peer.invalid;branch=z9hG4bK{call_id}{cseq}{method}\n\
-                 Max-Forwards: 70\nFrom: {local}\nTo: {remote}\nCall-ID: {call_id}\nCSeq: {cseq} {method}\n{more}"
-            ),
-        );
-        world.run_for(Duration::from_millis(20));
-    }
-}
-
-fn inside(contact: &str) -> String {
-    contact.split(['<', '>']).nth(1).unwrap_or_default().to_owned()
-}
-
-/// The INVITE of a scripted peer at the callee, and how the callee names it.
-fn offered(world: &mut World, it: &Callee, number: u32, more: &str) -> SessionId {
-    let more = format!("Contact: <sip:p@{};transport=tcp>\n{more}", world.ip(it.peer));
-    world.say(
-        it.line,
-        &request("INVITE", BOB, "<sip:bob@two.invalid>", number, &more),
-    );
-    world.run_for(Duration::from_millis(20));
-    *received(world, it.host).last().expect("the INVITE has come")
-}
-
-/// Offered, accepted, and acknowledged.
-fn taken(world: &mut World, it: &Callee, number: u32) -> (SessionId, Side) {
-    let session = offered(
-        world,
-        it,
-        number,
-        &format!("{ALLOW}\nContent-Type: application/sdp\n\nv=0\n"),
-    );
-    let accepted = command(world, it.host, session, |view| view.accept(Some(sdp()))).unwrap();
-    world.run_for(Duration::from_millis(20));
-    let success = world
-        .heard(it.line)
-        .into_iter()
-        .find(|m| m.status() == Some(StatusCode::OK))
-        .unwrap();
-    let mut side = Side::caller(it.line, &success);
-    side.say(world, "ACK", "");
-    assert_eq!(world.ended(it.host, accepted), Some(&Ok(Completion::Done)));
-    (session, side)
-}
-
-fn command<T>(
-    world: &mut World,
-    host: StackId,
-    session: SessionId,
-    command: impl FnOnce(&mut SessionView<'_>) -> T,
-) -> T {
-    world.with(host, |stack, now| {
-        command(&mut stack.session(now, session).expect("it lives"))
-    })
-}
-
-fn terminate(world: &mut World, host: StackId, session: SessionId) -> OperationId {
-    command(world, host, session, |view| view.terminate())
-}
-
-/// The sessions that have been offered to a stack.
-fn received(world: &World, host: StackId) -> Vec<SessionId> {
-    let session = |(_, event): &(Time, Event)| match event {
-        Event::SessionReceived { session, .. } => Some(*session),
-        _ => None,
-    };
-    world.events(host).iter().filter_map(session).collect()
-}
-
-/// The changes of a session: when, to what, why.
-fn changes(world: &World, host: StackId, session: SessionId) -> Vec<(Time, State, Reason)> {
-    let change = |(at, event): &(Time, Event)| match event {
-        Event::Session {
-            session: of,
-            new,
-            reason,
-            ..
-        } if *of == session => Some((*at, *new, *reason)),
-        _ => None,
-    };
-    world.events(host).iter().filter_map(change).collect()
-}
-
-fn states(world: &World, host: StackId, session: SessionId) -> Vec<(State, Reason)> {
-    changes(world, host, session)
-        .into_iter()
-        .map(|(_, state, reason)| (state, reason))
-        .collect()
-}
-
-fn last(world: &World, host: StackId, session: SessionId) -> Option<(State, Reason)> {
-    states(world, host, session).pop()
-}
-
-/// When a host has put messages with these words on a link.
-fn sent(world: &World, host: impl Into<Host>, words: &[&str]) -> Vec<Time> {
-    let host = host.into();
-    let fits = |what: &str| what.starts_with("sends to") && words.iter().all(|word| what.contains(word));
-    world
-        .trace()
-        .lines()
-        .filter(|line| line.who == Some(host) && fits(&line.what()))
-        .map(|line| line.at)
-        .collect()
-}
-
-/// The methods of the requests that a line has brought.
-fn methods(world: &mut World, line: LineId) -> Vec<Method> {
-    world
-        .heard(line)
-        .iter()
-        .filter_map(|message| message.method().cloned())
-        .collect()
-}
-
-fn ended_by(failure: OperationFailure) -> Result<Completion, OperationError> {
-    Err(OperationError::OperationFailure(failure))
-}
-
-const SESSION_TERMINATED: OperationFailure = OperationFailure::SessionTerminated;
-
-/// The peer answers the next request of this method.
-fn confirm(world: &mut World, line: LineId, method: &Method, status: &str) -> Message {
-    let request = next_request(world, line, method);
-    world.say(line, &answer(&request, status, "", ""));
-    world.run_for(Duration::from_millis(20));
-    request
-}
 
 // ---------------------------------------------------------------- S1: states and reasons
 
@@ -513,7 +255,7 @@ fn status(code: u16) -> StatusCode {
 // ---------------------------------------------------------------- S2, X2: what is misuse
 
 /// The commands of a session, each as harmless as it can be.
-const COMMANDS: [&str; 8] = [
+const COMMANDS: [&str; 11] = [
     "establish",
     "accept",
     "reject",
@@ -521,6 +263,9 @@ const COMMANDS: [&str; 8] = [
     "provisional",
     "answer",
     "send",
+    "renegotiate",
+    "accept_renegotiation",
+    "reject_renegotiation",
     "terminate",
 ];
 
@@ -533,6 +278,9 @@ fn give(view: &mut SessionView<'_>, command: &str) -> Result<Option<OperationId>
         "provisional" => view.provisional(StatusCode::RINGING, None).map(|()| None),
         "answer" => view.answer(sdp()).map(|()| None),
         "send" => view.send(Method::Info, None, Vec::new()).map(Some),
+        "renegotiate" => view.renegotiate(Method::Invite, sdp()).map(Some),
+        "accept_renegotiation" => view.accept_renegotiation(sdp()).map(Some),
+        "reject_renegotiation" => view.reject_renegotiation(status(488), None).map(|()| None),
         _ => Ok(Some(view.terminate())),
     }
 }
@@ -592,8 +340,8 @@ fn each_command_is_legal_where_the_rule_says_and_misuse_elsewhere() {
         ("Offer in 2xx", &["answer"]),
         ("Incoming", &["accept", "reject", "redirect", "provisional"]),
         ("Accepted", &[]),
-        ("Connected", &["send"]),
-        ("Connected callee", &["send"]),
+        ("Connected", &["send", "renegotiate"]),
+        ("Connected callee", &["send", "renegotiate"]),
         ("Leaving", &[]),
     ];
     for (at, legal) in legal {
@@ -2031,39 +1779,6 @@ fn without_a_bound_both_wait_as_long_as_it_takes() {
 
 // ---------------------------------------------------------------- S15: requests inside
 
-/// Two peer-to-peer endpoints in a call: the one that called, and the one that listens; with `both`, both listen.
-struct Pair {
-    a: StackId,
-    b: StackId,
-    out: SessionId,
-    into: SessionId,
-}
-
-fn pair(world: &mut World, both: bool) -> Pair {
-    let (a, b) = (world.stack(), world.stack());
-    let alice = world.peer_to_peer_endpoint(a, PeerToPeerConfig::new("sip:alice@one.invalid"));
-    world.peer_to_peer_endpoint(b, PeerToPeerConfig::new(BOB));
-    let address = world.listen(b, 5060);
-    world.names.set_addresses("two.invalid", &[address.ip()]);
-    if both {
-        let address = world.listen(a, 5060);
-        world.names.set_addresses("one.invalid", &[address.ip()]);
-    }
-    accept_calls(world, b);
-    let (out, made) = world.invite(alice, "sip:bob@two.invalid:5060", Some(sdp()));
-    assert_established(&world.result(a, made));
-    world.run_for(secs(1));
-    let into = received(world, b)[0];
-    Pair { a, b, out, into }
-}
-
-fn info(world: &mut World, host: StackId, session: SessionId) -> OperationId {
-    command(world, host, session, |view| {
-        view.send(Method::Info, None, Vec::new())
-    })
-    .unwrap()
-}
-
 /// The bodies of the requests that an application has seen in its sessions.
 fn heard_inside(world: &World, host: StackId) -> Vec<(Method, String)> {
     let inside = |(_, event): &(Time, Event)| match event {
@@ -2497,41 +2212,6 @@ fn responses_that_wait_for_connections_of_their_own_all_leave_over_the_first() {
     }
 }
 
-// ---------------------------------------------------------------- S6: what would change the session
-
-// rules: S6, S5
-#[test]
-fn an_offer_inside_is_refused_and_the_session_is_as_before() {
-    world::run(90, |world| {
-        let it = callee(world);
-        let (session, mut side) = taken(world, &it, 1);
-        for method in ["INVITE", "UPDATE"] {
-            let more = "Contact: <sip:other@198.51.100.1>\nContent-Type: application/sdp\n\nv=1\n";
-            side.say(world, method, more);
-            assert_eq!(codes(world, it.line), [488], "{method}");
-            if method == "INVITE" {
-                side.say_numbered(world, "ACK", side.cseq, "");
-            }
-        }
-        assert_eq!(
-            last(world, it.host, session),
-            Some((State::Connected, Reason::None))
-        );
-        let told = info(world, it.host, session);
-        let request = confirm(world, it.line, &Method::Info, "200 OK");
-        assert_eq!(
-            request.request_uri(),
-            format!("sip:p@{};transport=tcp", world.ip(it.peer)),
-            "the target is the old one"
-        );
-        assert!(world.result(it.host, told).is_ok());
-        assert!(
-            sent(world, it.host, &["SIP/2.0 488", "INVITE"]).len() == 1,
-            "the ACK has ended it"
-        );
-    });
-}
-
 // rules: S4, C13
 #[test]
 fn an_update_without_body_refreshes_the_target() {
@@ -2797,12 +2477,16 @@ fn entangle(world: &mut World, seed: u64, resets: bool) -> usize {
                     (State::Incoming, 3..=4) => "provisional",
                     (State::Incoming, 5..=8) => "accept",
                     (State::Incoming, 9) => "reject",
-                    (State::Connecting, 3..=7) => "answer",
-                    (State::Connected, 3..=8) => "send",
+                    (State::Connecting, 3..=6) => "answer",
+                    (State::Connected, 3..=4) => "send",
+                    (State::Connected, 5..=6) => "renegotiate",
+                    (State::Connected | State::Connecting, 7) => "accept_renegotiation",
+                    (State::Connected | State::Connecting, 8) => "reject_renegotiation",
                     (_, 10..=11) => "terminate",
                     _ => continue,
                 };
-                // An answer may be wanted or not; everything else is legal by what this application has seen and done.
+                // An answer may be wanted or not, a change be under way or not; everything else is legal by what this
+                // application has seen and done.
                 if let Ok(Some(operation)) = command(world, host, session, |view| give(view, name)) {
                     operations.push((host, operation));
                 }

@@ -182,7 +182,9 @@ impl Desk {
             }
             Event::Provisional { session, .. }
             | Event::OfferReceived { session, .. }
-            | Event::AnswerReceived { session, .. } => self.post_session(adapter, session, event, task),
+            | Event::AnswerReceived { session, .. }
+            | Event::RenegotiationReceived { session, .. }
+            | Event::RenegotiationWithdrawn { session } => self.post_session(adapter, session, event, task),
             Event::Subscription {
                 subscription, new, ..
             } => {

@@ -96,6 +96,28 @@ impl Session {
         self.call(move |session| session.answer(answer))
     }
 
+    /// See [`SessionView::renegotiate`].
+    pub fn renegotiate(&self, method: Method, offer: Content) -> Operation {
+        self.operate(move |session| session.renegotiate(method, offer))
+    }
+
+    /// See [`SessionView::cancel_renegotiation`].
+    pub fn cancel_renegotiation(&self) -> Reply<bool> {
+        let session = self.clone();
+        self.client
+            .call(move |host| Ok(session.view(host)?.cancel_renegotiation()))
+    }
+
+    /// See [`SessionView::accept_renegotiation`].
+    pub fn accept_renegotiation(&self, content: Content) -> Operation {
+        self.operate(move |session| session.accept_renegotiation(content))
+    }
+
+    /// See [`SessionView::reject_renegotiation`].
+    pub fn reject_renegotiation(&self, status: StatusCode) -> Reply<()> {
+        self.call(move |session| session.reject_renegotiation(status, None))
+    }
+
     /// See [`SessionView::send`].
     pub fn send(&self, method: Method, content: Option<Content>, headers: ExtraHeaders) -> Operation {
         self.operate(move |session| session.send(method, content, headers))

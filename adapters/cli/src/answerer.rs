@@ -94,6 +94,11 @@ impl Answerer {
             } => {
                 self.due.remove(session);
             }
+            Event::RenegotiationReceived { session, offer, .. } => {
+                let content = self.description(agent, offer.as_ref().map(|offer| &offer.body));
+                let _ =
+                    agent.command(|stack, now| stack.session(now, *session)?.accept_renegotiation(content));
+            }
             Event::MessageReceived {
                 endpoint,
                 incoming,
@@ -150,13 +155,18 @@ impl Answerer {
             let _ = agent.command(|stack, now| stack.session(now, session)?.reject(status, None));
             return;
         }
-        let address = agent.local().unwrap_or_else(|| sdp::local_address(None));
-        let content = match (&self.sdp, offer) {
-            (Some(own), _) => Content::new(SDP, own.clone()),
-            (None, Some(offer)) => sdp::answer(&offer, address),
-            (None, None) => sdp::offer(address),
-        };
+        let content = self.description(agent, offer.as_ref());
         let _ = agent.command(|stack, now| stack.session(now, session)?.accept(Some(content)));
+    }
+
+    /// What this side says of a session: the user's own description, else an answer to the offer, else an offer.
+    fn description(&self, agent: &Agent, offer: Option<&Bytes>) -> Content {
+        let address = agent.local().unwrap_or_else(|| sdp::local_address(None));
+        match (&self.sdp, offer) {
+            (Some(own), _) => Content::new(SDP, own.clone()),
+            (None, Some(offer)) => sdp::answer(offer, address),
+            (None, None) => sdp::offer(address),
+        }
     }
 }
 

@@ -246,6 +246,9 @@ pub(crate) struct CallArgs {
     /// Hang up so long after the call was answered
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     pub(crate) duration: u64,
+    /// Put the call on hold for so long when it is answered, and take it back; the duration begins then
+    #[arg(long, value_name = "MS")]
+    pub(crate) hold: Option<u64>,
     /// Cancel the call if it is not answered after so long
     #[arg(long, value_name = "MS")]
     pub(crate) cancel: Option<u64>,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sansip::wire::Method;
 use sansip::{
-    Config, Content, EndpointId, Event, OperationId, SendOptions, SessionId, SessionReason, SessionState,
-    Time,
+    Completion, Config, Content, EndpointId, Event, OperationError, OperationId, SendOptions, SessionId,
+    SessionReason, SessionState, Time,
 };
 
 use crate::account;
@@ -45,7 +45,7 @@ fn place(agent: &mut Agent, args: &CallArgs, own: Option<Content>) -> Result<(),
                     return outcome;
                 }
             }
-            Step::TimeUp => call.hang_up(agent)?,
+            Step::TimeUp => call.handle_deadline(agent)?,
             Step::Interrupted => {
                 return if call.established.is_some() {
                     Ok(())
@@ -68,9 +68,14 @@ struct Call {
     message: Option<OperationId>,
     hangup: Option<OperationId>,
     duration: Duration,
+    /// For how long to put it on hold.
+    hold: Option<Duration>,
+    /// The change that is under way, and how many there have been.
+    change: Option<OperationId>,
+    changes: u64,
     /// When it was answered.
     established: Option<Time>,
-    /// When to hang up.
+    /// When to hang up, or to take it back.
     deadline: Option<Time>,
     /// What went wrong after it was established.
     trouble: Option<String>,
@@ -107,6 +112,9 @@ impl Call {
             message: None,
             hangup: None,
             duration: Duration::from_millis(args.duration),
+            hold: args.hold.map(Duration::from_millis),
+            change: None,
+            changes: 0,
             established: None,
             deadline: args
                 .cancel
@@ -119,13 +127,18 @@ impl Call {
     fn handle(&mut self, agent: &mut Agent, event: &Event) -> Option<Result<(), Failure>> {
         match event {
             Event::OfferReceived { session, offer } if *session == self.session => {
-                let address = agent.local().unwrap_or_else(|| sdp::local_address(None));
-                let answer = self
-                    .own
-                    .clone()
-                    .unwrap_or_else(|| sdp::answer(&offer.body, address));
+                let answer = self.description(agent, Some(offer));
                 let answered = agent.command(|stack, now| stack.session(now, self.session)?.answer(answer));
                 answered.err().map(Err)
+            }
+            Event::RenegotiationReceived { session, offer, .. } if *session == self.session => {
+                let content = self.description(agent, offer.as_ref());
+                let taken = agent
+                    .command(|stack, now| stack.session(now, self.session)?.accept_renegotiation(content));
+                taken.err().map(Err)
+            }
+            Event::Completed { operation, result } if Some(*operation) == self.change => {
+                self.on_changed(agent, result).err().map(Err)
             }
             Event::Session {
                 session,
@@ -178,6 +191,10 @@ impl Call {
         let now = agent.now();
         self.established = Some(now);
         self.deadline = Some(now + self.duration);
+        if self.hold.is_some() {
+            self.deadline = None;
+            self.offer_change(agent)?;
+        }
         if let Some(text) = self.text.take() {
             let session = self.session;
             let content = Some(Content::text(text));
@@ -188,6 +205,55 @@ impl Call {
             })?);
         }
         Ok(())
+    }
+
+    /// What this side says of the session: the user's own description, else an answer to the peer's, else an offer.
+    fn description(&self, agent: &Agent, offer: Option<&Content>) -> Content {
+        let address = agent.local().unwrap_or_else(|| sdp::local_address(None));
+        match (&self.own, offer) {
+            (Some(own), _) => own.clone(),
+            (None, Some(offer)) => sdp::answer(&offer.body, address),
+            (None, None) => sdp::offer(address),
+        }
+    }
+
+    /// On hold first, then back.
+    fn offer_change(&mut self, agent: &mut Agent) -> Result<(), Failure> {
+        self.changes += 1;
+        let body = self.description(agent, None).body;
+        let offer = sdp::changed(&body, self.changes + 1, self.changes == 1);
+        let session = self.session;
+        self.change = Some(
+            agent.command(|stack, now| stack.session(now, session)?.renegotiate(Method::Invite, offer))?,
+        );
+        Ok(())
+    }
+
+    fn on_changed(
+        &mut self,
+        agent: &mut Agent,
+        result: &Result<Completion, OperationError>,
+    ) -> Result<(), Failure> {
+        self.change = None;
+        if let Err(error) = result {
+            self.trouble = Some(format!(
+                "the call was not put on hold or taken back: {}",
+                explain(error)
+            ));
+        }
+        let on_hold = self.hold.filter(|_| self.changes == 1 && result.is_ok());
+        self.deadline = Some(agent.now() + on_hold.unwrap_or(self.duration));
+        Ok(())
+    }
+
+    fn handle_deadline(&mut self, agent: &mut Agent) -> Result<(), Failure> {
+        let on_hold = self.changes == 1 && self.trouble.is_none() && self.established.is_some();
+        if on_hold {
+            self.deadline = None;
+            self.offer_change(agent)
+        } else {
+            self.hang_up(agent)
+        }
     }
 
     fn hang_up(&mut self, agent: &mut Agent) -> Result<(), Failure> {

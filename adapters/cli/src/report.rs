@@ -163,6 +163,26 @@ fn requests(out: Output, event: &Event) {
                 fields,
             );
         }
+        Event::RenegotiationReceived {
+            session,
+            offer,
+            message,
+        } => {
+            let offer = offer.as_ref().map_or("none", |offer| &offer.content_type);
+            let method = message.method().map_or("", |method| method.as_str());
+            let fields = vec![
+                ("session", json!(session.number())),
+                ("method", json!(method)),
+                ("content_type", json!(offer)),
+            ];
+            let line = format!("change of the call by {method}: {offer}");
+            out.event("renegotiation", line, fields);
+        }
+        Event::RenegotiationWithdrawn { session } => {
+            let fields = vec![("session", json!(session.number()))];
+            let line = String::from("change of the call withdrawn");
+            out.event("renegotiation-withdrawn", line, fields);
+        }
         Event::Subscription { .. } | Event::SubscriptionForked { .. } | Event::Notified { .. } => {
             subscriptions(out, event);
         }

@@ -54,6 +54,28 @@ pub(crate) fn answer(offer: &[u8], address: IpAddr) -> Content {
     Content::new(SDP, text)
 }
 
+/// The same session changed (RFC 3264 section 8): its next version, and on hold where nobody is to send.
+pub(crate) fn changed(body: &[u8], version: u64, on_hold: bool) -> Content {
+    let mut text = String::new();
+    for line in String::from_utf8_lossy(body).lines() {
+        let is_direction = ["a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive"].contains(&line);
+        if line.starts_with("o=") {
+            let mut words: Vec<&str> = line.split_ascii_whitespace().collect();
+            let version = version.to_string();
+            if let Some(word) = words.get_mut(2) {
+                *word = &version;
+            }
+            let _ = write!(text, "{}\r\n", words.join(" "));
+        } else if !(is_direction && on_hold) {
+            let _ = write!(text, "{line}\r\n");
+        }
+        if line.starts_with("t=") && on_hold {
+            text.push_str("a=inactive\r\n");
+        }
+    }
+    Content::new(SDP, text)
+}
+
 fn session(address: IpAddr) -> String {
     let family = if address.is_ipv4() { "IP4" } else { "IP6" };
     format!("v=0\r\no=sansip 1 1 IN {family} {address}\r\ns=-\r\nc=IN {family} {address}\r\nt=0 0\r\n")
@@ -98,6 +120,16 @@ mod tests {
         );
         assert!(text.contains("c=IN IP4 192.0.2.7\r\n"));
         assert_eq!(answer.content_type, "application/sdp");
+    }
+
+    #[test]
+    fn a_session_on_hold_is_inactive_as_a_whole_and_is_as_before_when_it_is_taken_back() {
+        let own = "v=0\r\no=me 1 1 IN IP4 192.0.2.7\r\ns=-\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\na=sendrecv\r\n";
+        let held =
+            "v=0\r\no=me 1 2 IN IP4 192.0.2.7\r\ns=-\r\nt=0 0\r\na=inactive\r\nm=audio 9 RTP/AVP 0\r\n";
+        assert_eq!(changed(own.as_bytes(), 2, true).body, held);
+        let back = own.replace("1 1 IN", "1 3 IN");
+        assert_eq!(changed(own.as_bytes(), 3, false).body, back);
     }
 
     #[test]

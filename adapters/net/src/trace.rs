@@ -103,7 +103,9 @@ fn event(event: &Event) {
         | Event::Session { .. }
         | Event::Provisional { .. }
         | Event::OfferReceived { .. }
-        | Event::AnswerReceived { .. } => session(event),
+        | Event::AnswerReceived { .. }
+        | Event::RenegotiationReceived { .. }
+        | Event::RenegotiationWithdrawn { .. } => session(event),
         Event::Subscription { .. }
         | Event::SubscriptionForked { .. }
         | Event::Notified { .. }
@@ -192,6 +194,17 @@ fn session(event: &Event) {
         }
         Event::AnswerReceived { session, answer } => {
             debug!(target: SESSION, %session, bytes = answer.body.len(), "answer");
+        }
+        Event::RenegotiationReceived {
+            session,
+            offer,
+            message,
+        } => {
+            let bytes = offer.as_ref().map_or(0, |offer| offer.body.len());
+            info!(target: SESSION, %session, method = method_of(message), bytes, "renegotiation received");
+        }
+        Event::RenegotiationWithdrawn { session } => {
+            info!(target: SESSION, %session, "renegotiation withdrawn");
         }
         _ => {}
     }

@@ -92,6 +92,8 @@ pub(crate) enum SessionPart {
     Bye,
     /// The target refresh that tells the peer our new address (C13).
     Refresh,
+    /// The re-INVITE or UPDATE that offers a change (S6).
+    Renegotiate,
     Request(OperationId),
 }
 

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::invitation::{Input, State};
+use super::offer::{self, Carrier};
 use super::{Below, Cargo, Known, Sessions, start};
 use crate::connection::{Connections, Lease};
 use crate::cx::Cx;
@@ -39,7 +40,7 @@ impl Sessions {
         }
     }
 
-    fn known(&self, id: SessionId) -> Result<Known, Misuse> {
+    pub(super) fn known(&self, id: SessionId) -> Result<Known, Misuse> {
         let live = self.table.get(&id).map(|session| session.known);
         live.or_else(|| self.ended.get(&id).map(|(_, known)| *known))
             .ok_or(Misuse::Unknown("session"))
@@ -57,7 +58,11 @@ impl Sessions {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
-        session.offered = cargo.content.is_some();
+        let input = match cargo.content {
+            Some(_) => offer::Input::Sent(Carrier::Invite),
+            None => offer::Input::Asks,
+        };
+        session.change.offers.step(cx, input);
         session.cargo = cargo;
         session.first_hop = next_hop;
         session.known.state = SessionState::Connecting;
@@ -76,7 +81,6 @@ impl Sessions {
             return;
         };
         let Some(invite) = &session.invite else { return };
-        session.offered = content.is_some() && invite.message.body_bytes().is_empty();
         let reply = Reply {
             contact: Some(&session.local.contact),
             block: Some(&session.local.voice.description()),
@@ -85,6 +89,15 @@ impl Sessions {
             ..Reply::new(StatusCode::OK)
         };
         session.success = Some(below.low.reply(cx, invite, &reply));
+        match content {
+            Some(_) => {
+                session
+                    .change
+                    .offers
+                    .step(cx, offer::Input::Sent(Carrier::Success));
+            }
+            None => session.change.settle(cx),
+        }
         session.known.state = SessionState::Connecting;
         self.step(cx, below, id, Input::Accept(operation));
     }
@@ -173,6 +186,7 @@ impl Sessions {
         if let Some(ack) = &mut session.ack {
             ack.answer = Some(answer);
         }
+        session.change.offers.step(cx, offer::Input::Sent(Carrier::Ack));
         self.step(cx, below, id, Input::Answer);
         Ok(())
     }
@@ -219,6 +233,13 @@ impl Sessions {
         let part = SessionPart::Request(operation);
         let exchange = start(cx, below, session, id, draft, part);
         session.requests.insert(operation, exchange);
+    }
+
+    /// Whether the stack is ending a session that its application has not ended (X2).
+    pub(crate) fn is_leaving(&self, id: SessionId) -> bool {
+        self.table
+            .get(&id)
+            .is_some_and(|session| matches!(session.invitation.machine_state(), State::Leaving { .. }))
     }
 
     /// How many requests of a session are under way.

@@ -120,6 +120,9 @@ pub(crate) enum Input {
     ByeDone,
     /// A request inside was answered 481: the peer knows no such session.
     Gone,
+    /// A change was not answered, or our 2xx to one not acknowledged: nobody may be there any more (RFC 3261 sections
+    /// 12.2.1.2 and 14).
+    Unanswered,
     Fired(Timer),
 }
 
@@ -538,6 +541,15 @@ impl Invitation {
                 reason = Reason::SessionDoesNotExist;
                 State::Disconnected
             }
+            (State::Connected, Input::Unanswered) => {
+                out.push(Effect::SendBye);
+                State::Leaving {
+                    waiting: Vec::new(),
+                    failed: None,
+                    from: SessionState::Connected,
+                    reason: Reason::Timeout,
+                }
+            }
             (
                 State::Leaving {
                     mut waiting,
@@ -666,7 +678,7 @@ impl Invitation {
                 | State::Accepting { .. }
                 | State::Leaving { .. }
                 | State::Disconnected),
-                Input::Gone,
+                Input::Gone | Input::Unanswered,
             ) => state,
             // No such timer is set.
             (
@@ -746,16 +758,20 @@ impl Invitation {
     }
 
     fn set(&self, cx: &mut Cx<'_>, after: Duration, timer: Timer) -> TimerId {
-        cx.timers
-            .set(cx.now + after, TimerKey::Session(self.session, timer))
+        cx.timers.set(
+            cx.now + after,
+            TimerKey::Session(self.session, super::Timer::Invitation(timer)),
+        )
     }
 }
 
 fn limit(cx: &mut Cx<'_>, session: SessionId) -> Option<TimerId> {
     let patience = cx.config.max_connect_duration;
     (!patience.is_zero()).then(|| {
-        cx.timers
-            .set(cx.now + patience, TimerKey::Session(session, Timer::Limit))
+        cx.timers.set(
+            cx.now + patience,
+            TimerKey::Session(session, super::Timer::Invitation(Timer::Limit)),
+        )
     })
 }
 

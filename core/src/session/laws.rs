@@ -1,4 +1,4 @@
-//! The invitation under the laws.
+//! The machines of a session under the laws.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -6,6 +6,9 @@ use alloc::{format, vec};
 use core::time::Duration;
 
 use super::invitation::{Effect, Input, Invitation, State, cells};
+use super::offer::{self, Carrier, Offers};
+use super::proposal::{self, Proposal};
+use super::renegotiation::{self, Renegotiation};
 use crate::cells::Machine;
 use crate::config::Config;
 use crate::connection::testing::Services;
@@ -71,6 +74,7 @@ impl Subject for Inviting {
             Input::Cancel,
             Input::ByeDone,
             Input::Gone,
+            Input::Unanswered,
         ]
     }
 
@@ -81,7 +85,7 @@ impl Subject for Inviting {
     }
 
     fn fire(&mut self, key: TimerKey, services: &mut Services) -> Vec<String> {
-        let TimerKey::Session(_, timer) = key else {
+        let TimerKey::Session(_, super::Timer::Invitation(timer)) = key else {
             panic!("{key:?}")
         };
         self.step(Input::Fired(timer), services)
@@ -126,7 +130,234 @@ impl Subject for Inviting {
             | Input::Cancel
             | Input::ByeDone
             | Input::Gone
+            | Input::Unanswered
             | Input::Fired(_) => None,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Offering(Offers);
+
+impl Subject for Offering {
+    const MACHINE: Machine = offer::cells::MACHINE;
+    const WAYS: usize = 1;
+    const TIMERS: &'static [(&'static str, &'static [&'static str])] = &[];
+    type Input = offer::Input;
+
+    fn make(_: usize, _: &mut Services) -> Self {
+        Self(Offers::new())
+    }
+
+    fn inputs(_: &mut Ids) -> Vec<offer::Input> {
+        use offer::Input::{Asked, Asks, Lapsed, Received, Sent};
+        let carriers = [
+            Carrier::Invite,
+            Carrier::Reliable,
+            Carrier::Success,
+            Carrier::Ack,
+            Carrier::Prack,
+            Carrier::PrackSuccess,
+            Carrier::Update,
+            Carrier::UpdateSuccess,
+        ];
+        let bodies = carriers
+            .into_iter()
+            .flat_map(|carrier| [Sent(carrier), Received(carrier)]);
+        bodies.chain([Asks, Asked, Lapsed]).collect()
+    }
+
+    fn step(&mut self, input: offer::Input, services: &mut Services) -> Vec<String> {
+        vec![format!("{:?}", self.0.step(&mut services.cx(), input))]
+    }
+
+    fn fire(&mut self, key: TimerKey, _: &mut Services) -> Vec<String> {
+        panic!("{key:?}")
+    }
+
+    fn print(&self, _: Time) -> String {
+        format!("{:?}", self.0.state())
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.is_settled()
+    }
+
+    /// There may always be another.
+    fn ignores(&self, _: &offer::Input) -> bool {
+        false
+    }
+
+    fn closing(_: &mut Ids) -> Vec<offer::Input> {
+        vec![offer::Input::Lapsed]
+    }
+
+    fn bound(_: &Config) -> Duration {
+        Duration::ZERO
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Renegotiating(Renegotiation);
+
+impl Subject for Renegotiating {
+    const MACHINE: Machine = renegotiation::cells::MACHINE;
+    const WAYS: usize = 1;
+    const TIMERS: &'static [(&'static str, &'static [&'static str])] =
+        &[("Sent", &["FiredLimit"]), ("Waiting", &["FiredAgain"])];
+    type Input = renegotiation::Input;
+
+    fn make(_: usize, _: &mut Services) -> Self {
+        Self(Renegotiation::new(SessionId::from_number(1)))
+    }
+
+    fn inputs(ids: &mut Ids) -> Vec<renegotiation::Input> {
+        use renegotiation::Input as In;
+        let mut begin = |free, bounded| In::Renegotiate {
+            operation: ids.next(),
+            free,
+            bounded,
+        };
+        vec![
+            begin(true, true),
+            begin(true, false),
+            begin(false, true),
+            begin(true, true),
+            begin(false, false),
+            In::Free { bounded: true },
+            In::Free { bounded: false },
+            In::Taken,
+            In::Refused(OperationError::Timeout, None),
+            In::Refused(OperationError::Timeout, Some(Duration::from_millis(2_100))),
+            In::Cancel,
+            In::Over,
+        ]
+    }
+
+    fn step(&mut self, input: renegotiation::Input, services: &mut Services) -> Vec<String> {
+        let mut effects = Vec::new();
+        self.0.step(&mut services.cx(), input, &mut effects);
+        effects.iter().map(|effect| format!("{effect:?}")).collect()
+    }
+
+    fn fire(&mut self, key: TimerKey, services: &mut Services) -> Vec<String> {
+        let TimerKey::Session(_, super::Timer::Renegotiation(timer)) = key else {
+            panic!("{key:?}")
+        };
+        let input = renegotiation::Input::Fired {
+            timer,
+            free: true,
+            bounded: true,
+        };
+        self.step(input, services)
+    }
+
+    fn print(&self, now: Time) -> String {
+        format!("{:?}", self.0.fingerprint(now))
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.is_idle()
+    }
+
+    /// There may always be another.
+    fn ignores(&self, _: &renegotiation::Input) -> bool {
+        false
+    }
+
+    fn closing(_: &mut Ids) -> Vec<renegotiation::Input> {
+        vec![renegotiation::Input::Over]
+    }
+
+    fn bound(_: &Config) -> Duration {
+        Duration::ZERO
+    }
+
+    fn operation(input: &renegotiation::Input) -> Option<OperationId> {
+        use renegotiation::Input as In;
+        match input {
+            In::Renegotiate { operation, .. } => Some(*operation),
+            In::Free { .. } | In::Taken | In::Refused(..) | In::Cancel | In::Over | In::Fired { .. } => None,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Proposing(Proposal);
+
+impl Subject for Proposing {
+    const MACHINE: Machine = proposal::cells::MACHINE;
+    const WAYS: usize = 1;
+    const TIMERS: &'static [(&'static str, &'static [&'static str])] = &[
+        ("Asked", &["FiredLimit"]),
+        ("Accepted", &["FiredAgain", "FiredLimit"]),
+    ];
+    type Input = proposal::Input;
+
+    fn make(_: usize, services: &mut Services) -> Self {
+        // So few repetitions that a history comes to the end of the wait for the ACK.
+        services.config.t2 = services.config.t1 * 64;
+        Self(Proposal::new(SessionId::from_number(1)))
+    }
+
+    fn inputs(ids: &mut Ids) -> Vec<proposal::Input> {
+        use proposal::Input as In;
+        let mut accept = |acknowledged| In::Accept {
+            operation: ids.next(),
+            acknowledged,
+        };
+        vec![
+            In::Received,
+            In::Received,
+            accept(true),
+            accept(true),
+            accept(false),
+            In::Reject,
+            In::Cancel,
+            In::Ack,
+            In::Over,
+        ]
+    }
+
+    fn step(&mut self, input: proposal::Input, services: &mut Services) -> Vec<String> {
+        let mut effects = Vec::new();
+        self.0.step(&mut services.cx(), input, &mut effects);
+        effects.iter().map(|effect| format!("{effect:?}")).collect()
+    }
+
+    fn fire(&mut self, key: TimerKey, services: &mut Services) -> Vec<String> {
+        let TimerKey::Session(_, super::Timer::Proposal(timer)) = key else {
+            panic!("{key:?}")
+        };
+        self.step(proposal::Input::Fired(timer), services)
+    }
+
+    fn print(&self, now: Time) -> String {
+        format!("{:?}", self.0.fingerprint(now))
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.is_idle()
+    }
+
+    /// There may always be another.
+    fn ignores(&self, _: &proposal::Input) -> bool {
+        false
+    }
+
+    fn closing(_: &mut Ids) -> Vec<proposal::Input> {
+        vec![proposal::Input::Over]
+    }
+
+    fn bound(_: &Config) -> Duration {
+        Duration::ZERO
+    }
+
+    fn operation(input: &proposal::Input) -> Option<OperationId> {
+        use proposal::Input as In;
+        match input {
+            In::Accept { operation, .. } => Some(*operation),
+            In::Received | In::Reject | In::Cancel | In::Ack | In::Over | In::Fired(_) => None,
         }
     }
 }

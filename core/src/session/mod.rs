@@ -1,11 +1,16 @@
-//! Signaling sessions (rules S1 to S4, S10, S15, S18): the table of them, and what their machines ask for as messages.
-//! Beside this file: the invitation machine, what the application commands, and what the network brings.
+//! Signaling sessions (rules S1 to S6, S10, S15, S18): the table of them, and what their machines ask for as messages.
+//! Beside this file: the machines of the invitation, of offer and answer, of a change from either side; what the
+//! application commands, what the network brings, and changes with both.
 
+mod change;
 mod command;
 mod invitation;
 #[cfg(test)]
 pub(crate) mod laws;
+mod offer;
+mod proposal;
 mod receive;
+mod renegotiation;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -29,11 +34,33 @@ use crate::time::Time;
 use crate::wire::write::Parties;
 use crate::wire::{Message, Method, StatusCode};
 
+use change::Change;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use invitation::cells::MACHINE as INVITATION;
 use invitation::{Effect, Input, Invitation};
-pub(crate) use invitation::{Fingerprint, Timer};
+use offer::Carrier;
+#[cfg(any(test, feature = "cells"))]
+pub(crate) use offer::cells::MACHINE as OFFER;
+#[cfg(any(test, feature = "cells"))]
+pub(crate) use proposal::cells::MACHINE as PROPOSAL;
 use receive::allows_update;
+#[cfg(any(test, feature = "cells"))]
+pub(crate) use renegotiation::cells::MACHINE as RENEGOTIATION;
+
+/// The timers of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Timer {
+    Invitation(invitation::Timer),
+    Renegotiation(renegotiation::Timer),
+    Proposal(proposal::Timer),
+}
+
+/// A session in canonical form.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Fingerprint {
+    invitation: invitation::Fingerprint,
+    change: change::Fingerprint,
+}
 
 /// How an endpoint appears in its requests. The texts are ready to be written.
 #[derive(Clone, Debug)]
@@ -106,8 +133,7 @@ struct Session {
     response: Option<Box<Message>>,
     /// What the ACK repeats, and the answer that it carries.
     ack: Option<Ack>,
-    /// Our offer went out in the INVITE, or in the 2xx.
-    offered: bool,
+    change: Change,
     /// The peer takes UPDATE.
     updates: bool,
     refreshing: bool,
@@ -124,6 +150,8 @@ struct Known {
     over: bool,
     /// It was given an offer that it has not answered.
     offer: bool,
+    /// It has seen a change of the peer, by the CSeq of its request, that it has not decided on.
+    asked: Option<u32>,
 }
 
 impl Known {
@@ -132,6 +160,7 @@ impl Known {
             state,
             over: false,
             offer: false,
+            asked: None,
         }
     }
 }
@@ -215,11 +244,12 @@ impl Sessions {
         }
     }
 
-    /// The invitation of a session in canonical form.
+    /// The machines of a session in canonical form.
     pub(crate) fn fingerprint(&self, id: SessionId, now: Time) -> Option<Fingerprint> {
-        self.table
-            .get(&id)
-            .map(|session| session.invitation.fingerprint(now))
+        self.table.get(&id).map(|session| Fingerprint {
+            invitation: session.invitation.fingerprint(now),
+            change: session.change.fingerprint(now),
+        })
     }
 
     pub(crate) fn state(&self, id: SessionId) -> Option<SessionState> {
@@ -256,9 +286,13 @@ impl Sessions {
         self.table.get(&id)?.first_hop.as_ref()
     }
 
-    /// The INVITE that a session waits to answer, or has answered.
+    /// The INVITE of the peer that a session waits to answer, or has answered.
     pub(crate) fn invite(&self, transaction: TransactionId) -> Option<&Pending> {
-        self.table.get(self.by_invite.get(&transaction)?)?.invite.as_ref()
+        let session = self.table.get(self.by_invite.get(&transaction)?)?;
+        let first = session.invite.as_ref();
+        first
+            .filter(|invite| invite.transaction == transaction)
+            .or_else(|| session.change.request(transaction))
     }
 
     /// The sessions that have ended since the last call.
@@ -300,7 +334,7 @@ impl Sessions {
                 success: None,
                 response: None,
                 ack: None,
-                offered: false,
+                change: Change::new(id),
                 updates: false,
                 refreshing: false,
                 known: Known::new(SessionState::Idle),
@@ -330,6 +364,15 @@ impl Sessions {
         };
         let id: SessionId = cx.ids.next();
         let call_id = Box::from(dialog.call_id());
+        let mut change = Change::new(id);
+        change.offers.step(
+            cx,
+            if invite.message.body_bytes().is_empty() {
+                offer::Input::Asked
+            } else {
+                offer::Input::Received(Carrier::Invite)
+            },
+        );
         self.by_dialog.insert(key(&call_id, &invite.tag), id);
         self.by_invite.insert(invite.transaction, id);
         let session = Session {
@@ -348,7 +391,7 @@ impl Sessions {
             success: None,
             response: None,
             ack: None,
-            offered: false,
+            change,
             updates: allows_update(&invite.message),
             refreshing: false,
             known: Known::new(SessionState::Incoming),
@@ -406,26 +449,11 @@ impl Sessions {
                 }
             }
             (Effect::SendAck, Some(session)) => {
-                if let (Some(dialog), Some(ack)) = (&session.dialog, &session.ack) {
-                    let mut draft = dialog.request(Method::Ack, None);
-                    draft.sequence = Sequence::Fixed(ack.facts.cseq);
-                    let credentials = ack.facts.credentials.iter();
-                    draft.block = session
-                        .local
-                        .voice
-                        .request(&Method::Ack)
-                        .and(credentials.map(|(name, value)| (name.as_str(), &**value)));
-                    draft.content.clone_from(&ack.answer);
-                    start(cx, below, session, id, draft, SessionPart::Ack);
+                if let Some(ack) = &session.ack {
+                    session.send_ack(cx, below, id, ack);
                 }
             }
-            (Effect::SendBye, Some(session)) => {
-                if let Some(dialog) = &session.dialog {
-                    let mut draft = dialog.request(Method::Bye, None);
-                    draft.block = session.local.voice.request(&Method::Bye);
-                    session.exchange = Some(start(cx, below, session, id, draft, SessionPart::Bye));
-                }
-            }
+            (Effect::SendBye, Some(_)) => self.send_bye(cx, below, id),
             (Effect::RepeatSuccess, Some(session)) => {
                 if let (Some(invite), Some(success)) = (&session.invite, &session.success) {
                     below.low.send_reply(cx, invite, StatusCode::OK, success.clone());
@@ -450,6 +478,18 @@ impl Sessions {
         }
     }
 
+    fn send_bye(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId) {
+        self.end_changes(cx, below, id);
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
+        if let Some(dialog) = &session.dialog {
+            let mut draft = dialog.request(Method::Bye, None);
+            draft.block = session.local.voice.request(&Method::Bye);
+            session.exchange = Some(start(cx, below, session, id, draft, SessionPart::Bye));
+        }
+    }
+
     /// An established session needs nothing more of how it came about.
     fn settle(&mut self, id: SessionId) {
         let Some(session) = self.table.get_mut(&id) else {
@@ -464,9 +504,11 @@ impl Sessions {
 
     /// Gives back all that a session held; what its requests waited for completes as SessionTerminated.
     fn end(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId, endpoint: EndpointId) {
+        self.end_changes(cx, below, id);
         let Some(mut session) = self.table.remove(&id) else {
             return;
         };
+        session.abandon_change(cx, below);
         cx.counters.calls(session.incoming).ended += 1;
         session.invitation.stop(cx);
         self.by_dialog.remove(&*key(&session.call_id, &session.tag));
@@ -536,7 +578,8 @@ fn start(
     let ends = part == SessionPart::Bye;
     let policy = session.local.policy;
     let policy = Policy {
-        retry_after: policy.retry_after && !ends,
+        // A change that waits leaves the peer's the way.
+        retry_after: policy.retry_after && !ends && part != SessionPart::Renegotiate,
         repeatable: policy.repeatable || ends || part == SessionPart::Refresh,
         ..policy
     };

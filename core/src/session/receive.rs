@@ -5,8 +5,9 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::invitation::{Input, State, Timer};
-use super::{Ack, Below, Inside, Sessions, key};
+use super::invitation::{Input, State};
+use super::offer::{self, Carrier, Meaning};
+use super::{Ack, Below, Inside, Sessions, Timer, key};
 use crate::cx::Cx;
 use crate::dialog::Dialog;
 use crate::event::{Completion, Content, Event, OperationError, OperationFailure, SessionReason};
@@ -44,6 +45,13 @@ impl Sessions {
                     .is_new_fork(exchange, tag.as_deref().unwrap_or_default(), limit);
                 self.on_further(cx, below, Some(id), facts, &response, is_new);
             }
+            (SessionPart::Renegotiate, What::Outcome(outcome)) => {
+                self.on_renegotiated(cx, below, id, *outcome);
+            }
+            (SessionPart::Renegotiate, What::Further(response)) => {
+                let facts = below.exchanges.facts(exchange).cloned().unwrap_or_default();
+                self.on_further(cx, below, Some(id), facts, &response, false);
+            }
             (SessionPart::Bye, What::Outcome(_)) => self.step(cx, below, id, Input::ByeDone),
             (SessionPart::Refresh, What::Outcome(outcome)) => {
                 if let Some(session) = self.table.get_mut(&id) {
@@ -62,6 +70,7 @@ impl Sessions {
                 SessionPart::Bye | SessionPart::Refresh | SessionPart::Request(_) | SessionPart::Ack,
                 What::Provisional(_) | What::Further(_),
             )
+            | (SessionPart::Renegotiate, What::Provisional(_))
             | (SessionPart::Ack, What::Outcome(_))
             | (_, What::Taken) => {}
             // The stack has dealt with these.
@@ -133,18 +142,25 @@ impl Sessions {
         let cancelled = matches!(session.invitation.machine_state(), State::Cancelling { .. });
         let content = content_of(&response);
         session.response = (!cancelled).then_some(response);
-        let offer = !session.offered && content.is_some();
-        match content {
-            Some(content) if offer && !cancelled => {
+        let meaning = match content {
+            Some(_) => session
+                .change
+                .offers
+                .step(cx, offer::Input::Received(Carrier::Success)),
+            None => Meaning::Nothing,
+        };
+        match (meaning, content) {
+            (Meaning::Offer, Some(offer)) if !cancelled => {
                 session.known.offer = true;
-                cx.out.event(Event::OfferReceived {
-                    session: id,
-                    offer: content,
-                });
+                cx.out.event(Event::OfferReceived { session: id, offer });
             }
-            Some(answer) if !cancelled => cx.out.event(Event::AnswerReceived { session: id, answer }),
-            Some(_) | None => {}
+            (Meaning::Answer, Some(answer)) if !cancelled => {
+                cx.out.event(Event::AnswerReceived { session: id, answer });
+            }
+            (Meaning::Offer | Meaning::Answer, _) => {}
+            (Meaning::Nothing | Meaning::Glare | Meaning::Busy, _) => session.change.settle(cx),
         }
+        let offer = meaning == Meaning::Offer;
         self.step(cx, below, id, Input::Success { offer });
     }
 
@@ -183,7 +199,13 @@ impl Sessions {
                 .is_some_and(|dialog| dialog.is_with(tag.as_deref()))
         {
             cx.counters.retransmissions.received += 1;
-            return self.step(cx, below, id, Input::Success { offer: false });
+            let first = session.ack.as_ref().map(|ack| ack.facts.cseq);
+            if response.cseq().is_ok_and(|cseq| Some(cseq.number) == first) {
+                self.step(cx, below, id, Input::Success { offer: false });
+            } else {
+                self.acknowledge_again(cx, below, id, response);
+            }
+            return;
         }
         end_fork(cx, below, response, facts, is_new);
     }
@@ -226,7 +248,11 @@ impl Sessions {
         id: SessionId,
         timer: Timer,
     ) {
-        self.step(cx, below, id, Input::Fired(timer));
+        match timer {
+            Timer::Invitation(timer) => self.step(cx, below, id, Input::Fired(timer)),
+            Timer::Renegotiation(timer) => self.handle_renegotiation_timer(cx, below, id, timer),
+            Timer::Proposal(timer) => self.handle_proposal_timer(cx, below, id, timer),
+        }
     }
 
     /// The session that a request with these values belongs to.
@@ -259,7 +285,13 @@ impl Sessions {
         below: &mut Below<'_, '_>,
         invite: TransactionId,
     ) {
-        if let Some(id) = self.by_invite.get(&invite).copied() {
+        let Some(id) = self.by_invite.get(&invite).copied() else {
+            return;
+        };
+        let session = self.table.get(&id);
+        if session.is_some_and(|session| session.change.request(invite).is_some()) {
+            self.on_proposal_cancelled(cx, below, id);
+        } else {
             self.step(cx, below, id, Input::Cancel);
         }
     }
@@ -272,15 +304,20 @@ impl Sessions {
         id: SessionId,
         ack: &Message,
     ) {
+        if self.on_proposal_acknowledged(cx, below, id, ack) {
+            return;
+        }
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
-        let waiting = matches!(session.invitation.machine_state(), State::Accepting { .. });
-        if waiting
-            && session.offered
-            && let Some(answer) = content_of(ack)
-        {
-            cx.out.event(Event::AnswerReceived { session: id, answer });
+        if matches!(session.invitation.machine_state(), State::Accepting { .. }) {
+            let number = |message: &Message| message.cseq().map(|cseq| cseq.number).ok();
+            let invite = session.invite.as_ref().and_then(|invite| number(&invite.message));
+            // That of a change which was refused, by its number.
+            if number(ack) != invite {
+                return;
+            }
+            session.take_answer(cx, id, ack, Carrier::Ack);
         }
         self.step(cx, below, id, Input::Ack);
     }
@@ -341,7 +378,7 @@ impl Sessions {
                 Inside::Done
             }
             Method::Invite | Method::Update => {
-                self.on_refresh(cx, below, id, request);
+                self.on_proposal(cx, below, id, request);
                 Inside::Done
             }
             Method::Ack
@@ -383,30 +420,6 @@ impl Sessions {
                 }
                 self.step(cx, below, id, Input::Bye);
             }
-        }
-    }
-
-    /// A target refresh of the peer. One that offers nothing is taken; one that would change the session is refused
-    /// and leaves it as it was (RFC 3261 section 14.2).
-    fn on_refresh(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId, request: &Pending) {
-        let Some(session) = self.table.get_mut(&id) else {
-            return;
-        };
-        let update = request.message.method() == Some(&Method::Update);
-        if update && request.message.body_bytes().is_empty() {
-            if let Some(dialog) = &mut session.dialog {
-                dialog.refresh_target(&request.message);
-            }
-            let reply = Reply {
-                contact: Some(&session.local.contact),
-                block: Some(&session.local.voice.description()),
-                ..Reply::new(StatusCode::OK)
-            };
-            below.low.reply(cx, request, &reply);
-        } else {
-            below
-                .low
-                .reply(cx, request, &Reply::new(StatusCode::NOT_ACCEPTABLE_HERE));
         }
     }
 }
@@ -451,7 +464,7 @@ fn end_fork(cx: &mut Cx<'_>, below: &mut Below<'_, '_>, response: &Message, fact
     }
 }
 
-fn content_of(message: &Message) -> Option<Content> {
+pub(super) fn content_of(message: &Message) -> Option<Content> {
     if message.body_bytes().is_empty() {
         return None;
     }

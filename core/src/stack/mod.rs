@@ -421,6 +421,13 @@ impl Stack {
                 self.passing = Some(*incoming);
             }
             Some(Action::Event(Event::Session { session, new, .. })) => self.sessions.seen(*session, *new),
+            Some(Action::Event(Event::RenegotiationReceived { session, message, .. })) => {
+                let number = message.cseq().ok().map(|cseq| cseq.number);
+                self.sessions.seen_proposal(*session, number);
+            }
+            Some(Action::Event(Event::RenegotiationWithdrawn { session })) => {
+                self.sessions.seen_proposal(*session, None);
+            }
             Some(Action::Event(Event::Subscription {
                 subscription, new, ..
             })) => self.subscriptions.seen(*subscription, *new),

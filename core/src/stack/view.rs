@@ -542,12 +542,7 @@ impl SessionView<'_> {
                 reason: reason.map(ToString::to_string)
             }
         );
-        if !(400..=699).contains(&status.code()) {
-            return Err(Misuse::argument("status", "400 to 699"));
-        }
-        if let Some(reason) = reason {
-            write::check_reason(reason).map_err(misuse("reason"))?;
-        }
+        check_refusal(status, reason)?;
         self.decline("reject", status, reason, &[])
     }
 
@@ -650,6 +645,105 @@ impl SessionView<'_> {
         })
     }
 
+    /// Offers a change of the session, by INVITE or UPDATE (S6). It completes with the 2xx, whose answer comes as
+    /// [`Event::AnswerReceived`](crate::Event::AnswerReceived); refused, it leaves the session as it was. One that meets a
+    /// change of the peer is offered once more after a while, by itself.
+    ///
+    /// # Errors
+    /// Any state but Connected; another method; a malformed content type; one is under way; a change that the peer offers
+    /// waits for the application.
+    pub fn renegotiate(&mut self, method: Method, offer: Content) -> Result<OperationId, Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            Renegotiate {
+                session: self.id,
+                method: method.clone(),
+                offer: offer.clone()
+            }
+        );
+        if !matches!(method, Method::Invite | Method::Update) {
+            return Err(Misuse::argument("method", "INVITE or UPDATE"));
+        }
+        check_cargo(Some(&offer), &[])?;
+        self.stack.sessions.may_renegotiate(self.id)?;
+        if let Some(operation) = self.overtaken() {
+            return operation;
+        }
+        let (operation, id) = (start(self.stack, self.endpoint())?, self.id);
+        self.stack.step(self.stack.now, |p| {
+            p.sessions
+                .renegotiate(&mut p.cx, below!(p), id, operation, (method, offer));
+        });
+        Ok(operation)
+    }
+
+    /// Gives up the change that this side offers: what has not left is dropped, a re-INVITE is cancelled after its first
+    /// provisional response. Whether there was one to give up; a 2xx may still win.
+    pub fn cancel_renegotiation(&mut self) -> bool {
+        record!(
+            self.stack,
+            self.stack.now,
+            CancelRenegotiation { session: self.id }
+        );
+        let id = self.id;
+        self.stack.step(self.stack.now, |p| {
+            p.sessions.cancel_renegotiation(&mut p.cx, below!(p), id)
+        })
+    }
+
+    /// Takes the change that the peer offers: with the answer to its offer, or with an offer where it made none (S6). It
+    /// completes at once for an UPDATE, with the ACK for a re-INVITE; as Aborted where the peer has cancelled meanwhile.
+    ///
+    /// # Errors
+    /// No change waits for a decision; a malformed content type.
+    pub fn accept_renegotiation(&mut self, content: Content) -> Result<OperationId, Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            AcceptRenegotiation {
+                session: self.id,
+                content: content.clone()
+            }
+        );
+        check_cargo(Some(&content), &[])?;
+        self.stack.sessions.may_decide(self.id, "accept_renegotiation")?;
+        if let Some(operation) = self.overtaken() {
+            return operation;
+        }
+        let (operation, id) = (start(self.stack, self.endpoint())?, self.id);
+        self.stack.step(self.stack.now, |p| {
+            p.sessions
+                .accept_renegotiation(&mut p.cx, below!(p), id, operation, &content);
+        });
+        Ok(operation)
+    }
+
+    /// Refuses the change that the peer offers with 400 to 699 (488 is the usual one): the session is as it was (S6).
+    /// Without `reason` the status has its usual words.
+    ///
+    /// # Errors
+    /// No change waits for a decision; a status outside the range; a malformed reason.
+    pub fn reject_renegotiation(&mut self, status: StatusCode, reason: Option<&str>) -> Result<(), Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            RejectRenegotiation {
+                session: self.id,
+                status,
+                reason: reason.map(ToString::to_string)
+            }
+        );
+        check_refusal(status, reason)?;
+        self.stack.sessions.may_decide(self.id, "reject_renegotiation")?;
+        let id = self.id;
+        self.stack.step(self.stack.now, |p| {
+            p.sessions
+                .reject_renegotiation(&mut p.cx, below!(p), id, status, reason);
+        });
+        Ok(())
+    }
+
     /// Sends a request inside the session: MESSAGE, INFO, OPTIONS or NOTIFY (S15).
     ///
     /// # Errors
@@ -741,10 +835,14 @@ impl SessionView<'_> {
         self.stack.sessions.target(self.id)
     }
 
-    /// A session that the network has ended while the application did not know: the command succeeds, and completes as
-    /// SessionTerminated (X2).
+    /// A session that the network has ended, or that the stack is ending, while the application did not know: the command
+    /// succeeds, and completes as SessionTerminated (X2).
     fn overtaken(&mut self) -> Option<Result<OperationId, Misuse>> {
-        let endpoint = self.stack.sessions.ended(self.id)?;
+        let sessions = &self.stack.sessions;
+        if sessions.ended(self.id).is_none() && !sessions.is_leaving(self.id) {
+            return None;
+        }
+        let endpoint = self.endpoint();
         Some(start(self.stack, endpoint).inspect(|operation| {
             let ended = OperationError::OperationFailure(OperationFailure::SessionTerminated);
             self.stack
@@ -776,6 +874,16 @@ fn check_request_uri(target: &str) -> Result<(), Misuse> {
             "a URI with header fields: give them apart",
         )),
         Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn check_refusal(status: StatusCode, reason: Option<&str>) -> Result<(), Misuse> {
+    if !(400..=699).contains(&status.code()) {
+        return Err(Misuse::argument("status", "400 to 699"));
+    }
+    match reason {
+        Some(reason) => write::check_reason(reason).map_err(misuse("reason")),
+        None => Ok(()),
     }
 }
 

@@ -268,22 +268,92 @@ fn a_reset_connection_is_made_anew<A: Agent>() {
     bob.end();
 }
 
-// rules: P7
-fn a_static_route_leads_to_who_listens<A: Agent>() {
-    let Some(lab) = Lab::enter() else { return };
+/// Where Kamailio's static route leads.
+const STATIC: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 5, 9)), 5070);
+
+/// Who listens where Kamailio's static route leads, and has had a message over it.
+fn routed<A: Agent>(lab: &Lab, config: Config) -> A {
     lab.start_kamailio();
     let mut setup = Setup::peer("service", Transport::Tcp);
+    setup.config = config;
     if let Role::Peer { uri, .. } = &mut setup.role {
         *uri = String::from("sip:service@p2p.test");
     }
     let mut service = A::start(setup);
-    let at = SocketAddr::from(([127, 0, 5, 9], 5070));
-    assert_eq!(service.listen(at), Ok(at));
-    let mut alice: A = registered(&lab, "alice");
+    assert_eq!(service.listen(STATIC), Ok(STATIC));
+    let mut alice: A = registered(lab, "alice");
     let sent = alice.message("sip:service@p2p.test", "over the static route");
     assert_eq!(sent.map(|(status, _)| status), Ok(200));
     service.heard(&Heard::Message("over the static route".to_owned()));
     alice.end();
+    service
+}
+
+// rules: P7
+fn a_static_route_leads_to_who_listens<A: Agent>() {
+    let Some(lab) = Lab::enter() else { return };
+    routed::<A>(&lab, Config::default()).end();
+}
+
+/// Asserts that the peer loses its connections when this time is over, and not long before. `which` says, in the words of
+/// `ss`, which sockets are the peer's.
+fn closed_after(time: Duration, which: &[&str]) {
+    let open = || {
+        let mut ss = Command::new("ss");
+        let shown = ss
+            .args(["-H", "-t", "-n", "state", "established"])
+            .args(which)
+            .output();
+        let shown = shown.unwrap();
+        assert!(
+            shown.status.success(),
+            "{}",
+            String::from_utf8_lossy(&shown.stderr)
+        );
+        !shown.stdout.is_empty()
+    };
+    let begun = Instant::now();
+    assert!(open(), "{which:?} from the beginning");
+    while open() {
+        assert!(
+            begun.elapsed() < time + Duration::from_secs(5),
+            "{which:?} is there still"
+        );
+        thread::sleep(Duration::from_millis(50));
+    }
+    let lived = begun.elapsed();
+    eprintln!("{which:?}: closed after {lived:?}, to be {time:?}");
+    assert!(lived > time - Duration::from_secs(1), "{which:?}: {lived:?}");
+}
+
+// rules: C8
+fn a_connection_without_a_user_is_closed_after_the_linger_time<A: Agent>() {
+    let Some(lab) = Lab::enter() else { return };
+    let at = SocketAddr::from(([127, 0, 5, 7], 5080));
+    let _chaos = lab.chaos(at, None);
+    let linger = Duration::from_secs(3);
+    let mut setup = Setup::peer("alice", Transport::Tcp);
+    setup.config.linger = linger;
+    let mut alice = A::start(setup);
+    assert!(
+        alice
+            .message(&format!("sip:ok@{at};transport=tcp"), "hello")
+            .is_ok()
+    );
+    closed_after(linger, &["src", &at.to_string()]);
+    alice.end();
+}
+
+// rules: C10
+fn a_connection_without_traffic_is_closed_after_the_idle_time<A: Agent>() {
+    let Some(lab) = Lab::enter() else { return };
+    let idle = Duration::from_secs(3);
+    let config = Config {
+        idle_incoming: idle,
+        ..Config::default()
+    };
+    let service: A = routed(&lab, config);
+    closed_after(idle, &["dst", &STATIC.to_string()]);
     service.end();
 }
 
@@ -430,6 +500,8 @@ through_both! {
     a_frozen_server_is_found_out_and_has_its_endpoints_again,
     a_reset_connection_is_made_anew,
     a_static_route_leads_to_who_listens,
+    a_connection_without_a_user_is_closed_after_the_linger_time,
+    a_connection_without_traffic_is_closed_after_the_idle_time,
     hostile_peers_do_no_harm,
     a_call_outlives_its_connection,
 }

@@ -99,6 +99,8 @@ fn two_endpoints_message_and_call_through_a_server() {
         "sip:bob@example.com",
         "--duration",
         "50",
+        "--hold",
+        "20",
         "--message",
         "inside",
         "--json",
@@ -112,7 +114,10 @@ fn two_endpoints_message_and_call_through_a_server() {
         assert!(has(&outcome.json(), "session", "reason", "TerminatedLocally"));
         assert!(has(&outcome.json(), "provisional", "reason", "Ringing"));
         let told = |event: &Value| event["text"] == "inside" && event["session"].is_number();
+        // On hold, and back.
+        bob.wait("renegotiation", |event| event["method"] == "INVITE");
         bob.wait("message", told);
+        bob.wait("renegotiation", |event| event["method"] == "INVITE");
         bob.wait("session", |event| event["reason"] == "TerminatedRemotely");
     }
 

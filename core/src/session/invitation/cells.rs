@@ -33,6 +33,7 @@ names! {
         Cancel: Self::Cancel,
         ByeDone: Self::ByeDone,
         Gone: Self::Gone,
+        Unanswered: Self::Unanswered,
         FiredAgain: Self::Fired(Timer::Again),
         FiredLimit: Self::Fired(Timer::Limit),
     }
@@ -137,7 +138,7 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
                 "Offered",
                 "Accepting",
             ],
-            inputs: &["Gone"],
+            inputs: &["Gone", "Unanswered"],
             reason: "before it is established a session has no requests inside",
         },
         Impossible {

@@ -133,13 +133,14 @@ impl Bench {
             "cancel" => Input::Cancel,
             "bye done" => Input::ByeDone,
             "gone" => Input::Gone,
+            "unanswered" => Input::Unanswered,
             other => panic!("{other}"),
         })
     }
 }
 
 fn timer_of(key: TimerKey) -> Timer {
-    let TimerKey::Session(session, timer) = key else {
+    let TimerKey::Session(session, crate::session::Timer::Invitation(timer)) = key else {
         panic!("{key:?}")
     };
     assert_eq!(session, SessionId::from_number(1));
@@ -179,7 +180,7 @@ fn busy() -> alloc::boxed::Box<Message> {
         .into()
 }
 
-const INPUTS: [&str; 16] = [
+const INPUTS: [&str; 17] = [
     "establish",
     "accept",
     "decline",
@@ -194,6 +195,7 @@ const INPUTS: [&str; 16] = [
     "cancel",
     "bye done",
     "gone",
+    "unanswered",
     "again",
     "limit",
 ];
@@ -202,7 +204,7 @@ const INPUTS: [&str; 16] = [
 /// stands for no change and no effect. The operations before are o1 and so on, the one of the input o9; the last input
 /// before was at 100 s, T1 is 500 ms and the time to connect 180 s.
 #[rustfmt::skip]
-const TABLE: [(&str, [(&str, &str); 16]); 10] = [
+const TABLE: [(&str, [(&str, &str); 17]); 10] = [
     ("idle", [
         ("establish", "Inviting (Connecting) | INVITE, Idle>Connecting None | limit 280"),
         ("accept", "="),
@@ -218,6 +220,7 @@ const TABLE: [(&str, [(&str, &str); 16]); 10] = [
         ("cancel", "="),
         ("bye done", "="),
         ("gone", "="),
+        ("unanswered", "="),
         ("again", "="),
         ("limit", "="),
     ]),
@@ -239,6 +242,7 @@ const TABLE: [(&str, [(&str, &str); 16]); 10] = [
         ("cancel", "="),
         ("bye done", "="),
         ("gone", "="),
+        ("unanswered", "="),
         ("again", "="),
         // S12.
         ("limit", "Cancelling (Connecting) | CANCEL | "),
@@ -258,6 +262,7 @@ const TABLE: [(&str, [(&str, &str); 16]); 10] = [
         ("cancel", "="),
         ("bye done", "="),
         ("gone", "="),
+        ("unanswered", "="),
         ("again", "="),
         ("limit", "Cancelling (Alerted) | CANCEL | "),
     ]),
@@ -277,6 +282,7 @@ const TABLE: [(&str, [(&str, &str); 16]); 10] = [
         ("cancel", "="),
         ("bye done", "="),
         ("gone", "="),
+        ("unanswered", "="),
         ("again", "="),
         ("limit", "="),
     ]),
@@ -296,6 +302,7 @@ const TABLE: [(&str, [(&str, &str); 16]); 10] = [
         ("cancel", "="),
         ("bye done", "="),
         ("gone", "="),
+        ("unanswered", "="),
         ("again", "="),
         // X3: complete in bounded time.
         ("limit", "Leaving (Connecting) | ACK, BYE | "),
@@ -318,6 +325,7 @@ const TABLE: [(&str, [(&str, &str); 16]); 10] = [
         ("cancel", "Disconnected (Disconnected) | 487, Incoming>Disconnected Canceled | "),
         ("bye done", "="),
         ("gone", "="),
+        ("unanswered", "="),
         ("again", "="),
         ("limit", "Disconnected (Disconnected) | 480, Incoming>Disconnected Timeout | "),
     ]),
@@ -338,6 +346,7 @@ const TABLE: [(&str, [(&str, &str); 16]); 10] = [
         ("cancel", "="),
         ("bye done", "="),
         ("gone", "="),
+        ("unanswered", "="),
         ("again", "Accepting (Connecting) | 2xx | again 101.5, limit 132"),
         ("limit", "Leaving (Connecting) | BYE | "),
     ]),
@@ -358,6 +367,7 @@ const TABLE: [(&str, [(&str, &str); 16]); 10] = [
         ("bye done", "="),
         // RFC 3261 section 12.2.1.2.
         ("gone", "Disconnected (Disconnected) | Connected>Disconnected SessionDoesNotExist | "),
+        ("unanswered", "Leaving (Connected) | BYE | "),
         ("again", "="),
         ("limit", "="),
     ]),
@@ -376,6 +386,7 @@ const TABLE: [(&str, [(&str, &str); 16]); 10] = [
         ("cancel", "="),
         ("bye done", "Disconnected (Disconnected) | Connected>Disconnected TerminatedLocally, o3 ok | "),
         ("gone", "="),
+        ("unanswered", "="),
         ("again", "="),
         ("limit", "="),
     ]),
@@ -394,6 +405,7 @@ const TABLE: [(&str, [(&str, &str); 16]); 10] = [
         ("cancel", "="),
         ("bye done", "="),
         ("gone", "="),
+        ("unanswered", "="),
         ("again", "="),
         ("limit", "="),
     ]),

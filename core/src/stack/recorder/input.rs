@@ -176,6 +176,22 @@ pub enum Input {
     },
     /// [`SessionView::answer`](crate::SessionView::answer).
     Answer { session: SessionId, answer: Content },
+    /// [`SessionView::renegotiate`](crate::SessionView::renegotiate).
+    Renegotiate {
+        session: SessionId,
+        method: Method,
+        offer: Content,
+    },
+    /// [`SessionView::cancel_renegotiation`](crate::SessionView::cancel_renegotiation).
+    CancelRenegotiation { session: SessionId },
+    /// [`SessionView::accept_renegotiation`](crate::SessionView::accept_renegotiation).
+    AcceptRenegotiation { session: SessionId, content: Content },
+    /// [`SessionView::reject_renegotiation`](crate::SessionView::reject_renegotiation).
+    RejectRenegotiation {
+        session: SessionId,
+        status: StatusCode,
+        reason: Option<String>,
+    },
     /// [`SessionView::send`](crate::SessionView::send).
     Send {
         session: SessionId,
@@ -409,6 +425,26 @@ impl Stack {
                 content,
             } => self.session(now, session)?.provisional(status, content)?,
             Input::Answer { session, answer } => self.session(now, session)?.answer(answer)?,
+            Input::Renegotiate {
+                session,
+                method,
+                offer,
+            } => {
+                self.session(now, session)?.renegotiate(method, offer)?;
+            }
+            Input::CancelRenegotiation { session } => {
+                self.session(now, session)?.cancel_renegotiation();
+            }
+            Input::AcceptRenegotiation { session, content } => {
+                self.session(now, session)?.accept_renegotiation(content)?;
+            }
+            Input::RejectRenegotiation {
+                session,
+                status,
+                reason,
+            } => self
+                .session(now, session)?
+                .reject_renegotiation(status, reason.as_deref())?,
             Input::Send {
                 session,
                 method,

@@ -91,11 +91,12 @@ const FINAL: [u16; 8] = [200, 202, 404, 486, 488, 500, 603, 180];
 /// | `j` | 5, endpoint, methods | an endpoint takes other methods |
 /// | `j` | 6, request, body | a peer says that who registers there is registered no more |
 /// | `j` | 7, time | the stack is to end gracefully |
-/// | `j` | 2, publication, what | the application changes or removes what it has published |
-/// | `j` | 8, endpoint, target | the application publishes |
+/// | `j` | 8, session, way | a session is changed: by INVITE, by UPDATE, not after all; a change of the peer is taken, refused |
 /// | `j` | 3, watcher, what | the application accepts, refuses, notifies or ends a subscription of a peer |
 /// | `j` | 9, endpoint, target, way | the application subscribes, or asks once |
 /// | `j` | 10, subscription, what | it begins one, changes it, or ends it |
+/// | `j` | 12, endpoint, target | the application publishes |
+/// | `j` | 13, publication, what | it changes or removes what it has published |
 /// | `j` | 11, request, state, variant | a peer sends a NOTIFY to a SUBSCRIBE that it has heard |
 ///
 /// The oracle sees commands, events and bytes. Everything is done twice, once with all bytes in pieces of one, and has
@@ -361,7 +362,7 @@ impl<'a> Run<'a> {
                     self.arrive(Some(line), &bytes);
                 }
             }
-            'j' => match self.script.pick(12) {
+            'j' => match self.script.pick(14) {
                 0 => {
                     let error = ListenError::Other(String::from("as the script has it"));
                     let listener = self.listeners.first().copied();
@@ -383,16 +384,17 @@ impl<'a> Run<'a> {
                         self.arrive(Some(line), &bytes);
                     }
                 }
+                8 => self.change_session(),
                 7 => {
                     let patience = self.time();
                     let operation = self.stack.drain(self.now, patience);
                     self.oracle.on_started(self.now, operation, None);
                 }
-                2 => self.command_publication(),
-                8 => self.publish(),
                 3 => self.command_watcher(),
                 9 => self.subscribe(),
                 10 => self.command_subscription(),
+                12 => self.publish(),
+                13 => self.command_publication(),
                 11 => {
                     if let Some((line, bytes)) = self.talk.notify(&mut self.script) {
                         self.arrive(Some(line), &bytes);
@@ -806,6 +808,30 @@ impl<'a> Run<'a> {
             .for_each(|operation| self.oracle.on_started(self.now, operation, None));
     }
 
+    fn change_session(&mut self) {
+        let (at, way) = (self.script.latest(self.sessions.len()), self.script.pick(5));
+        let Some(id) = at.and_then(|at| self.sessions.get(at)).copied() else {
+            return;
+        };
+        let Ok(mut view) = self.stack.session(self.now, id) else {
+            return;
+        };
+        let refusal = StatusCode::NOT_ACCEPTABLE_HERE;
+        let begun = match way {
+            0 => view.renegotiate(Method::Invite, sdp()).ok(),
+            1 => view.renegotiate(Method::Update, sdp()).ok(),
+            2 => {
+                view.cancel_renegotiation();
+                None
+            }
+            3 => view.accept_renegotiation(sdp()).ok(),
+            _ => view.reject_renegotiation(refusal, None).map_or(None, |()| None),
+        };
+        begun
+            .into_iter()
+            .for_each(|operation| self.oracle.on_started(self.now, operation, None));
+    }
+
     fn answer_request(&mut self, letter: char) {
         let at = self.script.latest(self.incomings.len());
         let code = FINAL.get(self.script.pick(8)).copied().and_then(StatusCode::new);
@@ -1020,6 +1046,15 @@ mod tests {
     }
 
     #[test]
+    fn scenarios_of_changes_are_some() {
+        // A call that is taken, and three ends of endpoints; one change by each side.
+        let ours = told("00 k g001 a01 g015 j800 f031");
+        assert_eq!(ours.succeeded, 1 + 1 + 3);
+        let theirs = told("00 k g001 a01 g015 g003 j803 g015");
+        assert_eq!(theirs.succeeded, 1 + 1 + 3);
+    }
+
+    #[test]
     fn scenarios_of_held_connections_are_some() {
         let request = "g050 q04";
         assert_eq!(told(&format!("00 j4 k {request}")).messages, 0);
@@ -1067,15 +1102,15 @@ mod tests {
     #[test]
     fn scenarios_of_publications_are_some() {
         let states = |scenario: &str| told(scenario).published;
-        let seen = states("00 j821 f030 j201 f030 j200 f030");
+        let seen = states("00 j<21 f030 j=01 f030 j=00 f030");
         assert_eq!(count(&seen, PublicationState::Published), 1);
         assert_eq!(count(&seen, PublicationState::Removed), 1);
         assert_eq!(
-            count(&states("00 j821 f0=0 w4"), PublicationState::WaitingForRetry),
+            count(&states("00 j<21 f0=0 w4"), PublicationState::WaitingForRetry),
             1
         );
         // 412: published anew.
-        let seen = states("00 j821 f030 j201 f040 f030");
+        let seen = states("00 j<21 f030 j=01 f040 f030");
         assert_eq!(count(&seen, PublicationState::Published), 2);
     }
 

@@ -9,7 +9,7 @@ use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use super::script::Script;
 
 const STATUS: [u16; 16] = [
-    100, 180, 183, 200, 412, 302, 401, 407, 423, 404, 481, 486, 487, 500, 503, 603,
+    100, 180, 183, 200, 412, 302, 401, 407, 423, 404, 481, 486, 487, 500, 503, 491,
 ];
 
 const METHODS: [&str; 16] = [

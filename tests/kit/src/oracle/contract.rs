@@ -225,6 +225,8 @@ impl Contract {
             Event::Provisional { session, .. }
             | Event::OfferReceived { session, .. }
             | Event::AnswerReceived { session, .. }
+            | Event::RenegotiationReceived { session, .. }
+            | Event::RenegotiationWithdrawn { session }
             | Event::SessionMessage { session, .. } => self.session_alive(*session, event),
             Event::Subscription {
                 subscription,

@@ -297,6 +297,9 @@ pub(super) fn on_event(desk: &Shared, stack: &mut Stack, now: Time, event: &Even
         // It may have ended meanwhile, which is no mistake of the application.
         let _ = view.answer(body());
     }
+    if let Event::RenegotiationReceived { session, .. } = event {
+        take_change(&mut desk, stack, now, *session);
+    }
     if let Event::WatcherReceived { watcher, .. } = event
         && let Ok(mut view) = stack.watcher(now, *watcher)
     {
@@ -346,6 +349,23 @@ fn take_call(desk: &mut Desk, stack: &mut Stack, now: Time, session: SessionId) 
         }
     };
     desk.begun.extend(accept.map(|operation| (now, operation)));
+}
+
+/// Taken at once; refused; not decided on.
+fn take_change(desk: &mut Desk, stack: &mut Stack, now: Time, session: SessionId) {
+    let Ok(mut call) = stack.session(now, session) else {
+        return;
+    };
+    let decided = match (desk.calls >> 4) % 4 {
+        0 | 1 => call.accept_renegotiation(body()).map(Some),
+        2 => call
+            .reject_renegotiation(StatusCode::NOT_ACCEPTABLE_HERE, None)
+            .map(|()| None),
+        _ => Ok(None),
+    };
+    // The application may have ended the session; a change that is gone meanwhile may be commanded all the same.
+    desk.begun
+        .extend(decided.ok().flatten().map(|operation| (now, operation)));
 }
 
 /// The stack answers; the application refuses; holds; answers with a body; says something for the time being.

@@ -466,6 +466,8 @@ impl<'a> Life<'a> {
             | What::Redirect
             | What::Answer
             | What::Inside
+            | What::Change
+            | What::Settle
             | What::HangUp => self.act_on_session(step),
             What::Subscribe => self.subscribe(first, second, third),
             What::Renew | What::Unsubscribe => self.act_on_subscription(step),
@@ -645,7 +647,7 @@ impl<'a> Life<'a> {
         let fits = |state: SessionState| match step.what {
             What::Establish => state == SessionState::Idle,
             What::Accept | What::Ring | What::Reject | What::Redirect => state == SessionState::Incoming,
-            What::Inside => state == SessionState::Connected,
+            What::Inside | What::Change => state == SessionState::Connected,
             _ => true,
         };
         if sessions.iter().any(|(.., state)| fits(*state)) {
@@ -687,6 +689,23 @@ impl<'a> Life<'a> {
                     let method = one(&INSIDE, second).unwrap_or(Method::Info);
                     Some(view.send(method, Some(Content::text("in the call")), Vec::new())?)
                 }
+                What::Change if second % 4 == 3 => {
+                    view.cancel_renegotiation();
+                    None
+                }
+                What::Change => {
+                    let method = if second % 4 == 1 {
+                        Method::Update
+                    } else {
+                        Method::Invite
+                    };
+                    Some(view.renegotiate(method, body())?)
+                }
+                What::Settle if second % 4 == 3 => {
+                    view.reject_renegotiation(StatusCode::NOT_ACCEPTABLE_HERE, None)?;
+                    None
+                }
+                What::Settle => Some(view.accept_renegotiation(body())?),
                 _ => Some(view.terminate()),
             })
         });

@@ -47,6 +47,10 @@ steps! {
     Answer "answer" 5,
     /// A request in a session: session, method.
     Inside "inside" 8,
+    /// A change of a session is offered, or given up: session, how.
+    Change "change" 8,
+    /// A change that the peer offers is decided on: session, how.
+    Settle "settle" 6,
     /// A session is ended: session.
     HangUp "hang-up" 14,
     /// An endpoint subscribes to somebody's state: endpoint, target, whether later, once, or for how long.
@@ -63,7 +67,7 @@ steps! {
     Withdraw "withdraw" 4,
     /// Somebody who has subscribed is told something: whom, what.
     Tell "tell" 6,
-    /// How an application treats what comes: host, calls, messages.
+    /// How an application treats what comes: host, calls and changes, messages.
     Habit "habit" 10,
     /// A request that was held is answered: which, how.
     Release "release" 5,

@@ -31,6 +31,8 @@ pub(super) struct Flow {
 #[derive(Clone, Debug, Default)]
 struct Part {
     bytes: Vec<u8>,
+    /// So many of them have been looked at for the end of a head.
+    seen: usize,
     /// There is no whole message before so many bytes are there.
     wanted: usize,
 }
@@ -41,29 +43,35 @@ impl Flow {
         let part = self.parts.entry(conn).or_default();
         part.bytes.extend_from_slice(bytes);
         while part.bytes.len() >= part.wanted.max(1) {
-            match first(&part.bytes) {
+            match first(&part.bytes, part.seen) {
                 Ok((name, length)) => {
                     part.bytes.drain(..length);
-                    part.wanted = 0;
+                    (part.seen, part.wanted) = (0, 0);
                     *self.messages.entry(name).or_default() += 1;
                 }
-                Err(wanted) => part.wanted = wanted.max(part.bytes.len() + 1),
+                Err(0) => (part.seen, part.wanted) = (part.bytes.len(), part.bytes.len() + 1),
+                Err(wanted) => part.wanted = wanted,
             }
         }
     }
 }
 
-/// What the first message is and where it ends; else how many bytes have to be there at least.
-fn first(bytes: &[u8]) -> Result<(String, usize), usize> {
+/// What the first message is and where it ends; else how many bytes have to be there at least, zero where that cannot be
+/// told. In the first `seen` bytes no head ends.
+fn first(bytes: &[u8], seen: usize) -> Result<(String, usize), usize> {
     let start = bytes
         .iter()
         .position(|byte| !b"\r\n".contains(byte))
         .ok_or(0_usize)?;
     let rest = bytes.get(start..).unwrap_or_default();
-    let end = rest
-        .windows(4)
-        .position(|four| four == b"\r\n\r\n")
-        .ok_or(0_usize)?;
+    // The end may have begun in what has been seen.
+    let from = seen.saturating_sub(start + 3);
+    let fresh = rest.get(from..).unwrap_or_default();
+    let end = from
+        + fresh
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .ok_or(0_usize)?;
     let head = String::from_utf8_lossy(rest.get(..end).unwrap_or_default());
     let body = head.lines().skip(1).find_map(|line| {
         let (name, value) = line.split_once(':')?;

@@ -1,0 +1,758 @@
+//! Changes of an established session (rules S5, S6): what the application and the network bring to the machines of
+//! [`renegotiation`](super::renegotiation) and [`proposal`](super::proposal), and what these ask for as messages.
+
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::invitation::{self, State};
+use super::offer::{self, Carrier, Meaning, Offers};
+use super::proposal::{self, Proposal};
+use super::receive::content_of;
+use super::renegotiation::{self, Renegotiation};
+use super::{Ack, Below, Session, Sessions, start};
+use crate::cx::Cx;
+use crate::error::Misuse;
+use crate::event::{Completion, Content, Event, OperationError, OperationFailure, SessionState};
+use crate::exchange::{Outcome, Pending, Reply, SessionPart, retry_after};
+use crate::ids::{ExchangeId, OperationId, SessionId};
+use crate::wire::{HeaderName, Message, Method, StatusCode};
+
+/// Where the changes of a session stand.
+#[derive(Clone, Debug)]
+pub(super) struct Change {
+    pub(super) offers: Offers,
+    ours: Renegotiation,
+    theirs: Proposal,
+    /// What this side offers, and the request that carries it.
+    offer: Option<Box<(Method, Content)>>,
+    exchange: Option<ExchangeId>,
+    /// What the peer offers.
+    request: Option<Box<Proposed>>,
+    /// The ACK to the last re-INVITE, for a 2xx that comes again.
+    ack: Option<Box<Ack>>,
+}
+
+/// A re-INVITE or UPDATE of the peer.
+#[derive(Clone, Debug)]
+struct Proposed {
+    pending: Pending,
+    /// Our 2xx, as long as it waits for its ACK.
+    success: Option<Bytes>,
+}
+
+/// The changes of a session in canonical form.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Fingerprint {
+    offers: offer::State,
+    ours: renegotiation::Fingerprint,
+    theirs: proposal::Fingerprint,
+}
+
+impl Change {
+    pub(super) const fn new(session: SessionId) -> Self {
+        Self {
+            offers: Offers::new(),
+            ours: Renegotiation::new(session),
+            theirs: Proposal::new(session),
+            offer: None,
+            exchange: None,
+            request: None,
+            ack: None,
+        }
+    }
+
+    pub(super) fn fingerprint(&self, now: crate::time::Time) -> Fingerprint {
+        Fingerprint {
+            offers: self.offers.state(),
+            ours: self.ours.fingerprint(now),
+            theirs: self.theirs.fingerprint(now),
+        }
+    }
+
+    /// The peer's change, if it came in this transaction.
+    pub(super) fn request(&self, transaction: crate::ids::TransactionId) -> Option<&Pending> {
+        let pending = &self.request.as_ref()?.pending;
+        (pending.transaction == transaction).then_some(pending)
+    }
+
+    /// Whether this is the number of the peer's change.
+    fn is_of(&self, number: u32) -> bool {
+        self.request
+            .as_ref()
+            .is_some_and(|request| number_of(&request.pending.message) == number)
+    }
+
+    /// Whether an UPDATE of the peer waits for the application.
+    fn awaits_update(&self) -> bool {
+        let request = self.request.as_ref().filter(|_| self.theirs.is_asked());
+        request.is_some_and(|request| request.pending.message.method() == Some(&Method::Update))
+    }
+
+    fn is_reinvite(&self) -> bool {
+        self.offer.as_ref().is_some_and(|offer| offer.0 == Method::Invite)
+    }
+}
+
+impl Session {
+    /// Whether no change of the peer is open, so that one of this side may begin.
+    const fn is_free(&self) -> bool {
+        self.change.theirs.is_idle() && matches!(self.invitation.machine_state(), State::Connected)
+    }
+
+    /// Whether an INVITE of this side has not had its end (RFC 3261 section 14.1).
+    fn invites(&self) -> bool {
+        let begins = matches!(
+            self.invitation.machine_state(),
+            State::Inviting { .. } | State::Cancelling { .. } | State::Answering { .. }
+        );
+        begins || (self.change.ours.is_open() && self.change.is_reinvite())
+    }
+}
+
+/// What the application commands.
+impl Sessions {
+    /// A change is for an established session, one at a time, and not while one of the peer's waits for the application.
+    pub(crate) fn may_renegotiate(&self, id: SessionId) -> Result<(), Misuse> {
+        let operation = "renegotiate";
+        self.may(id, operation, SessionState::Connected)?;
+        if self.known(id)?.asked.is_some() {
+            let state = "a change that the peer offers waits for an answer";
+            return Err(Misuse::State { operation, state });
+        }
+        let busy = self
+            .table
+            .get(&id)
+            .is_some_and(|session| !session.change.ours.is_idle());
+        if busy {
+            let state = "a renegotiation is under way";
+            return Err(Misuse::State { operation, state });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn renegotiate(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        operation: OperationId,
+        (method, offer): (Method, Content),
+    ) {
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
+        session.change.offer = Some(Box::new((method, offer)));
+        let (free, bounded) = (session.is_free(), session.change.is_reinvite());
+        let input = renegotiation::Input::Renegotiate {
+            operation,
+            free,
+            bounded,
+        };
+        self.step_ours(cx, below, id, input);
+    }
+
+    /// Whether the change may still not come about.
+    pub(crate) fn cancel_renegotiation(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+    ) -> bool {
+        let Some(session) = self.table.get(&id) else {
+            return false;
+        };
+        let change = &session.change;
+        // An UPDATE cannot be cancelled once it is on its way (RFC 3261 section 9.1).
+        let lost = change.ours.is_idle() || (change.ours.is_open() && !change.is_reinvite());
+        if !lost && !change.ours.is_cancelling() {
+            self.step_ours(cx, below, id, renegotiation::Input::Cancel);
+        }
+        !lost
+    }
+
+    /// A decision is for a change that the application has seen and not decided on.
+    pub(crate) fn may_decide(&self, id: SessionId, operation: &'static str) -> Result<(), Misuse> {
+        let known = self.known(id)?;
+        if known.over || known.asked.is_none() {
+            return Err(Misuse::State {
+                operation,
+                state: "no change that the peer offers waits for an answer",
+            });
+        }
+        Ok(())
+    }
+
+    /// The application has taken the event of a change with this CSeq, or that there is none any more.
+    pub(crate) fn seen_proposal(&mut self, id: SessionId, number: Option<u32>) {
+        if let Some(known) = self.known_mut(id) {
+            known.asked = number;
+        }
+    }
+
+    /// Whether the change that the application decides on is still there.
+    fn decides(&mut self, id: SessionId) -> bool {
+        let asked = self.known_mut(id).and_then(|known| known.asked.take());
+        let change = self.table.get(&id).map(|session| &session.change);
+        change.is_some_and(|change| {
+            change.theirs.is_asked() && asked.is_some_and(|number| change.is_of(number))
+        })
+    }
+
+    pub(crate) fn accept_renegotiation(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        operation: OperationId,
+        content: &Content,
+    ) {
+        let there = self.decides(id);
+        let session = self.table.get_mut(&id).filter(|_| there);
+        let Some((session, request)) = session.and_then(|session| {
+            let request = session.change.request.take()?;
+            Some((session, request))
+        }) else {
+            let gone = OperationError::OperationFailure(OperationFailure::Aborted);
+            cx.out.complete(operation, Err(gone));
+            return;
+        };
+        let acknowledged = request.pending.message.method() == Some(&Method::Invite);
+        let reply = Reply {
+            contact: Some(&session.local.contact),
+            block: Some(&session.local.voice.description()),
+            content: Some(content),
+            ..Reply::new(StatusCode::OK)
+        };
+        let success = below.low.reply(cx, &request.pending, &reply);
+        if let Some(dialog) = &mut session.dialog {
+            dialog.refresh_target(&request.pending.message);
+        }
+        let carrier = if acknowledged {
+            Carrier::Success
+        } else {
+            Carrier::UpdateSuccess
+        };
+        session.change.offers.step(cx, offer::Input::Sent(carrier));
+        if acknowledged {
+            let success = Some(success);
+            session.change.request = Some(Box::new(Proposed { success, ..*request }));
+        }
+        let input = proposal::Input::Accept {
+            operation,
+            acknowledged,
+        };
+        self.step_theirs(cx, below, id, input);
+    }
+
+    /// Refuses the peer's change with 400 to 699: the session is as it was (RFC 3261 section 14.2).
+    pub(crate) fn reject_renegotiation(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        status: StatusCode,
+        reason: Option<&str>,
+    ) {
+        if !self.decides(id) {
+            return;
+        }
+        let reply = Reply {
+            reason,
+            ..Reply::new(status)
+        };
+        self.refuse_proposal(cx, below, id, &reply);
+        self.step_theirs(cx, below, id, proposal::Input::Reject);
+    }
+}
+
+/// What the network brings.
+impl Sessions {
+    /// A re-INVITE or UPDATE of the peer. One that offers nothing refreshes the target; else the application decides,
+    /// unless it meets what is open (RFC 3261 section 14.2, RFC 3311 section 5.2).
+    pub(super) fn on_proposal(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        request: &Pending,
+    ) {
+        let invites = request.message.method() == Some(&Method::Invite);
+        let offer = content_of(&request.message);
+        if invites {
+            self.imply_ack(cx, below, id);
+        }
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
+        // The peer does not know yet that the session is over (RFC 5407 section 3.2.2).
+        if matches!(session.invitation.machine_state(), State::Leaving { .. }) {
+            below
+                .low
+                .reply(cx, request, &Reply::new(StatusCode::NO_SUCH_CALL));
+            return;
+        }
+        let pending = session.change.theirs.is_asked()
+            || matches!(session.invitation.machine_state(), State::Offered { .. });
+        let meaning = match (&offer, invites) {
+            (_, true) if pending => Meaning::Busy,
+            (_, true) if session.invites() => Meaning::Glare,
+            (Some(_), true) => session
+                .change
+                .offers
+                .step(cx, offer::Input::Received(Carrier::Invite)),
+            (None, true) => session.change.offers.step(cx, offer::Input::Asked),
+            (_, false) if session.change.awaits_update() => Meaning::Busy,
+            (Some(_), false) => session
+                .change
+                .offers
+                .step(cx, offer::Input::Received(Carrier::Update)),
+            (None, false) => Meaning::Nothing,
+        };
+        match meaning {
+            Meaning::Offer => self.propose(cx, below, id, request, offer),
+            Meaning::Glare => {
+                below
+                    .low
+                    .reply(cx, request, &Reply::new(StatusCode::REQUEST_PENDING));
+            }
+            Meaning::Busy => {
+                let seconds = cx.entropy.below(11).to_string();
+                let reply = Reply {
+                    headers: &[(HeaderName::RetryAfter, seconds.into_boxed_str())],
+                    ..Reply::new(StatusCode::SERVER_INTERNAL_ERROR)
+                };
+                below.low.reply(cx, request, &reply);
+            }
+            Meaning::Nothing | Meaning::Answer => {
+                if let Some(dialog) = &mut session.dialog {
+                    dialog.refresh_target(&request.message);
+                }
+                let reply = Reply {
+                    contact: Some(&session.local.contact),
+                    block: Some(&session.local.voice.description()),
+                    ..Reply::new(StatusCode::OK)
+                };
+                below.low.reply(cx, request, &reply);
+            }
+        }
+    }
+
+    /// Who sends a re-INVITE has had our 2xx to its INVITE: where nothing waits in the ACK, a lost one is not missed (RFC
+    /// 5407 section 3.1.4; where our offer waits for its answer it is, section 3.1.5).
+    fn imply_ack(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId) {
+        let implied = self.table.get(&id).is_some_and(|session| {
+            matches!(session.invitation.machine_state(), State::Accepting { .. })
+                && session.change.offers.is_settled()
+        });
+        if implied {
+            self.step(cx, below, id, invitation::Input::Ack);
+        }
+    }
+
+    /// A change for the application to decide on.
+    fn propose(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        request: &Pending,
+        offer: Option<Content>,
+    ) {
+        self.step_theirs(cx, below, id, proposal::Input::Received);
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
+        let pending = request.clone();
+        if pending.message.method() == Some(&Method::Invite) {
+            self.by_invite.insert(pending.transaction, id);
+        }
+        let proposed = Proposed {
+            pending,
+            success: None,
+        };
+        if let Some(last) = session.change.request.replace(Box::new(proposed)) {
+            self.by_invite.remove(&last.pending.transaction);
+        }
+        cx.out.event(Event::RenegotiationReceived {
+            session: id,
+            offer,
+            message: request.message.clone(),
+        });
+    }
+
+    /// The peer has cancelled its re-INVITE.
+    pub(super) fn on_proposal_cancelled(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+    ) {
+        self.step_theirs(cx, below, id, proposal::Input::Cancel);
+    }
+
+    /// Whether an ACK was that of a re-INVITE.
+    pub(super) fn on_proposal_acknowledged(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        ack: &Message,
+    ) -> bool {
+        let Some(session) = self.table.get_mut(&id) else {
+            return false;
+        };
+        if !session.change.is_of(number_of(ack)) {
+            return false;
+        }
+        session.take_answer(cx, id, ack, Carrier::Ack);
+        self.step_theirs(cx, below, id, proposal::Input::Ack);
+        true
+    }
+
+    /// How the request of our change has ended.
+    pub(super) fn on_renegotiated(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        outcome: Outcome,
+    ) {
+        let Outcome { result, facts } = outcome;
+        let Some(session) = self.table.get_mut(&id) else {
+            // The peer's BYE has overtaken its 2xx, which has to be acknowledged all the same (RFC 5407 section 3.2.3).
+            if let Ok(response) = result
+                && is_to_invite(&response)
+            {
+                self.on_further(cx, below, None, facts, &response, false);
+            }
+            return;
+        };
+        session.change.exchange = None;
+        match result {
+            Ok(response) => {
+                if let Some(dialog) = &mut session.dialog {
+                    dialog.refresh_target(&response);
+                }
+                let mut carrier = Carrier::UpdateSuccess;
+                if is_to_invite(&response) {
+                    carrier = Carrier::Success;
+                    let ack = Ack { facts, answer: None };
+                    session.send_ack(cx, below, id, &ack);
+                    session.change.ack = Some(Box::new(ack));
+                }
+                session.take_answer(cx, id, &response, carrier);
+                let effects = self.advance_ours(cx, id, renegotiation::Input::Taken);
+                self.carry_out_ours(cx, below, id, effects, Some(response));
+            }
+            Err(error) => {
+                session.change.settle(cx);
+                // One that was given up, or that never left, says nothing of the session.
+                let says = facts.cseq > 0 && !session.change.ours.is_cancelling();
+                let ends = end_of(&error).filter(|_| says);
+                let again = session.may_ask_again(cx, &error).filter(|_| ends.is_none());
+                let effects = self.advance_ours(cx, id, renegotiation::Input::Refused(error, again));
+                if let Some(input) = ends {
+                    self.step(cx, below, id, input);
+                }
+                self.carry_out_ours(cx, below, id, effects, None);
+            }
+        }
+    }
+
+    /// A 2xx to our last re-INVITE has come again: so does the ACK.
+    pub(super) fn acknowledge_again(
+        &self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        response: &Message,
+    ) -> bool {
+        let Some(session) = self.table.get(&id) else {
+            return false;
+        };
+        let number = number_of(response);
+        let Some(ack) = session.change.ack.as_ref().filter(|ack| ack.facts.cseq == number) else {
+            return false;
+        };
+        session.send_ack(cx, below, id, ack);
+        true
+    }
+
+    pub(super) fn handle_renegotiation_timer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        timer: renegotiation::Timer,
+    ) {
+        let Some(session) = self.table.get(&id) else {
+            return;
+        };
+        let (free, bounded) = (session.is_free(), session.change.is_reinvite());
+        let input = renegotiation::Input::Fired { timer, free, bounded };
+        self.step_ours(cx, below, id, input);
+    }
+
+    /// The session ends: nothing of a change is left open.
+    pub(super) fn end_changes(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId) {
+        self.step_theirs(cx, below, id, proposal::Input::Over);
+        self.step_ours(cx, below, id, renegotiation::Input::Over);
+    }
+}
+
+/// The machines, and what they ask for.
+impl Sessions {
+    fn step_ours(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        input: renegotiation::Input,
+    ) {
+        let effects = self.advance_ours(cx, id, input);
+        self.carry_out_ours(cx, below, id, effects, None);
+    }
+
+    fn advance_ours(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SessionId,
+        input: renegotiation::Input,
+    ) -> Vec<renegotiation::Effect> {
+        let mut effects = Vec::new();
+        if let Some(session) = self.table.get_mut(&id) {
+            session.change.ours.step(cx, input, &mut effects);
+        }
+        effects
+    }
+
+    fn carry_out_ours(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        effects: Vec<renegotiation::Effect>,
+        mut response: Option<Box<Message>>,
+    ) {
+        use renegotiation::Effect;
+        for effect in effects {
+            match (effect, self.table.get_mut(&id)) {
+                (Effect::Send, Some(session)) => session.send_change(cx, below, id),
+                (Effect::SendCancel, Some(session)) => {
+                    if let Some(exchange) = session.change.exchange {
+                        below.exchanges.cancel(cx, below.low, exchange, below.up);
+                    }
+                }
+                (Effect::Complete(operation, result), session) => {
+                    if let Some(session) = session {
+                        session.change.offer = None;
+                    }
+                    let response = response.take();
+                    let completion = || response.map_or(Completion::Done, Completion::Response);
+                    cx.out.complete(operation, result.map(|()| completion()));
+                }
+                (Effect::Send | Effect::SendCancel, None) => {}
+            }
+        }
+    }
+
+    fn step_theirs(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        input: proposal::Input,
+    ) {
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
+        let mut effects = Vec::new();
+        session.change.theirs.step(cx, input, &mut effects);
+        for effect in effects {
+            self.carry_out_theirs(cx, below, id, effect);
+        }
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
+        if session.change.theirs.is_idle() {
+            if let Some(request) = session.change.request.take() {
+                self.by_invite.remove(&request.pending.transaction);
+            }
+            let bounded = session.change.is_reinvite();
+            if session.is_free() {
+                self.step_ours(cx, below, id, renegotiation::Input::Free { bounded });
+            }
+        }
+    }
+
+    pub(super) fn handle_proposal_timer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        timer: proposal::Timer,
+    ) {
+        self.step_theirs(cx, below, id, proposal::Input::Fired(timer));
+    }
+
+    fn carry_out_theirs(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        effect: proposal::Effect,
+    ) {
+        use proposal::Effect;
+        match effect {
+            Effect::Refuse(code) => {
+                if let Some(status) = StatusCode::new(code) {
+                    self.refuse_proposal(cx, below, id, &Reply::new(status));
+                }
+            }
+            Effect::Withdrawn => cx.out.event(Event::RenegotiationWithdrawn { session: id }),
+            Effect::Repeat => {
+                let request = self.table.get(&id).and_then(|it| it.change.request.as_ref());
+                if let Some(request) = request
+                    && let Some(success) = &request.success
+                {
+                    below
+                        .low
+                        .send_reply(cx, &request.pending, StatusCode::OK, success.clone());
+                }
+            }
+            Effect::Unacknowledged => self.step(cx, below, id, invitation::Input::Unanswered),
+            Effect::Complete(operation, result) => {
+                cx.out.complete(operation, result.map(|()| Completion::Done));
+            }
+        }
+    }
+
+    /// Answers the peer's change with a failure: its offer is void.
+    fn refuse_proposal(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        reply: &Reply<'_>,
+    ) {
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
+        if let Some(request) = &session.change.request {
+            below.low.reply(cx, &request.pending, reply);
+        }
+        session.change.settle(cx);
+    }
+}
+
+impl Change {
+    /// What was open is void.
+    pub(super) fn settle(&mut self, cx: &mut Cx<'_>) {
+        if !self.offers.is_settled() {
+            self.offers.step(cx, offer::Input::Lapsed);
+        }
+    }
+}
+
+impl Session {
+    /// The application hears of the answer that a message brings; without one our offer is void.
+    pub(super) fn take_answer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SessionId,
+        message: &Message,
+        carrier: Carrier,
+    ) {
+        if !self.change.offers.is_settled()
+            && let Some(answer) = content_of(message)
+            && self.change.offers.step(cx, offer::Input::Received(carrier)) == Meaning::Answer
+            && !self.known.over
+        {
+            cx.out.event(Event::AnswerReceived { session: id, answer });
+        }
+        self.change.settle(cx);
+    }
+
+    /// Sends our change.
+    fn send_change(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId) {
+        let (Some(dialog), Some(offer)) = (&self.dialog, &self.change.offer) else {
+            return;
+        };
+        let (method, content) = &**offer;
+        let mut draft = dialog.request(method.clone(), Some(self.local.contact.clone()));
+        draft.block = self.local.voice.full_request(method);
+        draft.content = Some(content.clone());
+        let carrier = if *method == Method::Invite {
+            Carrier::Invite
+        } else {
+            Carrier::Update
+        };
+        self.change.offers.step(cx, offer::Input::Sent(carrier));
+        self.change.exchange = Some(start(cx, below, self, id, draft, SessionPart::Renegotiate));
+    }
+
+    /// The ACK to a 2xx.
+    pub(super) fn send_ack(&self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId, ack: &Ack) {
+        if let Some(dialog) = &self.dialog {
+            let mut draft = dialog.request(Method::Ack, None);
+            draft.sequence = crate::exchange::Sequence::Fixed(ack.facts.cseq);
+            let credentials = ack.facts.credentials.iter();
+            draft.block = self
+                .local
+                .voice
+                .request(&Method::Ack)
+                .and(credentials.map(|(name, value)| (name.as_str(), &**value)));
+            draft.content.clone_from(&ack.answer);
+            start(cx, below, self, id, draft, SessionPart::Ack);
+        }
+    }
+
+    /// When a change that was refused may be offered once more: after a 491 (RFC 3261 section 14.1), or when the peer says
+    /// (E12).
+    fn may_ask_again(&self, cx: &mut Cx<'_>, error: &OperationError) -> Option<Duration> {
+        let response = error.response()?;
+        if !self.change.ours.is_open() || self.change.ours.is_cancelling() {
+            return None;
+        }
+        if response.status() == Some(StatusCode::REQUEST_PENDING) {
+            return Some(renegotiation::back_off(cx, !self.incoming));
+        }
+        retry_after(response)
+            .filter(|wait| self.local.policy.retry_after && *wait <= cx.config.retry_after_cap)
+    }
+
+    /// Lets go of the request of our change; one that is on its way is answered still.
+    pub(super) fn abandon_change(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>) {
+        let Some(exchange) = self.change.exchange.take() else {
+            return;
+        };
+        if below.exchanges.is_waiting(exchange) {
+            below.exchanges.abandon(cx, below.low, exchange);
+        } else {
+            below.exchanges.repeat_no_more(exchange);
+        }
+    }
+}
+
+/// What a failed change means for the session (RFC 3261 sections 12.2.1.2 and 14.1).
+fn end_of(error: &OperationError) -> Option<invitation::Input> {
+    let status = error.response().and_then(Message::status);
+    match status.map(StatusCode::code) {
+        Some(481) => Some(invitation::Input::Gone),
+        Some(408) => Some(invitation::Input::Unanswered),
+        None if *error == OperationError::Timeout => Some(invitation::Input::Unanswered),
+        Some(_) | None => None,
+    }
+}
+
+fn is_to_invite(response: &Message) -> bool {
+    response.cseq().is_ok_and(|cseq| cseq.method == Method::Invite)
+}
+
+fn number_of(message: &Message) -> u32 {
+    message.cseq().map_or(0, |cseq| cseq.number)
+}
