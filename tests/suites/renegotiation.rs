@@ -73,7 +73,7 @@ fn seen(world: &World, host: StackId) -> Vec<String> {
     let text = |content: &Content| String::from_utf8_lossy(&content.body).trim().to_owned();
     let change = |(_, event): &(Time, Event)| match event {
         Event::RenegotiationReceived { offer, message, .. } => {
-            let offer = offer.as_ref().map_or("nothing".to_owned(), text);
+            let offer = offer.as_ref().map_or_else(|| "nothing".to_owned(), text);
             Some(format!("{} {offer}", message.method().unwrap().as_str()))
         }
         Event::RenegotiationWithdrawn { .. } => Some("withdrawn".to_owned()),

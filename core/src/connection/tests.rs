@@ -443,7 +443,7 @@ fn over_tls_the_name_before_the_look_up_is_verified() {
     assert_eq!(world.indications(), [Indication::Ready(conn)]);
     let info = world.room.info(conn).unwrap();
     assert_eq!(
-        (info.matched.as_deref(), info.host.as_deref()),
+        (info.matched, info.host),
         (Some("example.com"), Some("example.com"))
     );
     assert_eq!(info.remote, Some(address("192.0.2.2:5444")));

@@ -57,7 +57,9 @@ impl Subject for Watched {
         self.0.step(&mut services.cx(), input, &mut effects);
         let completion = |effect: &Effect| match effect {
             Effect::Complete(operation) => format!("Complete({operation}, Ok)"),
-            other => format!("{other:?}"),
+            Effect::SendNotify | Effect::SendLast(_) | Effect::Refuse(_) | Effect::Ended(_) => {
+                format!("{effect:?}")
+            }
         };
         effects.iter().map(completion).collect()
     }

@@ -151,9 +151,11 @@ impl Bench {
         let mut timers = self.services.timers.clone();
         let fired = core::iter::from_fn(|| timers.pop_due(Time::MAX));
         fired
-            .map(|(at, key)| match key {
-                TimerKey::Subscription(_, timer) => (timer, at.since(self.services.now)),
-                other => panic!("{other:?}"),
+            .map(|(at, key)| {
+                let TimerKey::Subscription(_, timer) = key else {
+                    panic!("{key:?}")
+                };
+                (timer, at.since(self.services.now))
             })
             .collect()
     }
