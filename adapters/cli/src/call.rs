@@ -231,7 +231,7 @@ impl Call {
 
     fn on_changed(
         &mut self,
-        agent: &mut Agent,
+        agent: &Agent,
         result: &Result<Completion, OperationError>,
     ) -> Result<(), Failure> {
         self.change = None;
