@@ -94,6 +94,8 @@ const PHRASES: &[&str] = &[
     "subscribe 4 4 0, wait 7, reply 0 3 0, notify 0 0, notify 0 0 4, wait 5, notify 0 * 4, unsubscribe/renew 1, wait 6, reply 0 3 0, wait 8",
     "subscribe 4 4 0, wait 7, reply 0 3 3, notify 0 0, wait 11, reply/notify 0 3/10/0 0, wait 11, reply 0 10/3, wait 8",
     "subscribe 4 4 0, wait 7, notify 0 0, wait 4, notify 0 1/4/5/8, wait 4, reply 0 3 0, wait 8",
+    "subscribe 4 4 0, wait 7, notify 0 0, wait 4, reply 0 10/9, wait 6",
+    "subscribe 4 4 0, wait 7, reply 0 3 0, notify 0 0, wait 4, unsubscribe, wait 5, reply 0 3 0, wait 4, notify 0 2/7, wait 6",
     // Whose endpoint ends.
     "subscribe 4 4 3, wait 7, reply 0 3 0, wait 4, end 4, wait 8",
     "subscribe 4 4 0/2/3, wait 7, end 4, wait 5, reply 0 3/13/10 0, wait 5, reply/notify 0 3/13/10/0/1/2 0, wait 8",
