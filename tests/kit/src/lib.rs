@@ -2,6 +2,7 @@
 //!
 //! - [`frontend`]: a registrar and forking proxy as a pure machine.
 //! - [`fuzz`]: what the fuzzers run.
+//! - [`races`]: every order in which what two stacks do to each other can happen; the program of that name searches further.
 //! - [`recovery`]: lives in which the path to a server breaks without a word; the program of that name lives many of them.
 //! - [`soak`]: scenarios in that world from a seed, bytes or text, judged by what is seen from outside; the program of
 //!   that name lives many of them.
@@ -11,6 +12,7 @@
 pub mod frontend;
 pub mod fuzz;
 mod oracle;
+pub mod races;
 pub mod recovery;
 pub mod soak;
 pub mod vectors;

@@ -1,0 +1,265 @@
+//! All races of two stacks: every order of a search that is bounded here and goes further in the program `races`, and the
+//! cases of RFC 5407 by name, message by message.
+//!
+//! Of RFC 5407 there are not: 3.1.1, since no INVITE comes twice over a stream; 3.1.3, since a caller of this stack ends an
+//! early dialog with CANCEL.
+
+use sansip_testkit::races::Command::*;
+use sansip_testkit::races::{Bounds, Command, Course, Scene};
+
+/// Every order without a lost connection, all of them to their end, and the first ones with one.
+fn search(name: &str, at_least: usize) {
+    let scene = Scene::named(name).expect("a scene of this name");
+    let all = Bounds {
+        depth: 100,
+        fires: 1,
+        resets: 0,
+        states: 20_000,
+    };
+    let seen = scene
+        .search(&all)
+        .unwrap_or_else(|violation| panic!("{violation}"));
+    assert!(!seen.cut, "{name}: {seen:?}");
+    assert!(seen.states >= at_least, "{name}: {seen:?}");
+    let lossy = Bounds {
+        fires: 2,
+        resets: 1,
+        states: 1_000,
+        ..all
+    };
+    let seen = scene
+        .search(&lossy)
+        .unwrap_or_else(|violation| panic!("{violation}"));
+    println!("{name}: {seen:?}");
+}
+
+macro_rules! searches {
+    ($($test:ident $scene:literal $at_least:literal,)*) => {
+        $(
+            // rules: S10, S16, X2, X3, X6
+            #[test]
+            fn $test() {
+                search($scene, $at_least);
+            }
+        )*
+
+        #[test]
+        fn no_scene_is_left_out() {
+            let all: Vec<_> = sansip_testkit::races::SCENES.iter().map(|scene| scene.name).collect();
+            assert_eq!(all, [$($scene),*]);
+        }
+    };
+}
+
+// The numbers are low on purpose: a search that goes nowhere falls below them.
+searches! {
+    invite_cancel_and_2xx "INVITE, CANCEL and 2xx" 300,
+    invite_cancel_and_a_refusal "INVITE, CANCEL and a refusal" 100,
+    an_offer_in_the_2xx "an offer in the 2xx" 200,
+    bye_and_bye "BYE and BYE" 300,
+    bye_and_reinvite "BYE and re-INVITE" 200,
+    reinvite_and_reinvite "re-INVITE and re-INVITE" 500,
+    update_and_reinvite "UPDATE and re-INVITE" 300,
+    update_and_update "UPDATE and UPDATE" 300,
+    an_early_change "an early change" 300,
+    subscribe_notify_and_2xx "SUBSCRIBE, NOTIFY and 2xx" 300,
+    two_ends_of_a_subscription "two ends of a subscription" 300,
+}
+
+/// One step of a course: by whom, and what.
+enum Step {
+    Gives(usize, Command),
+    Gets(usize, &'static str),
+    Resets(usize),
+}
+
+use Step::{Gets, Gives, Resets};
+
+/// Alice is party 0, Bob is party 1.
+const ALICE: usize = 0;
+const BOB: usize = 1;
+
+fn course(scene: &str, steps: &[Step], sessions: usize) {
+    let mut course = Course::of(Scene::named(scene).expect("a scene of this name"));
+    for (at, step) in steps.iter().enumerate() {
+        match step {
+            Gives(party, command) => course.gives(*party, *command),
+            Gets(party, what) => assert_eq!(course.gets(*party), *what, "step {at}"),
+            Resets(connection) => course.resets(*connection),
+        }
+    }
+    assert_eq!(course.ends(), sessions);
+}
+
+const FROM_NOTHING: &str = "INVITE, CANCEL and 2xx";
+const IN_A_CALL: &str = "BYE and BYE";
+
+// rules: S16 (RFC 5407 section 3.1.2)
+#[test]
+fn a_cancel_that_meets_the_200_is_followed_by_ack_and_bye() {
+    let steps = [
+        Gives(ALICE, Invite),
+        Gets(BOB, "INVITE"),
+        Gives(BOB, Ring),
+        Gets(ALICE, "180"),
+        Gives(BOB, Accept),
+        Gives(ALICE, Terminate),
+        Gets(BOB, "CANCEL"),
+        Gets(ALICE, "200"),
+        Gets(BOB, "ACK"),
+        Gets(BOB, "BYE"),
+        // To the CANCEL and to the BYE.
+        Gets(ALICE, "200"),
+        Gets(ALICE, "200"),
+    ];
+    course(FROM_NOTHING, &steps, 0);
+}
+
+// rules: S16 (RFC 5407 section 3.1.4)
+#[test]
+fn a_reinvite_before_the_ack_is_taken_where_offer_and_answer_are_through() {
+    let steps = [
+        Gives(ALICE, Invite),
+        Gets(BOB, "INVITE"),
+        Gives(BOB, Accept),
+        Gets(ALICE, "200"),
+        // The ACK is lost.
+        Resets(0),
+        Gets(ALICE, "Reset"),
+        Gives(ALICE, Reinvite),
+        Gets(BOB, "Reset"),
+        Gets(BOB, "INVITE"),
+        Gives(BOB, Take),
+        Gets(ALICE, "200"),
+    ];
+    course(FROM_NOTHING, &steps, 2);
+}
+
+// rules: S16 (RFC 5407 section 3.1.5)
+#[test]
+fn a_reinvite_before_the_ack_with_the_answer_is_491() {
+    let steps = [
+        Gives(ALICE, InviteWithoutOffer),
+        Gets(BOB, "INVITE"),
+        Gives(BOB, Accept),
+        Gets(ALICE, "200"),
+        Gives(ALICE, Answer),
+        // The ACK is lost.
+        Resets(0),
+        Gets(ALICE, "Reset"),
+        Gives(ALICE, Reinvite),
+        Gets(BOB, "Reset"),
+        Gets(BOB, "INVITE"),
+        Gets(ALICE, "491"),
+        Gets(BOB, "ACK"),
+    ];
+    course(FROM_NOTHING, &steps, 2);
+}
+
+// rules: S16 (RFC 5407 section 3.1.6)
+#[test]
+fn a_bye_right_after_the_ack_ends_the_call() {
+    let steps = [
+        Gives(ALICE, Invite),
+        Gets(BOB, "INVITE"),
+        Gives(BOB, Accept),
+        Gets(ALICE, "200"),
+        Gives(ALICE, Terminate),
+        Gets(BOB, "ACK"),
+        Gets(BOB, "BYE"),
+        Gets(ALICE, "200"),
+    ];
+    course(FROM_NOTHING, &steps, 0);
+}
+
+// rules: S16 (RFC 5407 section 3.2.1)
+#[test]
+fn each_of_two_byes_is_answered_200() {
+    let steps = [
+        Gives(ALICE, Terminate),
+        Gives(BOB, Terminate),
+        Gets(ALICE, "BYE"),
+        Gets(BOB, "BYE"),
+        Gets(ALICE, "200"),
+        Gets(BOB, "200"),
+    ];
+    course(IN_A_CALL, &steps, 0);
+}
+
+// rules: S16 (RFC 5407 section 3.2.2)
+#[test]
+fn a_reinvite_that_meets_a_bye_is_481() {
+    let steps = [
+        Gives(ALICE, Reinvite),
+        Gives(BOB, Terminate),
+        Gets(BOB, "INVITE"),
+        Gets(ALICE, "BYE"),
+        Gets(ALICE, "481"),
+        Gets(BOB, "200"),
+        Gets(BOB, "ACK"),
+    ];
+    course(IN_A_CALL, &steps, 0);
+}
+
+// rules: S16 (RFC 5407 section 3.2.3)
+#[test]
+fn the_200_of_a_reinvite_is_acknowledged_after_a_bye_too() {
+    let steps = [
+        Gives(ALICE, Reinvite),
+        Gets(BOB, "INVITE"),
+        Gives(ALICE, Terminate),
+        Gives(BOB, Take),
+        Gets(ALICE, "200"),
+        Gets(BOB, "BYE"),
+        Gets(BOB, "ACK"),
+        Gets(ALICE, "200"),
+    ];
+    course(IN_A_CALL, &steps, 0);
+}
+
+// rules: S16 (RFC 5407 section 3.2.4)
+#[test]
+fn a_callee_who_hangs_up_at_once_waits_for_the_ack() {
+    let steps = [
+        Gives(ALICE, Invite),
+        Gets(BOB, "INVITE"),
+        Gives(BOB, Accept),
+        Gives(BOB, Terminate),
+        Gets(ALICE, "200"),
+        Gets(BOB, "ACK"),
+        Gets(ALICE, "BYE"),
+        Gets(BOB, "200"),
+    ];
+    course(FROM_NOTHING, &steps, 0);
+}
+
+// rules: S16 (RFC 5407 section 3.3.1)
+#[test]
+fn two_reinvites_that_meet_are_491() {
+    let steps = [
+        Gives(ALICE, Reinvite),
+        Gives(BOB, Reinvite),
+        Gets(BOB, "INVITE"),
+        Gets(ALICE, "INVITE"),
+        Gets(ALICE, "491"),
+        Gets(BOB, "491"),
+        Gets(BOB, "ACK"),
+        Gets(ALICE, "ACK"),
+    ];
+    course(IN_A_CALL, &steps, 2);
+}
+
+// rules: S16 (RFC 5407 section 3.3.2)
+#[test]
+fn an_update_and_a_reinvite_that_meet_are_491() {
+    let steps = [
+        Gives(ALICE, Update),
+        Gives(BOB, Reinvite),
+        Gets(BOB, "UPDATE"),
+        Gets(ALICE, "INVITE"),
+        Gets(ALICE, "491"),
+        Gets(BOB, "491"),
+        Gets(ALICE, "ACK"),
+    ];
+    course(IN_A_CALL, &steps, 2);
+}
