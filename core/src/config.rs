@@ -46,6 +46,10 @@ pub struct Config {
     pub answer_timeout: Duration,
     /// How long the application may take to decide on a connection that is held for it (C21); then it counts as denied; 32 s.
     pub authorization_timeout: Duration,
+    /// The shortest interval of a session timer that is taken (S11): a request for less is answered 422; 90 s, and never less.
+    pub min_session_expires: Duration,
+    /// How long the peer whose REFER was accepted is told how the call goes (S14); 5 min.
+    pub referral_expires: Duration,
     /// How long a session may take from INVITE to a final response, zero means for ever (S12); 3 min.
     pub max_connect_duration: Duration,
     /// The expiry asked for in REGISTER; 3600 s.
@@ -124,6 +128,8 @@ impl Default for Config {
             retry_after_cap: Duration::from_secs(5 * 60),
             answer_timeout: Duration::from_secs(32),
             authorization_timeout: Duration::from_secs(32),
+            min_session_expires: Duration::from_secs(90),
+            referral_expires: Duration::from_secs(5 * 60),
             max_connect_duration: Duration::from_secs(3 * 60),
             register_expires: Duration::from_secs(3600),
             subscribe_expires: Duration::from_secs(3600),
@@ -175,6 +181,11 @@ pub struct Limits {
     pub operations: usize,
     /// Requests of the application under way in one session. A further command is misuse; 1,000.
     pub pending_per_session: usize,
+    /// Targets that the redirections of one call may lead to. Further ones are passed over; 16.
+    pub redirects: usize,
+    /// REFERs in one session that are not over, of this side and of the peer apart. A further command is misuse, a further
+    /// request is answered 503; 16.
+    pub referrals: usize,
     /// Events that wait for the application. Above it the stack stops reading until half of them are taken; 10,000.
     pub events: usize,
     /// Endpoints. A further one is misuse; 2,000,000.
@@ -208,6 +219,8 @@ impl Default for Limits {
             forks: 16,
             operations: 100_000,
             pending_per_session: 1_000,
+            redirects: 16,
+            referrals: 16,
             events: 10_000,
             endpoints: 2_000_000,
             dns_cache: 1_024,

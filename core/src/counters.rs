@@ -211,6 +211,8 @@ counters! {
         cancel: u64,
         /// A place among the requests that are outstanding ([`Limits::outstanding`](crate::Limits), C24).
         held: u64,
+        /// A refresh of a session by whoever was to (RFC 4028 section 10).
+        session: u64,
         /// The ACK for a final response to an INVITE (timer H; RFC 3261 section 13.3.1.4).
         ack: u64,
         /// The end of an invitation, from whichever side ([`Config::max_connect_duration`](crate::Config), S12).
@@ -265,6 +267,10 @@ counters! {
         operations: u64,
         /// Commands refused as misuse.
         pending_per_session: u64,
+        /// Targets of redirections ([`Limits::redirects`](crate::Limits)).
+        redirects: u64,
+        /// REFERs, of this side or of the peer ([`Limits::referrals`](crate::Limits)).
+        referrals: u64,
         /// Times that the stack stopped reading.
         events: u64,
         /// Endpoints refused as misuse.

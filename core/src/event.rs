@@ -12,7 +12,7 @@ use crate::action::{CloseReason, ListenError, ResolveError, TlsFailure, Transpor
 use crate::auth::AuthenticationFailure;
 use crate::error::ParseError;
 use crate::ids::{
-    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, PublicationId, SessionId,
+    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, PublicationId, ReferralId, SessionId,
     SubscriptionId, WatcherId,
 };
 use crate::wire::{Message, StatusCode};
@@ -133,6 +133,8 @@ pub enum Event {
         session: SessionId,
         /// The INVITE; its body is the offer, where it has one.
         message: Box<Message>,
+        /// The session that it is to take the place of (RFC 3891): when this one is accepted, the stack ends it (S14).
+        replaces: Option<SessionId>,
     },
     /// A session changed its state (S1).
     Session {
@@ -190,6 +192,62 @@ pub enum Event {
         session: SessionId,
         /// The name of the request.
         incoming: IncomingId,
+        /// The request.
+        message: Box<Message>,
+    },
+    /// The callee has sent the call elsewhere, or it has failed where it was sent to and there are other targets (S13): decide
+    /// with [`follow_redirect`](crate::SessionView::follow_redirect). It is asked of endpoints whose profile has
+    /// [`redirects`](crate::Profile::redirects).
+    Redirected {
+        /// Which session.
+        session: SessionId,
+        /// The target to decide about.
+        target: String,
+        /// Those after it, the best first.
+        others: Vec<String>,
+        /// How the last attempt failed: by a 3xx, or how the call to the last target did.
+        error: OperationError,
+    },
+    /// A session has to be refreshed, and its peer takes no UPDATE: negotiate anew, or the session ends when its interval is
+    /// over (S11).
+    RefreshNeeded {
+        /// Which session.
+        session: SessionId,
+    },
+    /// The peer ends the session with this BYE or CANCEL, which says why (S19, S20):
+    /// [`Explanation::of`](crate::Explanation::of). The change of the state follows. Where it says nothing there is no such
+    /// event.
+    Explained {
+        /// Which session.
+        session: SessionId,
+        /// The request.
+        message: Box<Message>,
+    },
+    /// A REFER of ours has come so far (S14).
+    Referral {
+        /// In which session.
+        session: SessionId,
+        /// Which, as the command has named it.
+        referral: ReferralId,
+        /// How far.
+        state: ReferralState,
+        /// What the peer has answered, or what it says that it was answered.
+        status: Option<StatusCode>,
+    },
+    /// The peer asks to call somebody (S14). Make the call with [`invite`](crate::EndpointView::invite) and name it with
+    /// [`accept_referral`](crate::SessionView::accept_referral), or
+    /// [`reject_referral`](crate::SessionView::reject_referral); who does neither within
+    /// [`Config::answer_timeout`](crate::Config::answer_timeout) has it answered 500.
+    ReferReceived {
+        /// In which session.
+        session: SessionId,
+        /// Its name.
+        referral: ReferralId,
+        /// Whom to call: the URI of Refer-To without header fields.
+        target: String,
+        /// What the INVITE is to carry: the header fields of that URI that are the application's to give, Replaces
+        /// among them, and Referred-By as it came.
+        headers: ExtraHeaders,
         /// The request.
         message: Box<Message>,
     },
@@ -380,6 +438,7 @@ impl Event {
                 | Self::Notified { .. }
                 | Self::WatcherReceived { .. }
                 | Self::WatcherRefreshed { .. }
+                | Self::ReferReceived { .. }
         )
     }
 }
@@ -680,6 +739,70 @@ pub enum SessionReason {
     Unreachable,
     /// The route set could not be recovered.
     RecoveryFailed,
+}
+
+/// What becomes of a call that was redirected (S13).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub enum RedirectAction {
+    /// Call the target, and ask again where it fails.
+    TryThis,
+    /// Call one target after the other until one answers, and ask no more.
+    TryAll,
+    /// Ask about the next target; without one the call has failed.
+    Skip,
+    /// The call has failed.
+    GiveUp,
+}
+
+/// How far a REFER of ours has come (S14, RFC 3515).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
+pub enum ReferralState {
+    /// The peer will do it (2xx).
+    Accepted,
+    /// It does (100).
+    Trying,
+    /// Who is called has answered provisionally (101 to 199).
+    Alerted,
+    /// 2xx: the call is there. The end.
+    Succeeded,
+    /// 3xx. The end.
+    Redirected,
+    /// 400 to 699: the call did not come about. The end.
+    Failed,
+    /// The peer refused the REFER. The end.
+    Rejected,
+    /// The REFER was never answered. The end.
+    Unanswered,
+    /// The peer says no more, and has not said how it ended. The end.
+    Lapsed,
+}
+
+impl ReferralState {
+    /// What this status of the call that is made means.
+    pub(crate) const fn of(status: StatusCode) -> Self {
+        match status.code() {
+            ..=100 => Self::Trying,
+            101..=199 => Self::Alerted,
+            200..=299 => Self::Succeeded,
+            300..=399 => Self::Redirected,
+            400.. => Self::Failed,
+        }
+    }
+
+    /// Whether nothing follows.
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Accepted | Self::Trying | Self::Alerted => false,
+            Self::Succeeded
+            | Self::Redirected
+            | Self::Failed
+            | Self::Rejected
+            | Self::Unanswered
+            | Self::Lapsed => true,
+        }
+    }
 }
 
 /// B1.

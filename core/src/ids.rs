@@ -76,6 +76,8 @@ ids! {
     pub PublicationId "p",
     /// A request of the application that completes once.
     pub OperationId "o",
+    /// A REFER, of this side or of the peer.
+    pub ReferralId "f",
     /// A request that arrived and waits for its answer.
     pub IncomingId "i",
 }

@@ -147,6 +147,7 @@ pub mod cells;
 mod config;
 mod counters;
 mod cx;
+mod diagnosis;
 mod entropy;
 mod error;
 mod event;
@@ -175,18 +176,19 @@ pub use auth::{
 pub use config::{Config, Limits, Throttle};
 pub use connection::{ConnectionInfo, LostAddresses, ManagerConfig, ManagerKind, MutualTls};
 pub use counters::Counters;
+pub use diagnosis::{Diagnostics, DiagnosticsFrom, Explanation};
 pub use endpoint::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEndpointConfig};
 pub use error::{Misuse, ParseError, Place};
 pub use event::{
     Completion, ConnectionFailure, Content, Event, ExtraHeaders, OperationError, OperationFailure,
-    PeerToPeerReason, PeerToPeerState, PublicationReason, PublicationState, RegistrationReason,
-    RegistrationState, RemovalReason, SessionReason, SessionState, SubscriptionReason, SubscriptionState,
-    WatcherReason,
+    PeerToPeerReason, PeerToPeerState, PublicationReason, PublicationState, RedirectAction, ReferralState,
+    RegistrationReason, RegistrationState, RemovalReason, SessionReason, SessionState, SubscriptionReason,
+    SubscriptionState, WatcherReason,
 };
 pub use exchange::NextHop;
 pub use ids::{
-    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, PublicationId, QueryId, SessionId,
-    SubscriptionId, WatcherId,
+    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, PublicationId, QueryId, ReferralId,
+    SessionId, SubscriptionId, WatcherId,
 };
 pub use notifier::EndOfSubscription;
 pub use publication::PublishOptions;

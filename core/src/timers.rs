@@ -7,8 +7,8 @@ use alloc::collections::BTreeMap;
 
 use crate::connection;
 use crate::ids::{
-    ConnId, EndpointId, ExchangeId, IncomingId, PublicationId, QueryId, SessionId, SubscriptionId,
-    TransactionId, WatcherId,
+    ConnId, EndpointId, ExchangeId, IncomingId, PublicationId, QueryId, ReferralId, SessionId,
+    SubscriptionId, TransactionId, WatcherId,
 };
 use crate::session;
 use crate::subscription;
@@ -29,6 +29,12 @@ pub(crate) enum TimerKey {
     Ended,
     Incoming(IncomingId),
     Session(SessionId, session::Timer),
+    /// What a REFER of a session has to wait for.
+    Referral(SessionId, ReferralId),
+    /// To refresh a session, or its end without a refresh.
+    Refresh(SessionId, session::RefreshTimer),
+    /// A session rings, and says so again.
+    Ringing(SessionId),
     Subscription(SubscriptionId, subscription::Timer),
     Watcher(WatcherId),
     Publication(PublicationId),

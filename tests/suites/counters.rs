@@ -764,6 +764,27 @@ fn an_offer_without_an_answer(world: &mut World, ledger: &Ledger) {
     );
 }
 
+fn a_session_that_nobody_refreshes(world: &mut World, ledger: &Ledger) {
+    let caller = caller(world);
+    let (_, line, invite) = invited(world, &caller, Some(sdp()));
+    let text = answer(
+        &invite,
+        "200 OK",
+        "carol",
+        "Contact: <sip:carol@peer.invalid:5060>\nSession-Expires: 90;refresher=uas",
+    );
+    world.say(line, &text);
+    world.run_for(secs(61));
+    let bye = next_request(world, line, &Method::Bye);
+    say(world, line, &bye, "200 OK", "carol");
+    grew(
+        world,
+        ledger,
+        caller.host,
+        &[("timeouts.session", 1), ("sent.ACK", 1), ("sent.BYE", 1)],
+    );
+}
+
 /// M9.
 fn a_request_that_is_held_for_ever(world: &mut World, ledger: &Ledger) {
     let callee = callee(world);
@@ -1118,6 +1139,35 @@ fn limits_of_a_session(world: &mut World, ledger: &Ledger) {
     refused_none(world, caller.host);
     assert!(matches!(send(world), Err(Misuse::Limit(_))));
     refused(world, ledger, caller.host, "refusals.pending_per_session");
+
+    let caller = caller_of(world, |limits| limits.redirects = 1);
+    let mut config = PeerToPeerConfig::new("sip:anna@one.invalid");
+    config.profile.redirects = true;
+    let alice = world.peer_to_peer_endpoint(caller.host, config);
+    let (_, line, invite) = invited(world, &Caller { alice, ..caller }, None);
+    let text = answer(
+        &invite,
+        "302 Moved",
+        "carol",
+        "Contact: <sip:a@b.invalid>, <sip:c@d.invalid>",
+    );
+    world.say(line, &text);
+    world.run_for(secs(1));
+    refused(world, ledger, caller.host, "refusals.redirects");
+
+    let caller = caller_of(world, |limits| limits.referrals = 1);
+    let (session, line, invite) = invited(world, &caller, Some(sdp()));
+    say(world, line, &invite, "200 OK", "carol");
+    let refer = |world: &mut World| {
+        world.with(caller.host, |stack, now| {
+            let mut call = stack.session(now, session).unwrap();
+            call.refer("sip:dave@four.invalid", Vec::new())
+        })
+    };
+    refer(world).unwrap();
+    refused_none(world, caller.host);
+    assert!(matches!(refer(world), Err(Misuse::Limit(_))));
+    refused(world, ledger, caller.host, "refusals.referrals");
 }
 
 /// The 401 wants another REGISTER, and one was all.
@@ -1231,6 +1281,7 @@ const FLOWS: &[(&str, Flow)] = &[
     ("a 2xx without an ACK", a_success_without_an_ack),
     ("a 486 without an ACK", a_refusal_without_an_ack),
     ("an offer without an answer", an_offer_without_an_answer),
+    ("a session that nobody refreshes", a_session_that_nobody_refreshes),
     ("a request that is held for ever", a_request_that_is_held_for_ever),
     ("an address that is silent", an_address_that_is_silent),
     (

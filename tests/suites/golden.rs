@@ -440,7 +440,7 @@ fn invite_of_alice(
             CSeq: {cseq} INVITE
             {route}Contact: <sip:alice@{own};transport=tcp;ms-opaque={known}>
             {credentials}Allow: {ALLOW}
-            Supported: gruu
+            Supported: gruu, replaces, timer
             User-Agent: {PRODUCT}
             {typed}Content-Length: {}",
             offer.len()
@@ -681,7 +681,7 @@ fn a_session_is_changed_by_the_callee() {
         CSeq: 14 INVITE
         Contact: <{uri}>
         Allow: {ALLOW}
-        Supported: gruu
+        Supported: gruu, replaces, timer
         Server: {PRODUCT}
         {SDP}Content-Length: {}",
         OFFER.len()
@@ -1232,7 +1232,7 @@ impl Way {
         format!(
             "Contact: <sip:bob@client.biloxi.example.com:5060;transport=tcp;ms-opaque={known}>
             {record_route}Allow: {ALLOW}
-            Supported: gruu
+            Supported: gruu, replaces, timer
             Server: {PRODUCT}\n"
         )
     }
@@ -1406,7 +1406,11 @@ fn an_accepted_session_without_an_ack_ends() {
     );
     let mut said = bob.said_until(BEGUN + secs(32));
     let (at, bye) = said.pop().unwrap();
-    assert_eq!((at, &*bye), (BEGUN + secs(32), &*bye_of_bob(&bye, &tag, "")));
+    // S19: the stack says why.
+    let why = "ms-diagnostics: 61002;reason=\"No ACK came for the 2xx\";source=\"client.biloxi.example.com\";component=\"sansip\"";
+    let length = "Content-Length: 0";
+    let expected = bye_of_bob(&bye, &tag, "").replace(length, &format!("{why}\r\n{length}"));
+    assert_eq!((at, bye), (BEGUN + secs(32), expected));
     let halves = [1, 3, 7, 15, 23, 31, 39, 47, 55, 63];
     let expected = halves.map(|half| (BEGUN + secs(half) / 2, ok.clone()));
     assert_eq!(said, expected);

@@ -12,7 +12,7 @@ mod common;
 
 use sansip::wire::{HeaderName, MessageLimits, Method};
 use sansip::{
-    Action, Answer, CloseReason, Completion, ConnectionFailure, Content, Established, Event, Limits,
+    Action, Answer, CloseReason, Completion, ConnId, ConnectionFailure, Content, Established, Event, Limits,
     ManagerConfig, ManagerKind, Misuse, MutualTls, OperationError, OperationFailure, PeerCertificate,
     PeerToPeerConfig, PublishOptions, RemovalReason, SendOptions, Server, SessionId, SipEndpointConfig,
     SubscribeOptions, Transport,
@@ -61,6 +61,8 @@ pairs! {
     forks,
     operations,
     pending_per_session,
+    redirects,
+    referrals,
     events,
     endpoints,
     dns_cache,
@@ -74,6 +76,20 @@ fn received(event: &Event) -> Option<SessionId> {
         Event::SessionReceived { session, .. } => Some(*session),
         _ => None,
     }
+}
+
+/// A call of the peer that is taken, and its To.
+fn connected(host: &mut Host, conn: ConnId) -> (SessionId, String) {
+    host.ask(conn, "INVITE", 1);
+    let session = heard(&host.drain(), received)[0];
+    let mut view = host.stack.session(host.now, session).unwrap();
+    view.accept(Some(sdp())).unwrap();
+    host.drain();
+    let to = field(&host.asked(conn), HeaderName::To);
+    let ack = request("ACK", BOB, &to, 1, "").replace("z9hG4bK1", "z9hG4bKack");
+    host.say(conn, &ack);
+    host.drain();
+    (session, to)
 }
 
 fn removed(event: &Event) -> Option<RemovalReason> {
@@ -417,19 +433,7 @@ mod pairs {
     pub(super) fn pending_per_session() {
         let mut host = Host::new(|limits| limits.pending_per_session = 2);
         let conn = host.peer();
-        host.ask(conn, "INVITE", 1);
-        let session = heard(&host.drain(), received)[0];
-        host.stack
-            .session(host.now, session)
-            .unwrap()
-            .accept(Some(sdp()))
-            .unwrap();
-        host.drain();
-        let accepted = host.asked(conn);
-        let ack =
-            request("ACK", BOB, &field(&accepted, HeaderName::To), 1, "").replace("z9hG4bK1", "z9hG4bKack");
-        host.say(conn, &ack);
-        host.drain();
+        let (session, _) = connected(&mut host, conn);
         let (now, stack) = (host.now, &mut host.stack);
         let mut info = || {
             stack
@@ -449,6 +453,64 @@ mod pairs {
                 .send(Method::Info, None, Vec::new())
                 .is_ok()
         );
+    }
+
+    pub(super) fn redirects() {
+        let mut host = Host::new(|limits| limits.redirects = 2);
+        let mut config = PeerToPeerConfig::new("sip:anna@two.invalid");
+        config.profile.redirects = true;
+        let anna = host.stack.add_peer_to_peer_endpoint(host.now, config).unwrap();
+        let mut view = host.stack.endpoint(host.now, anna).unwrap();
+        view.invite("sip:p@10.0.0.9", None, SendOptions::default())
+            .unwrap();
+        let conn = host.connect();
+        let sent = host.sent(conn);
+        let contacts = ["a", "b", "c"].map(|name| format!("Contact: <sip:{name}@10.0.0.9>"));
+        host.say(conn, &answer(&sent[0], "302 Moved", "x", &contacts.join("\n")));
+        let asked = heard(&host.drain(), |event| match event {
+            Event::Redirected { target, others, .. } => Some((target.clone(), others.clone())),
+            _ => None,
+        });
+        let target = |name: &str| format!("sip:{name}@10.0.0.9");
+        assert_eq!(asked, [(target("a"), vec![target("b")])]);
+        assert_eq!(host.stack.counters().refusals.redirects, 1);
+    }
+
+    pub(super) fn referrals() {
+        let mut host = Host::new(|limits| limits.referrals = 2);
+        let mut methods = sansip::Profile::default().methods;
+        methods.push(Method::Refer);
+        let bob = host.bob;
+        host.stack
+            .endpoint(host.now, bob)
+            .unwrap()
+            .set_methods(methods)
+            .unwrap();
+        let conn = host.peer();
+        let (session, to) = connected(&mut host, conn);
+        let (now, target) = (host.now, "sip:p@10.0.0.9");
+        let refer = |host: &mut Host| {
+            let mut view = host.stack.session(now, session).unwrap();
+            view.refer(target, Vec::new()).map(|_| ())
+        };
+        assert!(refer(&mut host).is_ok() && refer(&mut host).is_ok());
+        assert_eq!(refer(&mut host), Err(Misuse::Limit("referrals in one session")));
+        let sent = host.sent(conn);
+        host.say(conn, &answer(&sent[0], "603 Decline", "", ""));
+        host.drain();
+        assert_eq!(refer(&mut host), Ok(()), "one is over");
+        host.sent(conn);
+        // Those of the peer are counted apart.
+        let ask = |host: &mut Host, number: u32| {
+            let more = format!("Contact: <sip:p@10.0.0.2>\nRefer-To: <{target}>");
+            let refer = request("REFER", BOB, &to, 1, &more);
+            let refer = refer.replace("z9hG4bK1", &format!("z9hG4bKr{number}"));
+            host.say(conn, &refer.replace("CSeq: 1 ", &format!("CSeq: {number} ")));
+            host.codes(conn)
+        };
+        assert!(ask(&mut host, 2).is_empty() && ask(&mut host, 3).is_empty());
+        assert_eq!(ask(&mut host, 4), [503]);
+        assert_eq!(host.stack.counters().refusals.referrals, 2);
     }
 
     pub(super) fn events() {

@@ -94,7 +94,8 @@ fn course(scene: &str, steps: &[Step], sessions: usize) {
 const FROM_NOTHING: &str = "INVITE, CANCEL and 2xx";
 const IN_A_CALL: &str = "BYE and BYE";
 
-// rules: S16 (RFC 5407 section 3.1.2)
+// RFC 5407 section 3.1.2.
+// rules: S16
 #[test]
 fn a_cancel_that_meets_the_200_is_followed_by_ack_and_bye() {
     let steps = [
@@ -115,7 +116,8 @@ fn a_cancel_that_meets_the_200_is_followed_by_ack_and_bye() {
     course(FROM_NOTHING, &steps, 0);
 }
 
-// rules: S16 (RFC 5407 section 3.1.4)
+// RFC 5407 section 3.1.4.
+// rules: S16
 #[test]
 fn a_reinvite_before_the_ack_is_taken_where_offer_and_answer_are_through() {
     let steps = [
@@ -135,7 +137,8 @@ fn a_reinvite_before_the_ack_is_taken_where_offer_and_answer_are_through() {
     course(FROM_NOTHING, &steps, 2);
 }
 
-// rules: S16 (RFC 5407 section 3.1.5)
+// RFC 5407 section 3.1.5.
+// rules: S16
 #[test]
 fn a_reinvite_before_the_ack_with_the_answer_is_491() {
     let steps = [
@@ -156,7 +159,8 @@ fn a_reinvite_before_the_ack_with_the_answer_is_491() {
     course(FROM_NOTHING, &steps, 2);
 }
 
-// rules: S16 (RFC 5407 section 3.1.6)
+// RFC 5407 section 3.1.6.
+// rules: S16
 #[test]
 fn a_bye_right_after_the_ack_ends_the_call() {
     let steps = [
@@ -172,7 +176,8 @@ fn a_bye_right_after_the_ack_ends_the_call() {
     course(FROM_NOTHING, &steps, 0);
 }
 
-// rules: S16 (RFC 5407 section 3.2.1)
+// RFC 5407 section 3.2.1.
+// rules: S16
 #[test]
 fn each_of_two_byes_is_answered_200() {
     let steps = [
@@ -186,7 +191,8 @@ fn each_of_two_byes_is_answered_200() {
     course(IN_A_CALL, &steps, 0);
 }
 
-// rules: S16 (RFC 5407 section 3.2.2)
+// RFC 5407 section 3.2.2.
+// rules: S16
 #[test]
 fn a_reinvite_that_meets_a_bye_is_481() {
     let steps = [
@@ -201,7 +207,8 @@ fn a_reinvite_that_meets_a_bye_is_481() {
     course(IN_A_CALL, &steps, 0);
 }
 
-// rules: S16 (RFC 5407 section 3.2.3)
+// RFC 5407 section 3.2.3.
+// rules: S16
 #[test]
 fn the_200_of_a_reinvite_is_acknowledged_after_a_bye_too() {
     let steps = [
@@ -217,7 +224,8 @@ fn the_200_of_a_reinvite_is_acknowledged_after_a_bye_too() {
     course(IN_A_CALL, &steps, 0);
 }
 
-// rules: S16 (RFC 5407 section 3.2.4)
+// RFC 5407 section 3.2.4.
+// rules: S16
 #[test]
 fn a_callee_who_hangs_up_at_once_waits_for_the_ack() {
     let steps = [
@@ -233,7 +241,8 @@ fn a_callee_who_hangs_up_at_once_waits_for_the_ack() {
     course(FROM_NOTHING, &steps, 0);
 }
 
-// rules: S16 (RFC 5407 section 3.3.1)
+// RFC 5407 section 3.3.1.
+// rules: S16
 #[test]
 fn two_reinvites_that_meet_are_491() {
     let steps = [
@@ -249,7 +258,8 @@ fn two_reinvites_that_meet_are_491() {
     course(IN_A_CALL, &steps, 2);
 }
 
-// rules: S16 (RFC 5407 section 3.3.2)
+// RFC 5407 section 3.3.2.
+// rules: S16
 #[test]
 fn an_update_and_a_reinvite_that_meet_are_491() {
     let steps = [

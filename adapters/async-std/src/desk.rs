@@ -158,6 +158,7 @@ impl Desk {
                 endpoint,
                 session,
                 message,
+                ..
             } => self.receive_session(adapter, endpoint, session, message, task),
             Event::SessionMessage {
                 session,
@@ -183,6 +184,11 @@ impl Desk {
             Event::Provisional { session, .. }
             | Event::OfferReceived { session, .. }
             | Event::AnswerReceived { session, .. }
+            | Event::Explained { session, .. }
+            | Event::Redirected { session, .. }
+            | Event::RefreshNeeded { session }
+            | Event::Referral { session, .. }
+            | Event::ReferReceived { session, .. }
             | Event::RenegotiationReceived { session, .. }
             | Event::RenegotiationWithdrawn { session } => self.post_session(adapter, session, event, task),
             Event::Subscription {

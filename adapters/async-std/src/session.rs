@@ -6,7 +6,10 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use sansip::wire::{Method, StatusCode};
-use sansip::{Content, Event, ExtraHeaders, Misuse, OperationId, SendOptions, SessionId, SessionView};
+use sansip::{
+    Content, Event, ExtraHeaders, Misuse, OperationId, RedirectAction, ReferralId, SendOptions, SessionId,
+    SessionView,
+};
 
 use crate::driver::Host;
 use crate::handle::{Client, Events, Operation, Outcome, Reply};
@@ -78,7 +81,8 @@ impl Session {
     }
 
     /// See [`SessionView::redirect`].
-    pub fn redirect(&self, status: StatusCode, targets: &[&str]) -> Reply<()> {
+    pub fn redirect(&self, status: impl Into<Option<StatusCode>>, targets: &[&str]) -> Reply<()> {
+        let status = status.into();
         let targets: Vec<String> = targets.iter().map(|&target| target.to_owned()).collect();
         self.call(move |session| {
             let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
@@ -121,6 +125,37 @@ impl Session {
     /// See [`SessionView::send`].
     pub fn send(&self, method: Method, content: Option<Content>, headers: ExtraHeaders) -> Operation {
         self.operate(move |session| session.send(method, content, headers))
+    }
+
+    /// See [`SessionView::refer`]. The operation is over with the answer to the REFER; [`Event::Referral`] says how the
+    /// call goes.
+    pub fn refer(&self, target: &str, headers: ExtraHeaders) -> Operation {
+        let target = target.to_owned();
+        self.operate(move |session| session.refer(&target, headers).map(|(_, operation)| operation))
+    }
+
+    /// See [`SessionView::accept_referral`].
+    pub fn accept_referral(&self, referral: ReferralId, call: &Self) -> Reply<()> {
+        let call = call.clone();
+        self.call(move |session| {
+            let call = call.id().ok_or(Misuse::Unknown("session"))?;
+            session.accept_referral(referral, call)
+        })
+    }
+
+    /// See [`SessionView::reject_referral`].
+    pub fn reject_referral(&self, referral: ReferralId, status: StatusCode) -> Reply<()> {
+        self.call(move |session| session.reject_referral(referral, status))
+    }
+
+    /// See [`SessionView::follow_redirect`].
+    pub fn follow_redirect(&self, action: RedirectAction) -> Reply<()> {
+        self.call(move |session| session.follow_redirect(action))
+    }
+
+    /// See [`SessionView::attach`].
+    pub fn attach(&self, headers: ExtraHeaders) -> Reply<()> {
+        self.call(move |session| session.attach(headers))
     }
 
     /// Ends the session as its state asks for: CANCEL, BYE or a decline (rule S10).

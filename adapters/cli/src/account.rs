@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use sansip::security::Credentials;
+use sansip::wire::Method;
 use sansip::wire::uri::Uri;
 use sansip::{
     Config, EndpointId, ManagerConfig, ManagerId, ManagerKind, MutualTls, PeerToPeerConfig, Profile, Proxy,
@@ -186,6 +187,13 @@ pub(crate) fn listening_endpoint(
         agent.listen(manager, *at)?;
     }
     Ok(endpoint)
+}
+
+/// Lets the peer of a call ask for another one: for who answers calls.
+pub(crate) fn follow_transfers(agent: &mut Agent, endpoint: EndpointId) -> Result<(), Failure> {
+    let mut methods = Profile::default().methods;
+    methods.push(Method::Refer);
+    agent.command(|stack, now| stack.endpoint(now, endpoint)?.set_methods(methods))
 }
 
 fn profile(identity: &IdentityArgs) -> Profile {

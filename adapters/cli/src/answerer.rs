@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
-use sansip::{Content, EndpointId, Event, IncomingId, SendOptions, SessionId, SessionState, Time};
+use sansip::{
+    Content, EndpointId, Event, ExtraHeaders, IncomingId, ReferralId, SendOptions, SessionId, SessionState,
+    Time,
+};
 
 use crate::agent::{Agent, Step};
 use crate::args::AnswerArgs;
@@ -94,6 +97,13 @@ impl Answerer {
             } => {
                 self.due.remove(session);
             }
+            Event::ReferReceived {
+                session,
+                referral,
+                target,
+                headers,
+                ..
+            } => self.follow(agent, (*session, *referral), target, headers.clone()),
             Event::RenegotiationReceived { session, offer, .. } => {
                 let content = self.description(agent, offer.as_ref().map(|offer| &offer.body));
                 let _ =
@@ -146,6 +156,35 @@ impl Answerer {
                 }
                 None => {}
             }
+        }
+    }
+
+    /// Makes the call that the peer of another asks for. Its end is the peer's affair, or that of the time given.
+    fn follow(
+        &self,
+        agent: &mut Agent,
+        (session, referral): (SessionId, ReferralId),
+        target: &str,
+        headers: ExtraHeaders,
+    ) {
+        let address = agent.local().unwrap_or_else(|| sdp::local_address(None));
+        let offer = self.sdp.as_ref().map(|own| Content::new(SDP, own.clone()));
+        let offer = Some(offer.unwrap_or_else(|| sdp::offer(address)));
+        let options = SendOptions {
+            headers,
+            ..SendOptions::default()
+        };
+        let made = agent.command(|stack, now| {
+            let endpoint = stack.session(now, session)?.endpoint();
+            let (call, _) = stack.endpoint(now, endpoint)?.invite(target, offer, options)?;
+            stack.session(now, session)?.accept_referral(referral, call)
+        });
+        if made.is_err() {
+            let _ = agent.command(|stack, now| {
+                stack
+                    .session(now, session)?
+                    .reject_referral(referral, StatusCode::DECLINE)
+            });
         }
     }
 

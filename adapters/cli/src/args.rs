@@ -255,6 +255,9 @@ pub(crate) struct CallArgs {
     /// A text message inside the call
     #[arg(long, value_name = "TEXT")]
     pub(crate) message: Option<String>,
+    /// In place of hanging up, have the peer call somebody else, and hang up when it says that it has
+    #[arg(long, value_name = "URI", value_parser = uri)]
+    pub(crate) transfer_to: Option<String>,
 }
 
 #[derive(Args, Debug)]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sansip::wire::Method;
 use sansip::{
-    Completion, Config, Content, EndpointId, Event, OperationError, OperationId, SendOptions, SessionId,
-    SessionReason, SessionState, Time,
+    Completion, Config, Content, EndpointId, Event, OperationError, OperationId, ReferralId, ReferralState,
+    SendOptions, SessionId, SessionReason, SessionState, Time,
 };
 
 use crate::account;
@@ -14,7 +14,7 @@ use crate::args::CallArgs;
 use crate::explain::explain;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::report::session_reason;
+use crate::report::{referral_state, session_reason};
 use crate::sdp::{self, SDP};
 
 /// Calls, talks so long as was asked for, and hangs up.
@@ -67,6 +67,10 @@ struct Call {
     /// The text message in the call, while it is under way.
     message: Option<OperationId>,
     hangup: Option<OperationId>,
+    /// Whom the peer is to call in the end.
+    transfer_to: Option<String>,
+    /// The transfer that is under way.
+    transfer: Option<ReferralId>,
     duration: Duration,
     /// For how long to put it on hold.
     hold: Option<Duration>,
@@ -111,6 +115,8 @@ impl Call {
             text: args.message.clone(),
             message: None,
             hangup: None,
+            transfer_to: args.transfer_to.clone(),
+            transfer: None,
             duration: Duration::from_millis(args.duration),
             hold: args.hold.map(Duration::from_millis),
             change: None,
@@ -166,6 +172,19 @@ impl Call {
                 };
                 Some(Err(Failure::new(line)))
             }
+            Event::Referral {
+                referral,
+                state,
+                status,
+                ..
+            } if Some(*referral) == self.transfer && state.is_final() => {
+                self.transfer = None;
+                if *state != ReferralState::Succeeded {
+                    let status = status.map_or_else(String::new, |status| format!(" ({status})"));
+                    self.trouble = Some(format!("{}{status}", referral_state(*state)));
+                }
+                self.hang_up(agent).err().map(Err)
+            }
             Event::Completed { operation, result } if Some(*operation) == self.message => {
                 self.message = None;
                 if let Err(error) = result {
@@ -204,6 +223,21 @@ impl Call {
                     .send(Method::Message, content, Vec::new())
             })?);
         }
+        Ok(())
+    }
+
+    /// The call has lasted as long as it was to, or was not answered in time: the peer is sent elsewhere, or it is over.
+    fn end(&mut self, agent: &mut Agent) -> Result<(), Failure> {
+        let Some(target) = self.transfer_to.take_if(|_| self.established.is_some()) else {
+            return self.hang_up(agent);
+        };
+        self.deadline = None;
+        let session = self.session;
+        let (referral, operation) =
+            agent.command(|stack, now| stack.session(now, session)?.refer(&target, Vec::new()))?;
+        // What the peer says of the transfer says it, too.
+        agent.is_decisive(operation);
+        self.transfer = Some(referral);
         Ok(())
     }
 
@@ -252,7 +286,7 @@ impl Call {
             self.deadline = None;
             self.offer_change(agent)
         } else {
-            self.hang_up(agent)
+            self.end(agent)
         }
     }
 
@@ -270,6 +304,11 @@ impl Call {
         if self.message.is_some() {
             return Err(Failure::new(
                 "the call ended before the message in it was answered",
+            ));
+        }
+        if self.transfer.is_some() {
+            return Err(Failure::new(
+                "the call ended before the peer said what came of the transfer",
             ));
         }
         match reason {

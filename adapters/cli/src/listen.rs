@@ -95,7 +95,10 @@ fn start(
     };
     let how = (transport, mutual_tls);
     match account::listening_endpoint(&mut agent, &args.user, &args.identity, how, addresses) {
-        Ok(_) => Ok((agent, answerer)),
+        Ok(endpoint) => match account::follow_transfers(&mut agent, endpoint) {
+            Ok(()) => Ok((agent, answerer)),
+            Err(failure) => agent.finish(Err(failure)),
+        },
         Err(failure) => agent.finish(Err(failure)),
     }
 }

@@ -20,6 +20,7 @@ pub(crate) fn run(args: &RegisterArgs, out: Output) -> Result<(), Failure> {
 
 fn stay(agent: &mut Agent, args: &RegisterArgs, answerer: &mut Answerer) -> Result<(), Failure> {
     let endpoint = account::sip_endpoint(agent, &args.account)?;
+    account::follow_transfers(agent, endpoint)?;
     agent.register(endpoint, args.account.timeout)?;
     let until = agent.after(args.stay);
     answerer.run(agent, until)

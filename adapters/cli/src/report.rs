@@ -1,9 +1,10 @@
 //! Events of the stack as lines.
 
-use sansip::wire::{HeaderName, Message, StatusCode};
+use sansip::wire::{HeaderName, Message, StatusCode, header};
 use sansip::{
-    Completion, Counters, Event, PeerToPeerReason, PeerToPeerState, RegistrationReason, RegistrationState,
-    SessionReason, SessionState, SubscriptionReason, SubscriptionState,
+    Completion, Counters, Event, Explanation, PeerToPeerReason, PeerToPeerState, ReferralState,
+    RegistrationReason, RegistrationState, SessionReason, SessionState, SubscriptionReason,
+    SubscriptionState,
 };
 use serde_json::{Map, Value, json};
 
@@ -163,6 +164,47 @@ fn requests(out: Output, event: &Event) {
                 fields,
             );
         }
+        Event::RefreshNeeded { session } => {
+            let fields = vec![("session", json!(session.number()))];
+            out.event("refresh_needed", "the call has to be negotiated anew", fields);
+        }
+        Event::Redirected { session, target, .. } => {
+            let fields = vec![("session", json!(session.number())), ("target", json!(target))];
+            out.event("redirected", format!("redirected to {target}"), fields);
+        }
+        Event::Explained { session, message } => {
+            let Explanation {
+                reasons, diagnostics, ..
+            } = Explanation::of(message);
+            let mut why: Vec<String> = reasons.iter().map(header::to_string).collect();
+            why.extend(diagnostics.map(|it| it.reason().unwrap_or_else(|| it.id.to_string())));
+            let why = why.join(", ");
+            let fields = vec![("session", json!(session.number())), ("why", json!(why))];
+            out.event("explained", format!("the peer says why: {why}"), fields);
+        }
+        Event::Referral {
+            session,
+            state,
+            status,
+            ..
+        } => {
+            let status = status.map(StatusCode::code);
+            let fields = vec![
+                ("session", json!(session.number())),
+                ("state", json!(format!("{state:?}"))),
+                ("status", json!(status)),
+            ];
+            let status = status.map(|code| code.to_string());
+            out.event(
+                "referral",
+                join(referral_state(*state), status.as_deref()),
+                fields,
+            );
+        }
+        Event::ReferReceived { session, target, .. } => {
+            let fields = vec![("session", json!(session.number())), ("target", json!(target))];
+            out.event("refer_received", format!("asked to call {target}"), fields);
+        }
         Event::RenegotiationReceived {
             session,
             offer,
@@ -187,6 +229,20 @@ fn requests(out: Output, event: &Event) {
             subscriptions(out, event);
         }
         _ => connections(out, event),
+    }
+}
+
+pub(crate) const fn referral_state(state: ReferralState) -> &'static str {
+    match state {
+        ReferralState::Accepted => "transfer accepted",
+        ReferralState::Trying => "transfer: calling",
+        ReferralState::Alerted => "transfer: ringing",
+        ReferralState::Succeeded => "transferred",
+        ReferralState::Redirected => "transfer: redirected",
+        ReferralState::Failed => "transfer failed",
+        ReferralState::Rejected => "transfer refused",
+        ReferralState::Unanswered => "transfer not answered",
+        ReferralState::Lapsed => "transfer: the peer says no more of it",
     }
 }
 

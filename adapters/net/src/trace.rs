@@ -11,9 +11,9 @@ use std::net::SocketAddr;
 
 use sansip::wire::{Message, Method, StatusCode};
 use sansip::{
-    Action, Answer, CloseReason, ConnId, Established, Event, ListenError, ListenerId, OperationError,
-    QueryId, Question, Reason, RegistrationReason, RegistrationState, RemovalReason, ResolveError,
-    TlsFailureKind,
+    Action, Answer, CloseReason, ConnId, Established, Event, Explanation, ListenError, ListenerId,
+    OperationError, QueryId, Question, Reason, RegistrationReason, RegistrationState, RemovalReason,
+    ResolveError, TlsFailureKind,
 };
 use tracing::field::{Value, display};
 use tracing::{debug, info, trace, warn};
@@ -104,6 +104,11 @@ fn event(event: &Event) {
         | Event::Provisional { .. }
         | Event::OfferReceived { .. }
         | Event::AnswerReceived { .. }
+        | Event::Explained { .. }
+        | Event::Redirected { .. }
+        | Event::RefreshNeeded { .. }
+        | Event::Referral { .. }
+        | Event::ReferReceived { .. }
         | Event::RenegotiationReceived { .. }
         | Event::RenegotiationWithdrawn { .. } => session(event),
         Event::Subscription { .. }
@@ -176,9 +181,10 @@ fn session(event: &Event) {
             endpoint,
             session,
             message,
+            replaces,
         } => {
-            let bytes = message.body_bytes().len();
-            info!(target: SESSION, %endpoint, %session, bytes, "session received");
+            let (bytes, replaces) = (message.body_bytes().len(), replaces.map(display));
+            info!(target: SESSION, %endpoint, %session, bytes, replaces, "session received");
         }
         Event::Session {
             session,
@@ -195,6 +201,31 @@ fn session(event: &Event) {
         Event::AnswerReceived { session, answer } => {
             debug!(target: SESSION, %session, bytes = answer.body.len(), "answer");
         }
+        Event::RefreshNeeded { session } => warn!(target: SESSION, %session, "refresh needed"),
+        Event::Redirected {
+            session,
+            others,
+            error,
+            ..
+        } => info!(target: SESSION, %session, others = others.len(), %error, "redirected"),
+        Event::Explained { session, message } => {
+            let explanation = Explanation::of(message);
+            let cause = explanation.reasons.first().and_then(|reason| reason.cause());
+            let diagnostics = explanation.diagnostics.map(|it| it.id);
+            info!(target: SESSION, %session, cause, diagnostics, "explained");
+        }
+        Event::Referral {
+            session,
+            referral,
+            state,
+            status,
+        } => {
+            let status = status.map(StatusCode::code);
+            info!(target: SESSION, %session, %referral, ?state, status, "referral");
+        }
+        Event::ReferReceived {
+            session, referral, ..
+        } => info!(target: SESSION, %session, %referral, "refer received"),
         Event::RenegotiationReceived {
             session,
             offer,

@@ -29,6 +29,11 @@ pub struct Profile {
     pub content_types: Vec<String>,
     /// RFC 3840 feature parameters of Contact: name and, where it has one, value.
     pub feature_parameters: Vec<(String, Option<String>)>,
+    /// The application decides where a call goes that is redirected (S13); without it a redirection is a failure.
+    pub redirects: bool,
+    /// Ask for session timers of this interval (S11), 90 s at the least; without it sessions have them only where the peer
+    /// asks. Fractions of a second are dropped.
+    pub session_timer: Option<Duration>,
     /// Header fields in every request.
     pub headers: ExtraHeaders,
     /// Wait for the server's Retry-After and try once more (E12).
@@ -50,6 +55,8 @@ impl Default for Profile {
             ],
             content_types: Vec::new(),
             feature_parameters: Vec::new(),
+            redirects: false,
+            session_timer: None,
             headers: Vec::new(),
             retry_after: true,
         }

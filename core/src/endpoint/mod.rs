@@ -659,6 +659,8 @@ impl Endpoint {
             via_proxy,
             route,
             voice: self.voice.clone(),
+            redirects: self.profile.redirects,
+            session_timer: self.profile.session_timer,
         }
     }
 

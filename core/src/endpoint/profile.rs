@@ -50,7 +50,7 @@ pub(super) fn voice(profile: &Profile, config: &crate::Config, registers: bool) 
 }
 
 /// The option tags that the stack itself understands.
-pub(crate) const OPTION_TAGS: [&str; 1] = ["gruu"];
+pub(crate) const OPTION_TAGS: [&str; 3] = ["gruu", "replaces", crate::session::TIMER_TAG];
 
 /// The value of Allow for an endpoint.
 pub(crate) fn allow(profile: &Profile) -> String {
@@ -134,6 +134,12 @@ pub(super) fn check_profile(profile: &Profile) -> Result<(), Misuse> {
         write::check_contact_params(&text).map_err(misuse("feature_parameters"))?;
     }
     check_methods(&profile.methods)?;
+    if profile
+        .session_timer
+        .is_some_and(|interval| interval < crate::session::TIMER_FLOOR)
+    {
+        return Err(Misuse::argument("session_timer", "90 s at the least"));
+    }
     for name in &profile.content_types {
         write::check_content_type(name).map_err(misuse("content_types"))?;
     }

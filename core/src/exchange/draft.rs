@@ -7,7 +7,9 @@ use alloc::vec::Vec;
 
 use crate::action::Transport;
 use crate::event::Content;
-use crate::ids::{EndpointId, OperationId, PublicationId, SequenceId, SessionId, SubscriptionId, WatcherId};
+use crate::ids::{
+    EndpointId, OperationId, PublicationId, ReferralId, SequenceId, SessionId, SubscriptionId, WatcherId,
+};
 use crate::wire::Method;
 use crate::wire::uri::Uri;
 use crate::wire::write::{HeaderBlock, Parties};
@@ -95,6 +97,8 @@ pub(crate) enum SessionPart {
     /// The re-INVITE or UPDATE that offers a change (S6).
     Renegotiate,
     Request(OperationId),
+    /// A NOTIFY that tells how a call goes that the peer has asked for.
+    Report(ReferralId),
 }
 
 /// How an exchange may repeat its request.

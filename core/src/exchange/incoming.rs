@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::reply::{Lower, Pending, Reply};
 use crate::cx::Cx;
+use crate::diagnosis::Diagnosis;
 use crate::error::Misuse;
 use crate::ids::{EndpointId, IncomingId};
 use crate::timers::{TimerId, TimerKey};
@@ -135,6 +136,7 @@ impl Incomings {
     /// The application has not answered in time: 500 (M9).
     pub(crate) fn handle_timer(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: IncomingId) {
         cx.counters.timeouts.answer += 1;
-        let _ = self.answer(cx, low, id, Reply::new(StatusCode::SERVER_INTERNAL_ERROR));
+        let reply = Reply::refusal(StatusCode::SERVER_INTERNAL_ERROR, Diagnosis::NotAnswered);
+        let _ = self.answer(cx, low, id, reply);
     }
 }

@@ -38,13 +38,14 @@ use crate::auth::Attempt;
 use crate::connection::{Hop, Lease, Sent};
 use crate::counters::Label;
 use crate::cx::Cx;
-use crate::event::{ConnectionFailure, OperationError, OperationFailure};
+use crate::event::{ConnectionFailure, ExtraHeaders, OperationError, OperationFailure};
 use crate::ids::{ConnId, EndpointId, ExchangeId, SequenceId, TransactionId};
 use crate::map::{HashKey, Map};
 use crate::time::Time;
 use crate::timers::{TimerId, TimerKey};
 use crate::transaction::{self, Outgoing};
 
+use crate::wire::write::with_fields;
 use crate::wire::{HeaderName, Message, Method, StatusCode};
 use waiting::Waiting;
 use window::Window;
@@ -146,6 +147,10 @@ struct Exchange {
     reconnected: bool,
     /// It has a place in the window of its endpoint.
     counted: bool,
+    /// It was sent once more for a longer session interval.
+    enlarged: bool,
+    /// What its CANCEL carries.
+    farewell: ExtraHeaders,
 }
 
 #[derive(Clone, Debug)]
@@ -278,6 +283,8 @@ impl Exchanges {
                 waited: false,
                 reconnected: false,
                 counted: false,
+                enlarged: false,
+                farewell: Vec::new(),
             }),
         );
         self.send_or_wait(cx, low, id, up);
@@ -319,10 +326,19 @@ impl Exchanges {
 
     /// Gives up an INVITE: not yet sent, it ends at once; else CANCEL goes out, now or after the first provisional
     /// response, and the outcome follows (RFC 3261 section 9.1, rule S10). Any other request is left to its end.
-    pub(crate) fn cancel(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, id: ExchangeId, up: &mut Up) {
+    /// The CANCEL carries these header fields.
+    pub(crate) fn cancel(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: ExchangeId,
+        headers: ExtraHeaders,
+        up: &mut Up,
+    ) {
         let Some(exchange) = self.table.get_mut(&id) else {
             return;
         };
+        exchange.farewell = headers;
         match &mut exchange.state {
             State::Sent {
                 alerted: true,
@@ -646,6 +662,7 @@ impl Exchanges {
         let Some(bytes) = low.transactions.cancel_for(*transaction) else {
             return;
         };
+        let bytes = with_fields(bytes, &exchange.farewell);
         *cancel = Cancel::Sent(
             cx.timers
                 .set(cx.now + cx.config.t1.saturating_mul(64), TimerKey::Exchange(id)),

@@ -1,17 +1,19 @@
 //! What a final response to an exchange's request leads to, or none.
 
+use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
+use alloc::string::String;
 use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::{Cancel, Exchanges, Indication, Lost, Lower, Outcome, Owner, State, Up, What};
 use crate::connection::Hop;
 use crate::cx::Cx;
-use crate::event::OperationError;
+use crate::event::{ExtraHeaders, OperationError};
 use crate::ids::ExchangeId;
 use crate::timers::TimerKey;
-use crate::wire::header::{Contact, MinExpires, RetryAfter};
-use crate::wire::{Message, Method, StatusCode};
+use crate::wire::header::{Contact, MinExpires, MinSe, RetryAfter, field};
+use crate::wire::{HeaderName, Message, Method, StatusCode};
 
 impl Exchanges {
     pub(super) fn on_final(
@@ -39,7 +41,7 @@ impl Exchanges {
         }
         let is_worn = exchange.attempts >= cx.config.limits.attempts
             && match status.code() {
-                401 | 407 | 423 => true,
+                401 | 407 | 422 | 423 => true,
                 300..=399 => exchange.policy.redirects > 0,
                 _ => false,
             };
@@ -49,6 +51,7 @@ impl Exchanges {
         }
         match status.code() {
             401 | 407 => self.on_challenge(cx, low, id, response, up),
+            422 => self.on_session_too_brief(cx, low, id, response, up),
             423 => self.on_interval_too_brief(cx, low, id, response, up),
             300..=399 => self.on_redirect(cx, low, id, response, up),
             503 => self.on_unavailable(cx, low, id, response, up),
@@ -154,6 +157,26 @@ impl Exchanges {
                 self.send_or_wait(cx, low, id, up);
             }
             _ => self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up),
+        }
+    }
+
+    /// 422: asks once for the least that the peer takes, where that is more than was asked for (RFC 4028 section 7.3).
+    fn on_session_too_brief(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        id: ExchangeId,
+        response: Box<Message>,
+        up: &mut Up,
+    ) {
+        let Some(exchange) = self.table.get_mut(&id) else {
+            return;
+        };
+        if !exchange.enlarged && enlarge(&mut exchange.draft.extra, &response) {
+            exchange.enlarged = true;
+            self.send_or_wait(cx, low, id, up);
+        } else {
+            self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up);
         }
     }
 
@@ -335,4 +358,28 @@ impl Exchanges {
 pub(crate) fn retry_after(response: &Message) -> Option<Duration> {
     let told = response.typed::<RetryAfter<'_>>().ok().flatten()?;
     Some(Duration::from_secs(u64::from(told.seconds)))
+}
+
+/// A request that was answered 422 asks for what the peer takes at the least (RFC 4028 section 7.3): its fields, where
+/// they asked for less.
+fn enlarge(fields: &mut ExtraHeaders, response: &Message) -> bool {
+    let Some(least) = response.typed::<MinSe<'_>>().ok().flatten() else {
+        return false;
+    };
+    let is = |name: &str, known| HeaderName::from_bytes(name.as_bytes()) == Some(known);
+    let Some((_, value)) = fields
+        .iter_mut()
+        .find(|(name, _)| is(name, HeaderName::SessionExpires))
+    else {
+        return false;
+    };
+    let interval: String = value.chars().take_while(char::is_ascii_digit).collect();
+    let tail = value.get(interval.len()..).unwrap_or_default().to_owned();
+    if interval.parse::<u32>().is_ok_and(|asked| asked >= least.seconds) {
+        return false;
+    }
+    *value = alloc::format!("{}{tail}", least.seconds);
+    fields.retain(|(name, _)| !is(name, HeaderName::MinSe));
+    fields.push(field(&MinSe::new(least.seconds)));
+    true
 }

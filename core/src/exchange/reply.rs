@@ -14,6 +14,7 @@ use crate::action::Transport;
 use crate::auth::AuthTable;
 use crate::connection::{Connections, Hop, Lease, Sent};
 use crate::cx::Cx;
+use crate::diagnosis::Diagnosis;
 use crate::event::Content;
 use crate::ids::{ConnId, ManagerId, TransactionId};
 use crate::transaction::{Responded, Transactions, Transmission};
@@ -55,10 +56,20 @@ pub(crate) struct Reply<'a> {
     pub(crate) block: Option<&'a HeaderBlock>,
     /// Of the application, checked when they were given.
     pub(crate) extra: &'a [(String, String)],
+    /// Why the stack itself refuses (S19).
+    pub(crate) why: Option<Diagnosis>,
     pub(crate) content: Option<&'a Content>,
 }
 
 impl Reply<'_> {
+    /// A refusal of the stack's own, which says why.
+    pub(crate) const fn refusal(status: StatusCode, why: Diagnosis) -> Self {
+        Self {
+            why: Some(why),
+            ..Self::new(status)
+        }
+    }
+
     /// A response of this status with its usual words and nothing more.
     pub(crate) const fn new(status: StatusCode) -> Self {
         Self {
@@ -69,6 +80,7 @@ impl Reply<'_> {
             headers: &[],
             block: None,
             extra: &[],
+            why: None,
             content: None,
         }
     }
@@ -127,6 +139,10 @@ impl Lower<'_> {
         }
         for (name, value) in reply.extra {
             builder.raw_checked(name, value);
+        }
+        if let Some(why) = reply.why {
+            let (name, value) = why.field(cx.config);
+            builder.text(name, &value);
         }
         if let Some(content) = reply.content {
             builder.body(&content.content_type, content.body.clone());

@@ -109,7 +109,7 @@ impl Bench {
     }
 
     fn cancel(&mut self, id: ExchangeId) {
-        self.go(|exchanges, cx, low, up| exchanges.cancel(cx, low, id, up));
+        self.go(|exchanges, cx, low, up| exchanges.cancel(cx, low, id, Vec::new(), up));
         self.settle();
     }
 
@@ -361,6 +361,9 @@ impl Bench {
                 TimerKey::Ended
                 | TimerKey::Incoming(_)
                 | TimerKey::Session(..)
+                | TimerKey::Referral(..)
+                | TimerKey::Refresh(..)
+                | TimerKey::Ringing(_)
                 | TimerKey::Registration(_)
                 | TimerKey::Probe(_)
                 | TimerKey::KeepAlive(_)

@@ -11,10 +11,11 @@ use bytes::Bytes;
 use super::invitation::{self, State};
 use super::offer::{self, Carrier, Meaning, Offers};
 use super::proposal::{self, Proposal};
-use super::receive::content_of;
+use super::receive::{allows_update, content_of};
 use super::renegotiation::{self, Renegotiation};
-use super::{Ack, Below, Session, Sessions, start};
+use super::{Ack, Below, Session, Sessions, start, too_brief};
 use crate::cx::Cx;
+use crate::diagnosis::Diagnosis;
 use crate::error::Misuse;
 use crate::event::{Completion, Content, Event, OperationError, OperationFailure, SessionState};
 use crate::exchange::{Outcome, Pending, Reply, SessionPart, retry_after};
@@ -221,9 +222,11 @@ impl Sessions {
             return;
         };
         let acknowledged = request.pending.message.method() == Some(&Method::Invite);
+        let (agreed, fields) = session.agree(&request.pending.message, cx.config);
         let reply = Reply {
             contact: Some(&session.local.contact),
             block: Some(&session.local.voice.description()),
+            headers: &fields,
             content: Some(content),
             ..Reply::new(StatusCode::OK)
         };
@@ -246,6 +249,7 @@ impl Sessions {
             acknowledged,
         };
         self.step_theirs(cx, below, id, input);
+        self.step_timer(cx, below, id, agreed);
     }
 
     /// Refuses the peer's change with 400 to 699: the session is as it was (RFC 3261 section 14.2).
@@ -295,6 +299,18 @@ impl Sessions {
                 .reply(cx, request, &Reply::new(StatusCode::NO_SUCH_CALL));
             return;
         }
+        if let Some(least) = too_brief(&request.message, cx.config) {
+            let reply = Reply {
+                headers: &[least],
+                ..Reply::refusal(
+                    StatusCode::SESSION_INTERVAL_TOO_SMALL,
+                    Diagnosis::IntervalTooSmall,
+                )
+            };
+            below.low.reply(cx, request, &reply);
+            return;
+        }
+        session.updates |= allows_update(&request.message);
         let pending = session.change.theirs.is_asked()
             || matches!(session.invitation.machine_state(), State::Offered { .. });
         let meaning = match (&offer, invites) {
@@ -323,7 +339,7 @@ impl Sessions {
                 let seconds = cx.entropy.below(11).to_string();
                 let reply = Reply {
                     headers: &[(HeaderName::RetryAfter, seconds.into_boxed_str())],
-                    ..Reply::new(StatusCode::SERVER_INTERNAL_ERROR)
+                    ..Reply::refusal(StatusCode::SERVER_INTERNAL_ERROR, Diagnosis::NotChanged)
                 };
                 below.low.reply(cx, request, &reply);
             }
@@ -331,12 +347,15 @@ impl Sessions {
                 if let Some(dialog) = &mut session.dialog {
                     dialog.refresh_target(&request.message);
                 }
+                let (agreed, fields) = session.agree(&request.message, cx.config);
                 let reply = Reply {
                     contact: Some(&session.local.contact),
                     block: Some(&session.local.voice.description()),
+                    headers: &fields,
                     ..Reply::new(StatusCode::OK)
                 };
                 below.low.reply(cx, request, &reply);
+                self.step_timer(cx, below, id, agreed);
             }
         }
     }
@@ -445,6 +464,7 @@ impl Sessions {
                     session.change.ack = Some(Box::new(ack));
                 }
                 session.take_answer(cx, id, &response, carrier);
+                self.on_agreed(cx, below, id, &response);
                 let effects = self.advance_ours(cx, id, renegotiation::Input::Taken);
                 self.carry_out_ours(cx, below, id, effects, Some(response));
             }
@@ -455,8 +475,10 @@ impl Sessions {
                 let ends = end_of(&error).filter(|_| says);
                 let again = session.may_ask_again(cx, &error).filter(|_| ends.is_none());
                 let effects = self.advance_ours(cx, id, renegotiation::Input::Refused(error, again));
-                if let Some(input) = ends {
-                    self.step(cx, below, id, input);
+                match ends {
+                    Some(input) => self.step(cx, below, id, input),
+                    // Where it was to refresh the session there may be time for another.
+                    None => self.on_not_refreshed(cx, below, id),
                 }
                 self.carry_out_ours(cx, below, id, effects, None);
             }
@@ -544,7 +566,8 @@ impl Sessions {
                 (Effect::Send, Some(session)) => session.send_change(cx, below, id),
                 (Effect::SendCancel, Some(session)) => {
                     if let Some(exchange) = session.change.exchange {
-                        below.exchanges.cancel(cx, below.low, exchange, below.up);
+                        let none = Vec::new();
+                        below.exchanges.cancel(cx, below.low, exchange, none, below.up);
                     }
                 }
                 (Effect::Complete(operation, result), session) => {
@@ -686,6 +709,7 @@ impl Session {
         let mut draft = dialog.request(method.clone(), Some(self.local.contact.clone()));
         draft.block = self.local.voice.full_request(method);
         draft.content = Some(content.clone());
+        draft.extra = self.change_fields(cx.config);
         let carrier = if *method == Method::Invite {
             Carrier::Invite
         } else {

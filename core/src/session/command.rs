@@ -11,8 +11,9 @@ use super::offer::{self, Carrier};
 use super::{Below, Cargo, Known, Sessions, start};
 use crate::connection::{Connections, Lease};
 use crate::cx::Cx;
+use crate::diagnosis::Diagnosis;
 use crate::error::Misuse;
-use crate::event::{Content, SessionReason, SessionState};
+use crate::event::{Content, ExtraHeaders, SessionReason, SessionState};
 use crate::exchange::{NextHop, Reply, SessionPart};
 use crate::ids::{ConnId, OperationId, SessionId};
 use crate::wire::{HeaderName, Method, StatusCode};
@@ -80,8 +81,12 @@ impl Sessions {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
+        let extra = session.take_attached();
         let Some(invite) = &session.invite else { return };
+        let (agreed, fields) = session.agree(&invite.message, cx.config);
         let reply = Reply {
+            extra: &extra,
+            headers: &fields,
             contact: Some(&session.local.contact),
             block: Some(&session.local.voice.description()),
             content: content.as_ref(),
@@ -100,6 +105,8 @@ impl Sessions {
         }
         session.known.state = SessionState::Connecting;
         self.step(cx, below, id, Input::Accept(operation));
+        self.step_timer(cx, below, id, agreed);
+        self.end_replaced(cx, below, id);
     }
 
     /// Answers the INVITE with a final response of 300 to 699.
@@ -115,6 +122,7 @@ impl Sessions {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
+        let extra = session.take_attached();
         let Some(invite) = &session.invite else { return };
         let contacts: Vec<String> = targets
             .iter()
@@ -130,6 +138,7 @@ impl Sessions {
             &Reply {
                 reason,
                 headers: &headers,
+                extra: &extra,
                 ..Reply::new(status)
             },
         );
@@ -140,25 +149,28 @@ impl Sessions {
     }
 
     pub(crate) fn provisional(
-        &self,
+        &mut self,
         cx: &mut Cx<'_>,
         below: &mut Below<'_, '_>,
         id: SessionId,
         status: StatusCode,
         content: Option<&Content>,
     ) {
-        let Some(session) = self.table.get(&id) else {
+        let Some(session) = self.table.get_mut(&id) else {
             return;
         };
+        let extra = session.take_attached();
         let Some(invite) = &session.invite else { return };
         let reply = Reply {
             contact: Some(&session.local.contact),
             block: Some(&session.local.voice.description()),
             content,
             record_route: true,
+            extra: &extra,
             ..Reply::new(status)
         };
-        below.low.reply(cx, invite, &reply);
+        let bytes = below.low.reply(cx, invite, &reply);
+        session.ring(cx, id, status, bytes);
     }
 
     /// The application's answer to the offer of a 2xx; misuse if none waits for it.
@@ -191,17 +203,38 @@ impl Sessions {
         Ok(())
     }
 
+    /// Ends a session; `why`, where it is the stack itself that does.
     pub(crate) fn terminate(
         &mut self,
         cx: &mut Cx<'_>,
         below: &mut Below<'_, '_>,
         id: SessionId,
         operation: OperationId,
+        why: Option<Diagnosis>,
     ) {
-        if let Some(known) = self.known_mut(id) {
+        if let Some(known) = self.known_mut(id)
+            && why.is_none_or(Diagnosis::is_commanded)
+        {
             known.over = true;
         }
+        if let Some(session) = self.table.get_mut(&id) {
+            session.why = session.why.or(why);
+        }
         self.step(cx, below, id, Input::Terminate(operation));
+    }
+
+    /// Header fields for what is sent next; they are of no use where nothing more is.
+    pub(crate) fn attach(&mut self, id: SessionId, headers: ExtraHeaders) -> Result<(), Misuse> {
+        if self.known(id)?.over {
+            return Err(Misuse::State {
+                operation: "attach",
+                state: "ended by the application",
+            });
+        }
+        if let Some(session) = self.table.get_mut(&id) {
+            session.attached.get_or_insert_default().extend(headers);
+        }
+        Ok(())
     }
 
     /// The server has forgotten the dialog of an established session (R14): there is nobody left to be told.
@@ -226,7 +259,9 @@ impl Sessions {
             return;
         };
         let Some(dialog) = &session.dialog else { return };
-        let mut draft = dialog.request(method.clone(), None);
+        // RFC 3515 section 2.2.
+        let contact = (method == Method::Refer).then(|| session.local.contact.clone());
+        let mut draft = dialog.request(method.clone(), contact);
         draft.block = session.local.voice.full_request(&method);
         draft.content = cargo.content;
         draft.extra = cargo.extra;
@@ -276,16 +311,12 @@ impl Sessions {
         if let Some(old) = session.lease.replace(lease) {
             below.low.connections.release(cx, old);
         }
-        let Some(dialog) = &session.dialog else { return };
         let manager = below.low.connections.manager_of(conn).map(|(manager, _)| manager);
         let listens = manager.is_some_and(|manager| below.low.connections.is_listening(manager));
         let named = session.local.contact.gruu.is_none() && !listens;
         let lasts = matches!(session.invitation.machine_state(), State::Connected);
         if named && session.updates && !session.refreshing && lasts {
-            let mut draft = dialog.request(Method::Update, Some(session.local.contact.clone()));
-            draft.block = session.local.voice.request(&Method::Update);
-            session.refreshing = true;
-            start(cx, below, session, id, draft, SessionPart::Refresh);
+            self.send_refresh(cx, below, id);
         }
     }
 }

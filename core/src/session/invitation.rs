@@ -2,6 +2,9 @@
 //! S10, S12). The machine knows no messages: its session sends what it asks for.
 //!
 //! ```text
+//!                        +--- Redirecting <--+
+//!                        | retry             | redirected: another target
+//!                        v                   |
 //!  caller:  Idle --establish--> Inviting --2xx--> Connected          callee:  Offered --accept--> Accepting
 //!                                  |  \--2xx with offer--> Answering              |                   | ACK
 //!                        terminate |                          | answer            | reject,          v
@@ -26,7 +29,7 @@ mod fingerprint;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use fingerprint::Fingerprint;
+pub(super) use fingerprint::Fingerprint;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +42,12 @@ pub(crate) enum State {
         alerted: bool,
         limit: Option<TimerId>,
     },
-    /// The same, and CANCEL was asked for: by the application, or because it took too long.
+    /// The peer has sent us elsewhere, and the application decides whether the INVITE goes there.
+    Redirecting {
+        operation: OperationId,
+        limit: Option<TimerId>,
+    },
+    /// The same as Inviting, and CANCEL was asked for: by the application, or because it took too long.
     Cancelling {
         establish: OperationId,
         alerted: bool,
@@ -107,6 +115,10 @@ pub(crate) enum Input {
     Terminate(OperationId),
     /// 101 to 199.
     Provisional,
+    /// Our INVITE has failed, and there is another target that it can be sent to.
+    Redirected,
+    /// It is to go there.
+    Retry,
     /// 2xx to our INVITE; `offer` if it brought one that waits for an answer.
     Success {
         offer: bool,
@@ -183,6 +195,7 @@ impl Invitation {
             State::Inviting { alerted: true, .. } | State::Cancelling { alerted: true, .. } => {
                 SessionState::Alerted
             }
+            State::Redirecting { .. } => SessionState::Redirecting,
             State::Offered { .. } => SessionState::Incoming,
             State::Connected => SessionState::Connected,
             State::Leaving { from, .. } => *from,
@@ -232,6 +245,37 @@ impl Invitation {
                 stop(cx, limit);
                 reason = why;
                 done.push((operation, Err(error)));
+                State::Disconnected
+            }
+            // S13: from one target to the next.
+            (State::Inviting { operation, limit, .. }, Input::Redirected) => {
+                State::Redirecting { operation, limit }
+            }
+            (State::Redirecting { operation, limit }, Input::Retry) => {
+                out.push(Effect::SendInvite);
+                State::Inviting {
+                    operation,
+                    alerted: false,
+                    limit,
+                }
+            }
+            (State::Redirecting { operation, limit }, Input::Failure(error, why)) => {
+                stop(cx, limit);
+                reason = why;
+                done.push((operation, Err(error)));
+                State::Disconnected
+            }
+            (State::Redirecting { operation, limit }, Input::Terminate(leaving)) => {
+                stop(cx, limit);
+                reason = Reason::TerminatedLocally;
+                done.push((operation, Err(Failed::Terminated.error())));
+                done.push((leaving, Ok(())));
+                State::Disconnected
+            }
+            (State::Redirecting { operation, .. }, Input::Fired(Timer::Limit)) => {
+                cx.counters.timeouts.establish += 1;
+                reason = Reason::Timeout;
+                done.push((operation, Err(Failed::Timeout.error())));
                 State::Disconnected
             }
             (
@@ -598,7 +642,11 @@ impl Invitation {
             (state @ State::Answering { .. }, Input::Success { .. }) => state,
             // Nothing was asked for by INVITE, or it has had its outcome.
             (
-                state @ (State::Idle | State::Offered { .. } | State::Accepting { .. } | State::Disconnected),
+                state @ (State::Idle
+                | State::Redirecting { .. }
+                | State::Offered { .. }
+                | State::Accepting { .. }
+                | State::Disconnected),
                 Input::Success { .. },
             ) => state,
             (
@@ -614,6 +662,7 @@ impl Invitation {
             // A provisional response when none is waited for any more, or after the CANCEL.
             (
                 state @ (State::Idle
+                | State::Redirecting { .. }
                 | State::Cancelling { .. }
                 | State::Answering { .. }
                 | State::Offered { .. }
@@ -626,6 +675,7 @@ impl Invitation {
             // An ACK to a 2xx that was not sent, or that has its ACK already.
             (
                 state @ (State::Idle
+                | State::Redirecting { .. }
                 | State::Inviting { .. }
                 | State::Cancelling { .. }
                 | State::Answering { .. }
@@ -638,6 +688,7 @@ impl Invitation {
             // Before its 2xx a callee sends no BYE (section 15), and both may send one at the same time.
             (
                 state @ (State::Idle
+                | State::Redirecting { .. }
                 | State::Inviting { .. }
                 | State::Cancelling { .. }
                 | State::Leaving { .. }
@@ -647,6 +698,7 @@ impl Invitation {
             // A CANCEL changes nothing after the final response (section 9.2), and a caller gets none.
             (
                 state @ (State::Idle
+                | State::Redirecting { .. }
                 | State::Inviting { .. }
                 | State::Cancelling { .. }
                 | State::Answering { .. }
@@ -659,6 +711,7 @@ impl Invitation {
             // No BYE is under way.
             (
                 state @ (State::Idle
+                | State::Redirecting { .. }
                 | State::Inviting { .. }
                 | State::Cancelling { .. }
                 | State::Answering { .. }
@@ -671,6 +724,7 @@ impl Invitation {
             // Before it is established a session has no requests inside; after, the BYE ends it.
             (
                 state @ (State::Idle
+                | State::Redirecting { .. }
                 | State::Inviting { .. }
                 | State::Cancelling { .. }
                 | State::Answering { .. }
@@ -690,12 +744,41 @@ impl Invitation {
                 Input::Fired(Timer::Again | Timer::Limit),
             ) => state,
             (
-                state @ (State::Inviting { .. } | State::Answering { .. } | State::Offered { .. }),
+                state @ (State::Inviting { .. }
+                | State::Redirecting { .. }
+                | State::Answering { .. }
+                | State::Offered { .. }),
                 Input::Fired(Timer::Again),
+            ) => state,
+            // Only an INVITE that is under way is redirected, and only one that was is sent again.
+            (
+                state @ (State::Idle
+                | State::Redirecting { .. }
+                | State::Cancelling { .. }
+                | State::Answering { .. }
+                | State::Offered { .. }
+                | State::Accepting { .. }
+                | State::Connected
+                | State::Leaving { .. }
+                | State::Disconnected),
+                Input::Redirected,
+            ) => state,
+            (
+                state @ (State::Idle
+                | State::Inviting { .. }
+                | State::Cancelling { .. }
+                | State::Answering { .. }
+                | State::Offered { .. }
+                | State::Accepting { .. }
+                | State::Connected
+                | State::Leaving { .. }
+                | State::Disconnected),
+                Input::Retry,
             ) => state,
             // Misuse, refused before it comes here.
             (
                 state @ (State::Inviting { .. }
+                | State::Redirecting { .. }
                 | State::Cancelling { .. }
                 | State::Answering { .. }
                 | State::Offered { .. }
@@ -708,6 +791,7 @@ impl Invitation {
             (
                 state @ (State::Idle
                 | State::Inviting { .. }
+                | State::Redirecting { .. }
                 | State::Cancelling { .. }
                 | State::Answering { .. }
                 | State::Accepting { .. }
@@ -719,6 +803,7 @@ impl Invitation {
             (
                 state @ (State::Idle
                 | State::Inviting { .. }
+                | State::Redirecting { .. }
                 | State::Cancelling { .. }
                 | State::Offered { .. }
                 | State::Accepting { .. }
@@ -741,7 +826,9 @@ impl Invitation {
     /// Ends the machine at once, with its timers; for an endpoint that ends without the network.
     pub(crate) fn stop(&mut self, cx: &mut Cx<'_>) {
         match core::mem::replace(&mut self.state, State::Disconnected) {
-            State::Inviting { limit, .. } | State::Offered { limit } => stop(cx, limit),
+            State::Inviting { limit, .. } | State::Redirecting { limit, .. } | State::Offered { limit } => {
+                stop(cx, limit);
+            }
             State::Answering { limit, .. } => {
                 cx.timers.stop(limit);
             }

@@ -23,9 +23,10 @@ pub(crate) struct Inviting(Invitation);
 
 impl Subject for Inviting {
     const MACHINE: Machine = cells::MACHINE;
-    const WAYS: usize = 5;
+    const WAYS: usize = 6;
     const TIMERS: &'static [(&'static str, &'static [&'static str])] = &[
         ("Inviting", &["FiredLimit"]),
+        ("Redirecting", &["FiredLimit"]),
         ("Answering", &["FiredLimit"]),
         ("Offered", &["FiredLimit"]),
         ("Accepting", &["FiredAgain", "FiredLimit"]),
@@ -41,15 +42,19 @@ impl Subject for Inviting {
             services.config.max_connect_duration = Duration::ZERO;
         }
         let mut new = Self(match way {
-            0..=2 => Invitation::outgoing(id),
+            0..=2 | 5 => Invitation::outgoing(id),
             _ => Invitation::incoming(&mut services.cx(), id),
         });
-        // Further along from the start, or hardly a history would come to the answer.
+        // Further along from the start, or hardly a history would come to the answer, or to a redirection.
         let path = [
             Input::Establish(services.ids.next()),
-            Input::Success { offer: true },
+            if way == 5 {
+                Input::Redirected
+            } else {
+                Input::Success { offer: true }
+            },
         ];
-        let steps = [0, 1, 2, 0, 0];
+        let steps = [0, 1, 2, 0, 0, 2];
         for input in path.into_iter().take(steps[way]) {
             new.step(input, services);
         }
@@ -66,6 +71,8 @@ impl Subject for Inviting {
             Input::Answer,
             Input::Terminate(ids.next()),
             Input::Provisional,
+            Input::Redirected,
+            Input::Retry,
             Input::Success { offer: false },
             Input::Success { offer: true },
             Input::Failure(OperationError::Timeout, SessionReason::Timeout),
@@ -123,6 +130,8 @@ impl Subject for Inviting {
             Input::Decline(_)
             | Input::Answer
             | Input::Provisional
+            | Input::Redirected
+            | Input::Retry
             | Input::Success { .. }
             | Input::Failure(..)
             | Input::Ack

@@ -4,25 +4,35 @@
 
 mod change;
 mod command;
+mod expiry;
 mod invitation;
 #[cfg(test)]
 pub(crate) mod laws;
 mod offer;
 mod proposal;
 mod receive;
+mod redirect;
+pub(crate) mod refer;
+pub(crate) mod referee;
 mod renegotiation;
+mod ringing;
+pub(crate) mod timer;
+mod transfer;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
+use crate::config::Config;
 use crate::connection::Lease;
 use crate::cx::Cx;
+use crate::diagnosis::Diagnosis;
 use crate::dialog::Dialog;
 use crate::error::ParseError;
 use crate::event::{
-    Completion, Content, Event, ExtraHeaders, OperationError, OperationFailure, SessionState,
+    Completion, Content, Event, ExtraHeaders, OperationError, OperationFailure, SessionReason, SessionState,
 };
 use crate::exchange::{
     ContactTemplate, Draft, Exchanges, Facts, Indication, Lower, NextHop, Owner, Pending, Policy, Reply,
@@ -35,17 +45,29 @@ use crate::wire::write::Parties;
 use crate::wire::{Message, Method, StatusCode};
 
 use change::Change;
+pub(crate) use expiry::{TAG as TIMER_TAG, too_brief};
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use invitation::cells::MACHINE as INVITATION;
-use invitation::{Effect, Input, Invitation};
+use invitation::{Effect, Input, Invitation, State};
 use offer::Carrier;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use offer::cells::MACHINE as OFFER;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use proposal::cells::MACHINE as PROPOSAL;
 use receive::allows_update;
+use redirect::Redirection;
+#[cfg(any(test, feature = "cells"))]
+pub(crate) use refer::cells::MACHINE as REFERRAL;
+#[cfg(any(test, feature = "cells"))]
+pub(crate) use referee::cells::MACHINE as REFEREE;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use renegotiation::cells::MACHINE as RENEGOTIATION;
+use ringing::Ringing;
+use timer::SessionTimer;
+#[cfg(any(test, feature = "cells"))]
+pub(crate) use timer::cells::MACHINE as TIMER;
+pub(crate) use timer::{FLOOR as TIMER_FLOOR, Timer as RefreshTimer};
+use transfer::Transfers;
 
 /// The timers of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,13 +75,6 @@ pub(crate) enum Timer {
     Invitation(invitation::Timer),
     Renegotiation(renegotiation::Timer),
     Proposal(proposal::Timer),
-}
-
-/// A session in canonical form.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Fingerprint {
-    invitation: invitation::Fingerprint,
-    change: change::Fingerprint,
 }
 
 /// How an endpoint appears in its requests. The texts are ready to be written.
@@ -77,6 +92,10 @@ pub(crate) struct Local {
     /// The preloaded route of requests outside dialogs (R17).
     pub(crate) route: Vec<Box<str>>,
     pub(crate) voice: Voice,
+    /// The application decides about redirections.
+    pub(crate) redirects: bool,
+    /// The interval of the session timer that it asks for.
+    pub(crate) session_timer: Option<Duration>,
 }
 
 impl Local {
@@ -137,6 +156,16 @@ struct Session {
     /// The peer takes UPDATE.
     updates: bool,
     refreshing: bool,
+    /// Header fields of the application for what it sends next (S20).
+    attached: Option<Box<ExtraHeaders>>,
+    /// Why the stack itself ends it, where it does (S19).
+    why: Option<Diagnosis>,
+    ringing: Option<Box<Ringing>>,
+    redirection: Option<Box<Redirection>>,
+    /// Where one was agreed on.
+    timer: Option<Box<SessionTimer>>,
+    /// Few sessions have to do with them.
+    transfers: Option<Box<Transfers>>,
     known: Known,
     /// The peer invited.
     incoming: bool,
@@ -163,6 +192,20 @@ impl Known {
             asked: None,
         }
     }
+}
+
+/// What decides how a session goes on, in canonical form.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Fingerprint {
+    invitation: invitation::Fingerprint,
+    change: change::Fingerprint,
+    transfers: Option<transfer::Fingerprint>,
+    /// When it says again that it rings.
+    rings: Option<Duration>,
+    timer: Option<timer::Fingerprint>,
+    why: Option<Diagnosis>,
+    /// What is still to be tried, how many are known, and whether all are to be.
+    redirection: Option<(Vec<Box<str>>, usize, bool)>,
 }
 
 #[derive(Clone, Debug)]
@@ -246,9 +289,22 @@ impl Sessions {
 
     /// The machines of a session in canonical form.
     pub(crate) fn fingerprint(&self, id: SessionId, now: Time) -> Option<Fingerprint> {
-        self.table.get(&id).map(|session| Fingerprint {
+        let session = self.table.get(&id)?;
+        let transfers = session.transfers.as_ref();
+        Some(Fingerprint {
             invitation: session.invitation.fingerprint(now),
             change: session.change.fingerprint(now),
+            transfers: transfers.map(|transfers| transfers.fingerprint(now)),
+            rings: session
+                .ringing
+                .as_ref()
+                .map(|ringing| ringing.again().at().since(now)),
+            timer: session.timer.as_ref().map(|timer| timer.fingerprint(now)),
+            why: session.why,
+            redirection: session
+                .redirection
+                .as_ref()
+                .map(|redirection| redirection.fingerprint()),
         })
     }
 
@@ -337,6 +393,12 @@ impl Sessions {
                 change: Change::new(id),
                 updates: false,
                 refreshing: false,
+                attached: None,
+                why: None,
+                ringing: None,
+                redirection: None,
+                timer: None,
+                transfers: None,
                 known: Known::new(SessionState::Idle),
                 incoming: false,
             },
@@ -353,6 +415,7 @@ impl Sessions {
         low: &mut Lower<'_>,
         local: Local,
         invite: Pending,
+        replaces: Option<SessionId>,
     ) -> Result<SessionId, ParseError> {
         let sequence = exchanges.new_sequence(cx, 1);
         let dialog = match Dialog::from_request(&invite.message, &invite.tag, sequence) {
@@ -394,6 +457,12 @@ impl Sessions {
             change,
             updates: allows_update(&invite.message),
             refreshing: false,
+            attached: None,
+            why: None,
+            ringing: None,
+            redirection: None,
+            timer: None,
+            transfers: replaces.map(|replaces| Box::new(Transfers::replacing(replaces))),
             known: Known::new(SessionState::Incoming),
             incoming: true,
             dialog: Some(dialog),
@@ -410,6 +479,9 @@ impl Sessions {
         };
         let mut effects = Vec::new();
         session.invitation.step(cx, input, &mut effects);
+        if session.ringing.is_some() && !matches!(session.invitation.machine_state(), State::Offered { .. }) {
+            session.stop_ringing(cx);
+        }
         for effect in effects {
             self.carry_out(cx, below, id, effect);
         }
@@ -425,6 +497,15 @@ impl Sessions {
             }
             (Effect::Changed { old, new, reason }, Some(session)) => {
                 let endpoint = session.local.endpoint;
+                // Its own end is the machine's only reason for a BYE that nobody has commanded.
+                let reason = match session.why {
+                    Some(Diagnosis::Expired | Diagnosis::NotRefreshed)
+                        if reason == SessionReason::TerminatedLocally =>
+                    {
+                        SessionReason::SessionTimerExpired
+                    }
+                    Some(_) | None => reason,
+                };
                 cx.out.event(Event::Session {
                     session: id,
                     old,
@@ -440,12 +521,13 @@ impl Sessions {
                 }
             }
             (Effect::SendInvite, Some(session)) => {
-                let draft = session.invite_draft();
+                let draft = session.invite_draft(cx.config);
                 session.exchange = Some(start(cx, below, session, id, draft, SessionPart::Invite));
             }
             (Effect::SendCancel, Some(session)) => {
                 if let Some(exchange) = session.exchange {
-                    below.exchanges.cancel(cx, below.low, exchange, below.up);
+                    let headers = session.parting_words(cx);
+                    below.exchanges.cancel(cx, below.low, exchange, headers, below.up);
                 }
             }
             (Effect::SendAck, Some(session)) => {
@@ -462,7 +544,12 @@ impl Sessions {
             (Effect::Refuse(code), Some(session)) => {
                 if let (Some(invite), Some(status)) = (session.invite.take(), StatusCode::new(code)) {
                     self.by_invite.remove(&invite.transaction);
-                    below.low.reply(cx, &invite, &Reply::new(status));
+                    let reply = Reply {
+                        extra: &session.take_attached(),
+                        why: session.why,
+                        ..Reply::new(status)
+                    };
+                    below.low.reply(cx, &invite, &reply);
                 }
             }
             (
@@ -483,8 +570,10 @@ impl Sessions {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
+        let extra = session.parting_words(cx);
         if let Some(dialog) = &session.dialog {
             let mut draft = dialog.request(Method::Bye, None);
+            draft.extra = extra;
             draft.block = session.local.voice.request(&Method::Bye);
             session.exchange = Some(start(cx, below, session, id, draft, SessionPart::Bye));
         }
@@ -497,6 +586,7 @@ impl Sessions {
         };
         session.cargo = Cargo::default();
         session.success = None;
+        session.redirection = None;
         if let Some(invite) = session.invite.take() {
             self.by_invite.remove(&invite.transaction);
         }
@@ -511,6 +601,10 @@ impl Sessions {
         session.abandon_change(cx, below);
         cx.counters.calls(session.incoming).ended += 1;
         session.invitation.stop(cx);
+        session.stop_ringing(cx);
+        if let Some(timer) = &mut session.timer {
+            timer.stop(cx);
+        }
         self.by_dialog.remove(&*key(&session.call_id, &session.tag));
         if let Some(invite) = &session.invite {
             self.by_invite.remove(&invite.transaction);
@@ -526,10 +620,55 @@ impl Sessions {
             let ended = OperationError::OperationFailure(OperationFailure::SessionTerminated);
             cx.out.complete(operation, Err(ended));
         }
+        self.end_transfers(cx, below, session.transfers);
     }
 }
 
 impl Session {
+    /// What the application has attached to what is sent next.
+    fn take_attached(&mut self) -> ExtraHeaders {
+        self.attached.take().map(|headers| *headers).unwrap_or_default()
+    }
+
+    /// What a CANCEL or a BYE carries: the words of the application, and those of the stack where the end is its own.
+    fn parting_words(&mut self, cx: &Cx<'_>) -> ExtraHeaders {
+        let why = self.why.or_else(|| match self.invitation.machine_state() {
+            State::Leaving {
+                reason: SessionReason::Timeout,
+                from,
+                ..
+            } => Some(if *from == SessionState::Connected {
+                Diagnosis::ChangeLost
+            } else if self.incoming {
+                Diagnosis::NotAcknowledged
+            } else if self.known.offer {
+                Diagnosis::OfferNotAnswered
+            } else {
+                Diagnosis::ForkNotWanted
+            }),
+            State::Cancelling {
+                reason: SessionReason::Timeout,
+                ..
+            } => Some(Diagnosis::NotAnswered),
+            State::Idle
+            | State::Inviting { .. }
+            | State::Redirecting { .. }
+            | State::Cancelling { .. }
+            | State::Answering { .. }
+            | State::Offered { .. }
+            | State::Accepting { .. }
+            | State::Connected
+            | State::Leaving { .. }
+            | State::Disconnected => None,
+        });
+        let mut headers = self.take_attached();
+        headers.extend(why.map(|why| {
+            let (name, value) = why.field(cx.config);
+            (String::from(name.as_str()), String::from(value))
+        }));
+        headers
+    }
+
     /// The peer has made a new connection in place of one that is gone: it is the session's from now on, for where it
     /// does not listen it cannot be reached otherwise (C13). A SipEndpoint has the connection to its server (R22).
     fn follow(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, conn: ConnId) {
@@ -547,17 +686,21 @@ impl Session {
         }
     }
 
-    fn invite_draft(&self) -> Draft {
+    fn invite_draft(&self, config: &Config) -> Draft {
+        let mut extra = self.cargo.extra.clone();
+        extra.extend(self.invite_fields(config));
+        let redirection = self.redirection.as_ref();
+        let origin = redirection.map_or(&*self.target, |redirection| &redirection.origin);
         Draft {
             method: Method::Invite,
             uri: self.target.clone(),
             route: self.local.route.clone(),
-            parties: Parties::new(&self.local.from(&self.tag), &to_of(&self.target), &self.call_id),
+            parties: Parties::new(&self.local.from(&self.tag), &to_of(origin), &self.call_id),
             sequence: Sequence::Counter(self.sequence),
             contact: Some(self.local.contact.clone()),
             expires: None,
             block: self.local.voice.full_request(&Method::Invite),
-            extra: self.cargo.extra.clone(),
+            extra,
             content: self.cargo.content.clone(),
         }
     }

@@ -7,8 +7,9 @@ use alloc::vec::Vec;
 
 use super::invitation::{Input, State};
 use super::offer::{self, Carrier, Meaning};
-use super::{Ack, Below, Inside, Sessions, Timer, key};
+use super::{Ack, Below, Inside, Session, Sessions, Timer, key};
 use crate::cx::Cx;
+use crate::diagnosis::Diagnosis;
 use crate::dialog::Dialog;
 use crate::event::{Completion, Content, Event, OperationError, OperationFailure, SessionReason};
 use crate::exchange::{Facts, Outcome, Owner, Pending, Policy, Reply, Request, Sequence, SessionPart, What};
@@ -60,14 +61,23 @@ impl Sessions {
                         dialog.refresh_target(response);
                     }
                 }
+                self.on_refresh_outcome(cx, below, id, &outcome.result);
                 self.on_request_outcome(cx, below, id, None, *outcome);
             }
             (SessionPart::Request(operation), What::Outcome(outcome)) => {
+                self.on_refer_outcome(cx, below, id, operation, &outcome);
                 self.on_request_outcome(cx, below, id, Some(operation), *outcome);
+            }
+            (SessionPart::Report(referral), What::Outcome(outcome)) => {
+                self.on_report_outcome(cx, below, id, referral, &outcome);
             }
             // Provisional responses to other requests say nothing. The ACK needs no report.
             (
-                SessionPart::Bye | SessionPart::Refresh | SessionPart::Request(_) | SessionPart::Ack,
+                SessionPart::Bye
+                | SessionPart::Refresh
+                | SessionPart::Request(_)
+                | SessionPart::Report(_)
+                | SessionPart::Ack,
                 What::Provisional(_) | What::Further(_),
             )
             | (SessionPart::Renegotiate, What::Provisional(_))
@@ -100,7 +110,9 @@ impl Sessions {
                 cx.counters.refusals.forks += 1;
             }
         }
+        let status = response.status().unwrap_or(StatusCode::TRYING);
         self.step(cx, below, id, Input::Provisional);
+        self.report(cx, below, id, status);
         if self.table.contains_key(&id) {
             cx.out.event(Event::Provisional {
                 session: id,
@@ -140,6 +152,12 @@ impl Sessions {
         }
         session.ack = Some(Ack { facts, answer: None });
         let cancelled = matches!(session.invitation.machine_state(), State::Cancelling { .. });
+        if !cancelled {
+            self.on_agreed(cx, below, id, &response);
+        }
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
         let content = content_of(&response);
         session.response = (!cancelled).then_some(response);
         let meaning = match content {
@@ -160,6 +178,9 @@ impl Sessions {
             (Meaning::Offer | Meaning::Answer, _) => {}
             (Meaning::Nothing | Meaning::Glare | Meaning::Busy, _) => session.change.settle(cx),
         }
+        if !cancelled {
+            self.report(cx, below, id, StatusCode::OK);
+        }
         let offer = meaning == Meaning::Offer;
         self.step(cx, below, id, Input::Success { offer });
     }
@@ -174,7 +195,28 @@ impl Sessions {
         if let Some(session) = self.table.get_mut(&id) {
             session.exchange = None;
         }
+        if !self.redirects(cx, below, id, &error) {
+            self.give_up(cx, below, id, error);
+        }
+    }
+
+    /// Our INVITE has failed for good.
+    pub(super) fn give_up(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        error: OperationError,
+    ) {
         let reason = reason_of(&error);
+        let status = error.response().and_then(Message::status);
+        // RFC 3515 section 2.4.4: what no response says is said for it.
+        let status = status.unwrap_or(if error == OperationError::Timeout {
+            StatusCode::REQUEST_TIMEOUT
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        });
+        self.report(cx, below, id, status);
         self.step(cx, below, id, Input::Failure(error, reason));
     }
 
@@ -249,7 +291,14 @@ impl Sessions {
         timer: Timer,
     ) {
         match timer {
-            Timer::Invitation(timer) => self.step(cx, below, id, Input::Fired(timer)),
+            Timer::Invitation(timer) => {
+                if let Some(session) = self.table.get_mut(&id)
+                    && matches!(session.invitation.machine_state(), State::Offered { .. })
+                {
+                    session.why = Some(Diagnosis::NotAnswered);
+                }
+                self.step(cx, below, id, Input::Fired(timer));
+            }
             Timer::Renegotiation(timer) => self.handle_renegotiation_timer(cx, below, id, timer),
             Timer::Proposal(timer) => self.handle_proposal_timer(cx, below, id, timer),
         }
@@ -284,6 +333,7 @@ impl Sessions {
         cx: &mut Cx<'_>,
         below: &mut Below<'_, '_>,
         invite: TransactionId,
+        cancel: &Message,
     ) {
         let Some(id) = self.by_invite.get(&invite).copied() else {
             return;
@@ -292,7 +342,30 @@ impl Sessions {
         if session.is_some_and(|session| session.change.request(invite).is_some()) {
             self.on_proposal_cancelled(cx, below, id);
         } else {
+            self.tell_why(cx, id, cancel);
             self.step(cx, below, id, Input::Cancel);
+        }
+    }
+
+    /// The peer ends a session, and may say why (S19, S20).
+    fn tell_why(&self, cx: &mut Cx<'_>, id: SessionId, message: &Message) {
+        let ends = self.table.get(&id).is_some_and(|session| {
+            matches!(
+                session.invitation.machine_state(),
+                State::Answering { .. } | State::Offered { .. } | State::Accepting { .. } | State::Connected
+            )
+        });
+        let says = [
+            HeaderName::Reason,
+            HeaderName::MsDiagnostics,
+            HeaderName::MsDiagnosticsPublic,
+            HeaderName::MsClientDiagnostics,
+        ];
+        if ends && says.iter().any(|name| message.raw(*name).is_some()) {
+            cx.out.event(Event::Explained {
+                session: id,
+                message: Box::new(message.clone()),
+            });
         }
     }
 
@@ -358,7 +431,7 @@ impl Sessions {
                 request,
                 &Reply {
                     reason,
-                    ..Reply::new(StatusCode::SERVER_INTERNAL_ERROR)
+                    ..Reply::refusal(StatusCode::SERVER_INTERNAL_ERROR, Diagnosis::OutOfOrder)
                 },
             );
             return Inside::Done;
@@ -374,11 +447,20 @@ impl Sessions {
             }
             Method::Bye => {
                 below.low.reply(cx, request, &Reply::new(StatusCode::OK));
+                self.tell_why(cx, id, &request.message);
                 self.on_bye(cx, below, id);
                 Inside::Done
             }
             Method::Invite | Method::Update => {
                 self.on_proposal(cx, below, id, request);
+                Inside::Done
+            }
+            Method::Refer => {
+                self.on_refer(cx, below, id, request);
+                Inside::Done
+            }
+            Method::Notify if Session::is_report(&request.message) => {
+                self.on_report(cx, below, id, request);
                 Inside::Done
             }
             Method::Ack
@@ -388,7 +470,6 @@ impl Sessions {
             | Method::Message
             | Method::Info
             | Method::Prack
-            | Method::Refer
             | Method::Subscribe
             | Method::Notify
             | Method::Publish
@@ -443,6 +524,8 @@ fn end_fork(cx: &mut Cx<'_>, below: &mut Below<'_, '_>, response: &Message, fact
     ack.block = HeaderBlock::new(credentials.iter().map(|(name, value)| (name.as_str(), &**value)));
     let mut bye = dialog.request(Method::Bye, None);
     bye.sequence = Sequence::Fixed(cseq.saturating_add(1));
+    let (name, value) = Diagnosis::ForkNotWanted.field(cx.config);
+    bye.extra.push((name.as_str().to_owned(), String::from(value)));
     below.exchanges.drop_sequence(sequence);
     for draft in core::iter::once(ack).chain(is_new.then_some(bye)) {
         let Some(lease) = conn.and_then(|conn| below.low.connections.share(cx, conn)) else {

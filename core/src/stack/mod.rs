@@ -824,7 +824,9 @@ const fn reason_of(key: &TimerKey) -> Reason {
         TimerKey::Resolve(_) => Reason::Resolve,
         TimerKey::Exchange(_) => Reason::Exchange,
         TimerKey::Incoming(_) => Reason::Incoming,
-        TimerKey::Session(..) => Reason::Session,
+        TimerKey::Session(..) | TimerKey::Referral(..) | TimerKey::Refresh(..) | TimerKey::Ringing(_) => {
+            Reason::Session
+        }
         TimerKey::Subscription(..) | TimerKey::Watcher(_) => Reason::Subscription,
         TimerKey::Publication(_) => Reason::Publication,
         TimerKey::Registration(_) => Reason::Registration,

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::ended::{Ended, Telling};
 use crate::connection::{self, Indication as FromConnection, Lease};
 use crate::cx::Cx;
+use crate::diagnosis::Diagnosis;
 use crate::endpoint::{Endpoints, Life, Way, reach};
 use crate::event::{ConnectionFailure, OperationError, PublicationReason, SubscriptionReason};
 use crate::exchange::{self, Exchanges, Incomings, Lost, Lower, Owner, Pending, Reply, SessionPart, What};
@@ -132,6 +133,15 @@ impl Parts<'_> {
             TimerKey::Ended => self.tell_more(),
             TimerKey::Incoming(id) => self.incomings.handle_timer(&mut self.cx, &mut self.low, id),
             TimerKey::Session(id, timer) => self.sessions.handle_timer(&mut self.cx, below!(self), id, timer),
+            TimerKey::Refresh(id, timer) => {
+                self.sessions
+                    .handle_refresh_timer(&mut self.cx, below!(self), id, timer);
+            }
+            TimerKey::Ringing(id) => self.sessions.handle_ringing_timer(&mut self.cx, below!(self), id),
+            TimerKey::Referral(id, referral) => {
+                self.sessions
+                    .handle_referral_timer(&mut self.cx, below!(self), id, referral);
+            }
             TimerKey::Subscription(id, timer) => {
                 self.subscriptions
                     .handle_timer(&mut self.cx, below!(self), id, timer);
@@ -175,7 +185,9 @@ impl Parts<'_> {
             for session in self.endpoints.sessions(id) {
                 // Its completion is nobody's: the terminate command waits for the session.
                 let end = self.cx.ids.next();
-                self.sessions.terminate(&mut self.cx, below!(self), session, end);
+                let why = Some(Diagnosis::EndpointTerminated);
+                self.sessions
+                    .terminate(&mut self.cx, below!(self), session, end, why);
             }
             for life in self.endpoints.lives(id) {
                 let end = self.cx.ids.next();

@@ -9,11 +9,13 @@ use bytes::Bytes;
 
 use super::parts::{Parts, below, pending};
 use crate::counters::{Kind, Label};
+use crate::diagnosis::Diagnosis;
 use crate::endpoint::{Life, Notice, REGISTRATION_EVENT};
+use crate::error::ParseError;
 use crate::event::Event;
 use crate::exchange::{Facts, Pending, Reply};
 use crate::ids::{ConnId, EndpointId, SessionId, SubscriptionId, TransactionId, WatcherId};
-use crate::session::Inside;
+use crate::session::{self, Inside};
 use crate::subscription::Taken;
 use crate::transaction::{ResponseMatch, ServerMatch};
 use crate::wire::check::{self, Refusal, UserAgent};
@@ -152,10 +154,9 @@ impl Parts<'_> {
                 if let Some(pending) = pending(&mut self.cx, self.low.connections, transaction, conn, message)
                 {
                     let headers = &retry_later();
-                    let status = StatusCode::SERVICE_UNAVAILABLE;
                     let reply = Reply {
                         headers,
-                        ..Reply::new(status)
+                        ..Reply::refusal(StatusCode::SERVICE_UNAVAILABLE, Diagnosis::TooMany)
                     };
                     self.low.reply(&mut self.cx, &pending, &reply);
                 }
@@ -194,7 +195,8 @@ impl Parts<'_> {
         }
         self.low.reply(&mut self.cx, &cancel, &Reply::new(StatusCode::OK));
         if self.low.transactions.awaits_final(of) {
-            self.sessions.handle_cancel(&mut self.cx, below!(self), of);
+            self.sessions
+                .handle_cancel(&mut self.cx, below!(self), of, &cancel.message);
         }
     }
 
@@ -294,18 +296,19 @@ impl Parts<'_> {
         match (session, endpoint) {
             (Some(session), _) => self.dispatch_inside(session, pending),
             (None, _) if claims_dialog(&pending.message) => {
-                self.low
-                    .reply(&mut self.cx, &pending, &Reply::new(StatusCode::NO_SUCH_CALL));
+                let reply = Reply::refusal(StatusCode::NO_SUCH_CALL, Diagnosis::NoDialog);
+                self.low.reply(&mut self.cx, &pending, &reply);
             }
             (None, Some(endpoint)) => self.dispatch_outside(endpoint, pending),
             (None, None) => {
                 let known = self.endpoints.has_user(&pending.message);
-                let status = if known {
-                    StatusCode::TEMPORARILY_UNAVAILABLE
+                let (status, why) = if known {
+                    (StatusCode::TEMPORARILY_UNAVAILABLE, Diagnosis::NotTaken)
                 } else {
-                    StatusCode::NOT_FOUND
+                    (StatusCode::NOT_FOUND, Diagnosis::NobodyHere)
                 };
-                self.low.reply(&mut self.cx, &pending, &Reply::new(status));
+                self.low
+                    .reply(&mut self.cx, &pending, &Reply::refusal(status, why));
             }
         }
     }
@@ -485,6 +488,17 @@ impl Parts<'_> {
             Some(Method::Subscribe) => return self.receive_subscribe(endpoint, pending),
             _ => {}
         }
+        // A REFER is taken where there is a session in whose dialog the peer can be told what comes of it.
+        if pending.message.method() == Some(&Method::Refer) {
+            let reply = Reply::refusal(StatusCode::FORBIDDEN, Diagnosis::NoTransfer);
+            self.low.reply(&mut self.cx, &pending, &reply);
+            return;
+        }
+        // RFC 3891 section 3.
+        if pending.message.raw(HeaderName::Replaces).is_some() {
+            let error = ParseError::header(HeaderName::Replaces, "only an INVITE replaces a dialog");
+            return self.refuse_pending(&pending, &Refusal::from(error));
+        }
         let message = pending.message.clone();
         let block = self.endpoints.reply_block(endpoint, &message);
         let incoming = self.incomings.receive(&mut self.cx, pending, endpoint, block);
@@ -497,7 +511,7 @@ impl Parts<'_> {
 
     fn receive_invite(&mut self, endpoint: EndpointId, pending: Pending) {
         if self.sessions.is_closed() {
-            let reply = Reply::new(StatusCode::TEMPORARILY_UNAVAILABLE);
+            let reply = Reply::refusal(StatusCode::TEMPORARILY_UNAVAILABLE, Diagnosis::Draining);
             self.low.reply(&mut self.cx, &pending, &reply);
             return;
         }
@@ -505,7 +519,18 @@ impl Parts<'_> {
             self.cx.counters.refusals.sessions += 1;
             let reply = Reply {
                 headers: &retry_later(),
-                ..Reply::new(StatusCode::SERVICE_UNAVAILABLE)
+                ..Reply::refusal(StatusCode::SERVICE_UNAVAILABLE, Diagnosis::TooMany)
+            };
+            self.low.reply(&mut self.cx, &pending, &reply);
+            return;
+        }
+        if let Some(least) = session::too_brief(&pending.message, self.cx.config) {
+            let reply = Reply {
+                headers: &[least],
+                ..Reply::refusal(
+                    StatusCode::SESSION_INTERVAL_TOO_SMALL,
+                    Diagnosis::IntervalTooSmall,
+                )
             };
             self.low.reply(&mut self.cx, &pending, &reply);
             return;
@@ -513,11 +538,20 @@ impl Parts<'_> {
         let Some(local) = self.endpoints.local(endpoint) else {
             return;
         };
+        let replaces = match self.sessions.find_replaced(endpoint, &pending.message) {
+            Ok(replaces) => replaces,
+            Err(mut refusal) => {
+                let (name, value) = Diagnosis::NotReplaceable.field(self.cx.config);
+                refusal.headers.push((name, value.into()));
+                return self.refuse_pending(&pending, &refusal);
+            }
+        };
         let message = pending.message.clone();
         let refused = pending.clone();
+        let (cx, exchanges) = (&mut self.cx, &mut *self.exchanges);
         match self
             .sessions
-            .receive(&mut self.cx, self.exchanges, &mut self.low, local, pending)
+            .receive(cx, exchanges, &mut self.low, local, pending, replaces)
         {
             Ok(session) => {
                 self.endpoints.add_session(endpoint, session);
@@ -525,6 +559,7 @@ impl Parts<'_> {
                     endpoint,
                     session,
                     message,
+                    replaces,
                 });
             }
             Err(error) => self.refuse_pending(&refused, &Refusal::from(error)),

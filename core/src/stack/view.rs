@@ -3,6 +3,7 @@
 mod incoming;
 mod publication;
 mod subscription;
+mod transfer;
 mod watcher;
 
 use alloc::string::{String, ToString};
@@ -17,7 +18,8 @@ use crate::connection::{Hop, ManagerKind};
 use crate::endpoint::{PageMessage, SendOptions, reach};
 use crate::error::{Misuse, ParseError};
 use crate::event::{
-    Content, ExtraHeaders, OperationError, OperationFailure, PeerToPeerState, RegistrationState, SessionState,
+    Content, ExtraHeaders, OperationError, OperationFailure, PeerToPeerState, RedirectAction,
+    RegistrationState, SessionState,
 };
 use crate::exchange::NextHop;
 use crate::ids::{EndpointId, ListenerId, ManagerId, OperationId, SessionId};
@@ -546,11 +548,17 @@ impl SessionView<'_> {
         self.decline("reject", status, reason, &[])
     }
 
-    /// Sends the caller to other targets with 300 to 399 (302 is the usual one).
+    /// Sends the caller to other targets with 300 to 399, 302 where none is given (S2).
     ///
     /// # Errors
-    /// Any state but Incoming; a status outside the range; a malformed target, or none.
-    pub fn redirect(&mut self, status: StatusCode, targets: &[&str]) -> Result<(), Misuse> {
+    /// Any state but Incoming; a status outside the range; a malformed target, none, or one that is this endpoint or the
+    /// caller.
+    pub fn redirect(
+        &mut self,
+        status: impl Into<Option<StatusCode>>,
+        targets: &[&str],
+    ) -> Result<(), Misuse> {
+        let status = status.into().unwrap_or(StatusCode::MOVED_TEMPORARILY);
         record!(
             self.stack,
             self.stack.now,
@@ -568,6 +576,9 @@ impl SessionView<'_> {
         }
         for target in targets {
             check_target(target)?;
+            if self.stack.sessions.is_party(self.id, target) {
+                return Err(Misuse::argument("targets", "this endpoint, or the caller"));
+            }
         }
         self.decline("redirect", status, None, targets)
     }
@@ -793,6 +804,47 @@ impl SessionView<'_> {
         Ok(operation)
     }
 
+    /// Decides about the target of [`Event::Redirected`](crate::Event::Redirected) (S13).
+    ///
+    /// # Errors
+    /// Any state but Redirecting.
+    pub fn follow_redirect(&mut self, action: RedirectAction) -> Result<(), Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            FollowRedirect {
+                session: self.id,
+                action
+            }
+        );
+        self.stack
+            .sessions
+            .may(self.id, "follow_redirect", SessionState::Redirecting)?;
+        let id = self.id;
+        self.stack.step(self.stack.now, |p| {
+            p.sessions.follow_redirect(&mut p.cx, below!(p), id, action);
+        });
+        Ok(())
+    }
+
+    /// Header fields for what the session sends next of its own: a response to the peer's INVITE, CANCEL or BYE (S20).
+    /// [`field`](crate::wire::header::field) makes one of a typed value, such as a Reason.
+    ///
+    /// # Errors
+    /// A malformed header field, or the session was ended by the application.
+    pub fn attach(&mut self, headers: ExtraHeaders) -> Result<(), Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            Attach {
+                session: self.id,
+                headers: headers.clone()
+            }
+        );
+        check_cargo(None, &headers)?;
+        self.stack.sessions.attach(self.id, headers)
+    }
+
     /// Ends the session as its state asks for: CANCEL, BYE or a decline (S10). It never fails.
     pub fn terminate(&mut self) -> OperationId {
         record!(self.stack, self.stack.now, TerminateSession { session: self.id });
@@ -800,7 +852,7 @@ impl SessionView<'_> {
         self.stack.step(self.stack.now, |p| {
             let operation = p.cx.out.start(p.cx.ids, endpoint);
             if p.sessions.state(id).is_some() {
-                p.sessions.terminate(&mut p.cx, below!(p), id, operation);
+                p.sessions.terminate(&mut p.cx, below!(p), id, operation, None);
             } else {
                 p.cx.out.complete(operation, Ok(crate::event::Completion::Done));
             }
@@ -814,6 +866,12 @@ impl SessionView<'_> {
             .sessions
             .state(self.id)
             .unwrap_or(SessionState::Disconnected)
+    }
+
+    /// How long the session lasts without a refresh, and whether this side refreshes it (S11); `None` where no timer was
+    /// agreed on.
+    pub fn session_timer(&self) -> Option<(Duration, bool)> {
+        self.stack.sessions.session_timer(self.id)
     }
 
     /// Whose session it is.

@@ -221,6 +221,49 @@ fn peers_talk_without_a_server() {
     assert!(sansip(&args).failure().starts_with("486 "));
 }
 
+// rules: S14
+#[test]
+fn a_call_is_transferred_to_a_third() {
+    let mut bob = Running::start(&["listen", "--listen", "tcp:127.0.0.1:0"]);
+    let mut carol = Running::start(&["listen", "--listen", "tcp:127.0.0.1:0", "--hangup", "50"]);
+    let mut busy = Running::start(&["listen", "--listen", "tcp:127.0.0.1:0", "--answer", "486"]);
+    let target = format!("sip:bob@{}", bob.listening());
+    let transfer = |to: &str| {
+        let mut args = vec![
+            "call",
+            "--direct",
+            "--json",
+            "--duration",
+            "20",
+            "--transfer-to",
+            to,
+        ];
+        args.extend(ALICE);
+        args.push(&target);
+        sansip(&args)
+    };
+    let outcome = transfer(&format!("sip:carol@{}", carol.listening()));
+    assert_eq!(outcome.code, Some(0), "{}{}", outcome.stdout, outcome.stderr);
+    assert!(has(&outcome.json(), "referral", "state", "Succeeded"));
+    assert!(has(&outcome.json(), "session", "reason", "TerminatedLocally"));
+    bob.wait("refer_received", |event| {
+        event["target"].as_str().unwrap().contains("carol")
+    });
+    carol.wait("session", |event| event["state"] == "established");
+    carol.wait("session", |event| event["reason"] == "TerminatedLocally");
+    let outcome = transfer(&format!("sip:carol@{}", busy.listening()));
+    assert!(
+        outcome.stderr.contains("transfer failed (486)"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(outcome.code, Some(1));
+    for listener in [bob, carol, busy] {
+        let mut listener = listener;
+        assert_eq!(listener.interrupt(), Some(0));
+    }
+}
+
 // rules: C27
 #[test]
 fn tls_works_with_the_right_certificate_and_says_what_is_wrong_with_others() {

@@ -7,6 +7,7 @@ names! {
     State {
         Idle: Self::Idle,
         Inviting: Self::Inviting { .. },
+        Redirecting: Self::Redirecting { .. },
         Cancelling: Self::Cancelling { .. },
         Answering: Self::Answering { .. },
         Offered: Self::Offered { .. },
@@ -25,6 +26,8 @@ names! {
         Answer: Self::Answer,
         Terminate: Self::Terminate(_),
         Provisional: Self::Provisional,
+        Redirected: Self::Redirected,
+        Retry: Self::Retry,
         Success: Self::Success { offer: false },
         SuccessWithOffer: Self::Success { offer: true },
         Failure: Self::Failure(..),
@@ -42,6 +45,54 @@ names! {
 pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
     "invitation",
     &[
+        Impossible {
+            states: &["Redirecting"],
+            inputs: &[
+                "Establish",
+                "Accept",
+                "Decline",
+                "Answer",
+                "Provisional",
+                "Redirected",
+                "Success",
+                "SuccessWithOffer",
+                "Ack",
+                "Bye",
+                "Cancel",
+                "ByeDone",
+                "Gone",
+                "Unanswered",
+                "FiredAgain",
+            ],
+            reason: "no INVITE is under way and no dialog is there; but for its end the application only decides",
+        },
+        Impossible {
+            states: &[
+                "Idle",
+                "Cancelling",
+                "Answering",
+                "Offered",
+                "Accepting",
+                "Connected",
+                "Leaving",
+            ],
+            inputs: &["Redirected"],
+            reason: "only an INVITE that is under way, and wanted, is redirected",
+        },
+        Impossible {
+            states: &[
+                "Idle",
+                "Inviting",
+                "Cancelling",
+                "Answering",
+                "Offered",
+                "Accepting",
+                "Connected",
+                "Leaving",
+            ],
+            inputs: &["Retry"],
+            reason: "the application decides while the session is redirected, and once",
+        },
         Impossible {
             states: &[
                 "Inviting",

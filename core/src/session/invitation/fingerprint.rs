@@ -43,6 +43,9 @@ impl Invitation {
             State::Inviting { limit, .. } => {
                 (print.state, print.limit) = ("Inviting", limit.as_ref().and_then(left));
             }
+            State::Redirecting { limit, .. } => {
+                (print.state, print.limit) = ("Redirecting", limit.as_ref().and_then(left));
+            }
             State::Cancelling { leaving, reason, .. } => {
                 (print.state, print.waiting, print.reason) =
                     ("Cancelling", leaving.len(), Some(*reason as u8));

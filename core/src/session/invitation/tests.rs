@@ -99,6 +99,7 @@ impl Bench {
             "idle" => (Self::outgoing(), &[]),
             "inviting" => (Self::outgoing(), &["establish"]),
             "alerted" => (Self::outgoing(), &["establish", "provisional"]),
+            "redirecting" => (Self::outgoing(), &["establish", "redirected"]),
             "cancelling" => (Self::outgoing(), &["establish", "terminate"]),
             "answering" => (Self::outgoing(), &["establish", "2xx, offer"]),
             "offered" => (Self::incoming(), &[]),
@@ -133,6 +134,8 @@ impl Bench {
             "cancel" => Input::Cancel,
             "bye done" => Input::ByeDone,
             "gone" => Input::Gone,
+            "redirected" => Input::Redirected,
+            "retry" => Input::Retry,
             "unanswered" => Input::Unanswered,
             other => panic!("{other}"),
         })
@@ -180,7 +183,7 @@ fn busy() -> alloc::boxed::Box<Message> {
         .into()
 }
 
-const INPUTS: [&str; 17] = [
+const INPUTS: [&str; 19] = [
     "establish",
     "accept",
     "decline",
@@ -196,6 +199,8 @@ const INPUTS: [&str; 17] = [
     "bye done",
     "gone",
     "unanswered",
+    "redirected",
+    "retry",
     "again",
     "limit",
 ];
@@ -204,7 +209,7 @@ const INPUTS: [&str; 17] = [
 /// stands for no change and no effect. The operations before are o1 and so on, the one of the input o9; the last input
 /// before was at 100 s, T1 is 500 ms and the time to connect 180 s.
 #[rustfmt::skip]
-const TABLE: [(&str, [(&str, &str); 17]); 10] = [
+const TABLE: [(&str, [(&str, &str); 19]); 11] = [
     ("idle", [
         ("establish", "Inviting (Connecting) | INVITE, Idle>Connecting None | limit 280"),
         ("accept", "="),
@@ -221,6 +226,8 @@ const TABLE: [(&str, [(&str, &str); 17]); 10] = [
         ("bye done", "="),
         ("gone", "="),
         ("unanswered", "="),
+        ("redirected", "="),
+        ("retry", "="),
         ("again", "="),
         ("limit", "="),
     ]),
@@ -243,6 +250,8 @@ const TABLE: [(&str, [(&str, &str); 17]); 10] = [
         ("bye done", "="),
         ("gone", "="),
         ("unanswered", "="),
+        ("redirected", "Redirecting (Redirecting) | Connecting>Redirecting None | limit 280"),
+        ("retry", "="),
         ("again", "="),
         // S12.
         ("limit", "Cancelling (Connecting) | CANCEL | "),
@@ -263,8 +272,31 @@ const TABLE: [(&str, [(&str, &str); 17]); 10] = [
         ("bye done", "="),
         ("gone", "="),
         ("unanswered", "="),
+        ("redirected", "Redirecting (Redirecting) | Alerted>Redirecting None | limit 280"),
+        ("retry", "="),
         ("again", "="),
         ("limit", "Cancelling (Alerted) | CANCEL | "),
+    ]),
+    ("redirecting", [
+        ("establish", "="),
+        ("accept", "="),
+        ("decline", "="),
+        ("answer", "="),
+        ("terminate", "Disconnected (Disconnected) | Redirecting>Disconnected TerminatedLocally, o1 terminated, o9 ok | "),
+        ("provisional", "="),
+        ("2xx", "="),
+        ("2xx, offer", "="),
+        ("failure", "Disconnected (Disconnected) | Redirecting>Disconnected Busy, o1 refused | "),
+        ("ack", "="),
+        ("bye", "="),
+        ("cancel", "="),
+        ("bye done", "="),
+        ("gone", "="),
+        ("unanswered", "="),
+        ("redirected", "="),
+        ("retry", "Inviting (Connecting) | INVITE, Redirecting>Connecting None | limit 280"),
+        ("again", "="),
+        ("limit", "Disconnected (Disconnected) | Redirecting>Disconnected Timeout, o1 timeout | "),
     ]),
     ("cancelling", [
         ("establish", "="),
@@ -283,6 +315,8 @@ const TABLE: [(&str, [(&str, &str); 17]); 10] = [
         ("bye done", "="),
         ("gone", "="),
         ("unanswered", "="),
+        ("redirected", "="),
+        ("retry", "="),
         ("again", "="),
         ("limit", "="),
     ]),
@@ -303,6 +337,8 @@ const TABLE: [(&str, [(&str, &str); 17]); 10] = [
         ("bye done", "="),
         ("gone", "="),
         ("unanswered", "="),
+        ("redirected", "="),
+        ("retry", "="),
         ("again", "="),
         // X3: complete in bounded time.
         ("limit", "Leaving (Connecting) | ACK, BYE | "),
@@ -326,6 +362,8 @@ const TABLE: [(&str, [(&str, &str); 17]); 10] = [
         ("bye done", "="),
         ("gone", "="),
         ("unanswered", "="),
+        ("redirected", "="),
+        ("retry", "="),
         ("again", "="),
         ("limit", "Disconnected (Disconnected) | 480, Incoming>Disconnected Timeout | "),
     ]),
@@ -347,6 +385,8 @@ const TABLE: [(&str, [(&str, &str); 17]); 10] = [
         ("bye done", "="),
         ("gone", "="),
         ("unanswered", "="),
+        ("redirected", "="),
+        ("retry", "="),
         ("again", "Accepting (Connecting) | 2xx | again 101.5, limit 132"),
         ("limit", "Leaving (Connecting) | BYE | "),
     ]),
@@ -368,6 +408,8 @@ const TABLE: [(&str, [(&str, &str); 17]); 10] = [
         // RFC 3261 section 12.2.1.2.
         ("gone", "Disconnected (Disconnected) | Connected>Disconnected SessionDoesNotExist | "),
         ("unanswered", "Leaving (Connected) | BYE | "),
+        ("redirected", "="),
+        ("retry", "="),
         ("again", "="),
         ("limit", "="),
     ]),
@@ -387,6 +429,8 @@ const TABLE: [(&str, [(&str, &str); 17]); 10] = [
         ("bye done", "Disconnected (Disconnected) | Connected>Disconnected TerminatedLocally, o3 ok | "),
         ("gone", "="),
         ("unanswered", "="),
+        ("redirected", "="),
+        ("retry", "="),
         ("again", "="),
         ("limit", "="),
     ]),
@@ -406,6 +450,8 @@ const TABLE: [(&str, [(&str, &str); 17]); 10] = [
         ("bye done", "="),
         ("gone", "="),
         ("unanswered", "="),
+        ("redirected", "="),
+        ("retry", "="),
         ("again", "="),
         ("limit", "="),
     ]),
@@ -590,7 +636,10 @@ proptest! {
                 "establish" => state == SessionState::Idle,
                 "accept" | "decline" => state == SessionState::Incoming,
                 "answer" => matches!(bench.machine.machine_state(), State::Answering { .. }),
+                "failure" if state == SessionState::Redirecting => true,
                 "2xx" | "2xx, offer" | "failure" => owed.get("INVITE") == Some(&true),
+                "redirected" => matches!(bench.machine.machine_state(), State::Inviting { .. }),
+                "retry" => state == SessionState::Redirecting,
                 "bye done" => owed.get("BYE") == Some(&true),
                 "again" => bench.is_set(Timer::Again),
                 "limit" => bench.is_set(Timer::Limit),
@@ -601,7 +650,7 @@ proptest! {
             }
             match input {
                 "establish" | "accept" | "terminate" => asked.push(OperationId::from_number(number)),
-                "2xx" | "2xx, offer" | "failure" => {
+                "2xx" | "2xx, offer" | "failure" | "redirected" => {
                     owed.insert("INVITE", false);
                 }
                 _ => {}
@@ -615,7 +664,8 @@ proptest! {
                         prop_assert_ne!(old, new);
                         seen = new;
                     }
-                    Effect::SendInvite => prop_assert_eq!(owed.insert("INVITE", true), None),
+                    // One after the other, where it is redirected.
+                    Effect::SendInvite => prop_assert_ne!(owed.insert("INVITE", true), Some(true)),
                     Effect::SendBye => prop_assert_eq!(owed.insert("BYE", true), None),
                     Effect::SendCancel => prop_assert_eq!(owed.insert("CANCEL", true), None),
                     Effect::SendAck | Effect::RepeatSuccess | Effect::Refuse(_) => {}

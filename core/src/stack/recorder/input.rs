@@ -13,10 +13,10 @@ use crate::action::{Answer, CloseReason, Established, ListenError, ResolveError,
 use crate::connection::{LostAddresses, ManagerConfig, MutualTls};
 use crate::endpoint::{PeerToPeerConfig, SendOptions, SipEndpointConfig};
 use crate::error::Misuse;
-use crate::event::{Content, ExtraHeaders};
+use crate::event::{Content, ExtraHeaders, RedirectAction};
 use crate::ids::{
-    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, PublicationId, QueryId, SessionId, SubscriptionId,
-    WatcherId,
+    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, PublicationId, QueryId, ReferralId, SessionId,
+    SubscriptionId, WatcherId,
 };
 use crate::notifier::EndOfSubscription;
 use crate::publication::PublishOptions;
@@ -197,6 +197,34 @@ pub enum Input {
         session: SessionId,
         method: Method,
         content: Option<Content>,
+        headers: ExtraHeaders,
+    },
+    /// [`SessionView::refer`](crate::SessionView::refer).
+    Refer {
+        session: SessionId,
+        target: String,
+        headers: ExtraHeaders,
+    },
+    /// [`SessionView::accept_referral`](crate::SessionView::accept_referral).
+    AcceptReferral {
+        session: SessionId,
+        referral: ReferralId,
+        call: SessionId,
+    },
+    /// [`SessionView::reject_referral`](crate::SessionView::reject_referral).
+    RejectReferral {
+        session: SessionId,
+        referral: ReferralId,
+        status: StatusCode,
+    },
+    /// [`SessionView::follow_redirect`](crate::SessionView::follow_redirect).
+    FollowRedirect {
+        session: SessionId,
+        action: RedirectAction,
+    },
+    /// [`SessionView::attach`](crate::SessionView::attach).
+    Attach {
+        session: SessionId,
         headers: ExtraHeaders,
     },
     /// [`SessionView::terminate`](crate::SessionView::terminate).
@@ -453,6 +481,27 @@ impl Stack {
             } => {
                 self.session(now, session)?.send(method, content, headers)?;
             }
+            Input::Refer {
+                session,
+                target,
+                headers,
+            } => {
+                self.session(now, session)?.refer(&target, headers)?;
+            }
+            Input::AcceptReferral {
+                session,
+                referral,
+                call,
+            } => self.session(now, session)?.accept_referral(referral, call)?,
+            Input::RejectReferral {
+                session,
+                referral,
+                status,
+            } => self.session(now, session)?.reject_referral(referral, status)?,
+            Input::FollowRedirect { session, action } => {
+                self.session(now, session)?.follow_redirect(action)?
+            }
+            Input::Attach { session, headers } => self.session(now, session)?.attach(headers)?,
             Input::TerminateSession { session } => {
                 self.session(now, session)?.terminate();
             }

@@ -306,6 +306,7 @@ mod tests {
             include_str!("../drain.rs"),
             include_str!("../view.rs"),
             include_str!("../view/incoming.rs"),
+            include_str!("../view/transfer.rs"),
             include_str!("../view/subscription.rs"),
             include_str!("../view/watcher.rs"),
             include_str!("../view/publication.rs"),

@@ -96,3 +96,8 @@ pub fn to_string<'a>(value: &impl Header<'a>) -> String {
     value.write(&mut out);
     out
 }
+
+/// A value as a field that an application adds to what it sends: [`ExtraHeaders`](crate::ExtraHeaders) is a list of them.
+pub fn field<'a, H: Header<'a>>(value: &H) -> (String, String) {
+    (String::from(H::NAME.as_str()), to_string(value))
+}

@@ -640,10 +640,29 @@ fn is_untagged(value: &[u8]) -> bool {
 pub fn with_header<'h>(message: &[u8], header: &impl Header<'h>) -> Bytes {
     let mut scratch = Scratch::default();
     Draft::new(&mut scratch).header(header);
+    insert(message, &scratch.out)
+}
+
+/// A finished message with these fields after all others; they have been checked.
+pub(crate) fn with_fields(message: Bytes, fields: &[(String, String)]) -> Bytes {
+    if fields.is_empty() {
+        return message;
+    }
+    let mut lines = String::new();
+    for (name, value) in fields {
+        for part in [name, ": ", value, "\r\n"] {
+            lines.push_str(part);
+        }
+    }
+    insert(&message, lines.as_bytes())
+}
+
+/// A finished message with more lines at the end of its head.
+fn insert(message: &[u8], lines: &[u8]) -> Bytes {
     // The last field's own line end stays in front of the new one.
     let at = memmem::find(message, b"\r\n\r\n").map_or(message.len(), |at| at + 2);
     let (head, tail) = message.split_at_checked(at).unwrap_or((message, &[]));
-    [head, &scratch.out, tail].concat().into()
+    [head, lines, tail].concat().into()
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
     Action, CloseReason, Config, ConnId, Connect, Content, EndOfSubscription, EndpointId, Established, Event,
     IncomingId, ListenError, ListenerId, LostAddresses, Misuse, OperationId, PeerCertificate,
-    PeerToPeerConfig, PublicationId, PublishOptions, QueryId, Question, ResolveError, SendOptions, Server,
-    SessionId, SipEndpointConfig, Stack, SubscribeOptions, SubscriptionId, Throttle, Time, Transport,
-    UnixTime, WatcherId,
+    PeerToPeerConfig, PublicationId, PublishOptions, QueryId, Question, RedirectAction, ReferralId,
+    ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, Stack, SubscribeOptions, SubscriptionId,
+    Throttle, Time, Transport, UnixTime, WatcherId,
 };
 use siphasher::sip::SipHasher13;
 
@@ -91,12 +91,14 @@ const FINAL: [u16; 8] = [200, 202, 404, 486, 488, 500, 603, 180];
 /// | `j` | 5, endpoint, methods | an endpoint takes other methods |
 /// | `j` | 6, request, body | a peer says that who registers there is registered no more |
 /// | `j` | 7, time | the stack is to end gracefully |
+/// | `j` | 12, session | the application asks the peer to call somebody |
+/// | `j` | 13, how | it follows or refuses the last REFER of a peer |
+/// | `j` | 15, session, how | the application decides where a call goes that is redirected |
+/// | `j` | 14, request, report, id | a peer says what came of a REFER |
 /// | `j` | 8, session, way | a session is changed: by INVITE, by UPDATE, not after all; a change of the peer is taken, refused |
 /// | `j` | 3, watcher, what | the application accepts, refuses, notifies or ends a subscription of a peer |
-/// | `j` | 9, endpoint, target, way | the application subscribes, or asks once |
-/// | `j` | 10, subscription, what | it begins one, changes it, or ends it |
-/// | `j` | 12, endpoint, target | the application publishes |
-/// | `j` | 13, publication, what | it changes or removes what it has published |
+/// | `j` | 9, endpoint, target, way | the application subscribes, asks once, or publishes |
+/// | `j` | 10, subscription, what | it begins one, changes it, or ends it; 5, publication, what: it removes or changes what is published |
 /// | `j` | 11, request, state, variant | a peer sends a NOTIFY to a SUBSCRIBE that it has heard |
 ///
 /// The oracle sees commands, events and bytes. Everything is done twice, once with all bytes in pieces of one, and has
@@ -137,6 +139,8 @@ struct Run<'a> {
     watchers: Vec<WatcherId>,
     publications: Vec<PublicationId>,
     incomings: Vec<IncomingId>,
+    /// REFERs of peers that nobody has decided on.
+    referrals: Vec<(EndpointId, SessionId, ReferralId)>,
     listeners: Vec<ListenerId>,
     lines: Vec<Line>,
     connects: Vec<Connect>,
@@ -167,12 +171,17 @@ fn sdp() -> Content {
     Content::new("application/sdp", "v=0\r\n")
 }
 
+fn why() -> (String, String) {
+    (String::from("Reason"), String::from("SIP;cause=200"))
+}
+
 fn small() -> Config {
     let mut config = Config::default();
     let limits = &mut config.limits;
     (limits.connections, limits.transactions, limits.sessions) = (3, 4, 2);
     (limits.forks, limits.operations, limits.pending_per_session) = (2, 6, 1);
     (limits.subscriptions, limits.publications) = (2, 1);
+    (limits.referrals, limits.redirects) = (1, 1);
     (
         limits.events,
         limits.dns_cache,
@@ -225,6 +234,7 @@ impl<'a> Run<'a> {
             watchers: Vec::new(),
             publications: Vec::new(),
             incomings: Vec::new(),
+            referrals: Vec::new(),
             listeners: Vec::new(),
             lines: Vec::new(),
             connects: Vec::new(),
@@ -263,6 +273,9 @@ impl<'a> Run<'a> {
             self.endpoints.push(added.expect("a SipEndpoint"));
         }
         let mut carol = PeerToPeerConfig::new("sip:carol@two.invalid");
+        carol.profile.methods.push(Method::Refer);
+        carol.profile.session_timer = Some(Duration::from_secs(90));
+        carol.profile.redirects = true;
         carol.profile.methods.push(Method::Subscribe);
         let carol = self.stack.add_peer_to_peer_endpoint(self.now, carol);
         let carol = carol.expect("a peer-to-peer endpoint");
@@ -362,7 +375,7 @@ impl<'a> Run<'a> {
                     self.arrive(Some(line), &bytes);
                 }
             }
-            'j' => match self.script.pick(14) {
+            'j' => match self.script.pick(16) {
                 0 => {
                     let error = ListenError::Other(String::from("as the script has it"));
                     let listener = self.listeners.first().copied();
@@ -390,11 +403,17 @@ impl<'a> Run<'a> {
                     let operation = self.stack.drain(self.now, patience);
                     self.oracle.on_started(self.now, operation, None);
                 }
+                12 => self.refer(),
+                13 => self.decide(),
+                15 => self.follow(),
+                14 => {
+                    if let Some((line, bytes)) = self.talk.report(&mut self.script) {
+                        self.arrive(Some(line), &bytes);
+                    }
+                }
                 3 => self.command_watcher(),
                 9 => self.subscribe(),
                 10 => self.command_subscription(),
-                12 => self.publish(),
-                13 => self.command_publication(),
                 11 => {
                     if let Some((line, bytes)) = self.talk.notify(&mut self.script) {
                         self.arrive(Some(line), &bytes);
@@ -642,11 +661,14 @@ impl<'a> Run<'a> {
         let (at, target, way) = (
             self.script.pick(self.endpoints.len()),
             TARGETS.get(self.script.pick(8)).copied().unwrap_or_default(),
-            self.script.pick(4),
+            self.script.pick(5),
         );
         let Some(id) = self.endpoints.get(at).copied() else {
             return;
         };
+        if way == 4 {
+            return self.publish(id, target);
+        }
         let Ok(mut view) = self.stack.endpoint(self.now, id) else {
             return;
         };
@@ -671,7 +693,10 @@ impl<'a> Run<'a> {
     }
 
     fn command_subscription(&mut self) {
-        let (at, choice) = (self.script.latest(self.subscriptions.len()), self.script.pick(5));
+        let (at, choice) = (self.script.latest(self.subscriptions.len()), self.script.pick(6));
+        if choice == 5 {
+            return self.command_publication();
+        }
         let Some(id) = at.and_then(|at| self.subscriptions.get(at)).copied() else {
             return;
         };
@@ -687,14 +712,7 @@ impl<'a> Run<'a> {
         });
     }
 
-    fn publish(&mut self) {
-        let (at, target) = (
-            self.script.pick(self.endpoints.len()),
-            TARGETS.get(self.script.pick(8)).copied().unwrap_or_default(),
-        );
-        let Some(id) = self.endpoints.get(at).copied() else {
-            return;
-        };
+    fn publish(&mut self, id: EndpointId, target: &str) {
         let Ok(mut view) = self.stack.endpoint(self.now, id) else {
             return;
         };
@@ -754,6 +772,59 @@ impl<'a> Run<'a> {
         }
     }
 
+    fn refer(&mut self) {
+        let at = self.script.latest(self.sessions.len());
+        let Some(id) = at.and_then(|at| self.sessions.get(at)).copied() else {
+            return;
+        };
+        self.started(|run| {
+            let mut view = run.stack.session(run.now, id)?;
+            view.refer("sip:p@192.0.2.7", Vec::new())
+                .map(|(_, operation)| operation)
+        });
+    }
+
+    fn follow(&mut self) {
+        let (at, how) = (self.script.latest(self.sessions.len()), self.script.pick(4));
+        let actions = [
+            RedirectAction::TryThis,
+            RedirectAction::TryAll,
+            RedirectAction::Skip,
+            RedirectAction::GiveUp,
+        ];
+        if let (Some(id), Some(action)) = (at.and_then(|at| self.sessions.get(at)), actions.get(how))
+            && let Ok(mut view) = self.stack.session(self.now, *id)
+        {
+            // Where nothing is asked it is misuse.
+            let _ = view.follow_redirect(*action);
+        }
+    }
+
+    /// What a peer asks for is done or not; a session that has ended meanwhile may still be named.
+    fn decide(&mut self) {
+        let how = self.script.pick(3);
+        let Some((endpoint, session, referral)) = self.referrals.pop() else {
+            return;
+        };
+        if how == 0 {
+            if let Ok(mut view) = self.stack.session(self.now, session) {
+                let _ = view.reject_referral(referral, StatusCode::DECLINE);
+            }
+            return;
+        }
+        let Ok(mut view) = self.stack.endpoint(self.now, endpoint) else {
+            return;
+        };
+        let target = TARGETS.get(how).copied().unwrap_or_default();
+        let Ok(call) = view.create_session(target) else {
+            return;
+        };
+        self.know_session(call, endpoint);
+        if let Ok(mut view) = self.stack.session(self.now, session) {
+            let _ = view.accept_referral(referral, call);
+        }
+    }
+
     fn know_session(&mut self, session: SessionId, endpoint: EndpointId) {
         self.oracle.on_session(session, endpoint);
         self.sessions.push(session);
@@ -801,6 +872,11 @@ impl<'a> Run<'a> {
                 .redirect(StatusCode::MOVED_TEMPORARILY, &["sip:p@192.0.2.7"])
                 .map_or(None, |()| None),
             'v' => view.reject(code, None).map_or(None, |()| None),
+            // Every other end says why.
+            _ if choice & 1 != 0 => {
+                let _ = view.attach(vec![why()]);
+                Some(view.terminate())
+            }
             _ => Some(view.terminate()),
         };
         operation
@@ -968,6 +1044,13 @@ impl<'a> Run<'a> {
         if let Event::SessionReceived { session, .. } = event {
             self.sessions.push(*session);
         }
+        if let Event::ReferReceived {
+            session, referral, ..
+        } = event
+            && let Ok(view) = self.stack.session(self.now, *session)
+        {
+            self.referrals.push((view.endpoint(), *session, *referral));
+        }
         if let Event::WatcherReceived { watcher, .. } = event {
             self.watchers.push(*watcher);
         }
@@ -1010,7 +1093,7 @@ fn show(now: Time, what: &str) {
 
 #[cfg(test)]
 mod tests {
-    use sansip::{PublicationState, RegistrationState, SessionState, SubscriptionState};
+    use sansip::{PublicationState, ReferralState, RegistrationState, SessionState, SubscriptionState};
 
     use super::*;
 
@@ -1043,6 +1126,18 @@ mod tests {
         let cancelled = told("00 k g001 p00 g037 g017 w9");
         assert_eq!(count(&cancelled.changes, SessionState::Connected), 0);
         assert_eq!(count(&cancelled.changes, SessionState::Disconnected), 1);
+    }
+
+    #[test]
+    fn scenarios_of_transfers_are_some() {
+        let ours = told("00 k i211 f033 w1 j<0 f040 j>000 j>020");
+        let ends = [
+            ReferralState::Accepted,
+            ReferralState::Trying,
+            ReferralState::Succeeded,
+        ];
+        assert_eq!(ours.transfers, ends);
+        assert_eq!(told("00 k g001 a01 g015 g0:2 j=1").asked.len(), 1);
     }
 
     #[test]
@@ -1102,15 +1197,15 @@ mod tests {
     #[test]
     fn scenarios_of_publications_are_some() {
         let states = |scenario: &str| told(scenario).published;
-        let seen = states("00 j<21 f030 j=01 f030 j=00 f030");
+        let seen = states("00 j9214 f030 j:0501 f030 j:0500 f030");
         assert_eq!(count(&seen, PublicationState::Published), 1);
         assert_eq!(count(&seen, PublicationState::Removed), 1);
         assert_eq!(
-            count(&states("00 j<21 f0=0 w4"), PublicationState::WaitingForRetry),
+            count(&states("00 j9214 f0=0 w4"), PublicationState::WaitingForRetry),
             1
         );
         // 412: published anew.
-        let seen = states("00 j<21 f030 j=01 f040 f030");
+        let seen = states("00 j9214 f030 j:0501 f040 f030");
         assert_eq!(count(&seen, PublicationState::Published), 2);
     }
 

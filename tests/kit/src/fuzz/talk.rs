@@ -46,6 +46,18 @@ const BODIES: [&str; 8] = [
     "",
 ];
 
+/// What a peer says of the call that a REFER has asked for: how the subscription is, and the status.
+const REPORTS: [(&str, &str); 8] = [
+    ("active;expires=60", "SIP/2.0 100 Trying"),
+    ("active;expires=60", "SIP/2.0 180 Ringing"),
+    ("terminated;reason=noresource", "SIP/2.0 200 OK"),
+    ("terminated;reason=noresource", "SIP/2.0 486 Busy Here"),
+    ("active", "SIP/2.0 302 Moved"),
+    ("active;expires=0", "SIP/2.0 180 Ringing"),
+    ("pending", "SIP/2.0"),
+    ("active;expires=9", "SIP/2.0 200 OK"),
+];
+
 /// What a notifier says of a subscription.
 const STANDINGS: [&str; 12] = [
     "active;expires=600",
@@ -144,7 +156,9 @@ fn write_usual(out: &mut String, code: u16, request: &Message, variant: usize, c
             }
         }
         302 if odd => out.push_str("Contact: *\r\n"),
-        302 => out.push_str("Contact: <sip:elsewhere@192.0.2.7;transport=tcp>\r\n"),
+        302 => out.push_str(
+            "Contact: <sip:elsewhere@192.0.2.7;transport=tcp>, <sip:m@mallory.invalid;transport=tcp>;q=0.5\r\n",
+        ),
         401 | 407 => {
             let name = if code == 401 { "WWW" } else { "Proxy" };
             let (algorithm, stale) = (if odd { "MD5" } else { "SHA-256" }, variant & 1 != 0);
@@ -160,6 +174,13 @@ fn write_usual(out: &mut String, code: u16, request: &Message, variant: usize, c
         } else {
             "Min-Expires: 7200\r\n"
         }),
+        202 if matches!(request.method(), Some(Method::Invite | Method::Update)) => {
+            let who = if odd { "uas" } else { "uac" };
+            let _ = write!(
+                out,
+                "Session-Expires: 90;refresher={who}\r\nAllow: INVITE, ACK, BYE, UPDATE\r\n"
+            );
+        }
         503 => {
             let _ = write!(out, "Retry-After: {variant}\r\n");
         }
@@ -199,7 +220,12 @@ fn write_request(method: &str, kind: usize, line: usize, asked: &Asked) -> Strin
     );
     match kind {
         10 => out.push_str("Require: 100rel\r\n"),
+        11 if matches!(method, "INVITE" | "UPDATE") => {
+            out.push_str("Supported: timer\r\nSession-Expires: 90;refresher=uas\r\nAllow: INVITE, ACK, BYE, UPDATE\r\n");
+        }
         11 => out.push_str("Expires: 1\r\n"),
+        13 => out.push_str("Reason: SIP;cause=200\r\nms-client-diagnostics: 51004\r\n"),
+        12 => out.push_str("Replaces: call-1;to-tag=unknown;from-tag=p1\r\n"),
         1 | 3 if method == "SUBSCRIBE" => out.push_str("Expires: 0\r\n"),
         _ => {}
     }
@@ -215,6 +241,14 @@ fn write_request(method: &str, kind: usize, line: usize, asked: &Asked) -> Strin
             "Contact: <sip:p@192.0.2.1:{};transport=tcp>\r\n",
             5000 + line
         );
+    }
+    if method == "REFER" {
+        let to = if kind == 3 {
+            "mailto:p@x.invalid"
+        } else {
+            "sip:p@192.0.2.1:5070;transport=tcp"
+        };
+        let _ = write!(out, "Refer-To: <{to}>\r\n");
     }
     out
 }
@@ -319,7 +353,7 @@ impl Talk {
     /// 0 a new one, 1 with a body, 2 and 3 in the last dialog (3 with a body), 4 in the one before, 5 in the last
     /// dialog with the CSeq of its INVITE (an ACK of a 2xx), 6 with an old CSeq, 7 with the identifiers of the last
     /// request (CANCEL, an ACK of a refusal), 8 the last request repeated, 9 with tags that nobody knows,
-    /// 10 requiring something, 11 with an Expires of a second (1 and 3 of a SUBSCRIBE of none), 12 to the second of `uris`, 13 to the third,
+    /// 10 requiring something, 11 with an Expires of a second (1 and 3 of a SUBSCRIBE of none), or a session timer, 12 to the second of `uris`, 13 to the third,
     /// 14 without Max-Forwards and tag, 15 as a proxy sends it on.
     pub(crate) fn request(
         &mut self,
@@ -423,6 +457,45 @@ impl Talk {
             text(register, HeaderName::From),
             text(register, HeaderName::CallId),
             body.len()
+        );
+        let said = (line, out.into_bytes());
+        self.said = Some(said.clone());
+        Some(said)
+    }
+
+    /// A NOTIFY about a REFER that was heard. Arguments: which, counted from the last; what it says, as in [`REPORTS`];
+    /// and whether it names the REFER.
+    pub(crate) fn report(&mut self, script: &mut Script<'_>) -> Option<(usize, Vec<u8>)> {
+        let refers = self.heard.iter();
+        let refers = refers.filter(|(_, heard)| heard.method() == Some(&Method::Refer));
+        let refers: Vec<_> = refers.collect();
+        let (line, refer) = refers.get(script.latest(refers.len())?)?;
+        let (state, status) = REPORTS.get(script.pick(REPORTS.len())).copied()?;
+        let (line, call_id) = (*line, text(refer, HeaderName::CallId));
+        let id = refer.cseq().map_or(0, |cseq| cseq.number);
+        let id = if script.pick(2) == 0 {
+            format!(";id={id}")
+        } else {
+            String::new()
+        };
+        self.count += 1;
+        let (peer, other) = (text(refer, HeaderName::To), text(refer, HeaderName::From));
+        let dialog = self
+            .dialogs
+            .iter_mut()
+            .find(|dialog| dialog.call_id == call_id && dialog.peer == peer);
+        let cseq = dialog.map_or(self.count, |dialog| {
+            dialog.cseq += 1;
+            dialog.cseq
+        });
+        let out = format!(
+            "NOTIFY {} SIP/2.0\r\nVia: SIP/2.0/TCP peer.invalid;branch=z9hG4bK{}\r\nMax-Forwards: 70\r\nFrom: {peer}\r\n\
+             To: {other}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} NOTIFY\r\nEvent: refer{id}\r\n\
+             Subscription-State: {state}\r\nContact: <sip:p@192.0.2.1;transport=tcp>\r\n\
+             Content-Type: message/sipfrag\r\nContent-Length: {}\r\n\r\n{status}",
+            contact(refer)?,
+            self.count,
+            status.len()
         );
         let said = (line, out.into_bytes());
         self.said = Some(said.clone());

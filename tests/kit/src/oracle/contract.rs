@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use sansip::{
     ConnId, EndpointId, Event, ListenerId, ManagerId, OperationId, PeerToPeerState, PublicationId,
-    PublicationState, RegistrationState, SessionId, SessionState, SubscriptionId, SubscriptionState, Time,
-    Transport, WatcherId,
+    PublicationState, ReferralId, ReferralState, RegistrationState, SessionId, SessionState, SubscriptionId,
+    SubscriptionState, Time, Transport, WatcherId,
 };
 
 /// What was commanded and told so far.
@@ -31,6 +31,12 @@ pub(crate) struct Contract {
     pools: BTreeSet<(ManagerId, String, Option<u16>, Transport)>,
     closed: BTreeSet<ConnId>,
     listening: BTreeMap<ListenerId, SocketAddr>,
+    /// What was told of each REFER last.
+    referrals: BTreeMap<ReferralId, ReferralState>,
+    /// The REFERs of peers that the application was told of.
+    pub(crate) asked: BTreeSet<ReferralId>,
+    /// How far REFERs have come, one after the other.
+    pub(crate) transfers: Vec<ReferralState>,
     /// States that registrations and sessions have come into.
     pub(crate) registered: Vec<RegistrationState>,
     pub(crate) changes: Vec<SessionState>,
@@ -222,7 +228,27 @@ impl Contract {
             Event::Session {
                 session, old, new, ..
             } => self.on_session_changed(*session, *old, *new, event),
+            Event::Referral {
+                session,
+                referral,
+                state,
+                ..
+            } => {
+                self.session_alive(*session, event);
+                let before = self.referrals.insert(*referral, *state);
+                assert!(before.is_none_or(|before| !before.is_final()), "{event:?}");
+                self.transfers.push(*state);
+            }
+            Event::ReferReceived {
+                session, referral, ..
+            } => {
+                self.session_alive(*session, event);
+                assert!(self.asked.insert(*referral), "{event:?}");
+            }
             Event::Provisional { session, .. }
+            | Event::Explained { session, .. }
+            | Event::Redirected { session, .. }
+            | Event::RefreshNeeded { session }
             | Event::OfferReceived { session, .. }
             | Event::AnswerReceived { session, .. }
             | Event::RenegotiationReceived { session, .. }
@@ -338,6 +364,9 @@ impl Contract {
             .retain(|_, (_, state)| *state != PublicationState::Removed);
         self.published.clear();
         self.connections.retain(|_, told| !matches!(told, Told::Removed));
+        self.referrals.retain(|_, state| !state.is_final());
+        self.asked.clear();
+        self.transfers.clear();
         self.registered.clear();
         self.changes.clear();
     }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
-    Config, ConnId, Content, Event, IncomingId, ManagerConfig, ManagerId, ManagerKind, MutualTls,
-    OperationId, PeerToPeerConfig, Server, SessionId, SipEndpointConfig, Stack, Time, Transport,
+    Config, ConnId, Content, EndpointId, Event, ExtraHeaders, IncomingId, ManagerConfig, ManagerId,
+    ManagerKind, MutualTls, OperationId, PeerToPeerConfig, RedirectAction, ReferralId, SendOptions, Server,
+    SessionId, SipEndpointConfig, Stack, Time, Transport,
 };
 
 use crate::frontend::FrontEndConfig;
@@ -79,6 +80,7 @@ impl Setup {
         if self.small {
             let limits = &mut config.limits;
             (limits.sessions, limits.forks, limits.pending_per_session) = (2, 1, 1);
+            (limits.referrals, limits.redirects) = (1, 1);
             (limits.events, limits.dns_cache, limits.attempts) = (4, 1, 3);
             (limits.operations, limits.send_queue, limits.connections) = (6, 4000, 6);
             (limits.unauthorized, limits.learned_hosts) = (600, 1);
@@ -203,6 +205,7 @@ impl Role {
     pub(super) fn sip_config(self, world: &World, server: FrontEndId, generation: u32) -> SipEndpointConfig {
         let mut config = world.account(server, self.user);
         config.uri = self.uri();
+        config.profile.methods.push(Method::Refer);
         config.epid = Some(self.epid(generation));
         // One of them asks whether its server is still there.
         config.probe = (self.host == 2).then_some(Duration::from_secs(100));
@@ -230,6 +233,9 @@ impl Role {
 
     pub(super) fn peer_config(self, tls: ManagerId) -> PeerToPeerConfig {
         let mut config = PeerToPeerConfig::new(self.uri());
+        config.profile.redirects = self.user != "eve";
+        config.profile.session_timer = (self.user == "carol").then_some(Duration::from_secs(90));
+        config.profile.methods.push(Method::Refer);
         config.profile.methods.push(Method::Subscribe);
         if self.kind == Kind::Peer(Transport::Tls) {
             config.manager = Some(tls);
@@ -263,6 +269,10 @@ pub(super) struct Desk {
     pub(super) begun: Vec<(Time, OperationId)>,
     /// Requests that wait for an answer.
     pub(super) held: Vec<IncomingId>,
+    /// REFERs of peers that wait for the application to decide.
+    pub(super) referrals: Vec<(SessionId, ReferralId)>,
+    /// Sessions that the application has made of itself.
+    pub(super) made: Vec<(SessionId, EndpointId)>,
     /// How connections are decided on that are held for the application; see [`on_event`].
     pub(super) decides: u8,
     /// Those that wait for it to decide.
@@ -296,6 +306,33 @@ pub(super) fn on_event(desk: &Shared, stack: &mut Stack, now: Time, event: &Even
     {
         // It may have ended meanwhile, which is no mistake of the application.
         let _ = view.answer(body());
+    }
+    if let Event::Redirected { session, .. } = event
+        && let Ok(mut view) = stack.session(now, *session)
+    {
+        // It may have ended meanwhile. By its number: one is left as it is.
+        let action = [
+            RedirectAction::TryAll,
+            RedirectAction::TryThis,
+            RedirectAction::Skip,
+            RedirectAction::GiveUp,
+        ];
+        if let Some(action) = usize::try_from(session.number() % 5)
+            .ok()
+            .and_then(|at| action.get(at))
+        {
+            let _ = view.follow_redirect(*action);
+        }
+    }
+    if let Event::ReferReceived {
+        session,
+        referral,
+        target,
+        headers,
+        ..
+    } = event
+    {
+        take_refer(&mut desk, stack, now, (*session, *referral), target, headers);
     }
     if let Event::RenegotiationReceived { session, .. } = event {
         take_change(&mut desk, stack, now, *session);
@@ -349,6 +386,48 @@ fn take_call(desk: &mut Desk, stack: &mut Stack, now: Time, session: SessionId) 
         }
     };
     desk.begun.extend(accept.map(|operation| (now, operation)));
+}
+
+/// The call is made; refused; left; or promised and never made.
+fn take_refer(
+    desk: &mut Desk,
+    stack: &mut Stack,
+    now: Time,
+    (session, referral): (SessionId, ReferralId),
+    target: &str,
+    headers: &ExtraHeaders,
+) {
+    let way = desk.messages >> 3 & 3;
+    let Ok(mut view) = stack.session(now, session) else {
+        return;
+    };
+    let endpoint = view.endpoint();
+    if way == 1 {
+        let _ = view.reject_referral(referral, StatusCode::DECLINE);
+        return;
+    }
+    if way == 2 {
+        return desk.referrals.push((session, referral));
+    }
+    let Ok(mut view) = stack.endpoint(now, endpoint) else {
+        return;
+    };
+    let options = SendOptions {
+        headers: headers.clone(),
+        ..SendOptions::default()
+    };
+    let call = if way == 0 {
+        let made = view.invite(target, Some(body()), options).ok();
+        desk.begun.extend(made.map(|(_, operation)| (now, operation)));
+        made.map(|(call, _)| call)
+    } else {
+        view.create_session(target).ok()
+    };
+    desk.made.extend(call.map(|call| (call, endpoint)));
+    // A call that is not made for want of room is not promised.
+    if let (Some(call), Ok(mut view)) = (call, stack.session(now, session)) {
+        let _ = view.accept_referral(referral, call);
+    }
 }
 
 /// Taken at once; refused; not decided on.

@@ -348,6 +348,9 @@ impl<'a> Life<'a> {
         for (when, operation) in place.desk.borrow_mut().begun.drain(..) {
             place.contract.on_started(when, operation, None);
         }
+        for (session, endpoint) in place.desk.borrow_mut().made.drain(..) {
+            place.contract.on_session(session, endpoint);
+        }
         let events = self.world.events(place.id);
         let fresh = events.get(place.seen..).unwrap_or_default();
         place.seen = events.len();
@@ -466,6 +469,7 @@ impl<'a> Life<'a> {
             | What::Redirect
             | What::Answer
             | What::Inside
+            | What::Refer
             | What::Change
             | What::Settle
             | What::HangUp => self.act_on_session(step),
@@ -481,6 +485,7 @@ impl<'a> Life<'a> {
                 }
             }
             What::Release => self.release(first, second),
+            What::Follow => self.follow(first, second),
             What::End => self.end_actor(usize::from(first) % CAST.len()),
             What::EndAll => {
                 let host = usize::from(first) % HOSTS;
@@ -543,6 +548,7 @@ impl<'a> Life<'a> {
             | What::Reply
             | What::Notify
             | What::Dismiss
+            | What::Report
             | What::Garble
             | What::Misbehave => {
                 self.mischief(step);
@@ -647,7 +653,7 @@ impl<'a> Life<'a> {
         let fits = |state: SessionState| match step.what {
             What::Establish => state == SessionState::Idle,
             What::Accept | What::Ring | What::Reject | What::Redirect => state == SessionState::Incoming,
-            What::Inside | What::Change => state == SessionState::Connected,
+            What::Inside | What::Refer | What::Change => state == SessionState::Connected,
             _ => true,
         };
         if sessions.iter().any(|(.., state)| fits(*state)) {
@@ -688,6 +694,15 @@ impl<'a> Life<'a> {
                 What::Inside => {
                     let method = one(&INSIDE, second).unwrap_or(Method::Info);
                     Some(view.send(method, Some(Content::text("in the call")), Vec::new())?)
+                }
+                What::Refer => {
+                    let target = Role::target(CAST[4], second);
+                    Some(view.refer(target, Vec::new())?.1)
+                }
+                _ if second & 1 != 0 => {
+                    let why = (String::from("Reason"), String::from("SIP;cause=200"));
+                    view.attach(vec![why])?;
+                    Some(view.terminate())
                 }
                 What::Change if second % 4 == 3 => {
                     view.cancel_renegotiation();
@@ -881,6 +896,25 @@ impl<'a> Life<'a> {
                 }
             });
         }
+    }
+
+    /// Decides on the REFER that was left last.
+    pub(super) fn follow(&mut self, first: u8, second: u8) {
+        let Some(place) = self.place(first) else { return };
+        let Some((session, referral)) = place.desk.borrow_mut().referrals.pop() else {
+            return;
+        };
+        self.world.with(place.id, |stack, now| {
+            // Its session may have ended, which is no mistake of the application.
+            let Ok(mut view) = stack.session(now, session) else {
+                return;
+            };
+            let _ = if second & 1 == 0 {
+                view.accept_referral(referral, session)
+            } else {
+                view.reject_referral(referral, StatusCode::DECLINE)
+            };
+        });
     }
 
     pub(super) fn end_for_good(&mut self, at: usize) {

@@ -45,6 +45,28 @@ const PHRASES: &[&str] = &[
     "habit 3 4, dial, wait 6, ask 0 0 1, wait 4, ask 0 2 2, wait 7",
     "habit 3 3/5, dial, wait 6, ask 0 0, wait 5, ask 0 0 8, wait 4, ask 0 1 7, wait 12",
     "habit 3 2, dial, wait 6, ask 0 0 1, wait 14, wait 12",
+    // Transfers: between peers, with the mischief-maker as who is asked, and as who asks.
+    "habit 4 4 0/8/16/24, call 4 1 1, wait 8, refer 0 1/2/4/8, wait 8, refer 0 *, refer 0 *, wait 8, hang-up, wait 8",
+    "call 4 4 1, wait 7, reply 0 3 1, wait 6, refer, refer, wait 5, reply 0 4, wait 5, report 0 0/1/4 0/1, wait 5, reply 0 4, report 0 2/3/5 *, wait 8, hang-up, wait 7",
+    "call 4 4 1, wait 7, reply 0 3 1, wait 6, refer, wait 5, report 0 0/1/2/3 *, wait 4, reply 0 4/15, wait 5, report 0 *, wait 8, hang-up, wait 7",
+    "call 4 4 1, wait 7, reply 0 3 1, wait 6, refer, wait 5, report 0 2/3/5, wait 4, reply 0 4, wait 5, hang-up, wait 7",
+    "call 4 4 1, wait 7, reply 0 3 1, wait 6, refer, wait 5, reply 0 4/15, wait 13, report, wait 5, hang-up, wait 7",
+    "call 4 4 1, wait 7, reply 0 3 1, wait 6, refer, wait 13, hang-up, wait 7",
+    "habit 3 4 0/8/16/24, dial, wait 6, ask 0 0 1, wait 5, ask 0 1 5, wait 4, ask 0 10 2/3, wait 8, reply 0 3/10, wait 5, ask 0 10 2, wait 12, ask 0 2 2, wait 7",
+    "habit 3 4 16, dial, wait 6, ask 0 0 1, wait 5, ask 0 1 5, wait 4, ask 0 10 2, wait 6/13, follow 3 0/1, wait 8, ask 0 2 2, wait 7",
+    "habit 3 4 24, dial, wait 6, ask 0 0 1, wait 5, ask 0 1 5, wait 4, ask 0 10 2, wait 6, reply 0 3/10, wait 15, hang-up, hang-up, wait 8",
+    // Redirections.
+    "call 4/6 4 *, wait 7, reply 0 5, wait 8, reply 0 5/6/9/11/15, wait 8, reply 0 3, wait 8, hang-up, wait 7",
+    "habit 4 5, call 4 1 1, wait 8, reply 0 1/3/11, wait 8, hang-up, wait 8",
+    "call 4 4 1, wait 7, reply 0 5, wait 14, wait 12",
+    // Session timers: with a peer that refreshes and one that does not, by the caller and by the callee.
+    "habit 4 4, call 4 1 1, wait 8, wait 14, wait 14, hang-up, wait 8",
+    "call 4 4 1, wait 7, reply 0 4 0/8, wait 6, wait 12, wait 11, wait 10, reply 0 0/1/2/3/4/9/10/13, wait 12, wait 12, reply 0 3, wait 8",
+    "call 4 4 1, wait 7, reply 0 4 0, wait 6, wait 12, wait 11, wait 10, reply 0 3, wait 6, ask 0 8 2, wait 6, inside, hang-up, wait 7, reply 0 3, wait 6",
+    "call 4 4 1, wait 7, reply 0 4, wait 6, wait 12, wait 12, wait 12, reply 0 3/10/13, reply 1 3/10/13, wait 8",
+    "call 4 4 1, wait 7, reply 0 4 8, wait 6, wait 12, ask 0 8 2, wait 13, ask 0 8 2, wait 5, reply 0 3, wait 8",
+    "habit 3 4, dial, wait 6, ask 0 0 11, wait 5, ask 0 1 5, wait 4, ask 0 8 2, wait 12, wait 11, wait 10, reply 0 0/3/4/13, wait 6, ask 0 8 2, wait 12, wait 12, reply 0 3, wait 8",
+    "habit 3 4, register 8, wait 7, reply 0 3, call 8 * 1, wait 7, reply 0 4 0/8, wait 6, reset 5, inside, wait 6, reply 0 3, reply 1 3, wait 6, reset 5, inside, wait 6, reply 0 3, reply 1 3, hang-up, wait 7, reply 0 3, wait 7",
     // Changes of a call: taken, refused, undecided, given up; two that meet; and what the mischief-maker does with them.
     "habit 3 4/36/52, habit 4 4/36/52, call 4 1 *, wait 8, change 0/1 0/1/2, wait 4/6, change 0/1 0/1/2, settle * 0/3, wait 7, hang-up, wait 8",
     "habit 3 4, habit 4 52, call 4 1 1, wait 8, change 0/1 0, wait 5, change 0/1 3, wait 6, change 0/1 0/1, wait 5, settle 0/1 0, change 0/1 0/1, wait 8, hang-up, wait 8",

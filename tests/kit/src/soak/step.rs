@@ -47,6 +47,12 @@ steps! {
     Answer "answer" 5,
     /// A request in a session: session, method.
     Inside "inside" 8,
+    /// The peer of a session is asked to call somebody: session, whom.
+    Refer "refer" 5,
+    /// The mischief-maker says what came of a REFER: which, what, whether it names it.
+    Report "report" 5,
+    /// A REFER that was left is decided on: host, how.
+    Follow "follow" 3,
     /// A change of a session is offered, or given up: session, how.
     Change "change" 8,
     /// A change that the peer offers is decided on: session, how.

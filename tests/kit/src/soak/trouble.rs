@@ -235,6 +235,7 @@ impl Life<'_> {
                 at.map(|at| self.talk.request(at, &uris, &mut script))
             }
             What::Dismiss => self.talk.dismiss(&mut Script::new(&step.arguments)),
+            What::Report => self.talk.report(&mut Script::new(&step.arguments)),
             What::Notify => self.talk.notify(&mut Script::new(&step.arguments)),
             What::Reply => self.talk.respond(&mut Script::new(&step.arguments)),
             What::Garble => self.talk.garble(&mut Script::new(&[0, first, second, third])),
