@@ -10,7 +10,9 @@
 use alloc::collections::BTreeMap;
 use core::fmt;
 
-use crate::{connection, endpoint, locate, notifier, registration, session, subscription, transaction};
+use crate::{
+    connection, endpoint, locate, notifier, publication, registration, session, subscription, transaction,
+};
 
 /// Every machine that reports.
 pub const MACHINES: &[Machine] = &[
@@ -33,6 +35,7 @@ pub const MACHINES: &[Machine] = &[
     session::RELIABLE_RESPONSES,
     subscription::SUBSCRIPTION,
     notifier::WATCHER,
+    publication::PUBLICATION,
 ];
 
 /// One machine in one state, given one input.

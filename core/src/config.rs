@@ -54,7 +54,7 @@ pub struct Config {
     pub max_connect_duration: Duration,
     /// The expiry asked for in REGISTER; 3600 s.
     pub register_expires: Duration,
-    /// The time that a SUBSCRIBE asks for, where the subscription names none; 3600 s.
+    /// The time that a SUBSCRIBE or a PUBLISH asks for, where its subscription or publication names none; 3600 s.
     pub subscribe_expires: Duration,
     /// The first reconnect of a registered endpoint waits for a uniform share of this (R6); 2 s.
     pub reconnect_jitter: Duration,
@@ -173,6 +173,8 @@ pub struct Limits {
     /// Subscriptions alive, those of others among them. A further SUBSCRIBE is answered 503, the NOTIFY of a further fork
     /// 481, and a further command is misuse; 50,000.
     pub subscriptions: usize,
+    /// States published at a server. A further command is misuse; 50,000.
+    pub publications: usize,
     /// Dialogs that the forks of one INVITE may make; further forks are acknowledged and ended; 16.
     pub forks: usize,
     /// Requests of the application under way in one stack. A further command is misuse; 100,000.
@@ -214,6 +216,7 @@ impl Default for Limits {
             transactions: 100_000,
             sessions: 50_000,
             subscriptions: 50_000,
+            publications: 50_000,
             forks: 16,
             operations: 100_000,
             pending_per_session: 1_000,

@@ -95,6 +95,8 @@ counters! {
         sessions: Sessions,
         /// Subscriptions to the state of others, and of others.
         subscriptions: Subscriptions,
+        /// States published at a server (RFC 3903).
+        publications: Lives,
         /// What did not come in time.
         timeouts: Timeouts,
         /// What was refused, or given up, because a bound of [`Limits`](crate::Limits) was reached.
@@ -257,6 +259,8 @@ counters! {
         sessions: u64,
         /// SUBSCRIBEs answered 503, commands refused as misuse, and NOTIFYs of forks answered 481.
         subscriptions: u64,
+        /// Commands refused as misuse.
+        publications: u64,
         /// Forks of an INVITE of which no early dialog was kept.
         forks: u64,
         /// Commands refused as misuse.

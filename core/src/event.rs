@@ -12,7 +12,7 @@ use crate::action::{CloseReason, ListenError, ResolveError, TlsFailure, Transpor
 use crate::auth::AuthenticationFailure;
 use crate::error::ParseError;
 use crate::ids::{
-    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, ReferralId, SessionId,
+    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, PublicationId, ReferralId, SessionId,
     SubscriptionId, WatcherId,
 };
 use crate::wire::{Message, StatusCode};
@@ -301,6 +301,19 @@ pub enum Event {
         watcher: WatcherId,
         /// Why.
         reason: WatcherReason,
+    },
+    /// A published state changed its standing at the server (B6).
+    Publication {
+        /// Whose.
+        endpoint: EndpointId,
+        /// Which.
+        publication: PublicationId,
+        /// Before.
+        old: PublicationState,
+        /// Now.
+        new: PublicationState,
+        /// Why.
+        reason: PublicationReason,
     },
     /// Listening began, or its address has changed; the port is the one in use (C14).
     Listening {
@@ -848,6 +861,42 @@ pub enum SubscriptionReason {
     NoResource,
     /// NOTIFY: the state does not change any more.
     Invariant,
+}
+
+/// B6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
+pub enum PublicationState {
+    /// The whole state is on its way to the server.
+    Publishing,
+    /// The server has it.
+    Published,
+    /// The server is out of order: a PUBLISH follows.
+    WaitingForRetry,
+    /// It is about to be removed.
+    Removing,
+    /// Over.
+    Removed,
+}
+
+/// B6; why a publication came into its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
+pub enum PublicationReason {
+    /// By an operation that says it already, or as it was to be.
+    None,
+    /// By this side.
+    TerminatedLocally,
+    /// The server, or the way to it, is out of order.
+    TemporaryFailure,
+    /// 412: the server did not have it any more.
+    Stale,
+    /// A response that does not get better: the one of the operation, or to a refresh.
+    Refused,
+    /// The server had lost the endpoint, and its publications with it (R14, B7).
+    Forgotten,
+    /// The endpoint is registered at another server than the one that has it (B7).
+    FailedOver,
 }
 
 /// Why a subscription of somebody is over (B5).

@@ -72,6 +72,8 @@ ids! {
     pub SubscriptionId "b",
     /// A subscription of somebody to a state of ours.
     pub WatcherId "w",
+    /// A state that is published at a server.
+    pub PublicationId "p",
     /// A request of the application that completes once.
     pub OperationId "o",
     /// A REFER, of this side or of the peer.

@@ -139,6 +139,7 @@ machines! {
     reliable: crate::session::laws::Replying,
     subscription: crate::subscription::laws::Subscribing,
     watcher: crate::notifier::laws::Watched,
+    publication: crate::publication::laws::Published,
 }
 
 #[test]

@@ -120,6 +120,7 @@ mod stack;
 mod endpoint;
 
 mod notifier;
+mod publication;
 mod registration;
 mod session;
 mod subscription;
@@ -182,20 +183,22 @@ pub use endpoint::{
 pub use error::{Misuse, ParseError, Place};
 pub use event::{
     Completion, ConnectionFailure, Content, Event, ExtraHeaders, OperationError, OperationFailure,
-    PeerToPeerReason, PeerToPeerState, RedirectAction, ReferralState, RegistrationReason, RegistrationState,
-    RemovalReason, SessionReason, SessionState, SubscriptionReason, SubscriptionState, WatcherReason,
+    PeerToPeerReason, PeerToPeerState, PublicationReason, PublicationState, RedirectAction, ReferralState,
+    RegistrationReason, RegistrationState, RemovalReason, SessionReason, SessionState, SubscriptionReason,
+    SubscriptionState, WatcherReason,
 };
 pub use exchange::NextHop;
 pub use ids::{
-    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, QueryId, ReferralId, SessionId,
-    SubscriptionId, WatcherId,
+    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, PublicationId, QueryId, ReferralId,
+    SessionId, SubscriptionId, WatcherId,
 };
 pub use notifier::EndOfSubscription;
+pub use publication::PublishOptions;
 pub use recovery::DeadFlow;
 pub use session::EarlyDialog;
 pub use stack::{
-    Census, EndpointView, Fingerprint, IncomingView, ManagerView, Reason, SessionView, Stack,
-    SubscriptionView, WatcherView,
+    Census, EndpointView, Fingerprint, IncomingView, ManagerView, PublicationView, Reason, SessionView,
+    Stack, SubscriptionView, WatcherView,
 };
 pub use subscription::SubscribeOptions;
 pub use time::{Time, UnixTime};

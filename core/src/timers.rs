@@ -7,8 +7,8 @@ use alloc::collections::BTreeMap;
 
 use crate::connection;
 use crate::ids::{
-    ConnId, EndpointId, ExchangeId, IncomingId, QueryId, ReferralId, SessionId, SubscriptionId,
-    TransactionId, WatcherId,
+    ConnId, EndpointId, ExchangeId, IncomingId, PublicationId, QueryId, ReferralId, SessionId,
+    SubscriptionId, TransactionId, WatcherId,
 };
 use crate::session;
 use crate::subscription;
@@ -37,6 +37,7 @@ pub(crate) enum TimerKey {
     Ringing(SessionId),
     Subscription(SubscriptionId, subscription::Timer),
     Watcher(WatcherId),
+    Publication(PublicationId),
     Registration(EndpointId),
     KeepAlive(EndpointId),
     Probe(EndpointId),

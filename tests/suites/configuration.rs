@@ -134,6 +134,7 @@ fn every_limit_is_there_with_its_default() {
             transactions: number(transactions),
             sessions: number(sessions),
             subscriptions: number(subscriptions),
+            publications: number(publications),
             forks: number(forks),
             operations: number(operations),
             pending_per_session: number(pending_per_session),

@@ -18,8 +18,8 @@ use std::time::Duration;
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
     Action, Config, Content, Counters, Established, Event, Limits, ManagerConfig, ManagerKind, Misuse,
-    MutualTls, PeerCertificate, PeerToPeerConfig, SendOptions, Server, SessionId, SipEndpointConfig, Stack,
-    SubscribeOptions, Throttle, Time, Transport, UnixTime,
+    MutualTls, PeerCertificate, PeerToPeerConfig, PublishOptions, SendOptions, Server, SessionId,
+    SipEndpointConfig, Stack, SubscribeOptions, Throttle, Time, Transport, UnixTime,
 };
 use sansip_testkit::world::{self, LineId, Reachability, StackId, World};
 
@@ -1037,6 +1037,41 @@ fn subscriptions_in(world: &mut World, ledger: &Ledger) {
         .extend(["subscriptions.incoming.started", "subscriptions.incoming.ended"].map(str::to_owned));
 }
 
+/// Published and removed; a second one is too much.
+fn publications(world: &mut World, ledger: &Ledger) {
+    let Caller { alice, host, peer } = caller_of(world, |limits| limits.publications = 1);
+    let publish = |world: &mut World| {
+        world.with(host, |stack, now| {
+            let mut alice = stack.endpoint(now, alice.id).unwrap();
+            alice.publish(CAROL, PublishOptions::new("presence"), Content::text("here"))
+        })
+    };
+    let (id, _) = publish(world).unwrap();
+    assert!(matches!(publish(world), Err(Misuse::Limit(_))));
+    let line = next_line(world, peer, 0);
+    for tag in ["one", "none"] {
+        let request = next_request(world, line, &Method::Publish);
+        let granted = format!("SIP-ETag: {tag}\nExpires: 600");
+        world.say(line, &answer(&request, "200 OK", "carol", &granted));
+        world.run_for(secs(1));
+        world.with(host, |stack, now| {
+            let left = stack.publication(now, id).map(|mut view| view.remove());
+            assert_eq!(left.is_ok(), tag == "one");
+        });
+    }
+    let found = counters(world, host);
+    let (lives, refused) = (found.publications, found.refusals.publications);
+    assert_eq!((lives.started, lives.ended, refused), (1, 1, 1));
+    ledger.0.borrow_mut().extend(
+        [
+            "publications.started",
+            "publications.ended",
+            "refusals.publications",
+        ]
+        .map(str::to_owned),
+    );
+}
+
 fn limits_of_commands(world: &mut World, ledger: &Ledger) {
     let caller = caller_of(world, |limits| limits.operations = 1);
     let send = |world: &mut World| {
@@ -1259,6 +1294,7 @@ const FLOWS: &[(&str, Flow)] = &[
     ("limits of requests", limits_of_requests),
     ("limits of connections", limits_of_connections),
     ("subscriptions", subscriptions),
+    ("publications", publications),
     ("subscriptions in", subscriptions_in),
     ("limits of commands", limits_of_commands),
     ("limits of a session", limits_of_a_session),

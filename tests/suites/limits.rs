@@ -12,10 +12,10 @@ mod common;
 
 use sansip::wire::{HeaderName, MessageLimits, Method};
 use sansip::{
-    Action, Answer, CloseReason, Completion, ConnId, ConnectionFailure, Established, Event, Limits,
+    Action, Answer, CloseReason, Completion, ConnId, ConnectionFailure, Content, Established, Event, Limits,
     ManagerConfig, ManagerKind, Misuse, MutualTls, OperationError, OperationFailure, PeerCertificate,
-    PeerToPeerConfig, RemovalReason, SendOptions, Server, SessionId, SipEndpointConfig, SubscribeOptions,
-    Transport,
+    PeerToPeerConfig, PublishOptions, RemovalReason, SendOptions, Server, SessionId, SipEndpointConfig,
+    SubscribeOptions, Transport,
 };
 
 use common::host::{BOB, Host, TO_BOB, address, failure, heard, incoming, registered};
@@ -57,6 +57,7 @@ pairs! {
     transactions,
     sessions,
     subscriptions,
+    publications,
     forks,
     operations,
     pending_per_session,
@@ -375,6 +376,18 @@ mod pairs {
             host.say(conn, &request("SUBSCRIBE", BOB, TO_BOB, 1, fields));
             assert_eq!(host.codes(conn).first().copied(), expected);
         }
+    }
+
+    pub(super) fn publications() {
+        let mut host = Host::new(|limits| limits.publications = 1);
+        let mut bob = host.stack.endpoint(host.now, host.bob).unwrap();
+        let mut publish = || {
+            let state = Content::text("here");
+            bob.publish("sip:p@10.0.0.9", PublishOptions::new("presence"), state)
+        };
+        publish().unwrap();
+        assert_eq!(publish(), Err(Misuse::Limit("publications")));
+        assert_eq!(host.stack.counters().refusals.publications, 1);
     }
 
     pub(super) fn forks() {

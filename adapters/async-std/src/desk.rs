@@ -221,6 +221,10 @@ impl Desk {
                     self.post(adapter, Some(endpoint), parcel, task);
                 }
             }
+            Event::Publication { endpoint, .. } => {
+                let parcel = Parcel::Endpoint(endpoint, EndpointEvent::Event(event));
+                self.post(adapter, Some(endpoint), parcel, task);
+            }
             Event::Notified { subscription, .. } => {
                 self.post_subscription(adapter, subscription, event, task);
             }

@@ -116,7 +116,8 @@ fn event(event: &Event) {
         | Event::Notified { .. }
         | Event::WatcherReceived { .. }
         | Event::WatcherRefreshed { .. }
-        | Event::WatcherEnded { .. } => subscription(event),
+        | Event::WatcherEnded { .. }
+        | Event::Publication { .. } => subscription(event),
         Event::Listening { listener, address } => info!(target: LISTENER, %listener, %address, "listening"),
         Event::ListeningEnded {
             listener,
@@ -258,6 +259,13 @@ fn subscription(event: &Event) {
             let bytes = message.body_bytes().len();
             debug!(target: SUBSCRIPTION, %subscription, bytes, "notified");
         }
+        Event::Publication {
+            endpoint,
+            publication,
+            old,
+            new,
+            reason,
+        } => info!(target: SUBSCRIPTION, %endpoint, %publication, ?old, ?new, ?reason, "publication"),
         Event::WatcherReceived {
             endpoint, watcher, ..
         } => info!(target: SUBSCRIPTION, %endpoint, %watcher, "watcher received"),

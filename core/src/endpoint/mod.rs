@@ -31,7 +31,8 @@ use crate::exchange::{
     ContactTemplate, Draft, Exchanges, Lower, NextHop, Owner, Policy, Request, Sequence, Voice, What, to_of,
 };
 use crate::ids::{
-    ConnId, EndpointId, ExchangeId, ManagerId, OperationId, SequenceId, SessionId, SubscriptionId, WatcherId,
+    ConnId, EndpointId, ExchangeId, ManagerId, OperationId, PublicationId, SequenceId, SessionId,
+    SubscriptionId, WatcherId,
 };
 use crate::map::{HashKey, Map};
 use crate::registration::{self, Registration};
@@ -117,6 +118,7 @@ struct PeerToPeer {
 pub(crate) enum Life {
     Subscription(SubscriptionId),
     Watcher(WatcherId),
+    Publication(PublicationId),
 }
 
 /// A request outside a session, under way.

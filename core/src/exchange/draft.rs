@@ -7,7 +7,9 @@ use alloc::vec::Vec;
 
 use crate::action::Transport;
 use crate::event::Content;
-use crate::ids::{EndpointId, OperationId, ReferralId, SequenceId, SessionId, SubscriptionId, WatcherId};
+use crate::ids::{
+    EndpointId, OperationId, PublicationId, ReferralId, SequenceId, SessionId, SubscriptionId, WatcherId,
+};
 use crate::wire::Method;
 use crate::wire::uri::Uri;
 use crate::wire::write::{HeaderBlock, Parties};
@@ -77,6 +79,8 @@ pub(crate) enum Owner {
     Subscription(SubscriptionId),
     /// A NOTIFY to a subscription of somebody; the command that it is for.
     Watcher(WatcherId, Option<OperationId>),
+    /// A publication: one PUBLISH at a time.
+    Publication(PublicationId),
     /// Nobody: how it ends changes nothing.
     Nobody,
 }

@@ -370,6 +370,7 @@ impl Bench {
                 | TimerKey::KeepAlive(_)
                 | TimerKey::Subscription(..)
                 | TimerKey::Watcher(_)
+                | TimerKey::Publication(_)
                 | TimerKey::Drain => panic!("{key:?}"),
             }
             self.settle();

@@ -7,10 +7,17 @@ use crate::connection;
 use crate::endpoint::Life;
 use crate::exchange;
 use crate::notifier;
+use crate::publication;
 use crate::registration;
 use crate::session;
 use crate::subscription;
 use crate::transaction;
+
+type EventStates = (
+    Vec<subscription::Fingerprint>,
+    Vec<notifier::Fingerprint>,
+    Vec<publication::Fingerprint>,
+);
 
 /// What decides how a stack goes on: the state of every machine in the order of their making, timers relative to now;
 /// no ids, no entropy, no counters. Two stacks with one fingerprint and the same inputs do the same from here on, but
@@ -22,8 +29,8 @@ pub struct Fingerprint {
     exchanges: Vec<exchange::Fingerprint>,
     /// For each endpoint its registration, where it has one, and its sessions.
     endpoints: Vec<(Option<registration::Fingerprint>, Vec<session::Fingerprint>)>,
-    /// For each endpoint its subscriptions, and those of others to it.
-    subscriptions: Vec<(Vec<subscription::Fingerprint>, Vec<notifier::Fingerprint>)>,
+    /// For each endpoint its subscriptions, those of others to it, and what it has published.
+    subscriptions: Vec<EventStates>,
     /// Requests that wait for the application's answer; actions that wait to be taken; connections of whose end some have
     /// still to hear.
     waiting: (usize, usize, usize),
@@ -44,7 +51,7 @@ impl Stack {
             )
         };
         let subscriptions = |id| {
-            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+            let (mut ours, mut theirs, mut published) = (Vec::new(), Vec::new(), Vec::new());
             for life in self.endpoints.lives(id) {
                 match life {
                     Life::Subscription(id) => {
@@ -52,9 +59,10 @@ impl Stack {
                         ours.extend(self.subscriptions.fingerprint(id, cap, now));
                     }
                     Life::Watcher(id) => theirs.extend(self.watchers.fingerprint(id, now)),
+                    Life::Publication(id) => published.extend(self.publications.fingerprint(id, now)),
                 }
             }
-            (ours, theirs)
+            (ours, theirs, published)
         };
         Fingerprint {
             connections: self.connections.fingerprint(now),

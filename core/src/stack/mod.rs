@@ -33,10 +33,11 @@ use crate::error::Misuse;
 use crate::event::{Event, RemovalReason};
 use crate::exchange::{self, Exchanges, Incomings, Lower, Replies};
 use crate::ids::{
-    ConnId, EndpointId, Ids, IncomingId, ListenerId, ManagerId, OperationId, QueryId, SessionId,
-    SubscriptionId, WatcherId,
+    ConnId, EndpointId, Ids, IncomingId, ListenerId, ManagerId, OperationId, PublicationId, QueryId,
+    SessionId, SubscriptionId, WatcherId,
 };
 use crate::notifier::Watchers;
+use crate::publication::Publications;
 use crate::session::Sessions;
 use crate::subscription::Subscriptions;
 use crate::time::{Time, UnixTime};
@@ -47,7 +48,9 @@ use crate::wire::write::Scratch;
 use drain::Drain;
 pub use fingerprint::Fingerprint;
 use parts::Parts;
-pub use view::{EndpointView, IncomingView, ManagerView, SessionView, SubscriptionView, WatcherView};
+pub use view::{
+    EndpointView, IncomingView, ManagerView, PublicationView, SessionView, SubscriptionView, WatcherView,
+};
 
 /// A SIP stack: one endpoint or a million, with their connections, registrations and sessions.
 ///
@@ -74,6 +77,7 @@ pub struct Stack {
     sessions: Sessions,
     subscriptions: Subscriptions,
     watchers: Watchers,
+    publications: Publications,
     endpoints: Endpoints,
     /// What exchanges have to say, until it is handed on within the same call.
     from_exchanges: VecDeque<exchange::Indication>,
@@ -124,6 +128,8 @@ pub enum Reason {
     Session,
     /// A subscription: its refresh, the next attempt, or the end of the wait for a NOTIFY; of somebody, its expiry.
     Subscription,
+    /// A publication: its refresh, or the next attempt.
+    Publication,
     /// A registration: its refresh, or the next attempt.
     Registration,
     /// A keep-alive to a server.
@@ -145,6 +151,7 @@ impl fmt::Display for Reason {
             Self::Incoming => "incoming",
             Self::Session => "session",
             Self::Subscription => "subscription",
+            Self::Publication => "publication",
             Self::Registration => "registration",
             Self::KeepAlive => "keep-alive",
             Self::Probe => "probe",
@@ -170,6 +177,7 @@ pub struct Census {
     pub dialogs: usize,
     pub sessions: usize,
     pub subscriptions: usize,
+    pub publications: usize,
     pub operations: usize,
     pub timers: usize,
     pub actions: usize,
@@ -225,6 +233,7 @@ impl Stack {
             sessions: Sessions::new(key),
             subscriptions: Subscriptions::new(key),
             watchers: Watchers::new(key),
+            publications: Publications::new(key),
             endpoints: Endpoints::new(key),
             from_exchanges: VecDeque::new(),
             telling: ended::Telling::default(),
@@ -422,6 +431,9 @@ impl Stack {
             Some(Action::Event(Event::Subscription {
                 subscription, new, ..
             })) => self.subscriptions.seen(*subscription, *new),
+            Some(Action::Event(Event::Publication { publication, new, .. })) => {
+                self.publications.seen(*publication, *new)
+            }
             Some(Action::Event(Event::WatcherEnded { watcher, .. })) => self.watchers.seen_end(*watcher),
             _ => {}
         }
@@ -655,6 +667,20 @@ impl Stack {
         }
     }
 
+    /// A published state, to change and to remove. One that is over can still be commanded until the event that tells its
+    /// end was taken: such a command completes as SessionTerminated (X2).
+    ///
+    /// # Errors
+    /// It does not exist, or its end has been told.
+    pub fn publication(&mut self, now: Time, id: PublicationId) -> Result<PublicationView<'_>, Misuse> {
+        self.advance(now);
+        if self.publications.endpoint(id).is_some() {
+            Ok(PublicationView { stack: self, id })
+        } else {
+            Err(Misuse::Unknown("publication"))
+        }
+    }
+
     /// A request that waits for its answer.
     ///
     /// # Errors
@@ -690,6 +716,7 @@ impl Stack {
             dialogs: self.sessions.dialogs() + self.subscriptions.dialogs() + self.watchers.len(),
             sessions: self.sessions.len(),
             subscriptions: self.subscriptions.len() + self.watchers.len(),
+            publications: self.publications.len(),
             operations: self.out.operations(),
             timers: self.timers.len(),
             actions: self.out.len(),
@@ -765,6 +792,7 @@ impl Stack {
             sessions: &mut self.sessions,
             subscriptions: &mut self.subscriptions,
             watchers: &mut self.watchers,
+            publications: &mut self.publications,
             endpoints: &mut self.endpoints,
             from_exchanges: &mut self.from_exchanges,
             telling: &mut self.telling,
@@ -800,6 +828,7 @@ const fn reason_of(key: &TimerKey) -> Reason {
             Reason::Session
         }
         TimerKey::Subscription(..) | TimerKey::Watcher(_) => Reason::Subscription,
+        TimerKey::Publication(_) => Reason::Publication,
         TimerKey::Registration(_) => Reason::Registration,
         TimerKey::KeepAlive(_) => Reason::KeepAlive,
         TimerKey::Probe(_) => Reason::Probe,

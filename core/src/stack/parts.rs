@@ -8,10 +8,11 @@ use crate::connection::{self, Indication as FromConnection, Lease};
 use crate::cx::Cx;
 use crate::diagnosis::Diagnosis;
 use crate::endpoint::{Endpoints, Life, Way, reach};
-use crate::event::{ConnectionFailure, OperationError, SubscriptionReason};
+use crate::event::{ConnectionFailure, OperationError, PublicationReason, SubscriptionReason};
 use crate::exchange::{self, Exchanges, Incomings, Lost, Lower, Owner, Pending, Reply, SessionPart, What};
 use crate::ids::{ConnId, EndpointId, OperationId};
 use crate::notifier::Watchers;
+use crate::publication::Publications;
 use crate::session::Sessions;
 use crate::subscription::Subscriptions;
 use crate::timers::TimerKey;
@@ -27,6 +28,7 @@ pub(super) struct Parts<'a> {
     pub(super) sessions: &'a mut Sessions,
     pub(super) subscriptions: &'a mut Subscriptions,
     pub(super) watchers: &'a mut Watchers,
+    pub(super) publications: &'a mut Publications,
     pub(super) endpoints: &'a mut Endpoints,
     pub(super) from_exchanges: &'a mut VecDeque<exchange::Indication>,
     pub(super) telling: &'a mut Telling,
@@ -70,6 +72,10 @@ impl Parts<'_> {
         }
         for (watcher, endpoint) in self.watchers.take_ended() {
             self.endpoints.remove_life(endpoint, Life::Watcher(watcher));
+        }
+        for (publication, endpoint) in self.publications.take_ended() {
+            self.endpoints
+                .remove_life(endpoint, Life::Publication(publication));
         }
         for conn in self.low.transactions.take_changed() {
             let open = self.low.transactions.open(conn);
@@ -141,6 +147,7 @@ impl Parts<'_> {
                     .handle_timer(&mut self.cx, below!(self), id, timer);
             }
             TimerKey::Watcher(id) => self.watchers.handle_timer(&mut self.cx, below!(self), id),
+            TimerKey::Publication(id) => self.publications.handle_timer(&mut self.cx, below!(self), id),
             TimerKey::KeepAlive(id) => self
                 .endpoints
                 .handle_keep_alive_timer(&mut self.cx, below!(self), id),
@@ -192,6 +199,10 @@ impl Parts<'_> {
                     self.watchers
                         .terminate(&mut self.cx, below!(self), watcher, end, None);
                 }
+                Life::Publication(publication) => {
+                    self.publications
+                        .remove(&mut self.cx, below!(self), publication, end);
+                }
             }
         }
         self.endpoints
@@ -205,17 +216,27 @@ impl Parts<'_> {
             for session in self.endpoints.sessions(endpoint) {
                 self.sessions.forget(&mut self.cx, below!(self), session);
             }
-            self.make_again(endpoint, SubscriptionReason::Forgotten);
+            let why = (SubscriptionReason::Forgotten, PublicationReason::Forgotten);
+            self.make_again(endpoint, why);
         }
         for endpoint in self.endpoints.take_moved() {
-            self.make_again(endpoint, SubscriptionReason::FailedOver);
+            let why = (SubscriptionReason::FailedOver, PublicationReason::FailedOver);
+            self.make_again(endpoint, why);
         }
     }
 
-    fn make_again(&mut self, endpoint: EndpointId, why: SubscriptionReason) {
+    fn make_again(
+        &mut self,
+        endpoint: EndpointId,
+        (why, published): (SubscriptionReason, PublicationReason),
+    ) {
         for life in self.endpoints.lives(endpoint) {
             match life {
                 Life::Subscription(id) => self.subscriptions.forget(&mut self.cx, below!(self), id, why),
+                Life::Publication(id) => {
+                    self.publications
+                        .forget(&mut self.cx, below!(self), id, published);
+                }
                 // Its subscriber sees to that.
                 Life::Watcher(_) => {}
             }
@@ -321,6 +342,10 @@ impl Parts<'_> {
                 self.watchers
                     .handle_exchange(&mut self.cx, below!(self), which, exchange, what);
             }
+            (Owner::Publication(publication), what) => {
+                self.publications
+                    .handle_exchange(&mut self.cx, below!(self), publication, what);
+            }
             (Owner::Nobody, _) => {}
         }
     }
@@ -409,6 +434,18 @@ impl Parts<'_> {
                     (_, _) => Err(OperationError::ConnectionFailure(ConnectionFailure::NotConnected)),
                 }
             }
+            Owner::Publication(id) => match (self.publications.endpoint(id), self.publications.way(id)) {
+                (Some(endpoint), Some((target, next_hop))) => {
+                    let way = Way {
+                        target,
+                        in_dialog: false,
+                        next_hop,
+                        avoid,
+                    };
+                    self.endpoints.lease(cx, connections, endpoint, &way)
+                }
+                (_, _) => Err(OperationError::ConnectionFailure(ConnectionFailure::NotConnected)),
+            },
             // A probe is of one connection, and of no other.
             Owner::Probe(_) | Owner::Nobody => {
                 Err(OperationError::ConnectionFailure(ConnectionFailure::NotConnected))

@@ -1,6 +1,7 @@
 //! Short-lived views through which the application commands and reads one object.
 
 mod incoming;
+mod publication;
 mod subscription;
 mod transfer;
 mod watcher;
@@ -27,6 +28,7 @@ use crate::wire::uri::Uri;
 use crate::wire::{Method, StatusCode, write};
 
 pub use incoming::IncomingView;
+pub use publication::PublicationView;
 pub use subscription::SubscriptionView;
 pub use watcher::WatcherView;
 

@@ -38,6 +38,7 @@ impl Subscriptions {
                 tag: Box::default(),
                 sequence: exchanges.new_sequence(cx, 1),
                 dialog: None,
+                made_by: None,
                 forks_until: None,
                 forks: 0,
                 lease: None,

@@ -28,11 +28,11 @@ use crate::time::Time;
 use crate::wire::write::Parties;
 use crate::wire::{HeaderName, Message, Method};
 
-pub(crate) use receive::Taken;
+pub(crate) use receive::{Taken, refusal_of};
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use usage::cells::MACHINE as SUBSCRIPTION;
 use usage::{Effect, Input, Usage};
-pub(crate) use usage::{Fingerprint, Timer};
+pub(crate) use usage::{Fingerprint, Refusal, Timer};
 
 /// What is subscribed to, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +79,8 @@ struct Subscription {
     tag: Box<str>,
     sequence: SequenceId,
     dialog: Option<Dialog>,
+    /// The CSeq of the SUBSCRIBE that made the dialogs, once it was answered.
+    made_by: Option<u32>,
     /// Until when a NOTIFY of a further notifier makes a subscription of its own; `None` while a SUBSCRIBE that makes a
     /// dialog is under way, and as long as nothing was sent.
     forks_until: Option<Time>,
@@ -267,7 +269,8 @@ impl Subscriptions {
         subscription.sequence = below.exchanges.new_sequence(cx, 1);
         subscription.call_id = cx.entropy.hex(32).into();
         subscription.tag = cx.entropy.hex(16).into();
-        (subscription.dialog, subscription.forks, subscription.forks_until) = (None, 0, None);
+        (subscription.dialog, subscription.made_by) = (None, None);
+        (subscription.forks, subscription.forks_until) = (0, None);
         if let Some(lease) = subscription.lease.take() {
             below.low.connections.release(cx, lease);
         }

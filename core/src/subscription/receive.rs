@@ -175,7 +175,11 @@ impl Subscriptions {
             }
             return None;
         }
-        let sequence = below.exchanges.fork_sequence(cx, origin.sequence);
+        // The numbers of its dialog go on from the SUBSCRIBE that made it (RFC 3261 section 12.1.2).
+        let sequence = match origin.made_by {
+            Some(cseq) => below.exchanges.new_sequence(cx, cseq.saturating_add(1)),
+            None => below.exchanges.fork_sequence(cx, origin.sequence),
+        };
         let Ok(dialog) = Dialog::from_answer(notify, sequence) else {
             below.exchanges.drop_sequence(sequence);
             return None;
@@ -187,6 +191,7 @@ impl Subscriptions {
             usage: Usage::forked(cx, id, expires),
             sequence,
             dialog: Some(dialog),
+            made_by: None,
             local: origin.local.clone(),
             target: origin.target.clone(),
             options: origin.options.clone(),
@@ -254,6 +259,7 @@ impl Subscription {
                 dialog.refresh_target(&response);
             }
         }
+        self.made_by.get_or_insert(facts.cseq);
         let is_routed = self.dialog.as_ref().is_some_and(Dialog::is_routed);
         if let Some(conn) = facts.conn
             && (is_routed || !self.local.via_proxy)
@@ -314,7 +320,7 @@ fn standing(notify: &Message) -> Result<Standing, &'static str> {
 }
 
 /// Whether asking again is of use (B4): the way to the server, what only it can mend, or what names a time.
-fn refusal_of(error: &OperationError) -> Refusal {
+pub(crate) fn refusal_of(error: &OperationError) -> Refusal {
     let Some(response) = error.response() else {
         return match error {
             OperationError::ConnectionFailure(_)

@@ -15,10 +15,11 @@ use crate::endpoint::{PeerToPeerConfig, SendOptions, SipEndpointConfig};
 use crate::error::Misuse;
 use crate::event::{Content, ExtraHeaders, RedirectAction};
 use crate::ids::{
-    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, QueryId, ReferralId, SessionId, SubscriptionId,
-    WatcherId,
+    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, PublicationId, QueryId, ReferralId, SessionId,
+    SubscriptionId, WatcherId,
 };
 use crate::notifier::EndOfSubscription;
+use crate::publication::PublishOptions;
 use crate::session::EarlyDialog;
 use crate::stack::Stack;
 use crate::subscription::SubscribeOptions;
@@ -248,13 +249,13 @@ pub enum Input {
     CreateSubscription {
         endpoint: EndpointId,
         target: String,
-        options: SubscribeOptions,
+        options: Box<SubscribeOptions>,
     },
     /// [`EndpointView::subscribe`](crate::EndpointView::subscribe).
     SubscribeTo {
         endpoint: EndpointId,
         target: String,
-        options: SubscribeOptions,
+        options: Box<SubscribeOptions>,
     },
     /// [`SubscriptionView::subscribe`](crate::SubscriptionView::subscribe).
     Subscribe { subscription: SubscriptionId },
@@ -295,6 +296,20 @@ pub enum Input {
         end: EndOfSubscription,
         content: Option<Content>,
     },
+    /// [`EndpointView::publish`](crate::EndpointView::publish).
+    Publish {
+        endpoint: EndpointId,
+        target: String,
+        options: Box<PublishOptions>,
+        content: Content,
+    },
+    /// [`PublicationView::modify`](crate::PublicationView::modify).
+    ModifyPublication {
+        publication: PublicationId,
+        content: Content,
+    },
+    /// [`PublicationView::remove`](crate::PublicationView::remove).
+    RemovePublication { publication: PublicationId },
     /// [`IncomingView::answer`](crate::IncomingView::answer).
     AnswerIncoming {
         incoming: IncomingId,
@@ -530,14 +545,14 @@ impl Stack {
                 options,
             } => {
                 self.endpoint(now, endpoint)?
-                    .create_subscription(&target, options)?;
+                    .create_subscription(&target, *options)?;
             }
             Input::SubscribeTo {
                 endpoint,
                 target,
                 options,
             } => {
-                self.endpoint(now, endpoint)?.subscribe(&target, options)?;
+                self.endpoint(now, endpoint)?.subscribe(&target, *options)?;
             }
             Input::Subscribe { subscription } => {
                 self.subscription(now, subscription)?.subscribe()?;
@@ -576,6 +591,21 @@ impl Stack {
                 content,
             } => {
                 self.watcher(now, watcher)?.terminate(end, content)?;
+            }
+            Input::Publish {
+                endpoint,
+                target,
+                options,
+                content,
+            } => drop(
+                self.endpoint(now, endpoint)?
+                    .publish(&target, *options, content)?,
+            ),
+            Input::ModifyPublication { publication, content } => {
+                self.publication(now, publication)?.modify(content)?;
+            }
+            Input::RemovePublication { publication } => {
+                self.publication(now, publication)?.remove();
             }
             Input::AnswerIncoming {
                 incoming,

@@ -294,6 +294,7 @@ mod tests {
             "session",
             "subscription",
             "watcher",
+            "publication",
             "incoming",
             "poll_action",
         ];
@@ -308,6 +309,7 @@ mod tests {
             include_str!("../view/transfer.rs"),
             include_str!("../view/subscription.rs"),
             include_str!("../view/watcher.rs"),
+            include_str!("../view/publication.rs"),
         ];
         for source in sources {
             for (name, body) in commands(source) {

@@ -30,7 +30,7 @@ impl EndpointView<'_> {
             CreateSubscription {
                 endpoint: self.id,
                 target: target.into(),
-                options: options.clone()
+                options: alloc::boxed::Box::new(options.clone())
             }
         );
         self.make_subscription(target, options)
@@ -51,7 +51,7 @@ impl EndpointView<'_> {
             SubscribeTo {
                 endpoint: self.id,
                 target: target.into(),
-                options: options.clone()
+                options: alloc::boxed::Box::new(options.clone())
             }
         );
         // Misuse changes nothing (X2): a subscription that could not be begun is not made.
@@ -98,7 +98,7 @@ impl EndpointView<'_> {
         let lives = self.stack.endpoints.lives(self.id).into_iter();
         let ours = lives.filter_map(|life| match life {
             Life::Subscription(id) => Some(id),
-            Life::Watcher(_) => None,
+            Life::Watcher(_) | Life::Publication(_) => None,
         });
         ours.collect()
     }

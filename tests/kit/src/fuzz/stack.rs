@@ -10,9 +10,9 @@ use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
     Action, CloseReason, Config, ConnId, Connect, Content, EndOfSubscription, EndpointId, Established, Event,
     IncomingId, ListenError, ListenerId, LostAddresses, Misuse, OperationId, PeerCertificate,
-    PeerToPeerConfig, QueryId, Question, RedirectAction, ReferralId, ReliableResponses, ResolveError,
-    SendOptions, Server, SessionId, SipEndpointConfig, Stack, SubscribeOptions, SubscriptionId, Throttle,
-    Time, Transport, UnixTime, WatcherId,
+    PeerToPeerConfig, PublicationId, PublishOptions, QueryId, Question, RedirectAction, ReferralId,
+    ReliableResponses, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, Stack,
+    SubscribeOptions, SubscriptionId, Throttle, Time, Transport, UnixTime, WatcherId,
 };
 use siphasher::sip::SipHasher13;
 
@@ -97,8 +97,8 @@ const FINAL: [u16; 8] = [200, 202, 404, 486, 488, 500, 603, 180];
 /// | `j` | 14, request, report, id | a peer says what came of a REFER |
 /// | `j` | 8, session, way | a session is changed: by INVITE, by UPDATE, not after all; a change of the peer is taken, refused; another early dialog rings, is accepted |
 /// | `j` | 3, watcher, what | the application accepts, refuses, notifies or ends a subscription of a peer |
-/// | `j` | 9, endpoint, target, way | the application subscribes, or asks once |
-/// | `j` | 10, subscription, what | it begins one, changes it, or ends it |
+/// | `j` | 9, endpoint, target, way | the application subscribes, asks once, or publishes |
+/// | `j` | 10, subscription, what | it begins one, changes it, or ends it; 5, publication, what: it removes or changes what is published |
 /// | `j` | 11, request, state, variant | a peer sends a NOTIFY to a SUBSCRIBE that it has heard |
 ///
 /// The oracle sees commands, events and bytes. Everything is done twice, once with all bytes in pieces of one, and has
@@ -137,6 +137,7 @@ struct Run<'a> {
     sessions: Vec<SessionId>,
     subscriptions: Vec<SubscriptionId>,
     watchers: Vec<WatcherId>,
+    publications: Vec<PublicationId>,
     incomings: Vec<IncomingId>,
     /// REFERs of peers that nobody has decided on.
     referrals: Vec<(EndpointId, SessionId, ReferralId)>,
@@ -179,8 +180,8 @@ fn small() -> Config {
     let limits = &mut config.limits;
     (limits.connections, limits.transactions, limits.sessions) = (3, 4, 2);
     (limits.forks, limits.operations, limits.pending_per_session) = (2, 6, 1);
+    (limits.subscriptions, limits.publications) = (2, 1);
     (limits.referrals, limits.redirects) = (1, 1);
-    limits.subscriptions = 2;
     (
         limits.events,
         limits.dns_cache,
@@ -231,6 +232,7 @@ impl<'a> Run<'a> {
             sessions: Vec::new(),
             subscriptions: Vec::new(),
             watchers: Vec::new(),
+            publications: Vec::new(),
             incomings: Vec::new(),
             referrals: Vec::new(),
             listeners: Vec::new(),
@@ -660,11 +662,14 @@ impl<'a> Run<'a> {
         let (at, target, way) = (
             self.script.pick(self.endpoints.len()),
             TARGETS.get(self.script.pick(8)).copied().unwrap_or_default(),
-            self.script.pick(4),
+            self.script.pick(5),
         );
         let Some(id) = self.endpoints.get(at).copied() else {
             return;
         };
+        if way == 4 {
+            return self.publish(id, target);
+        }
         let Ok(mut view) = self.stack.endpoint(self.now, id) else {
             return;
         };
@@ -689,7 +694,10 @@ impl<'a> Run<'a> {
     }
 
     fn command_subscription(&mut self) {
-        let (at, choice) = (self.script.latest(self.subscriptions.len()), self.script.pick(5));
+        let (at, choice) = (self.script.latest(self.subscriptions.len()), self.script.pick(6));
+        if choice == 5 {
+            return self.command_publication();
+        }
         let Some(id) = at.and_then(|at| self.subscriptions.get(at)).copied() else {
             return;
         };
@@ -702,6 +710,32 @@ impl<'a> Run<'a> {
                 3 => view.subscribe(),
                 _ => view.query(),
             }
+        });
+    }
+
+    fn publish(&mut self, id: EndpointId, target: &str) {
+        let Ok(mut view) = self.stack.endpoint(self.now, id) else {
+            return;
+        };
+        let state = Content::text("state");
+        if let Ok((made, operation)) = view.publish(target, PublishOptions::new("presence"), state) {
+            self.oracle.on_publication(made, id);
+            self.oracle.on_started(self.now, operation, None);
+            self.publications.push(made);
+        }
+    }
+
+    fn command_publication(&mut self) {
+        let (at, choice) = (self.script.latest(self.publications.len()), self.script.pick(2));
+        let Some(id) = at.and_then(|at| self.publications.get(at)).copied() else {
+            return;
+        };
+        self.started(|run| {
+            let mut view = run.stack.publication(run.now, id)?;
+            if choice == 0 {
+                return Ok(view.remove());
+            }
+            view.modify(Content::text("other"))
         });
     }
 
@@ -1069,7 +1103,7 @@ fn show(now: Time, what: &str) {
 
 #[cfg(test)]
 mod tests {
-    use sansip::{ReferralState, RegistrationState, SessionState, SubscriptionState};
+    use sansip::{PublicationState, ReferralState, RegistrationState, SessionState, SubscriptionState};
 
     use super::*;
 
@@ -1168,6 +1202,21 @@ mod tests {
             ),
             2
         );
+    }
+
+    #[test]
+    fn scenarios_of_publications_are_some() {
+        let states = |scenario: &str| told(scenario).published;
+        let seen = states("00 j9214 f030 j:0501 f030 j:0500 f030");
+        assert_eq!(count(&seen, PublicationState::Published), 1);
+        assert_eq!(count(&seen, PublicationState::Removed), 1);
+        assert_eq!(
+            count(&states("00 j9214 f0=0 w4"), PublicationState::WaitingForRetry),
+            1
+        );
+        // 412: published anew.
+        let seen = states("00 j9214 f030 j:0501 f040 f030");
+        assert_eq!(count(&seen, PublicationState::Published), 2);
     }
 
     #[test]

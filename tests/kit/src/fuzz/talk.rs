@@ -9,7 +9,7 @@ use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use super::script::Script;
 
 const STATUS: [u16; 16] = [
-    100, 180, 183, 200, 202, 302, 401, 407, 423, 404, 481, 486, 487, 500, 503, 491,
+    100, 180, 183, 200, 412, 302, 401, 407, 423, 404, 481, 486, 487, 500, 503, 491,
 ];
 
 const METHODS: [&str; 16] = [
@@ -151,6 +151,13 @@ fn write_usual(out: &mut String, code: u16, request: &Message, variant: usize, c
             let _ = write!(out, "Expires: {expires}\r\n");
             if !odd {
                 out.push_str("Contact: <sip:p@192.0.2.1;transport=tcp>\r\n");
+            }
+        }
+        200..=299 if request.method() == Some(&Method::Publish) => {
+            let expires = GRANTED.get(variant & 3).copied().unwrap_or_default();
+            let _ = write!(out, "Expires: {expires}\r\n");
+            if !odd {
+                let _ = write!(out, "SIP-ETag: e{count}\r\n");
             }
         }
         302 if odd => out.push_str("Contact: *\r\n"),

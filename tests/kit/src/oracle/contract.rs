@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sansip::{
-    ConnId, EndpointId, Event, ListenerId, ManagerId, OperationId, PeerToPeerState, ReferralId,
-    ReferralState, RegistrationState, SessionId, SessionState, SubscriptionId, SubscriptionState, Time,
-    Transport, WatcherId,
+    ConnId, EndpointId, Event, ListenerId, ManagerId, OperationId, PeerToPeerState, PublicationId,
+    PublicationState, ReferralId, ReferralState, RegistrationState, SessionId, SessionState, SubscriptionId,
+    SubscriptionState, Time, Transport, WatcherId,
 };
 
 /// What was commanded and told so far.
@@ -20,6 +20,7 @@ pub(crate) struct Contract {
     operations: BTreeMap<OperationId, Operation>,
     sessions: BTreeMap<SessionId, Session>,
     subscriptions: BTreeMap<SubscriptionId, (EndpointId, SubscriptionState)>,
+    publications: BTreeMap<PublicationId, (EndpointId, PublicationState)>,
     /// Subscriptions of others, and whether each is over.
     watchers: BTreeMap<WatcherId, (EndpointId, bool)>,
     registrations: BTreeMap<EndpointId, RegistrationState>,
@@ -41,6 +42,7 @@ pub(crate) struct Contract {
     pub(crate) changes: Vec<SessionState>,
     /// The same of subscriptions.
     pub(crate) watched: Vec<SubscriptionState>,
+    pub(crate) published: Vec<PublicationState>,
     /// Requests that the application was told of.
     pub(crate) messages: usize,
     /// Operations that ended well.
@@ -141,6 +143,19 @@ impl Contract {
     pub(crate) fn open_subscriptions(&self) -> impl Iterator<Item = (SubscriptionId, SubscriptionState)> {
         let all = self.subscriptions.iter().map(|(id, (_, state))| (*id, *state));
         all.filter(|(_, state)| *state != SubscriptionState::Terminated)
+    }
+
+    pub(crate) fn on_publication(&mut self, publication: PublicationId, endpoint: EndpointId) {
+        let new = (endpoint, PublicationState::Publishing);
+        let before = self.publications.insert(publication, new);
+        assert!(before.is_none(), "{publication} is used again");
+    }
+
+    /// The publications that are not over.
+    pub(crate) fn open_publications(&self) -> impl Iterator<Item = PublicationId> {
+        let all = self.publications.iter();
+        all.filter(|(_, (_, state))| *state != PublicationState::Removed)
+            .map(|(id, _)| *id)
     }
 
     fn watcher_alive(&self, watcher: WatcherId, event: &Event) {
@@ -258,6 +273,19 @@ impl Contract {
             Event::Notified { subscription, .. } => {
                 self.subscription_alive(*subscription, event);
             }
+            Event::Publication {
+                publication,
+                old,
+                new,
+                ..
+            } => {
+                let known = self.publications.get_mut(publication);
+                let (_, state) = known.unwrap_or_else(|| panic!("{event:?}: never made"));
+                assert!(*state == *old && old != new, "{event:?}: {state:?}");
+                assert_ne!(*old, PublicationState::Removed, "{event:?}");
+                *state = *new;
+                self.published.push(*new);
+            }
             Event::WatcherReceived {
                 endpoint, watcher, ..
             } => {
@@ -332,6 +360,9 @@ impl Contract {
             .retain(|_, (_, state)| *state != SubscriptionState::Terminated);
         self.watched.clear();
         self.watchers.retain(|_, (_, is_over)| !*is_over);
+        self.publications
+            .retain(|_, (_, state)| *state != PublicationState::Removed);
+        self.published.clear();
         self.connections.retain(|_, told| !matches!(told, Told::Removed));
         self.referrals.retain(|_, state| !state.is_final());
         self.asked.clear();
@@ -349,6 +380,10 @@ impl Contract {
         let mut subscriptions = self.subscriptions.iter();
         let open =
             subscriptions.find(|(_, (of, state))| *of == endpoint && *state != SubscriptionState::Terminated);
+        assert!(open.is_none(), "{endpoint} ended before {open:?}");
+        let mut publications = self.publications.iter();
+        let open =
+            publications.find(|(_, (of, state))| *of == endpoint && *state != PublicationState::Removed);
         assert!(open.is_none(), "{endpoint} ended before {open:?}");
         let mut watchers = self.watchers.iter();
         let open = watchers.find(|(_, (of, is_over))| *of == endpoint && !is_over);

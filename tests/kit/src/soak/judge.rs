@@ -99,16 +99,22 @@ impl Life<'_> {
             let Some(census) = self.world.held(place.id) else {
                 continue;
             };
-            let held = (census.sessions, census.subscriptions, census.operations);
+            let held = (
+                census.sessions,
+                census.subscriptions,
+                census.publications,
+                census.operations,
+            );
             let known = (
                 place.contract.open_sessions().count(),
                 place.contract.open_subscriptions().count() + place.contract.open_watchers().count(),
+                place.contract.open_publications().count(),
                 place.contract.open_operations(),
             );
             assert_eq!(
                 held,
                 known,
-                "sessions, subscriptions and operations of {}",
+                "sessions, subscriptions, publications and operations of {}",
                 Host::from(place.id)
             );
         }
@@ -119,6 +125,8 @@ impl Life<'_> {
             let open = place.contract.open_sessions().next();
             assert!(open.is_none(), "{open:?} of host {at} has not ended");
             let open = place.contract.open_subscriptions().next();
+            assert!(open.is_none(), "{open:?} of host {at} has not ended");
+            let open = place.contract.open_publications().next();
             assert!(open.is_none(), "{open:?} of host {at} has not ended");
         }
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use sansip::wire::{Method, StatusCode};
 use sansip::{
     Content, EndOfSubscription, EndpointId, Event, ListenError, ListenerId, ManagerId, Misuse, OperationId,
-    PeerCertificate, RegistrationState, SendOptions, SessionId, SessionState, SrvRecord, SubscribeOptions,
-    SubscriptionId, SubscriptionState, Time, Transport,
+    PeerCertificate, PublicationId, PublishOptions, RegistrationState, SendOptions, SessionId, SessionState,
+    SrvRecord, SubscribeOptions, SubscriptionId, SubscriptionState, Time, Transport,
 };
 
 use super::Tally;
@@ -475,6 +475,8 @@ impl<'a> Life<'a> {
             | What::HangUp => self.act_on_session(step),
             What::Subscribe => self.subscribe(first, second, third),
             What::Renew | What::Unsubscribe => self.act_on_subscription(step),
+            What::Publish => self.publish(first, second),
+            What::Republish | What::Withdraw => self.act_on_publication(step),
             What::Tell => self.tell(first, second),
             What::Habit => {
                 if let Some(place) = self.place(first) {
@@ -786,6 +788,14 @@ impl<'a> Life<'a> {
                 self.began(at, operation, None);
             }
         }
+        for (at, host, id) in self.publications() {
+            let ended = self.world.with(host, |stack, now| {
+                stack.publication(now, id).map(|mut view| view.remove())
+            });
+            if let Ok(operation) = ended {
+                self.began(at, operation, None);
+            }
+        }
     }
 
     /// What the application of a subscription may do in the state that it has seen; anything else is misuse.
@@ -804,6 +814,50 @@ impl<'a> Life<'a> {
                 SubscriptionState::Idle => view.subscribe(),
                 _ => view.update((second & 1 != 0).then(|| Content::text("filter"))),
             }
+        });
+        if let Ok(operation) = result {
+            self.began(at, operation, None);
+        }
+    }
+
+    pub(super) fn publish(&mut self, first: u8, second: u8) {
+        let Some((actor, endpoint)) = self.endpoint(usize::from(first) % CAST.len()) else {
+            return;
+        };
+        let (target, host) = (actor.role.target(second), actor.role.host);
+        let made = self.world.with(endpoint.host, |stack, now| {
+            let options = PublishOptions::new("presence");
+            let state = Content::text("state");
+            stack.endpoint(now, endpoint.id)?.publish(target, options, state)
+        });
+        if let (Ok((publication, operation)), Some(place)) = (made, self.places.get_mut(host)) {
+            place.contract.on_publication(publication, endpoint.id);
+            self.began(host, operation, None);
+        }
+    }
+
+    /// The publications that are not over, as their applications know, in an order that does not change.
+    fn publications(&self) -> Vec<(usize, StackId, PublicationId)> {
+        let places = self.places.iter().enumerate();
+        places
+            .flat_map(|(at, place)| {
+                let open = place.contract.open_publications();
+                open.map(move |id| (at, place.id, id))
+            })
+            .collect()
+    }
+
+    fn act_on_publication(&mut self, step: Step) {
+        let [first, ..] = step.arguments;
+        let Some((at, host, id)) = latest(&self.publications(), first) else {
+            return;
+        };
+        let result = self.world.with(host, |stack, now| {
+            let mut view = stack.publication(now, id)?;
+            if step.what == What::Withdraw {
+                return Ok::<_, Misuse>(view.remove());
+            }
+            view.modify(Content::text("other"))
         });
         if let Ok(operation) = result {
             self.began(at, operation, None);

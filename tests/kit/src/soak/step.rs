@@ -65,6 +65,12 @@ steps! {
     Renew "renew" 5,
     /// A subscription is ended: which.
     Unsubscribe "unsubscribe" 6,
+    /// An endpoint publishes its state: endpoint, for whom.
+    Publish "publish" 6,
+    /// What is published is changed: which.
+    Republish "republish" 4,
+    /// What is published is removed: which.
+    Withdraw "withdraw" 4,
     /// Somebody who has subscribed is told something: whom, what.
     Tell "tell" 6,
     /// How an application treats what comes: host, calls and changes, messages.

@@ -111,17 +111,19 @@ pub(super) fn judge_active(stack: &Stack, who: impl fmt::Display) {
         counters.connections.active(),
         counters.sessions.active(),
         counters.subscriptions.active(),
+        counters.publications.active(),
     ];
     let held = [
         census.transactions,
         census.connections,
         census.sessions,
         census.subscriptions,
+        census.publications,
     ]
     .map(|held| u64::try_from(held).unwrap_or(u64::MAX));
     assert_eq!(
         active, held,
-        "{who}: transactions, connections, sessions, subscriptions"
+        "{who}: transactions, connections, sessions, subscriptions, publications"
     );
 }
 
