@@ -30,6 +30,7 @@ pub const MACHINES: &[Machine] = &[
     session::OFFER,
     session::RENEGOTIATION,
     session::PROPOSAL,
+    session::RELIABLE_RESPONSES,
     subscription::SUBSCRIPTION,
     notifier::WATCHER,
 ];

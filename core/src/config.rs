@@ -177,7 +177,8 @@ pub struct Limits {
     pub forks: usize,
     /// Requests of the application under way in one stack. A further command is misuse; 100,000.
     pub operations: usize,
-    /// Requests of the application under way in one session. A further command is misuse; 1,000.
+    /// Requests of the application under way in one session, and provisional responses that wait in it. A further command
+    /// is misuse; 1,000.
     pub pending_per_session: usize,
     /// Targets that the redirections of one call may lead to. Further ones are passed over; 16.
     pub redirects: usize,

@@ -136,6 +136,7 @@ machines! {
     offer: crate::session::laws::Offering,
     renegotiation: crate::session::laws::Renegotiating,
     proposal: crate::session::laws::Proposing,
+    reliable: crate::session::laws::Replying,
     subscription: crate::subscription::laws::Subscribing,
     watcher: crate::notifier::laws::Watched,
 }

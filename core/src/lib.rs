@@ -176,7 +176,9 @@ pub use config::{Config, Limits, Throttle};
 pub use connection::{ConnectionInfo, LostAddresses, ManagerConfig, ManagerKind, MutualTls};
 pub use counters::Counters;
 pub use diagnosis::{Diagnostics, DiagnosticsFrom, Explanation};
-pub use endpoint::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEndpointConfig};
+pub use endpoint::{
+    PeerToPeerConfig, Profile, Proxy, ReliableResponses, SendOptions, Server, SipEndpointConfig,
+};
 pub use error::{Misuse, ParseError, Place};
 pub use event::{
     Completion, ConnectionFailure, Content, Event, ExtraHeaders, OperationError, OperationFailure,
@@ -190,6 +192,7 @@ pub use ids::{
 };
 pub use notifier::EndOfSubscription;
 pub use recovery::DeadFlow;
+pub use session::EarlyDialog;
 pub use stack::{
     Census, EndpointView, Fingerprint, IncomingView, ManagerView, Reason, SessionView, Stack,
     SubscriptionView, WatcherView,

@@ -491,6 +491,13 @@ fn what_an_endpoint_says_of_itself_is_in_its_messages() {
         world.run_for(secs(1));
         let heard = world.heard(it.line);
         assert!(field(&heard[0], HeaderName::Server).starts_with("phone/2.1 sansip/"));
+        // The next one has other things to say.
+        let carol = "sip:carol@two.invalid";
+        world.peer_to_peer_endpoint(it.host, PeerToPeerConfig::new(carol));
+        world.say(it.line, &request("OPTIONS", carol, &format!("<{carol}>"), 2, ""));
+        world.run_for(secs(1));
+        let heard = world.heard(it.line);
+        assert!(field(&heard[0], HeaderName::Server).starts_with("sansip/"));
     });
 }
 
@@ -693,11 +700,12 @@ fn while_an_endpoint_ends_its_user_is_temporarily_unavailable() {
         let address = world.peer_listens(it.peer, 5060, Transport::Tcp);
         world.message(it.bob, &format!("sip:p@{address}"), "hi");
         world.run_for(secs(1));
-        let ended = world.terminate(it.bob);
+        let (ended, again) = (world.terminate(it.bob), world.terminate(it.bob));
         world.say(it.line, &to_bob("OPTIONS", 1, ""));
         world.run_for(secs(1));
         assert_eq!(codes(world, it.line), [480]);
         world.result(it.host, ended).unwrap();
+        world.result(it.host, again).unwrap();
         world.say(it.line, &to_bob("OPTIONS", 2, ""));
         world.run_for(secs(1));
         assert_eq!(codes(world, it.line), [404]);

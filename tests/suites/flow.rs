@@ -464,6 +464,18 @@ fn probes_are_off_unless_the_stack_or_the_endpoint_wants_them_and_end_with_the_r
         leave(world, it.alice, it.line);
         assert_eq!(world.with(it.alice.host, |stack, _| stack.census().exchanges), 0);
     });
+    // And who unregisters has nothing to ask any more.
+    world::run(37, |world| {
+        let it = served_with(world, exact(), "", |config| config.probe = Some(secs(10)));
+        let probe = next_request(world, it.line, &Method::Options);
+        let operation = world.unregister(it.alice);
+        let last = next_request(world, it.line, &Method::Register);
+        world.say(it.line, &answer(&probe, "200 OK", "s", ""));
+        world.run_for(secs(25));
+        assert!(world.heard(it.line).is_empty());
+        world.say(it.line, &answer(&last, "200 OK", "s", ""));
+        world.result(it.alice.host, operation).unwrap();
+    });
 }
 
 // ---------------------------------------------------------------- requests

@@ -988,6 +988,25 @@ fn a_refresh_that_waits_for_a_better_time_is_given_up_by_a_deregistration() {
         world.result(alice.host, operation).unwrap();
         leave(world, alice, line);
     });
+    // A first registration that waits for it goes out: the NOTIFY is of one before.
+    world::run(133, |world| {
+        let (peer, alice) = scripted_server(world);
+        let operation = world.register(alice);
+        let line = next_line(world, peer, 0);
+        let register = next_request(world, line, &Method::Register);
+        world.say(line, &answer(&register, "503 Later", "s", "Retry-After: 30"));
+        world.run_for(secs(1));
+        world.say(line, &notify(&register, 1, USUAL, REJECTED));
+        world.run_for(secs(1));
+        assert_eq!(
+            (codes(world, line), state(world, alice)),
+            (vec![200], Registering)
+        );
+        world.run_for(secs(30));
+        grant(world, line, 600, "");
+        world.result(alice.host, operation).unwrap();
+        leave(world, alice, line);
+    });
 }
 
 // rules: R13, E13
@@ -1667,7 +1686,7 @@ fn an_answer_that_is_too_long_ends_the_registration_in_bounded_time() {
     });
 }
 
-// rules: E4
+// rules: E4, M5
 #[test]
 fn the_public_gruu_counts_before_the_drafts_and_that_before_a_temporary_one() {
     let all = [
@@ -1688,6 +1707,19 @@ fn the_public_gruu_counts_before_the_drafts_and_that_before_a_temporary_one() {
             world.say(line, &answer(&register, "200 OK", "s", &more));
             world.result(alice.host, operation).unwrap();
             assert_eq!(gruu(world, alice).as_deref(), Some(all[first].1));
+            // It leads requests here, and no other of the three.
+            let to = "<sip:t@example.com>";
+            for (number, (_, uri)) in (1..).zip(all) {
+                world.say(line, &request("OPTIONS", uri, to, number, ""));
+            }
+            world.run_for(secs(1));
+            let found = codes(world, line);
+            assert_eq!(
+                found,
+                [200, 200, if first == 2 { 200 } else { 404 }],
+                "{}",
+                all[first].1
+            );
             leave(world, alice, line);
             assert_eq!(gruu(world, alice), None);
         });

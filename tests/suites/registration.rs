@@ -636,12 +636,12 @@ fn a_server_that_is_busy_is_asked_again_when_it_says() {
 // rules: R10, R8
 #[test]
 fn any_other_failure_ends_a_first_registration_with_the_response() {
-    for (status, code) in [
-        ("403 Forbidden", 403),
-        ("404 Not Found", 404),
-        ("480 Gone", 480),
-        ("500 Broken", 500),
-        ("604 Nowhere", 604),
+    for (status, code, expected) in [
+        ("403 Forbidden", 403, Reason::UnauthorizedAccess),
+        ("404 Not Found", 404, Reason::Refused),
+        ("480 Gone", 480, Reason::Refused),
+        ("500 Broken", 500, Reason::Refused),
+        ("604 Nowhere", 604, Reason::Refused),
     ] {
         world::run(14, move |world| {
             let (peer, alice) = scripted_server(world);
@@ -654,6 +654,7 @@ fn any_other_failure_ends_a_first_registration_with_the_response() {
             let Err(OperationError::Register { reason, .. }) = result else {
                 panic!("{result:?}")
             };
+            assert_eq!(reason, expected);
             assert_eq!(changes(world, alice)[1..], [(Registering, Unregistered, reason)]);
             world.run_for(secs(600));
             assert_eq!(world.heard(line), [], "a first registration is not repeated");

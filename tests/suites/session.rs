@@ -1118,6 +1118,42 @@ fn of_two_callees_that_answer_a_forked_invite_one_has_the_session() {
     }
 }
 
+// rules: S8
+#[test]
+fn an_incoming_session_says_whether_it_was_forked() {
+    world::run(54, |world| {
+        let server = served(world);
+        let alice = registered(world, server, "alice");
+        let bobs = [registered(world, server, "bob"), registered(world, server, "bob")];
+        let own = world.with(bobs[0].host, |stack, now| {
+            stack
+                .endpoint(now, bobs[0].id)
+                .unwrap()
+                .gruu()
+                .unwrap()
+                .to_owned()
+        });
+        for (target, forked) in [("sip:bob@example.com", true), (own.as_str(), false)] {
+            world.invite(alice, target, Some(sdp()));
+            world.run_for(secs(1));
+            let session = *received(world, bobs[0].host).last().unwrap();
+            let says = command(world, bobs[0].host, session, |view| view.is_forked());
+            assert_eq!(says, forked, "{target}");
+        }
+        assert_eq!(
+            received(world, bobs[1].host).len(),
+            1,
+            "the second was for the first alone"
+        );
+    });
+    // Nobody forks for a peer without a server.
+    world::run(55, |world| {
+        let it = callee(world);
+        let session = offered(world, &it, 1, "");
+        assert!(!command(world, it.host, session, |view| view.is_forked()));
+    });
+}
+
 // rules: S8, S3
 #[test]
 fn the_2xx_of_another_fork_is_acknowledged_and_ended_in_its_own_dialog() {

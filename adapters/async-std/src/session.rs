@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use sansip::wire::{Method, StatusCode};
 use sansip::{
-    Content, Event, ExtraHeaders, Misuse, OperationId, RedirectAction, ReferralId, SendOptions, SessionId,
-    SessionView,
+    Content, EarlyDialog, Event, ExtraHeaders, Misuse, OperationId, RedirectAction, ReferralId, SendOptions,
+    SessionId, SessionView,
 };
 
 use crate::driver::Host;
@@ -98,6 +98,34 @@ impl Session {
     /// See [`SessionView::answer`].
     pub fn answer(&self, answer: Content) -> Reply<()> {
         self.call(move |session| session.answer(answer))
+    }
+
+    /// See [`SessionView::early_dialog`].
+    pub fn early_dialog(&self) -> Reply<EarlyDialog> {
+        let session = self.clone();
+        self.client
+            .call(move |host| Ok(session.view(host)?.early_dialog()?))
+    }
+
+    /// See [`SessionView::provisional_in`].
+    pub fn provisional_in(
+        &self,
+        early: EarlyDialog,
+        status: StatusCode,
+        content: Option<Content>,
+    ) -> Reply<()> {
+        self.call(move |session| session.provisional_in(early, status, content))
+    }
+
+    /// See [`SessionView::accept_in`].
+    pub fn accept_in(&self, early: EarlyDialog, content: Option<Content>) -> Operation {
+        self.operate(move |session| session.accept_in(early, content))
+    }
+
+    /// See [`SessionView::is_forked`].
+    pub fn is_forked(&self) -> Reply<bool> {
+        let session = self.clone();
+        self.client.call(move |host| Ok(session.view(host)?.is_forked()))
     }
 
     /// See [`SessionView::renegotiate`].

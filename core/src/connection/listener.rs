@@ -161,7 +161,7 @@ mod tests {
 
     enum Told {
         Nothing,
-        Listening,
+        Listening(SocketAddr),
         Ended(ListenError),
         Stopped,
     }
@@ -173,6 +173,7 @@ mod tests {
             SocketAddr::from(([0; 4], 0)),
             SocketAddr::from(([192, 0, 2, 1], 5060)),
         );
+        let moved = SocketAddr::from(([192, 0, 2, 2], 5060));
         let (in_use, no_certificate) = (ListenError::AddressInUse, ListenError::NoCertificate);
         let gone = |error: &ListenError| Some(Outcome::Gone(Some(error.clone())));
         // Listening already, input, what it means, whether it listens afterwards, actions.
@@ -182,7 +183,7 @@ mod tests {
                 Input::Started(Ok(got)),
                 Some(Outcome::Listens),
                 true,
-                Told::Listening,
+                Told::Listening(got),
             ),
             (
                 false,
@@ -206,6 +207,13 @@ mod tests {
                 Told::Stopped,
             ),
             (true, Input::Started(Ok(got)), None, true, Told::Nothing),
+            (
+                true,
+                Input::Started(Ok(moved)),
+                None,
+                true,
+                Told::Listening(moved),
+            ),
             (true, Input::Started(Err(in_use)), None, true, Told::Nothing),
             (
                 true,
@@ -231,21 +239,22 @@ mod tests {
             );
             let actions: Vec<Action> = core::iter::from_fn(|| services.out.pop()).collect();
             let ended = |error| Action::Event(Event::ListeningEnded { listener: id, error });
+            let mut address = if listens { got } else { wanted };
             let expected = match told {
                 Told::Nothing => vec![],
-                Told::Listening => vec![Action::Event(Event::Listening {
-                    listener: id,
-                    address: got,
-                })],
+                Told::Listening(new) => {
+                    address = new;
+                    vec![Action::Event(Event::Listening {
+                        listener: id,
+                        address,
+                    })]
+                }
                 Told::Ended(error) => vec![ended(Some(error))],
                 Told::Stopped => vec![Action::StopListening(id), ended(None)],
             };
             assert_eq!(actions, expected, "{started}, {input:?}");
             let print = listener.fingerprint();
-            assert_eq!(
-                (print.listening, print.address),
-                if listens { (true, got) } else { (false, wanted) }
-            );
+            assert_eq!((print.listening, print.address), (listens, address));
         }
     }
 }

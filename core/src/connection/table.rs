@@ -133,8 +133,8 @@ impl Connections {
     /// The next thing that the layers above have to know.
     pub(crate) fn next_indication(&mut self) -> Option<Indication> {
         let next = self.up.pop_front();
-        if self.up.is_empty() && self.up.capacity() > 64 {
-            self.up.shrink_to_fit();
+        if self.up.is_empty() {
+            self.up.shrink_to(64);
         }
         next
     }
@@ -482,7 +482,7 @@ impl Connections {
         };
         connection.sent = cx.now;
         self.queued += length;
-        if was_empty && length > 0 {
+        if was_empty {
             connection.lifetime.waits(cx);
             cx.out.push(Action::Transmit(conn));
         }

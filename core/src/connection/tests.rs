@@ -764,6 +764,32 @@ fn an_address_that_failed_goes_last_for_ten_minutes() {
 
 // rules: C25
 #[test]
+fn an_address_that_works_again_is_not_skipped() {
+    let (mut world, manager) = World::with(ManagerKind::Client);
+    let hop = Hop::new("example.com", Some(5060), Transport::Tcp);
+    let conn = world.acquire(manager, &hop).conn;
+    let query = world.questions()[0].0;
+    world.answer(query, addresses(&["192.0.2.1", "192.0.2.2"], 100_000));
+    let [first, second] = ["192.0.2.1:5060", "192.0.2.2:5060"].map(address);
+    assert_eq!(world.target(), first);
+    world.go(|room, cx| room.handle_closed(cx, conn, CloseReason::Refused));
+    assert_eq!(world.target(), second);
+    // No other remains for this one, and now it answers.
+    let other = world
+        .go(|room, cx| room.acquire(cx, manager, &hop, &[second]))
+        .unwrap();
+    assert_eq!(world.target(), first);
+    world.connect(other.conn);
+    world.actions();
+    let firsts = [(); 2].map(|()| {
+        _ = world.acquire(manager, &hop);
+        world.target()
+    });
+    assert!(firsts.contains(&first), "{firsts:?}");
+}
+
+// rules: C25
+#[test]
 fn while_no_other_remains_the_dead_are_tried() {
     let (mut world, manager) = World::with(ManagerKind::Client);
     world.go(|room, cx| room.address_failed(cx, address("192.0.2.1:5060")));
@@ -990,6 +1016,26 @@ fn nothing_is_sent_before_the_connection_is_ready_and_each_emptying_is_a_new_tur
     );
 }
 
+// rules: R19
+#[test]
+fn that_the_socket_took_nothing_is_no_progress() {
+    let (mut world, manager) = World::with(SERVER_TCP);
+    let conn = world.connected(manager, &tcp("192.0.2.1")).conn;
+    let (began, bound) = (world.services.now, world.services.config.write_timeout);
+    world
+        .go(|room, cx| {
+            let label = Label::request(&Method::Message);
+            room.send(cx, conn, Bytes::from_static(b"x"), label)
+        })
+        .unwrap();
+    world.until(began + bound / 2);
+    world.go(|room, cx| room.handle_transmitted(cx, conn, 0));
+    world.almost(began + bound);
+    assert!(world.room.is_ready(conn));
+    world.until(began + bound);
+    assert!(!world.room.is_ready(conn));
+}
+
 // rules: C12, C16
 #[test]
 fn an_incoming_connection_has_a_minute_for_its_first_valid_message() {
@@ -1127,6 +1173,32 @@ fn with_mutual_tls_only_the_allowed_get_in() {
         Err(Some(TlsFailureKind::RemoteCertificateInvalidUsage))
     );
     assert_eq!(shows(None), Err(Some(TlsFailureKind::UntrustedRemoteCertificate)));
+}
+
+// rules: C18
+#[test]
+fn another_allow_list_is_for_those_who_connect_from_then_on() {
+    let mut world = World::new();
+    let allowed = |name: &str| MutualTls::Allowed(vec![name.to_string()]);
+    let manager = world.manager(ManagerConfig {
+        mutual_tls: allowed("a.example.com"),
+        ..ManagerConfig::new(ManagerKind::ServerTls)
+    });
+    let admitted = |world: &mut World| {
+        ["a.example.com", "b.example.com"].map(|name| {
+            let conn = world.accepted(manager);
+            world.connect_as(conn, Some(certificate(name)));
+            world.room.info(conn).is_some()
+        })
+    };
+    assert_eq!(admitted(&mut world), [true, false]);
+    world
+        .go(|room, _| room.set_mutual_tls(manager, allowed("b.example.com")))
+        .unwrap();
+    assert_eq!(admitted(&mut world), [false, true]);
+    let nobody: ManagerId = world.services.ids.next();
+    let misuse = world.go(|room, _| room.set_mutual_tls(nobody, MutualTls::Off));
+    assert!(matches!(misuse, Err(Misuse::Unknown(_))));
 }
 
 // rules: C10
@@ -1596,6 +1668,26 @@ fn listening_begins_is_refused_is_lost_and_ends() {
     assert_eq!(misuse, Err(Misuse::Unknown("the listener")));
 }
 
+// rules: P1
+#[test]
+fn a_manager_starts_while_an_address_of_its_own_is_not_there_yet() {
+    let (mut world, manager) = World::with(SERVER_TCP);
+    let other = world.manager(ManagerConfig::new(SERVER_TCP));
+    let listener = world
+        .go(|room, cx| room.listen(cx, manager, address("192.0.2.100:5060")))
+        .unwrap();
+    let is = |world: &World, id| (world.room.is_starting(id), world.room.is_listening(id));
+    assert_eq!(
+        [manager, other].map(|id| is(&world, id)),
+        [(true, false), (false, false)]
+    );
+    world.go(|room, cx| room.handle_listening(cx, listener, Ok(address("192.0.2.100:5060"))));
+    assert_eq!(
+        [manager, other].map(|id| is(&world, id)),
+        [(false, true), (false, false)]
+    );
+}
+
 // rules: C14
 #[test]
 fn a_listener_can_be_stopped_before_it_began_and_lost_after() {
@@ -1672,6 +1764,33 @@ fn while_the_application_lags_only_those_who_bring_something_are_stopped() {
     world.go(Connections::resume_all);
     assert_eq!(world.actions(), [Action::Reading(brings, true)]);
     world.receive(silent, MESSAGE);
+    assert_eq!(world.actions(), []);
+}
+
+// rules: C31, X5
+#[test]
+fn while_the_application_lags_nobody_is_stopped_of_whom_all_is_taken() {
+    let (mut world, manager) = World::with(SERVER_TCP);
+    let conn = world.accepted(manager);
+    world.receive(conn, MESSAGE);
+    world.actions();
+    world.room.pause_all();
+    world.go(|room, cx| room.hold_back(cx, conn));
+    assert_eq!(world.actions(), []);
+    world.receive(conn, &MESSAGE[..9]);
+    assert_eq!(world.actions(), [Action::Reading(conn, false)]);
+}
+
+// rules: C21, X5
+#[test]
+fn a_held_connection_is_not_read_from_when_the_application_has_caught_up() {
+    let mut world = World::new();
+    let manager = authorizing(&mut world, SERVER_TCP);
+    let conn = world.accepted(manager);
+    assert_eq!(world.wants().pop(), Some(Action::Reading(conn, false)));
+    world.room.pause_all();
+    world.receive(conn, MESSAGE);
+    world.go(Connections::resume_all);
     assert_eq!(world.actions(), []);
 }
 

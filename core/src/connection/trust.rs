@@ -244,6 +244,24 @@ mod tests {
 
     // rules: C17
     #[test]
+    fn a_sip_uri_names_an_address() {
+        let shown = certificate(
+            &["sip:192.0.2.1", "sip:[2001:db8::1]", "sip:example.com"],
+            &[],
+            &[],
+            "",
+        );
+        assert!(is_for(&shown, "192.0.2.1"));
+        assert!(is_for(&shown, "2001:db8::1"));
+        assert!(!is_for(&shown, "192.0.2.2"));
+        assert!(!is_for(
+            &certificate(&[], &["example.com"], &["192.0.2.1"], ""),
+            "192.0.2.2"
+        ));
+    }
+
+    // rules: C17
+    #[test]
     fn uris_of_users_and_of_other_schemes_do_not_count() {
         let shown = certificate(
             &["sip:alice@example.com", "sips:example.com", "https://example.com"],

@@ -22,7 +22,8 @@ pub struct Profile {
     pub user_agent: Option<String>,
     /// Option tags that the application understands; a request that requires others is answered 420.
     pub option_tags: Vec<String>,
-    /// The methods that the endpoint takes. ACK, BYE, CANCEL and UPDATE go with INVITE; a SipEndpoint declares NOTIFY in any
+    /// The methods that the endpoint takes. ACK, BYE, CANCEL and UPDATE go with INVITE, and PRACK where responses to it are
+    /// reliable; a SipEndpoint declares NOTIFY in any
     /// case, by which its registrar ends a registration. Another set: [`EndpointView::set_methods`](crate::EndpointView::set_methods).
     pub methods: Vec<Method>,
     /// The content types that the endpoint takes (`text/plain`); a request with another is answered 415. Empty: any.
@@ -38,6 +39,21 @@ pub struct Profile {
     pub headers: ExtraHeaders,
     /// Wait for the server's Retry-After and try once more (E12).
     pub retry_after: bool,
+    /// Whether provisional responses to INVITE are acknowledged (S7).
+    pub reliable_responses: ReliableResponses,
+}
+
+/// Whether provisional responses to INVITE, but 100, are acknowledged, and so arrive (RFC 3262, S7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub enum ReliableResponses {
+    /// They are not; who requires it is answered 420.
+    #[default]
+    Unsupported,
+    /// Where the other side takes part.
+    Supported,
+    /// Always: who calls has to take part, else it is answered 421; who is called is told so. Many cannot, and answer 420.
+    Required,
 }
 
 impl Default for Profile {
@@ -59,6 +75,7 @@ impl Default for Profile {
             session_timer: None,
             headers: Vec::new(),
             retry_after: true,
+            reliable_responses: ReliableResponses::default(),
         }
     }
 }

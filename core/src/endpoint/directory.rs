@@ -302,4 +302,20 @@ mod tests {
         let left = directory.find(&message(BOB, &to), None, &takes, true, None);
         assert_eq!(left, Some(EndpointId::from_number(2)), "the named one is leaving");
     }
+
+    // rules: E4, M5
+    #[test]
+    fn a_gruu_is_found_until_its_own_endpoint_has_it_no_more() {
+        let gruu = "sip:else@where.invalid;gr=1";
+        let mut directory = Directory::new(HashKey(1, 2));
+        let [own, other] = [1, 2].map(EndpointId::from_number);
+        directory.insert_gruu(own, gruu);
+        let message = message(gruu, "<sip:else@where.invalid>");
+        let find = |directory: &Directory| directory.find(&message, None, &|_| true, true, None);
+        assert_eq!(find(&directory), Some(own));
+        directory.remove_gruu(other, gruu);
+        assert_eq!((find(&directory), directory.knows_gruu(gruu)), (Some(own), true));
+        directory.remove_gruu(own, gruu);
+        assert_eq!((find(&directory), directory.knows_gruu(gruu)), (None, false));
+    }
 }

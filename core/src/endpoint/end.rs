@@ -34,12 +34,11 @@ impl Endpoints {
         }
         self.directory.remove(id, &endpoint.identity);
         match &mut endpoint.kind {
-            Kind::Sip(sip) if sip.registration.is_bound() => {
+            Kind::Sip(_) => {
                 // Its completion is nobody's: the terminate command waits for the state.
                 let unregister = cx.ids.next();
                 self.register_step(cx, below, id, Input::Unregister(unregister), None);
             }
-            Kind::Sip(_) => {}
             Kind::PeerToPeer(peer) => peer.reach.step(reach::Input::Ended, cx),
         }
     }
@@ -74,9 +73,6 @@ impl Endpoints {
                     self.by_flow.remove(&(flow.conn(), id));
                     below.low.connections.release(cx, flow);
                 }
-            }
-            if self.default == Some(id) {
-                self.default = None;
             }
             cx.out.event(Event::EndpointTerminated { endpoint: id });
             for operation in endpoint.terminating {

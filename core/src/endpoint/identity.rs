@@ -154,4 +154,30 @@ mod tests {
         assert_eq!(first.epid.len(), 10);
         assert_ne!(first.epid, second.epid);
     }
+
+    // rules: E5
+    #[test]
+    fn an_instance_of_the_application_is_a_urn() {
+        let kept = |instance| {
+            let identity = Identity::new(
+                &mut Entropy::new([1; 32]),
+                "sip:a@example.com",
+                None,
+                Some(instance),
+            );
+            identity.is_ok_and(|identity| &*identity.instance == instance)
+        };
+        assert!(kept("urn:x") && kept("urn:uuid:4b1682a8-f968-5701-83fc-7c6741dc6697"));
+        for instance in [
+            "",
+            "urn:",
+            "uuid:4b1682a8",
+            "urn:a b",
+            "urn:a>",
+            "urn:\"",
+            "urn:\u{fc}",
+        ] {
+            assert!(!kept(instance), "{instance}");
+        }
+    }
 }

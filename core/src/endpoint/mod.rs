@@ -41,11 +41,13 @@ use crate::wire::uri::Uri;
 use crate::wire::write::{HeaderBlock, Parties};
 use crate::wire::{Message, Method, write};
 
-pub use config::{PeerToPeerConfig, Profile, Proxy, SendOptions, Server, SipEndpointConfig};
+pub use config::{
+    PeerToPeerConfig, Profile, Proxy, ReliableResponses, SendOptions, Server, SipEndpointConfig,
+};
 pub(crate) use deregister::{Notice, REGISTRATION_EVENT};
 use directory::Directory;
 use identity::Identity;
-pub(crate) use profile::{OPTION_TAGS, SESSION_METHODS, accepted_methods, allow};
+pub(crate) use profile::{OPTION_TAGS, accepted_methods, allow, option_tags, session_methods};
 use profile::{check_profile, voice};
 use reach::Reach;
 pub(crate) use route::Way;
@@ -445,12 +447,6 @@ impl Endpoints {
         self.directory.is_leaving(request.request_uri())
     }
 
-    pub(crate) fn is_terminating(&self, id: EndpointId) -> bool {
-        self.table
-            .get(&id)
-            .is_some_and(|endpoint| !endpoint.terminating.is_empty())
-    }
-
     /// Commands other than terminate are for endpoints that are not ending.
     pub(crate) fn may_command(&self, id: EndpointId, operation: &'static str) -> Result<(), Misuse> {
         match self.table.get(&id) {
@@ -546,25 +542,24 @@ impl Endpoints {
         let Some(endpoint) = self.table.get_mut(&id) else {
             return;
         };
-        let local = endpoint.local(id);
-        let tag = cx.entropy.hex(16);
+        let from = endpoint.from(&cx.entropy.hex(16));
         let describes = method == Method::Options;
         let draft = Draft {
             uri: target.into(),
-            route: local.route.clone(),
-            parties: Parties::new(&local.from(&tag), &to_of(target), &cx.entropy.hex(32)),
+            route: endpoint.route().to_vec(),
+            parties: Parties::new(&from, &to_of(target), &cx.entropy.hex(32)),
             sequence: Sequence::Fixed(1),
             // A MESSAGE carries no Contact (RFC 3428 section 4).
-            contact: describes.then(|| local.contact.clone()),
+            contact: describes.then(|| endpoint.contact()),
             expires: None,
-            block: local.voice.full_request(&method),
+            block: endpoint.voice.full_request(&method),
             extra: cargo.extra,
             content: cargo.content,
             method,
         };
         let policy = Policy {
             repeatable: describes || repeatable,
-            ..local.policy
+            ..endpoint.policy(id)
         };
         let request = Request {
             draft,
@@ -639,32 +634,52 @@ impl Endpoint {
     }
 
     fn local(&self, id: EndpointId) -> Local {
-        let (route, via_proxy, identity) = match &self.kind {
-            Kind::Sip(sip) => (sip.service_route.clone(), false, Some(id)),
-            Kind::PeerToPeer(peer) => (Vec::new(), peer.proxy.is_some(), None),
-        };
         Local {
             endpoint: id,
-            address: self.address(),
+            address: self.address().into(),
             parameters: alloc::format!(";epid={}", self.identity.epid).into(),
             contact: self.contact(),
-            policy: Policy {
-                retry_after: self.profile.retry_after,
-                repeatable: false,
-                redirects: 0,
-                identity,
-            },
-            via_proxy,
-            route,
+            policy: self.policy(id),
+            via_proxy: matches!(&self.kind, Kind::PeerToPeer(peer) if peer.proxy.is_some()),
+            route: self.route().to_vec(),
+            reliable: self.profile.reliable_responses,
             voice: self.voice.clone(),
             redirects: self.profile.redirects,
             session_timer: self.profile.session_timer,
         }
     }
 
+    /// How requests outside registration may be repeated.
+    fn policy(&self, id: EndpointId) -> Policy {
+        Policy {
+            retry_after: self.profile.retry_after,
+            repeatable: false,
+            redirects: 0,
+            identity: matches!(self.kind, Kind::Sip(_)).then_some(id),
+        }
+    }
+
+    /// The preloaded route of requests outside dialogs (R17).
+    fn route(&self) -> &[Box<str>] {
+        match &self.kind {
+            Kind::Sip(sip) => &sip.service_route,
+            Kind::PeerToPeer(_) => &[],
+        }
+    }
+
+    /// The value of From with this tag, outside sessions.
+    fn from(&self, tag: &str) -> String {
+        let mut from = self.address();
+        for part in [";tag=", tag, ";epid=", &self.identity.epid] {
+            from.push_str(part);
+        }
+        from
+    }
+
     /// The address of From: display name and URI.
-    fn address(&self) -> Box<str> {
-        let mut text = String::new();
+    fn address(&self) -> String {
+        // As a rule there is room for tag and epid, too.
+        let mut text = String::with_capacity(self.identity.uri.len() + 64);
         if let Some(display) = &self.profile.display_name {
             text.push_str(&write::quoted(display));
             text.push(' ');
@@ -672,7 +687,7 @@ impl Endpoint {
         text.push('<');
         text.push_str(&self.identity.uri);
         text.push('>');
-        text.into()
+        text
     }
 
     fn contact(&self) -> ContactTemplate {

@@ -3,10 +3,11 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{Endpoints, Kind, Profile, register};
+use super::{Endpoints, Kind, Profile, ReliableResponses, register};
 use crate::error::Misuse;
 use crate::exchange::{Voice, Words};
 use crate::ids::EndpointId;
+use crate::session::RELIABLE;
 use crate::wire::{Method, write};
 
 impl Endpoints {
@@ -30,7 +31,7 @@ impl Endpoints {
 /// What an endpoint of this profile says in all its messages.
 pub(super) fn voice(profile: &Profile, config: &crate::Config, registers: bool) -> Voice {
     let tags = profile.option_tags.iter().map(String::as_str);
-    let tags: Vec<&str> = tags.chain(OPTION_TAGS).collect();
+    let tags: Vec<&str> = tags.chain(option_tags(profile)).collect();
     let agent = match &profile.user_agent {
         Some(agent) => alloc::format!("{agent} {}", config.user_agent),
         None => config.user_agent.clone(),
@@ -52,6 +53,12 @@ pub(super) fn voice(profile: &Profile, config: &crate::Config, registers: bool) 
 /// The option tags that the stack itself understands.
 pub(crate) const OPTION_TAGS: [&str; 3] = ["gruu", "replaces", crate::session::TIMER_TAG];
 
+/// Those of an endpoint.
+pub(crate) fn option_tags(profile: &Profile) -> impl Iterator<Item = &str> {
+    let reliable = profile.reliable_responses != ReliableResponses::Unsupported;
+    OPTION_TAGS.into_iter().chain(reliable.then_some(RELIABLE))
+}
+
 /// The value of Allow for an endpoint.
 pub(crate) fn allow(profile: &Profile) -> String {
     let methods = accepted_methods(profile);
@@ -60,15 +67,23 @@ pub(crate) fn allow(profile: &Profile) -> String {
 }
 
 /// The methods that go with INVITE: a session needs them, whoever has invited.
-pub(crate) const SESSION_METHODS: [Method; 4] = [Method::Ack, Method::Bye, Method::Cancel, Method::Update];
+const SESSION_METHODS: [Method; 4] = [Method::Ack, Method::Bye, Method::Cancel, Method::Update];
 
 /// The methods that an endpoint takes, with those that go with INVITE.
 pub(crate) fn accepted_methods(profile: &Profile) -> Vec<Method> {
     let mut methods = profile.methods.clone();
     if methods.contains(&Method::Invite) {
-        methods.extend(SESSION_METHODS);
+        methods.extend(session_methods(profile));
     }
     methods
+}
+
+/// The methods that a session of this endpoint needs.
+pub(crate) fn session_methods(profile: &Profile) -> impl Iterator<Item = Method> + use<> {
+    let reliable = profile.reliable_responses != ReliableResponses::Unsupported;
+    SESSION_METHODS
+        .into_iter()
+        .chain(reliable.then_some(Method::Prack))
 }
 
 /// What a REGISTER declares: NOTIFY in any case, by which the registrar ends a registration (R13, R15).

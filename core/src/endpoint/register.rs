@@ -364,7 +364,6 @@ impl Endpoints {
 impl Endpoint {
     fn register_draft(&self, leave: bool) -> Option<Draft> {
         let Kind::Sip(sip) = &self.kind else { return None };
-        let address = self.address();
         let expires = if leave { 0 } else { sip.expires };
         let mut contact = self.contact();
         contact.gruu = None;
@@ -379,11 +378,7 @@ impl Endpoint {
             method: Method::Register,
             uri: alloc::format!("{}:{}", self.identity.scheme(), self.identity.domain).into(),
             route: Vec::new(),
-            parties: Parties::new(
-                &alloc::format!("{address};tag={};epid={}", sip.tag, self.identity.epid),
-                &address,
-                &sip.call_id,
-            ),
+            parties: Parties::new(&self.from(&sip.tag), &self.address(), &sip.call_id),
             sequence: Sequence::Counter(sip.sequence),
             contact: Some(contact),
             expires: Some(expires),
@@ -463,5 +458,58 @@ fn as_register_error(error: OperationError) -> OperationError {
         | OperationError::Register { .. }
         | OperationError::Authentication { .. }
         | OperationError::OperationFailure(_)) => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::wire::MessageLimits;
+
+    fn response(status: u16, more: &str) -> Message {
+        let text = alloc::format!(
+            "SIP/2.0 {status} Said\r\nVia: SIP/2.0/TCP a;branch=z9hG4bKa\r\nFrom: <sip:a@b>;tag=a\r\nTo: <sip:a@b>;tag=b\r\n\
+             Call-ID: 1\r\nCSeq: 1 REGISTER\r\n{more}Content-Length: 0\r\n\r\n"
+        );
+        Message::parse(Bytes::from(text), &MessageLimits::default()).unwrap()
+    }
+
+    // rules: R8
+    #[test]
+    fn a_refusal_names_its_reason() {
+        use RegistrationReason as Reason;
+        for (status, expected) in [
+            // Of a server that challenges once more than it may.
+            (401, Reason::Credentials),
+            (407, Reason::Credentials),
+            (403, Reason::UnauthorizedAccess),
+            (404, Reason::Refused),
+            (503, Reason::Refused),
+        ] {
+            let response = Box::new(response(status, ""));
+            let error = as_register_error(OperationError::FailureResponse(response));
+            assert!(
+                matches!(error, OperationError::Register { reason, .. } if reason == expected),
+                "{status}: {error:?}"
+            );
+        }
+    }
+
+    // rules: R21
+    #[test]
+    fn of_two_that_are_equally_ours_the_first_counts() {
+        let own = |contacts: &str| {
+            let response = response(200, &alloc::format!("Contact: {contacts}\r\n"));
+            own_contact(&response, "urn:x", Some("sip:a@192.0.2.1")).and_then(|contact| contact.expires())
+        };
+        let ours = "<sip:a@192.0.2.1>;+sip.instance=\"<urn:x>\";expires=";
+        assert_eq!(own(&alloc::format!("{ours}10, {ours}20")), Some(10));
+        // What is more ours counts before what is first.
+        assert_eq!(
+            own(&alloc::format!("<sip:a@192.0.2.1>;expires=5, {ours}20")),
+            Some(20)
+        );
     }
 }

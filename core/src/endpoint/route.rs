@@ -136,7 +136,7 @@ impl Endpoints {
                 sip.dropped = registered;
                 OnDrop::GiveUp
             };
-            if registered && endpoint.terminating.is_empty() {
+            if registered {
                 self.register_step(cx, below, id, Input::Dropped(on_drop), Some(conn));
             }
         }
@@ -197,4 +197,74 @@ pub(super) fn hop_of(uri: &SipUri<'_>, default: Transport) -> Hop {
 
 fn not_connected() -> OperationError {
     OperationError::ConnectionFailure(ConnectionFailure::NotConnected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reach::Reach;
+    use super::*;
+    use crate::ids::FromNumber;
+
+    fn peer(proxy: Option<Hop>, default_transport: Transport) -> PeerToPeer {
+        PeerToPeer {
+            proxy,
+            default_transport,
+            gruu: None,
+            reach: Reach::new(EndpointId::from_number(1), false, false),
+        }
+    }
+
+    // rules: P2, P3, P4, P5
+    #[test]
+    fn the_proxy_takes_what_is_in_no_session_and_the_target_says_the_rest() {
+        use Transport::{Tcp, Tls};
+        let hop = |host: &str, transport| Some(Hop::new(host, None, transport));
+        let proxy = || hop("proxy.invalid", Tcp);
+        // The target, whether it is in a session, and where it goes: with a proxy, and without one where TLS is the default.
+        let table = [
+            ("sip:b@b.invalid", false, proxy(), hop("b.invalid", Tls)),
+            (
+                "sip:b@b.invalid",
+                true,
+                hop("b.invalid", Tls),
+                hop("b.invalid", Tls),
+            ),
+            (
+                "sip:b@b.invalid;transport=tcp",
+                false,
+                proxy(),
+                hop("b.invalid", Tcp),
+            ),
+            (
+                "sip:b@b.invalid;transport=TLS",
+                false,
+                hop("proxy.invalid", Tls),
+                hop("b.invalid", Tls),
+            ),
+            (
+                "sips:b@b.invalid",
+                false,
+                hop("proxy.invalid", Tls),
+                hop("b.invalid", Tls),
+            ),
+            // One that is not spoken here says nothing.
+            (
+                "sip:b@b.invalid;transport=udp",
+                false,
+                proxy(),
+                hop("b.invalid", Tls),
+            ),
+            // A number is for the proxy, and leads nowhere by itself.
+            ("tel:+15550100", false, proxy(), None),
+            ("tel:+15550100", true, None, None),
+        ];
+        for (target, in_dialog, with_proxy, without) in table {
+            let way = |proxy| peer(proxy, Tls).hop(target, in_dialog, None).ok();
+            assert_eq!(
+                (way(proxy()), way(None)),
+                (with_proxy, without),
+                "{target}, {in_dialog}"
+            );
+        }
+    }
 }

@@ -28,8 +28,8 @@ use crate::wire::{Message, Method};
 /// See the module.
 #[derive(Clone, Debug)]
 pub(super) struct Upkeep {
-    /// The server gives up a connection that is silent for so long (R12); a keep-alive goes out before.
-    patience: Option<Duration>,
+    /// A keep-alive is due so long after the last bytes: two thirds of how long the server bears silence (C26, R12).
+    pause: Option<Duration>,
     /// The server has promised to answer keep-alives: the flow is RFC 5626's.
     answers: bool,
     keep_alive: Option<TimerId>,
@@ -48,7 +48,7 @@ enum Probe {
 impl Upkeep {
     pub(super) const fn new(interval: Duration) -> Self {
         Self {
-            patience: None,
+            pause: None,
             answers: false,
             keep_alive: None,
             interval,
@@ -58,7 +58,7 @@ impl Upkeep {
 
     /// There is nothing to keep alive any more.
     pub(super) fn stop(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>) {
-        self.patience = None;
+        self.pause = None;
         if let Some(timer) = self.keep_alive.take() {
             cx.timers.stop(timer);
         }
@@ -97,17 +97,16 @@ impl Endpoints {
             .map(|FlowTimer(seconds)| seconds);
         let Some(sip) = self.sip_mut(id) else { return };
         sip.upkeep.answers = flow.is_some();
-        sip.upkeep.patience = own
+        sip.upkeep.pause = own
             .into_iter()
             .chain(flow)
             .filter(|seconds| *seconds > 0)
             .min()
-            .map(|seconds| Duration::from_secs(seconds.into()));
+            .map(|seconds| Duration::from_secs(seconds.into()) * 2 / 3);
         self.arm_keep_alive(cx, below, id);
         self.arm_probe(cx, below, id);
     }
 
-    /// The keep-alive is due two thirds of the server's patience after the last bytes (C26).
     fn arm_keep_alive(&mut self, cx: &mut Cx<'_>, below: &Below<'_, '_>, id: EndpointId) {
         let Some(sip) = self.sip_mut(id) else { return };
         if let Some(timer) = sip.upkeep.keep_alive.take() {
@@ -117,8 +116,7 @@ impl Endpoints {
             .flow
             .as_ref()
             .and_then(|flow| below.low.connections.last_sent(flow.conn()));
-        if let (Some(patience), Some(sent)) = (sip.upkeep.patience, sent) {
-            let pause = patience * 2 / 3;
+        if let (Some(pause), Some(sent)) = (sip.upkeep.pause, sent) {
             // While the answer to the last one is waited for, no other has gone out.
             let due = if sent + pause <= cx.now { cx.now } else { sent } + pause;
             sip.upkeep.keep_alive = Some(cx.timers.set(due, TimerKey::KeepAlive(id)));
@@ -139,8 +137,8 @@ impl Endpoints {
             return;
         };
         let sent = below.low.connections.last_sent(conn);
-        if let (Some(patience), Some(sent)) = (sip.upkeep.patience, sent)
-            && sent + patience * 2 / 3 <= cx.now
+        if let (Some(pause), Some(sent)) = (sip.upkeep.pause, sent)
+            && sent + pause <= cx.now
         {
             // Over a connection that is still being made, or takes nothing any more, there is nothing to keep alive, and
             // no time at which that changes: the next 2xx arms the timer again.
@@ -221,7 +219,7 @@ impl Endpoint {
             method: Method::Options,
             route: Vec::new(),
             parties: Parties::new(
-                &alloc::format!("{};tag={tag};epid={}", self.address(), self.identity.epid),
+                &self.from(&tag),
                 &alloc::format!("<{server}>"),
                 &cx.entropy.hex(32),
             ),

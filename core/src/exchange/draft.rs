@@ -90,6 +90,8 @@ pub(crate) enum SessionPart {
     Bye,
     /// The target refresh that tells the peer our new address (C13).
     Refresh,
+    /// The acknowledgement of a provisional response (S7).
+    Prack,
     /// The re-INVITE or UPDATE that offers a change (S6).
     Renegotiate,
     Request(OperationId),

@@ -349,7 +349,7 @@ impl Exchanges {
                 alerted: false,
                 cancel,
                 ..
-            } if *cancel == Cancel::No => *cancel = Cancel::Armed,
+            } => *cancel = Cancel::Armed,
             State::Connecting | State::Held { .. } | State::Paused { .. } | State::Moving => {
                 let aborted = OperationError::OperationFailure(OperationFailure::Aborted);
                 self.finish(cx, low, id, Err(aborted), up);

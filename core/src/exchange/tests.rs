@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::action::{Action, Answer, CloseReason, Established, Question, SrvRecord, Transport};
 use crate::auth::{AllowedProtocols, AuthTable, AuthenticationFailureReason};
+use crate::config::Throttle;
 use crate::connection::testing::Services;
 use crate::connection::{Connections, Hop, Indication as FromConnection, ManagerConfig, ManagerKind};
 use crate::event::{Content, RemovalReason};
@@ -251,8 +252,8 @@ impl Bench {
                 self.connections
                     .handle_resolved(&mut self.services.cx(), query, Ok(answer));
             }
-            Action::Transmit(_) | Action::Close(_) | Action::Event(_) => {}
-            Action::Reading(..) | Action::Listen { .. } | Action::StopListening(_) => panic!("{action:?}"),
+            Action::Transmit(_) | Action::Close(_) | Action::Reading(..) | Action::Event(_) => {}
+            Action::Listen { .. } | Action::StopListening(_) => panic!("{action:?}"),
         }
     }
 
@@ -832,6 +833,27 @@ fn a_503_goes_to_the_next_target_before_retry_after_is_waited_for() {
     bench.assert_quiescent();
 }
 
+// rules: C25, R18
+#[test]
+fn a_target_that_has_refused_a_request_goes_last_for_ten_minutes() {
+    let hold = Duration::from_secs(600);
+    for (later, expected) in [
+        (hold - Duration::from_micros(1), "192.0.2.12:5060"),
+        (hold, "192.0.2.11:5060"),
+    ] {
+        let mut bench = Bench::of_domain();
+        bench.start(request(Method::Message));
+        let refused = bench.services.now;
+        bench.answer("503 Service Unavailable", "");
+        bench.answer("200 OK", "");
+        // By then nobody uses their connections any more.
+        bench.until(refused + later);
+        bench.start(request(Method::Message));
+        let (_, target) = bench.wanted.last().unwrap();
+        assert_eq!(*target, address(expected));
+    }
+}
+
 // rules: R18, X3
 #[test]
 fn a_request_without_answer_goes_on_only_where_it_may_be_repeated() {
@@ -1265,6 +1287,27 @@ fn a_cancel_goes_out_at_once_after_a_provisional_response() {
     bench.assert_quiescent();
 }
 
+// rules: C22, S10
+#[test]
+fn the_wait_after_a_cancel_begins_anew_while_nothing_is_read() {
+    let mut bench = Bench::new();
+    bench.services.config.connection_throttle = Some(Throttle { high: 1, low: 1 });
+    let id = bench.start(request(Method::Invite));
+    let conn = bench.wanted[0].0;
+    bench.answer("180 Ringing", "");
+    bench.cancel(id);
+    let weigh =
+        |bench: &mut Bench, count| bench.go(|_, cx, low, _| low.connections.weigh(cx, conn, count, count));
+    assert_eq!(weigh(&mut bench, 9), Some(true));
+    let bound = Duration::from_secs(32);
+    bench.pass(bound);
+    assert_eq!(weigh(&mut bench, 0), Some(false));
+    bench.pass(bound - Duration::from_micros(1));
+    assert_eq!(bench.story(id), ["180"]);
+    bench.pass(Duration::from_micros(1));
+    assert_eq!(bench.story(id), ["180", "timeout"]);
+}
+
 // rules: S10
 #[test]
 fn a_2xx_overtakes_a_cancel() {
@@ -1343,6 +1386,31 @@ fn further_2xx_are_told_until_the_transaction_ends() {
     bench.pass(Duration::from_secs(32));
     assert_eq!(bench.exchanges.len(), 0);
     bench.assert_quiescent();
+}
+
+// rules: S8, C31
+#[test]
+fn a_fork_that_answers_again_takes_no_place_of_another() {
+    let mut bench = Bench::new();
+    let id = bench.start(request(Method::Invite));
+    let (conn, invite) = bench.taken.last().cloned().unwrap();
+    bench.respond_as(conn, &invite, "200 OK", "", "one");
+    let mut is_new = |tag| bench.go(|exchanges, _, _, _| exchanges.is_new_fork(id, tag, 2));
+    assert_eq!([(); 4].map(|()| is_new("one")), [false; 4]);
+    for tag in ["two", "three"] {
+        assert_eq!([(); 2].map(|()| is_new(tag)), [true, false], "{tag}");
+    }
+    assert_eq!([(); 2].map(|()| is_new("four")), [true; 2], "above the limit");
+}
+
+// rules: X6
+#[test]
+fn the_counter_of_a_dialog_goes_with_it() {
+    let mut bench = Bench::new();
+    let counter = bench.go(|exchanges, cx, _, _| exchanges.new_sequence(cx, 1));
+    assert_eq!(bench.exchanges.sequences.len(), 1);
+    bench.go(|exchanges, _, _, _| exchanges.drop_sequence(counter));
+    assert_eq!(bench.exchanges.sequences.len(), 0);
 }
 
 // rules: X6

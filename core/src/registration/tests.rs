@@ -760,6 +760,74 @@ fn a_dropped_connection_is_made_anew_after_a_jitter_and_then_backs_off() {
     }
 }
 
+// rules: X7
+#[test]
+fn a_refresh_that_fails_is_counted_whatever_has_become_of_the_registration() {
+    for (state, input) in [
+        ("refreshing", "refused"),
+        ("refreshing", "missing"),
+        ("refreshing", "credentials refused"),
+        ("lapsed, refreshing", "refused"),
+        ("lapsed, refreshing", "credentials refused"),
+        ("dismissed", "refused"),
+    ] {
+        let mut bench = Bench::of(state);
+        bench.services.counters.registrations.refresh_failed = 5;
+        bench.take(input, 9);
+        let failed = bench.services.counters.registrations.refresh_failed;
+        assert_eq!(failed, 6, "{state}, {input}");
+    }
+}
+
+// rules: R20
+#[test]
+fn a_fleet_that_changes_its_network_spreads() {
+    // Registered, and between two attempts.
+    for path in [&[][..], &["fired", "fired", "refused"]] {
+        let waits: BTreeSet<Duration> = (0..64)
+            .map(|seed| {
+                let mut bench = Bench::seeded(seed);
+                bench.take("register", 1);
+                bench.take("accepted", 1);
+                for input in path {
+                    bench.take(input, 1);
+                }
+                assert_eq!(bench.take("network changed", 1), []);
+                bench.wait()
+            })
+            .collect();
+        assert!(waits.len() > 60 && *waits.last().unwrap() <= Duration::from_secs(2));
+    }
+}
+
+// rules: R7, R10
+#[test]
+fn a_binding_that_ends_before_the_next_attempt_is_told_of_then_and_hastens_nothing() {
+    let changed = Effect::Changed {
+        old: RegistrationState::Registered,
+        new: RegistrationState::Unregistered,
+        reason: RegistrationReason::RefreshFailed,
+    };
+    // A binding of 8 s is refreshed, and refused, after 5 s.
+    for (backoff, at_the_end, next) in [
+        (3, vec![Effect::SendRegister, changed.clone()], None),
+        (4, vec![changed], Some(Time::from_secs(109))),
+    ] {
+        let mut bench = Bench::exact(true);
+        bench.services.config.backoff_min = Duration::from_secs(backoff);
+        bench.services.config.backoff_max = Duration::from_secs(backoff);
+        for input in ["register", "accepted", "fired", "refused"] {
+            bench.take(input, 1);
+        }
+        assert_eq!(bench.due(), Some(Time::from_secs(108)));
+        assert_eq!(bench.fire(), at_the_end);
+        assert_eq!(bench.due(), next);
+        if next.is_some() {
+            assert_eq!(bench.fire(), [Effect::SendRegister]);
+        }
+    }
+}
+
 // rules: R7, R10
 #[test]
 fn refresh_failed_is_told_exactly_at_the_end_of_the_binding() {

@@ -30,7 +30,7 @@ pub(super) struct Change {
     theirs: Proposal,
     /// What this side offers, and the request that carries it.
     offer: Option<Box<(Method, Content)>>,
-    exchange: Option<ExchangeId>,
+    pub(super) exchange: Option<ExchangeId>,
     /// What the peer offers.
     request: Option<Box<Proposed>>,
     /// The ACK to the last re-INVITE, for a 2xx that comes again.
@@ -87,10 +87,10 @@ impl Change {
             .is_some_and(|request| number_of(&request.pending.message) == number)
     }
 
-    /// Whether an UPDATE of the peer waits for the application.
+    /// Whether an UPDATE or PRACK of the peer waits for the application.
     fn awaits_update(&self) -> bool {
         let request = self.request.as_ref().filter(|_| self.theirs.is_asked());
-        request.is_some_and(|request| request.pending.message.method() == Some(&Method::Update))
+        request.is_some_and(|request| request.pending.message.method() != Some(&Method::Invite))
     }
 
     fn is_reinvite(&self) -> bool {
@@ -197,10 +197,11 @@ impl Sessions {
     /// Whether the change that the application decides on is still there.
     fn decides(&mut self, id: SessionId) -> bool {
         let asked = self.known_mut(id).and_then(|known| known.asked.take());
-        let change = self.table.get(&id).map(|session| &session.change);
-        change.is_some_and(|change| {
-            change.theirs.is_asked() && asked.is_some_and(|number| change.is_of(number))
-        })
+        let Some(session) = self.table.get_mut(&id) else {
+            return false;
+        };
+        session.enter_proposal();
+        session.change.theirs.is_asked() && asked.is_some_and(|number| session.change.is_of(number))
     }
 
     pub(crate) fn accept_renegotiation(
@@ -221,8 +222,13 @@ impl Sessions {
             cx.out.complete(operation, Err(gone));
             return;
         };
-        let acknowledged = request.pending.message.method() == Some(&Method::Invite);
-        let (agreed, fields) = session.agree(&request.pending.message, cx.config);
+        let message = &*request.pending.message;
+        let (acknowledged, carrier) = match message.method() {
+            Some(Method::Invite) => (true, Carrier::Success),
+            Some(Method::Prack) => (false, Carrier::PrackSuccess),
+            _ => (false, Carrier::UpdateSuccess),
+        };
+        let (agreed, fields) = session.agree(message, cx.config);
         let reply = Reply {
             contact: Some(&session.local.contact),
             block: Some(&session.local.voice.description()),
@@ -231,15 +237,13 @@ impl Sessions {
             ..Reply::new(StatusCode::OK)
         };
         let success = below.low.reply(cx, &request.pending, &reply);
-        if let Some(dialog) = &mut session.dialog {
-            dialog.refresh_target(&request.pending.message);
+        // A PRACK is no target refresh.
+        if carrier != Carrier::PrackSuccess
+            && let Some(dialog) = session.dialog_of(message)
+        {
+            dialog.refresh_target(message);
         }
-        let carrier = if acknowledged {
-            Carrier::Success
-        } else {
-            Carrier::UpdateSuccess
-        };
-        session.change.offers.step(cx, offer::Input::Sent(carrier));
+        session.offers_of(message).step(cx, offer::Input::Sent(carrier));
         if acknowledged {
             let success = Some(success);
             session.change.request = Some(Box::new(Proposed { success, ..*request }));
@@ -316,35 +320,25 @@ impl Sessions {
         let meaning = match (&offer, invites) {
             (_, true) if pending => Meaning::Busy,
             (_, true) if session.invites() => Meaning::Glare,
-            (Some(_), true) => session
-                .change
-                .offers
-                .step(cx, offer::Input::Received(Carrier::Invite)),
+            (Some(_), true) => {
+                let input = offer::Input::Received(Carrier::Invite);
+                session.change.offers.step(cx, input)
+            }
             (None, true) => session.change.offers.step(cx, offer::Input::Asked),
             (_, false) if session.change.awaits_update() => Meaning::Busy,
-            (Some(_), false) => session
-                .change
-                .offers
-                .step(cx, offer::Input::Received(Carrier::Update)),
+            (Some(_), false) => {
+                let input = offer::Input::Received(Carrier::Update);
+                session.offers_of(&request.message).step(cx, input)
+            }
             (None, false) => Meaning::Nothing,
         };
         match meaning {
             Meaning::Offer => self.propose(cx, below, id, request, offer),
-            Meaning::Glare => {
-                below
-                    .low
-                    .reply(cx, request, &Reply::new(StatusCode::REQUEST_PENDING));
-            }
-            Meaning::Busy => {
-                let seconds = cx.entropy.below(11).to_string();
-                let reply = Reply {
-                    headers: &[(HeaderName::RetryAfter, seconds.into_boxed_str())],
-                    ..Reply::refusal(StatusCode::SERVER_INTERNAL_ERROR, Diagnosis::NotChanged)
-                };
-                below.low.reply(cx, request, &reply);
+            Meaning::Glare | Meaning::Busy => {
+                refuse_clash(cx, below, request, meaning);
             }
             Meaning::Nothing | Meaning::Answer => {
-                if let Some(dialog) = &mut session.dialog {
+                if let Some(dialog) = session.dialog_of(&request.message) {
                     dialog.refresh_target(&request.message);
                 }
                 let (agreed, fields) = session.agree(&request.message, cx.config);
@@ -373,7 +367,7 @@ impl Sessions {
     }
 
     /// A change for the application to decide on.
-    fn propose(
+    pub(super) fn propose(
         &mut self,
         cx: &mut Cx<'_>,
         below: &mut Below<'_, '_>,
@@ -401,6 +395,29 @@ impl Sessions {
             offer,
             message: request.message.clone(),
         });
+    }
+
+    /// One early dialog has won: a change that was offered in another is nobody's.
+    pub(super) fn withdraw_elsewhere(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        (local, remote): (Option<&str>, Option<&str>),
+    ) {
+        let request = self
+            .table
+            .get(&id)
+            .and_then(|session| session.change.request.as_ref());
+        let elsewhere = request.is_some_and(|request| {
+            let message = &request.pending.message;
+            let of_peer = message.from_().is_ok_and(|from| from.tag() == remote);
+            let ours = local.is_none() || message.to().is_ok_and(|to| to.tag() == local);
+            !(of_peer && ours)
+        });
+        if elsewhere {
+            self.step_theirs(cx, below, id, proposal::Input::Cancel);
+        }
     }
 
     /// The peer has cancelled its re-INVITE.
@@ -665,10 +682,16 @@ impl Sessions {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
-        if let Some(request) = &session.change.request {
-            below.low.reply(cx, &request.pending, reply);
+        session.enter_proposal();
+        let Some(request) = session.change.request.take() else {
+            return;
+        };
+        below.low.reply(cx, &request.pending, reply);
+        let offers = session.offers_of(&request.pending.message);
+        if !offers.is_settled() {
+            offers.step(cx, offer::Input::Lapsed);
         }
-        session.change.settle(cx);
+        self.by_invite.remove(&request.pending.transaction);
     }
 }
 
@@ -719,22 +742,6 @@ impl Session {
         self.change.exchange = Some(start(cx, below, self, id, draft, SessionPart::Renegotiate));
     }
 
-    /// The ACK to a 2xx.
-    pub(super) fn send_ack(&self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId, ack: &Ack) {
-        if let Some(dialog) = &self.dialog {
-            let mut draft = dialog.request(Method::Ack, None);
-            draft.sequence = crate::exchange::Sequence::Fixed(ack.facts.cseq);
-            let credentials = ack.facts.credentials.iter();
-            draft.block = self
-                .local
-                .voice
-                .request(&Method::Ack)
-                .and(credentials.map(|(name, value)| (name.as_str(), &**value)));
-            draft.content.clone_from(&ack.answer);
-            start(cx, below, self, id, draft, SessionPart::Ack);
-        }
-    }
-
     /// When a change that was refused may be offered once more: after a 491 (RFC 3261 section 14.1), or when the peer says
     /// (E12).
     fn may_ask_again(&self, cx: &mut Cx<'_>, error: &OperationError) -> Option<Duration> {
@@ -749,17 +756,38 @@ impl Session {
             .filter(|wait| self.local.policy.retry_after && *wait <= cx.config.retry_after_cap)
     }
 
-    /// Lets go of the request of our change; one that is on its way is answered still.
-    pub(super) fn abandon_change(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>) {
-        let Some(exchange) = self.change.exchange.take() else {
-            return;
-        };
-        if below.exchanges.is_waiting(exchange) {
-            below.exchanges.abandon(cx, below.low, exchange);
-        } else {
-            below.exchanges.repeat_no_more(exchange);
+    /// Works in the early dialog of the peer's change.
+    fn enter_proposal(&mut self) {
+        if let Some(request) = self.change.request.take() {
+            self.enter_of(&request.pending.message);
+            self.change.request = Some(request);
         }
     }
+}
+
+/// Refuses an offer of the peer that meets another one; whether it does.
+pub(super) fn refuse_clash(
+    cx: &mut Cx<'_>,
+    below: &mut Below<'_, '_>,
+    request: &Pending,
+    meaning: Meaning,
+) -> bool {
+    match meaning {
+        Meaning::Glare => {
+            let reply = Reply::new(StatusCode::REQUEST_PENDING);
+            below.low.reply(cx, request, &reply);
+        }
+        Meaning::Busy => {
+            let seconds = cx.entropy.below(11).to_string();
+            let reply = Reply {
+                headers: &[(HeaderName::RetryAfter, seconds.into_boxed_str())],
+                ..Reply::refusal(StatusCode::SERVER_INTERNAL_ERROR, Diagnosis::NotChanged)
+            };
+            below.low.reply(cx, request, &reply);
+        }
+        Meaning::Offer | Meaning::Answer | Meaning::Nothing => return false,
+    }
+    true
 }
 
 /// What a failed change means for the session (RFC 3261 sections 12.2.1.2 and 14.1).

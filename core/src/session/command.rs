@@ -78,11 +78,21 @@ impl Sessions {
         operation: OperationId,
         content: Option<Content>,
     ) {
+        if let Some(known) = self.known_mut(id) {
+            known.state = SessionState::Connecting;
+        }
+        if self.defer_accept(id, operation, &content) {
+            return;
+        }
+        self.close_provisionals(cx, below, id);
+        self.drop_other_branches(cx, below, id);
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
         let extra = session.take_attached();
         let Some(invite) = &session.invite else { return };
+        let awaited = session.change.offers.awaits_response();
+        let content = content.filter(|_| !session.is_reliable || awaited);
         let (agreed, fields) = session.agree(&invite.message, cx.config);
         let reply = Reply {
             extra: &extra,
@@ -101,9 +111,9 @@ impl Sessions {
                     .offers
                     .step(cx, offer::Input::Sent(Carrier::Success));
             }
-            None => session.change.settle(cx),
+            None if awaited => session.change.settle(cx),
+            None => {}
         }
-        session.known.state = SessionState::Connecting;
         self.step(cx, below, id, Input::Accept(operation));
         self.step_timer(cx, below, id, agreed);
         self.end_replaced(cx, below, id);
@@ -122,8 +132,10 @@ impl Sessions {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
+        if session.invite.is_none() {
+            return;
+        }
         let extra = session.take_attached();
-        let Some(invite) = &session.invite else { return };
         let contacts: Vec<String> = targets
             .iter()
             .map(|target| alloc::format!("<{target}>"))
@@ -132,45 +144,15 @@ impl Sessions {
             .into_iter()
             .map(|contact| (HeaderName::Contact, contact.into_boxed_str()))
             .collect();
-        below.low.reply(
-            cx,
-            invite,
-            &Reply {
-                reason,
-                headers: &headers,
-                extra: &extra,
-                ..Reply::new(status)
-            },
-        );
-        self.by_invite.remove(&invite.transaction);
-        session.invite = None;
         session.known.over = true;
-        self.step(cx, below, id, Input::Decline(SessionReason::Declined));
-    }
-
-    pub(crate) fn provisional(
-        &mut self,
-        cx: &mut Cx<'_>,
-        below: &mut Below<'_, '_>,
-        id: SessionId,
-        status: StatusCode,
-        content: Option<&Content>,
-    ) {
-        let Some(session) = self.table.get_mut(&id) else {
-            return;
-        };
-        let extra = session.take_attached();
-        let Some(invite) = &session.invite else { return };
         let reply = Reply {
-            contact: Some(&session.local.contact),
-            block: Some(&session.local.voice.description()),
-            content,
-            record_route: true,
+            reason,
+            headers: &headers,
             extra: &extra,
             ..Reply::new(status)
         };
-        let bytes = below.low.reply(cx, invite, &reply);
-        session.ring(cx, id, status, bytes);
+        self.refuse_invite(cx, below, id, &reply);
+        self.step(cx, below, id, Input::Decline(SessionReason::Declined));
     }
 
     /// The application's answer to the offer of a 2xx; misuse if none waits for it.
@@ -187,6 +169,9 @@ impl Sessions {
                 operation: "answer",
                 state: "no offer waits for an answer",
             });
+        }
+        if self.answer_in_prack(cx, below, id, &answer) {
+            return Ok(());
         }
         let Some(session) = self.table.get_mut(&id) else {
             return Ok(());

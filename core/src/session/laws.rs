@@ -8,6 +8,7 @@ use core::time::Duration;
 use super::invitation::{Effect, Input, Invitation, State, cells};
 use super::offer::{self, Carrier, Offers};
 use super::proposal::{self, Proposal};
+use super::reliable::{self, Reliable};
 use super::renegotiation::{self, Renegotiation};
 use crate::cells::Machine;
 use crate::config::Config;
@@ -368,5 +369,67 @@ impl Subject for Proposing {
             In::Accept { operation, .. } => Some(*operation),
             In::Received | In::Reject | In::Cancel | In::Ack | In::Over | In::Fired(_) => None,
         }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Replying(Reliable);
+
+impl Subject for Replying {
+    const MACHINE: Machine = reliable::cells::MACHINE;
+    const WAYS: usize = 1;
+    const TIMERS: &'static [(&'static str, &'static [&'static str])] =
+        &[("Waiting", &["FiredAgain", "FiredLimit"])];
+    type Input = reliable::Input;
+
+    fn make(_: usize, _: &mut Services) -> Self {
+        Self(Reliable::new(SessionId::from_number(1), 0))
+    }
+
+    fn inputs(_: &mut Ids) -> Vec<reliable::Input> {
+        use reliable::Input as In;
+        vec![In::Send, In::Send, In::Send, In::Prack(0), In::Final, In::Over]
+    }
+
+    fn step(&mut self, input: reliable::Input, services: &mut Services) -> Vec<String> {
+        let mut effects = Vec::new();
+        self.0.step(&mut services.cx(), input, &mut effects);
+        // The number is drawn.
+        let shown = |effect: &reliable::Effect| match effect {
+            reliable::Effect::Send(_) => String::from("Send"),
+            reliable::Effect::Repeat
+            | reliable::Effect::Acknowledged
+            | reliable::Effect::Unknown
+            | reliable::Effect::Expired => format!("{effect:?}"),
+        };
+        effects.iter().map(shown).collect()
+    }
+
+    fn fire(&mut self, key: TimerKey, services: &mut Services) -> Vec<String> {
+        let TimerKey::Session(_, super::Timer::Reliable(_, timer)) = key else {
+            panic!("{key:?}")
+        };
+        self.step(reliable::Input::Fired(timer), services)
+    }
+
+    fn print(&self, now: Time) -> String {
+        format!("{:?}", self.0.fingerprint(now))
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.is_idle()
+    }
+
+    /// There may always be another.
+    fn ignores(&self, _: &reliable::Input) -> bool {
+        false
+    }
+
+    fn closing(_: &mut Ids) -> Vec<reliable::Input> {
+        vec![reliable::Input::Over]
+    }
+
+    fn bound(_: &Config) -> Duration {
+        Duration::ZERO
     }
 }

@@ -2,6 +2,7 @@
 //! Beside this file: the machines of the invitation, of offer and answer, of a change from either side; what the
 //! application commands, what the network brings, and changes with both.
 
+mod branch;
 mod change;
 mod command;
 mod expiry;
@@ -10,10 +11,12 @@ mod invitation;
 pub(crate) mod laws;
 mod offer;
 mod proposal;
+mod provisional;
 mod receive;
 mod redirect;
 pub(crate) mod refer;
 pub(crate) mod referee;
+mod reliable;
 mod renegotiation;
 mod ringing;
 pub(crate) mod timer;
@@ -30,6 +33,7 @@ use crate::connection::Lease;
 use crate::cx::Cx;
 use crate::diagnosis::Diagnosis;
 use crate::dialog::Dialog;
+use crate::endpoint::ReliableResponses;
 use crate::error::ParseError;
 use crate::event::{
     Completion, Content, Event, ExtraHeaders, OperationError, OperationFailure, SessionReason, SessionState,
@@ -42,24 +46,29 @@ use crate::ids::{ConnId, EndpointId, ExchangeId, OperationId, SequenceId, Sessio
 use crate::map::{HashKey, Map};
 use crate::time::Time;
 use crate::wire::write::Parties;
-use crate::wire::{Message, Method, StatusCode};
+use crate::wire::{HeaderName, Message, Method, StatusCode};
 
+use branch::Branch;
+pub use branch::EarlyDialog;
 use change::Change;
 pub(crate) use expiry::{TAG as TIMER_TAG, too_brief};
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use invitation::cells::MACHINE as INVITATION;
 use invitation::{Effect, Input, Invitation, State};
-use offer::Carrier;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use offer::cells::MACHINE as OFFER;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use proposal::cells::MACHINE as PROPOSAL;
-use receive::allows_update;
+use provisional::{Early, Provisionals};
+pub(crate) use provisional::{RELIABLE, takes_reliable};
+use receive::{allows_update, names_user};
 use redirect::Redirection;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use refer::cells::MACHINE as REFERRAL;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use referee::cells::MACHINE as REFEREE;
+#[cfg(any(test, feature = "cells"))]
+pub(crate) use reliable::cells::MACHINE as RELIABLE_RESPONSES;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use renegotiation::cells::MACHINE as RENEGOTIATION;
 use ringing::Ringing;
@@ -75,6 +84,7 @@ pub(crate) enum Timer {
     Invitation(invitation::Timer),
     Renegotiation(renegotiation::Timer),
     Proposal(proposal::Timer),
+    Reliable(u8, reliable::Timer),
 }
 
 /// How an endpoint appears in its requests. The texts are ready to be written.
@@ -91,6 +101,8 @@ pub(crate) struct Local {
     pub(crate) via_proxy: bool,
     /// The preloaded route of requests outside dialogs (R17).
     pub(crate) route: Vec<Box<str>>,
+    /// Whether provisional responses are acknowledged (S7).
+    pub(crate) reliable: ReliableResponses,
     pub(crate) voice: Voice,
     /// The application decides about redirections.
     pub(crate) redirects: bool,
@@ -137,7 +149,9 @@ struct Session {
     /// The dialog that won, or that the callee made.
     dialog: Option<Dialog>,
     /// The forks that have answered provisionally, by their tags.
-    early: Vec<Dialog>,
+    early: Vec<Early>,
+    /// The last PRACK of the one that has won.
+    prack: Option<ExchangeId>,
     lease: Option<Lease>,
     /// The INVITE or BYE under way.
     exchange: Option<ExchangeId>,
@@ -153,6 +167,12 @@ struct Session {
     /// What the ACK repeats, and the answer that it carries.
     ack: Option<Ack>,
     change: Change,
+    /// Of a callee; and whether the caller takes reliable ones, and the endpoint sends them.
+    provisionals: Provisionals,
+    is_reliable: bool,
+    /// The callee's early dialog that is at work, and its others (S9).
+    branch: u8,
+    branches: Vec<Branch>,
     /// The peer takes UPDATE.
     updates: bool,
     refreshing: bool,
@@ -167,8 +187,9 @@ struct Session {
     /// Few sessions have to do with them.
     transfers: Option<Box<Transfers>>,
     known: Known,
-    /// The peer invited.
+    /// The peer invited; by an INVITE that its server may have forked.
     incoming: bool,
+    forked: bool,
 }
 
 /// What the application has seen of a session and done to it: what is misuse is judged by this (X2).
@@ -206,6 +227,9 @@ pub(crate) struct Fingerprint {
     why: Option<Diagnosis>,
     /// What is still to be tried, how many are known, and whether all are to be.
     redirection: Option<(Vec<Box<str>>, usize, bool)>,
+    provisionals: (reliable::Fingerprint, usize, bool),
+    branches: Vec<branch::Fingerprint>,
+    early: Vec<provisional::Fingerprint>,
 }
 
 #[derive(Clone, Debug)]
@@ -294,6 +318,9 @@ impl Sessions {
         Some(Fingerprint {
             invitation: session.invitation.fingerprint(now),
             change: session.change.fingerprint(now),
+            provisionals: session.provisionals.fingerprint(now),
+            branches: session.branches_fingerprint(now),
+            early: session.early.iter().map(Early::fingerprint).collect(),
             transfers: transfers.map(|transfers| transfers.fingerprint(now)),
             rings: session
                 .ringing
@@ -318,6 +345,10 @@ impl Sessions {
 
     pub(crate) fn call_id(&self, id: SessionId) -> Option<&str> {
         self.table.get(&id).map(|session| &*session.call_id)
+    }
+
+    pub(crate) fn is_forked(&self, id: SessionId) -> bool {
+        self.table.get(&id).is_some_and(|session| session.forked)
     }
 
     pub(crate) fn target(&self, id: SessionId) -> Option<&str> {
@@ -381,6 +412,7 @@ impl Sessions {
                 sequence,
                 dialog: None,
                 early: Vec::new(),
+                prack: None,
                 lease: None,
                 exchange: None,
                 requests: BTreeMap::new(),
@@ -391,6 +423,10 @@ impl Sessions {
                 response: None,
                 ack: None,
                 change: Change::new(id),
+                provisionals: Provisionals::new(id, 0),
+                is_reliable: false,
+                branch: 0,
+                branches: Vec::new(),
                 updates: false,
                 refreshing: false,
                 attached: None,
@@ -401,6 +437,7 @@ impl Sessions {
                 transfers: None,
                 known: Known::new(SessionState::Idle),
                 incoming: false,
+                forked: false,
             },
         );
         id
@@ -428,25 +465,18 @@ impl Sessions {
         let id: SessionId = cx.ids.next();
         let call_id = Box::from(dialog.call_id());
         let mut change = Change::new(id);
-        change.offers.step(
-            cx,
-            if invite.message.body_bytes().is_empty() {
-                offer::Input::Asked
-            } else {
-                offer::Input::Received(Carrier::Invite)
-            },
-        );
+        change.offers.step(cx, branch::offer_of(&invite.message));
         self.by_dialog.insert(key(&call_id, &invite.tag), id);
         self.by_invite.insert(invite.transaction, id);
         let session = Session {
             invitation: Invitation::incoming(cx, id),
-            local: Box::new(local),
             target: dialog.target().into(),
             call_id,
             tag: invite.tag.clone(),
             sequence,
             lease: low.connections.share(cx, invite.conn),
             early: Vec::new(),
+            prack: None,
             exchange: None,
             requests: BTreeMap::new(),
             cargo: Cargo::default(),
@@ -455,6 +485,10 @@ impl Sessions {
             response: None,
             ack: None,
             change,
+            provisionals: Provisionals::new(id, 0),
+            branch: 0,
+            branches: Vec::new(),
+            is_reliable: local.reliable != ReliableResponses::Unsupported && takes_reliable(&invite.message),
             updates: allows_update(&invite.message),
             refreshing: false,
             attached: None,
@@ -465,7 +499,9 @@ impl Sessions {
             transfers: replaces.map(|replaces| Box::new(Transfers::replacing(replaces))),
             known: Known::new(SessionState::Incoming),
             incoming: true,
+            forked: !local.is_peer_to_peer() && names_user(&invite.message),
             dialog: Some(dialog),
+            local: Box::new(local),
             invite: Some(invite),
         };
         cx.counters.sessions.incoming.started += 1;
@@ -514,7 +550,7 @@ impl Sessions {
                 });
                 if new == SessionState::Connected {
                     cx.counters.calls(session.incoming).connected += 1;
-                    self.settle(id);
+                    self.settle(cx, id);
                 }
                 if new == SessionState::Disconnected {
                     self.end(cx, below, id, endpoint);
@@ -542,14 +578,13 @@ impl Sessions {
                 }
             }
             (Effect::Refuse(code), Some(session)) => {
-                if let (Some(invite), Some(status)) = (session.invite.take(), StatusCode::new(code)) {
-                    self.by_invite.remove(&invite.transaction);
+                if let Some(status) = StatusCode::new(code) {
                     let reply = Reply {
                         extra: &session.take_attached(),
                         why: session.why,
                         ..Reply::new(status)
                     };
-                    below.low.reply(cx, &invite, &reply);
+                    self.refuse_invite(cx, below, id, &reply);
                 }
             }
             (
@@ -562,6 +597,21 @@ impl Sessions {
                 | Effect::Refuse(_),
                 None,
             ) => {}
+        }
+    }
+
+    /// Answers the peer's INVITE with a final response that ends it.
+    fn refuse_invite(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        reply: &Reply<'_>,
+    ) {
+        let session = self.table.get_mut(&id);
+        if let Some(invite) = session.and_then(|session| session.invite.take()) {
+            self.by_invite.remove(&invite.transaction);
+            below.low.reply(cx, &invite, reply);
         }
     }
 
@@ -580,12 +630,13 @@ impl Sessions {
     }
 
     /// An established session needs nothing more of how it came about.
-    fn settle(&mut self, id: SessionId) {
+    fn settle(&mut self, cx: &mut Cx<'_>, id: SessionId) {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
         session.cargo = Cargo::default();
         session.success = None;
+        session.provisionals.end(cx);
         session.redirection = None;
         if let Some(invite) = session.invite.take() {
             self.by_invite.remove(&invite.transaction);
@@ -595,10 +646,20 @@ impl Sessions {
     /// Gives back all that a session held; what its requests waited for completes as SessionTerminated.
     fn end(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId, endpoint: EndpointId) {
         self.end_changes(cx, below, id);
+        self.drop_other_branches(cx, below, id);
         let Some(mut session) = self.table.remove(&id) else {
             return;
         };
-        session.abandon_change(cx, below);
+        if let Some(exchange) = session.change.exchange.take() {
+            let_go(cx, below, exchange);
+        }
+        session.drop_early(cx, below, None);
+        if let Some(prack) = session.prack.take() {
+            let_go(cx, below, prack);
+        }
+        if let Some(operation) = session.provisionals.end(cx) {
+            cx.out.complete(operation, Err(provisional::ended()));
+        }
         cx.counters.calls(session.incoming).ended += 1;
         session.invitation.stop(cx);
         session.stop_ringing(cx);
@@ -686,11 +747,30 @@ impl Session {
         }
     }
 
+    /// The ACK to a 2xx.
+    fn send_ack(&self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId, ack: &Ack) {
+        if let Some(dialog) = &self.dialog {
+            let mut draft = dialog.request(Method::Ack, None);
+            draft.sequence = Sequence::Fixed(ack.facts.cseq);
+            let credentials = ack.facts.credentials.iter();
+            draft.block = self
+                .local
+                .voice
+                .request(&Method::Ack)
+                .and(credentials.map(|(name, value)| (name.as_str(), &**value)));
+            draft.content.clone_from(&ack.answer);
+            start(cx, below, self, id, draft, SessionPart::Ack);
+        }
+    }
+
     fn invite_draft(&self, config: &Config) -> Draft {
         let mut extra = self.cargo.extra.clone();
         extra.extend(self.invite_fields(config));
         let redirection = self.redirection.as_ref();
         let origin = redirection.map_or(&*self.target, |redirection| &redirection.origin);
+        let block = self.local.voice.full_request(&Method::Invite);
+        let requires = self.local.reliable == ReliableResponses::Required;
+        let block = block.and(requires.then_some((HeaderName::Require.as_str(), RELIABLE)));
         Draft {
             method: Method::Invite,
             uri: self.target.clone(),
@@ -699,7 +779,7 @@ impl Session {
             sequence: Sequence::Counter(self.sequence),
             contact: Some(self.local.contact.clone()),
             expires: None,
-            block: self.local.voice.full_request(&Method::Invite),
+            block,
             extra,
             content: self.cargo.content.clone(),
         }
@@ -715,15 +795,29 @@ fn start(
     part: SessionPart,
 ) -> ExchangeId {
     let held = session.lease.as_ref().map(Lease::conn);
-    let lease = held.and_then(|conn| below.low.connections.share(cx, conn));
+    start_over(cx, below, session, id, (draft, part), held)
+}
+
+/// The same over this connection.
+fn start_over(
+    cx: &mut Cx<'_>,
+    below: &mut Below<'_, '_>,
+    session: &Session,
+    id: SessionId,
+    (draft, part): (Draft, SessionPart),
+    conn: Option<ConnId>,
+) -> ExchangeId {
+    let lease = conn.and_then(|conn| below.low.connections.share(cx, conn));
     let owner = Owner::Session(id, part);
     // The end of a session does not wait for a better time; told twice, it is the end all the same (C35).
     let ends = part == SessionPart::Bye;
     let policy = session.local.policy;
     let policy = Policy {
-        // A change that waits leaves the peer's the way.
-        retry_after: policy.retry_after && !ends && part != SessionPart::Renegotiate,
-        repeatable: policy.repeatable || ends || part == SessionPart::Refresh,
+        // A change that waits leaves the peer's the way, and a PRACK is repeated with its response.
+        retry_after: policy.retry_after
+            && !ends
+            && !matches!(part, SessionPart::Renegotiate | SessionPart::Prack),
+        repeatable: policy.repeatable || ends || matches!(part, SessionPart::Refresh | SessionPart::Prack),
         ..policy
     };
     let request = Request {
@@ -733,6 +827,15 @@ fn start(
         policy,
     };
     below.exchanges.start(cx, below.low, request, below.up)
+}
+
+/// Lets go of a request whose session, or dialog, ends: one that is on its way is answered still, but not sent again.
+fn let_go(cx: &mut Cx<'_>, below: &mut Below<'_, '_>, exchange: ExchangeId) {
+    if below.exchanges.is_waiting(exchange) {
+        below.exchanges.abandon(cx, below.low, exchange);
+    } else {
+        below.exchanges.repeat_no_more(exchange);
+    }
 }
 
 /// What finds a dialog by its Call-ID and our tag.

@@ -44,10 +44,6 @@ pub(crate) enum State {
 }
 
 /// What may carry a body that means something.
-#[allow(
-    dead_code,
-    reason = "the table of RFC 6337 is whole; nothing sends or takes reliable responses yet"
-)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Carrier {
     Invite,
@@ -133,6 +129,11 @@ impl Offers {
 
     pub(crate) const fn is_settled(self) -> bool {
         matches!(self.state, State::Settled)
+    }
+
+    /// Whether a response to the peer's INVITE is to answer, or to offer.
+    pub(crate) const fn awaits_response(self) -> bool {
+        matches!(self.state, State::Owed | State::Theirs(Carrier::Invite))
     }
 
     pub(crate) fn step(&mut self, cx: &mut Cx<'_>, input: Input) -> Meaning {

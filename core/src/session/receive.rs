@@ -3,7 +3,6 @@
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use super::invitation::{Input, State};
 use super::offer::{self, Carrier, Meaning};
@@ -11,6 +10,7 @@ use super::{Ack, Below, Inside, Session, Sessions, Timer, key};
 use crate::cx::Cx;
 use crate::diagnosis::Diagnosis;
 use crate::dialog::Dialog;
+use crate::endpoint::ReliableResponses;
 use crate::event::{Completion, Content, Event, OperationError, OperationFailure, SessionReason};
 use crate::exchange::{Facts, Outcome, Owner, Pending, Policy, Reply, Request, Sequence, SessionPart, What};
 use crate::ids::{ExchangeId, OperationId, SessionId, TransactionId};
@@ -80,44 +80,13 @@ impl Sessions {
                 | SessionPart::Ack,
                 What::Provisional(_) | What::Further(_),
             )
+            // A PRACK that fails leaves the INVITE to its own end.
+            | (SessionPart::Prack, _)
             | (SessionPart::Renegotiate, What::Provisional(_))
             | (SessionPart::Ack, What::Outcome(_))
             | (_, What::Taken) => {}
             // The stack has dealt with these.
             (_, What::NeedConnection(_) | What::Redirected(_)) => {}
-        }
-    }
-
-    fn on_provisional(
-        &mut self,
-        cx: &mut Cx<'_>,
-        below: &mut Below<'_, '_>,
-        id: SessionId,
-        response: Box<Message>,
-    ) {
-        let limit = cx.config.limits.forks;
-        let Some(session) = self.table.get_mut(&id) else {
-            return;
-        };
-        let tag = response.to().ok().and_then(|to| to.tag().map(ToOwned::to_owned));
-        if let Some(tag) = tag
-            && !session.early.iter().any(|dialog| dialog.is_with(Some(&tag)))
-            && let Ok(dialog) = Dialog::from_response(&response, session.sequence)
-        {
-            if session.early.len() < limit {
-                session.early.push(dialog);
-            } else {
-                cx.counters.refusals.forks += 1;
-            }
-        }
-        let status = response.status().unwrap_or(StatusCode::TRYING);
-        self.step(cx, below, id, Input::Provisional);
-        self.report(cx, below, id, status);
-        if self.table.contains_key(&id) {
-            cx.out.event(Event::Provisional {
-                session: id,
-                message: response,
-            });
         }
     }
 
@@ -130,16 +99,22 @@ impl Sessions {
         response: Box<Message>,
         facts: Facts,
     ) {
+        let tag = response.to().ok().and_then(|to| to.tag().map(ToOwned::to_owned));
+        self.withdraw_elsewhere(cx, below, id, (None, tag.as_deref()));
         let Some(session) = self.table.get_mut(&id) else {
             return self.on_further(cx, below, None, facts, &response, true);
         };
+        // What is open is open with this fork.
+        if let Some(early) = session.early(tag.as_deref()) {
+            session.change.offers = early.offers;
+        }
+        session.drop_early(cx, below, tag.as_deref());
         let dialog = match Dialog::from_response(&response, session.sequence) {
             Ok(dialog) => dialog,
             Err(error) => return self.on_failure(cx, below, id, OperationError::MessageParsing(error)),
         };
         let hop_is_ours = dialog.is_routed() || !session.local.via_proxy;
         session.dialog = Some(dialog);
-        session.early = Vec::new();
         session.updates = allows_update(&response);
         // The session's own connection is the one that its INVITE went over, unless that led to an outbound proxy that
         // stays out of the dialog (P3).
@@ -161,11 +136,11 @@ impl Sessions {
         let content = content_of(&response);
         session.response = (!cancelled).then_some(response);
         let meaning = match content {
-            Some(_) => session
+            Some(_) if !session.change.offers.is_settled() => session
                 .change
                 .offers
                 .step(cx, offer::Input::Received(Carrier::Success)),
-            None => Meaning::Nothing,
+            Some(_) | None => Meaning::Nothing,
         };
         match (meaning, content) {
             (Meaning::Offer, Some(offer)) if !cancelled => {
@@ -301,6 +276,9 @@ impl Sessions {
             }
             Timer::Renegotiation(timer) => self.handle_renegotiation_timer(cx, below, id, timer),
             Timer::Proposal(timer) => self.handle_proposal_timer(cx, below, id, timer),
+            Timer::Reliable(branch, timer) => {
+                self.handle_reliable_timer(cx, below, id, (branch, timer));
+            }
         }
     }
 
@@ -313,7 +291,7 @@ impl Sessions {
         let known = session
             .dialog
             .iter()
-            .chain(&session.early)
+            .chain(session.early.iter().map(|early| &early.dialog))
             .any(|dialog| dialog.is_with(from.tag()));
         known.then_some(id)
     }
@@ -419,10 +397,10 @@ impl Sessions {
         let Some(method) = request.message.method() else {
             return Inside::Done;
         };
+        session.enter_of(&request.message);
         let number = request.message.cseq().map_or(0, |cseq| cseq.number);
         let in_order = session
-            .dialog
-            .as_mut()
+            .dialog_of(&request.message)
             .is_none_or(|dialog| dialog.take_cseq(number));
         if !in_order {
             let reason = Some("CSeq is lower than the last");
@@ -453,6 +431,10 @@ impl Sessions {
             }
             Method::Invite | Method::Update => {
                 self.on_proposal(cx, below, id, request);
+                Inside::Done
+            }
+            Method::Prack if session.local.reliable != ReliableResponses::Unsupported => {
+                self.on_prack(cx, below, id, request);
                 Inside::Done
             }
             Method::Refer => {
@@ -556,6 +538,14 @@ pub(super) fn content_of(message: &Message) -> Option<Content> {
         String::from_utf8_lossy(content_type).trim(),
         message.body(),
     ))
+}
+
+/// Whether a request is for a user, not for one endpoint by its GRUU or epid: then a server forks it (S8).
+pub(super) fn names_user(request: &Message) -> bool {
+    request.to().is_ok_and(|to| {
+        let names_endpoint = to.0.uri.as_sip().is_some_and(|uri| uri.is_gruu());
+        to.epid().is_none() && !names_endpoint
+    })
 }
 
 pub(super) fn allows_update(message: &Message) -> bool {

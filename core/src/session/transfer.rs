@@ -318,12 +318,13 @@ impl Sessions {
             session.invitation.machine_state(),
             State::Connected | State::Accepting { .. }
         );
-        let leaves = matches!(session.invitation.machine_state(), State::Leaving { .. });
         let asked = session.transfers.as_ref().map_or(0, |it| it.theirs.len());
         let refusal = match &read {
             Err(refusal) => Some((*refusal, "")),
-            // The peer does not know yet that the session is over (RFC 5407 section 3.3.3).
-            Ok(_) if leaves => Some((StatusCode::NO_SUCH_CALL, "")),
+            // RFC 5407 section 3.3.3.
+            Ok(_) if matches!(session.invitation.machine_state(), State::Leaving { .. }) => {
+                Some((StatusCode::NO_SUCH_CALL, ""))
+            }
             Ok(_) if !lives => Some((StatusCode::FORBIDDEN, "")),
             Ok(_) if asked >= limit => {
                 cx.counters.refusals.referrals += 1;
@@ -559,7 +560,10 @@ impl Sessions {
         // RFC 3891 section 3: 0 stands for no tag, too.
         let tag = replaces.from_tag();
         let fits = |dialog: &Dialog| dialog.is_with(Some(tag)) || (tag == "0" && dialog.is_with(None));
-        let mut dialogs = session.dialog.iter().chain(&session.early);
+        let mut dialogs = session
+            .dialog
+            .iter()
+            .chain(session.early.iter().map(|early| &early.dialog));
         if session.local.endpoint != endpoint || !dialogs.any(fits) {
             return Err(none());
         }

@@ -174,25 +174,23 @@ impl Parts<'_> {
     }
 
     fn end(&mut self, id: EndpointId, operation: OperationId) {
-        if !self.endpoints.contains(id) || !self.endpoints.is_terminating(id) {
-            for session in self.endpoints.sessions(id) {
-                // Its completion is nobody's: the terminate command waits for the session.
-                let end = self.cx.ids.next();
-                let why = Some(Diagnosis::EndpointTerminated);
-                self.sessions
-                    .terminate(&mut self.cx, below!(self), session, end, why);
-            }
-            for life in self.endpoints.lives(id) {
-                let end = self.cx.ids.next();
-                match life {
-                    Life::Subscription(subscription) => {
-                        self.subscriptions
-                            .terminate(&mut self.cx, below!(self), subscription, end, false);
-                    }
-                    Life::Watcher(watcher) => {
-                        self.watchers
-                            .terminate(&mut self.cx, below!(self), watcher, end, None);
-                    }
+        for session in self.endpoints.sessions(id) {
+            // Its completion is nobody's: the terminate command waits for the session.
+            let end = self.cx.ids.next();
+            let why = Some(Diagnosis::EndpointTerminated);
+            self.sessions
+                .terminate(&mut self.cx, below!(self), session, end, why);
+        }
+        for life in self.endpoints.lives(id) {
+            let end = self.cx.ids.next();
+            match life {
+                Life::Subscription(subscription) => {
+                    self.subscriptions
+                        .terminate(&mut self.cx, below!(self), subscription, end, false);
+                }
+                Life::Watcher(watcher) => {
+                    self.watchers
+                        .terminate(&mut self.cx, below!(self), watcher, end, None);
                 }
             }
         }

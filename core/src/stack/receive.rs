@@ -10,12 +10,12 @@ use bytes::Bytes;
 use super::parts::{Parts, below, pending};
 use crate::counters::{Kind, Label};
 use crate::diagnosis::Diagnosis;
-use crate::endpoint::{Life, Notice, REGISTRATION_EVENT};
+use crate::endpoint::{Life, Notice, REGISTRATION_EVENT, ReliableResponses};
 use crate::error::ParseError;
 use crate::event::Event;
 use crate::exchange::{Facts, Pending, Reply};
 use crate::ids::{ConnId, EndpointId, SessionId, SubscriptionId, TransactionId, WatcherId};
-use crate::session::{self, Inside};
+use crate::session::{self, Inside, RELIABLE, takes_reliable};
 use crate::subscription::Taken;
 use crate::transaction::{ResponseMatch, ServerMatch};
 use crate::wire::check::{self, Refusal, UserAgent};
@@ -538,6 +538,14 @@ impl Parts<'_> {
         let Some(local) = self.endpoints.local(endpoint) else {
             return;
         };
+        if local.reliable == ReliableResponses::Required && !takes_reliable(&pending.message) {
+            let reply = Reply {
+                headers: &[(HeaderName::Require, Box::from(RELIABLE))],
+                ..Reply::new(StatusCode::EXTENSION_REQUIRED)
+            };
+            self.low.reply(&mut self.cx, &pending, &reply);
+            return;
+        }
         let replaces = match self.sessions.find_replaced(endpoint, &pending.message) {
             Ok(replaces) => replaces,
             Err(mut refusal) => {
@@ -579,14 +587,14 @@ impl Parts<'_> {
         let profile = profile.unwrap_or(&default);
         let mut methods = crate::endpoint::accepted_methods(profile);
         if in_session && !methods.contains(&Method::Invite) {
-            methods.extend(crate::endpoint::SESSION_METHODS);
+            methods.extend(crate::endpoint::session_methods(profile));
         }
         // A BENOTIFY is a NOTIFY that wants no answer.
         if message.method() == Some(&Method::Benotify) && methods.contains(&Method::Notify) {
             methods.push(Method::Benotify);
         }
         let tags = profile.option_tags.iter().map(String::as_str);
-        let options: Vec<&str> = tags.chain(crate::endpoint::OPTION_TAGS).collect();
+        let options: Vec<&str> = tags.chain(crate::endpoint::option_tags(profile)).collect();
         let types: Vec<&str> = profile.content_types.iter().map(String::as_str).collect();
         check::support(
             message,

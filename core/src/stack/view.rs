@@ -22,7 +22,7 @@ use crate::event::{
 };
 use crate::exchange::NextHop;
 use crate::ids::{EndpointId, ListenerId, ManagerId, OperationId, SessionId};
-use crate::session::Cargo;
+use crate::session::{Cargo, EarlyDialog};
 use crate::wire::uri::Uri;
 use crate::wire::{Method, StatusCode, write};
 
@@ -514,16 +514,39 @@ impl SessionView<'_> {
                 content: content.clone()
             }
         );
+        self.accept_dialog(EarlyDialog::FIRST, content)
+    }
+
+    /// The same in another of the session's early dialogs (S9).
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept); an early dialog of another session.
+    pub fn accept_in(&mut self, early: EarlyDialog, content: Option<Content>) -> Result<OperationId, Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            AcceptIn {
+                session: self.id,
+                early,
+                content: content.clone()
+            }
+        );
+        self.accept_dialog(early, content)
+    }
+
+    fn accept_dialog(&mut self, early: EarlyDialog, content: Option<Content>) -> Result<OperationId, Misuse> {
         check_cargo(content.as_ref(), &[])?;
         self.stack
             .sessions
             .may(self.id, "accept", SessionState::Incoming)?;
+        self.stack.sessions.may_enter(self.id, early)?;
         if let Some(operation) = self.overtaken() {
             return operation;
         }
         let (operation, id) = (start(self.stack, self.endpoint())?, self.id);
         self.stack.step(self.stack.now, |p| {
-            p.sessions.accept(&mut p.cx, below!(p), id, operation, content)
+            let with = (operation, content);
+            p.sessions.accept_in(&mut p.cx, below!(p), id, early, with);
         });
         Ok(operation)
     }
@@ -602,7 +625,9 @@ impl SessionView<'_> {
         Ok(())
     }
 
-    /// Sends a provisional response (101 to 199).
+    /// Sends a provisional response (101 to 199). Where both sides take part it is
+    /// [reliable](crate::ReliableResponses) (S7): it waits until the one before has its PRACK, and an answer in it is the
+    /// answer.
     ///
     /// # Errors
     /// Any state but Incoming; a status outside the range; a malformed content type.
@@ -616,6 +641,54 @@ impl SessionView<'_> {
                 content: content.clone()
             }
         );
+        self.provisional_dialog(EarlyDialog::FIRST, status, content)
+    }
+
+    /// Another early dialog of an incoming session, with its own To tag, as if another endpoint had been rung: for
+    /// [`provisional_in`](Self::provisional_in), and for [`accept_in`](Self::accept_in), of which there is one (S9).
+    ///
+    /// # Errors
+    /// Any state but Incoming; as many as [`Limits::forks`](crate::Limits::forks).
+    pub fn early_dialog(&mut self) -> Result<EarlyDialog, Misuse> {
+        record!(self.stack, self.stack.now, EarlyDialog { session: self.id });
+        self.stack
+            .sessions
+            .may(self.id, "early_dialog", SessionState::Incoming)?;
+        let id = self.id;
+        self.stack.step(self.stack.now, |p| {
+            p.sessions.early_dialog(&mut p.cx, p.exchanges, id)
+        })
+    }
+
+    /// Sends a provisional response in another of the session's early dialogs (S9).
+    ///
+    /// # Errors
+    /// As [`provisional`](Self::provisional); an early dialog of another session.
+    pub fn provisional_in(
+        &mut self,
+        early: EarlyDialog,
+        status: StatusCode,
+        content: Option<Content>,
+    ) -> Result<(), Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            ProvisionalIn {
+                session: self.id,
+                early,
+                status,
+                content: content.clone()
+            }
+        );
+        self.provisional_dialog(early, status, content)
+    }
+
+    fn provisional_dialog(
+        &mut self,
+        early: EarlyDialog,
+        status: StatusCode,
+        content: Option<Content>,
+    ) -> Result<(), Misuse> {
         if !(101..=199).contains(&status.code()) {
             return Err(Misuse::argument("status", "101 to 199"));
         }
@@ -623,15 +696,15 @@ impl SessionView<'_> {
         self.stack
             .sessions
             .may(self.id, "provisional", SessionState::Incoming)?;
+        self.stack.sessions.may_enter(self.id, early)?;
         if self.stack.sessions.ended(self.id).is_some() {
             return Ok(());
         }
         let id = self.id;
         self.stack.step(self.stack.now, |p| {
-            p.sessions
-                .provisional(&mut p.cx, below!(p), id, status, content.as_ref());
-        });
-        Ok(())
+            let with = (status, content);
+            p.sessions.provisional_in(&mut p.cx, below!(p), id, early, with)
+        })
     }
 
     /// Answers the offer that came in the 2xx; the answer goes out in the ACK (S5).
@@ -884,6 +957,12 @@ impl SessionView<'_> {
     /// Its Call-ID; `None` once it is over.
     pub fn call_id(&self) -> Option<&str> {
         self.stack.sessions.call_id(self.id)
+    }
+
+    /// Whether its INVITE may have reached other endpoints, too: it was for a user, at whose server all are rung, and not for
+    /// this endpoint by its GRUU or epid (S8). Who answers such a call for nobody takes it away from somebody.
+    pub fn is_forked(&self) -> bool {
+        self.stack.sessions.is_forked(self.id)
     }
 
     /// The remote target; before the dialog exists, the URI that is called. `None` once it is over.

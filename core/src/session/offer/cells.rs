@@ -18,10 +18,10 @@ names! {
         SentInRequest: Self::Sent(Carrier::Invite | Carrier::Update),
         SentInInviteResponse: Self::Sent(Carrier::Reliable | Carrier::Success),
         SentInOther: Self::Sent(Carrier::Ack | Carrier::Prack | Carrier::PrackSuccess | Carrier::UpdateSuccess),
-        ReceivedInRequest: Self::Received(Carrier::Invite | Carrier::Update),
+        ReceivedInRequest: Self::Received(Carrier::Invite | Carrier::Prack | Carrier::Update),
         ReceivedInInviteResponse: Self::Received(Carrier::Reliable | Carrier::Success),
         ReceivedInOther: Self::Received(
-            Carrier::Ack | Carrier::Prack | Carrier::PrackSuccess | Carrier::UpdateSuccess
+            Carrier::Ack | Carrier::PrackSuccess | Carrier::UpdateSuccess
         ),
         Asks: Self::Asks,
         Asked: Self::Asked,
@@ -58,7 +58,7 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             reason: "no request of ours that offers is under way, and no 2xx that does",
         },
         Impossible {
-            states: &["Owed", "Theirs"],
+            states: &["Owed"],
             inputs: &["ReceivedInInviteResponse"],
             reason: "no INVITE of ours is under way",
         },

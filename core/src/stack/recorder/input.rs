@@ -19,6 +19,7 @@ use crate::ids::{
     WatcherId,
 };
 use crate::notifier::EndOfSubscription;
+use crate::session::EarlyDialog;
 use crate::stack::Stack;
 use crate::subscription::SubscribeOptions;
 use crate::time::Time;
@@ -171,6 +172,21 @@ pub enum Input {
     Provisional {
         session: SessionId,
         status: StatusCode,
+        content: Option<Content>,
+    },
+    /// [`SessionView::early_dialog`](crate::SessionView::early_dialog).
+    EarlyDialog { session: SessionId },
+    /// [`SessionView::provisional_in`](crate::SessionView::provisional_in).
+    ProvisionalIn {
+        session: SessionId,
+        early: EarlyDialog,
+        status: StatusCode,
+        content: Option<Content>,
+    },
+    /// [`SessionView::accept_in`](crate::SessionView::accept_in).
+    AcceptIn {
+        session: SessionId,
+        early: EarlyDialog,
         content: Option<Content>,
     },
     /// [`SessionView::answer`](crate::SessionView::answer).
@@ -437,6 +453,24 @@ impl Stack {
                 status,
                 content,
             } => self.session(now, session)?.provisional(status, content)?,
+            Input::EarlyDialog { session } => {
+                self.session(now, session)?.early_dialog()?;
+            }
+            Input::ProvisionalIn {
+                session,
+                early,
+                status,
+                content,
+            } => self
+                .session(now, session)?
+                .provisional_in(early, status, content)?,
+            Input::AcceptIn {
+                session,
+                early,
+                content,
+            } => {
+                self.session(now, session)?.accept_in(early, content)?;
+            }
             Input::Answer { session, answer } => self.session(now, session)?.answer(answer)?,
             Input::Renegotiate {
                 session,

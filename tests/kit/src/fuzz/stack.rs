@@ -10,9 +10,9 @@ use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
     Action, CloseReason, Config, ConnId, Connect, Content, EndOfSubscription, EndpointId, Established, Event,
     IncomingId, ListenError, ListenerId, LostAddresses, Misuse, OperationId, PeerCertificate,
-    PeerToPeerConfig, QueryId, Question, RedirectAction, ReferralId, ResolveError, SendOptions, Server,
-    SessionId, SipEndpointConfig, Stack, SubscribeOptions, SubscriptionId, Throttle, Time, Transport,
-    UnixTime, WatcherId,
+    PeerToPeerConfig, QueryId, Question, RedirectAction, ReferralId, ReliableResponses, ResolveError,
+    SendOptions, Server, SessionId, SipEndpointConfig, Stack, SubscribeOptions, SubscriptionId, Throttle,
+    Time, Transport, UnixTime, WatcherId,
 };
 use siphasher::sip::SipHasher13;
 
@@ -95,7 +95,7 @@ const FINAL: [u16; 8] = [200, 202, 404, 486, 488, 500, 603, 180];
 /// | `j` | 13, how | it follows or refuses the last REFER of a peer |
 /// | `j` | 15, session, how | the application decides where a call goes that is redirected |
 /// | `j` | 14, request, report, id | a peer says what came of a REFER |
-/// | `j` | 8, session, way | a session is changed: by INVITE, by UPDATE, not after all; a change of the peer is taken, refused |
+/// | `j` | 8, session, way | a session is changed: by INVITE, by UPDATE, not after all; a change of the peer is taken, refused; another early dialog rings, is accepted |
 /// | `j` | 3, watcher, what | the application accepts, refuses, notifies or ends a subscription of a peer |
 /// | `j` | 9, endpoint, target, way | the application subscribes, or asks once |
 /// | `j` | 10, subscription, what | it begins one, changes it, or ends it |
@@ -271,6 +271,7 @@ impl<'a> Run<'a> {
             self.endpoints.push(added.expect("a SipEndpoint"));
         }
         let mut carol = PeerToPeerConfig::new("sip:carol@two.invalid");
+        carol.profile.reliable_responses = ReliableResponses::Supported;
         carol.profile.methods.push(Method::Refer);
         carol.profile.session_timer = Some(Duration::from_secs(90));
         carol.profile.redirects = true;
@@ -851,7 +852,7 @@ impl<'a> Run<'a> {
     }
 
     fn change_session(&mut self) {
-        let (at, way) = (self.script.latest(self.sessions.len()), self.script.pick(5));
+        let (at, way) = (self.script.latest(self.sessions.len()), self.script.pick(7));
         let Some(id) = at.and_then(|at| self.sessions.get(at)).copied() else {
             return;
         };
@@ -867,6 +868,15 @@ impl<'a> Run<'a> {
                 None
             }
             3 => view.accept_renegotiation(sdp()).ok(),
+            5 | 6 => match view.early_dialog() {
+                Ok(early) if way == 6 => view.accept_in(early, Some(sdp())).ok(),
+                Ok(early) => {
+                    // It may have too many that wait.
+                    let _ = view.provisional_in(early, StatusCode::SESSION_PROGRESS, Some(sdp()));
+                    None
+                }
+                Err(_) => None,
+            },
             _ => view.reject_renegotiation(refusal, None).map_or(None, |()| None),
         };
         begun

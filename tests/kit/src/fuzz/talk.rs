@@ -87,6 +87,8 @@ struct Dialog {
     other: String,
     target: String,
     cseq: u32,
+    /// The number of its last INVITE.
+    invite: u32,
 }
 
 /// The last request that this peer has sent: what an ACK, a CANCEL or a repetition of it needs.
@@ -111,6 +113,9 @@ pub(crate) struct Talk {
     /// What was said last, and on which line.
     said: Option<(usize, Vec<u8>)>,
     count: u32,
+    /// The last reliable response that was heard, and the number of the last that was said.
+    rack: Option<String>,
+    rseq: u32,
 }
 
 fn text(message: &Message, name: HeaderName) -> String {
@@ -214,7 +219,15 @@ fn write_request(method: &str, kind: usize, line: usize, asked: &Asked) -> Strin
     match kind {
         10 => out.push_str("Require: 100rel\r\n"),
         11 if matches!(method, "INVITE" | "UPDATE") => {
-            out.push_str("Supported: timer\r\nSession-Expires: 90;refresher=uas\r\nAllow: INVITE, ACK, BYE, UPDATE\r\n");
+            let tags = if method == "INVITE" {
+                "timer, 100rel"
+            } else {
+                "timer"
+            };
+            let _ = write!(
+                out,
+                "Supported: {tags}\r\nSession-Expires: 90;refresher=uas\r\nAllow: INVITE, ACK, BYE, UPDATE\r\n"
+            );
         }
         11 => out.push_str("Expires: 1\r\n"),
         13 => out.push_str("Reason: SIP;cause=200\r\nms-client-diagnostics: 51004\r\n"),
@@ -263,6 +276,13 @@ impl Talk {
             return;
         }
         let Ok(cseq) = message.cseq() else { return };
+        if let Some(number) = message.raw(HeaderName::RSeq) {
+            self.rack = Some(format!(
+                "{} {}",
+                String::from_utf8_lossy(number),
+                text(&message, HeaderName::CSeq)
+            ));
+        }
         let tagged = message.to().is_ok_and(|to| to.tag().is_some());
         if matches!(cseq.method, Method::Invite | Method::Subscribe) && tagged {
             let to = text(&message, HeaderName::To);
@@ -277,6 +297,7 @@ impl Talk {
                 other: to,
                 target: contact(&message).unwrap_or_else(|| String::from("sip:nobody@invalid")),
                 cseq: cseq.number,
+                invite: cseq.number,
             };
             self.learn(dialog);
         }
@@ -292,7 +313,8 @@ impl Talk {
     }
 
     /// An answer to something heard. Arguments: which request, counted from the last; the status, as in [`STATUS`];
-    /// and what it carries: 1 a body, 2 a Record-Route, 4 the tag of another fork, 8 another Contact than the usual. Of a
+    /// and what it carries: 1 a body, 2 a Record-Route, 4 the tag of another fork, 8 another Contact than the usual, and of
+    /// 183 and 180 that it is reliable. Of a
     /// REGISTER the first two are the expiry, as in [`GRANTED`], and the third says that it was unknown.
     pub(crate) fn respond(&mut self, script: &mut Script<'_>) -> Option<(usize, Vec<u8>)> {
         let which = script.latest(self.heard.len());
@@ -318,6 +340,11 @@ impl Talk {
         self.count += 1;
         let odd = variant & 8 != 0;
         write_usual(&mut out, code, &request, variant, self.count);
+        // A reliable one: of 180 the last number again.
+        if odd && matches!(code, 180 | 183) {
+            self.rseq += u32::from(code == 183);
+            let _ = write!(out, "Require: 100rel\r\nRSeq: {}\r\n", self.rseq.max(1));
+        }
         if method == Method::Invite && code < 300 {
             if variant & 2 != 0 {
                 out.push_str("Record-Route: <sip:proxy.invalid;lr;transport=tcp>, <sip:192.0.2.3;lr>\r\n");
@@ -335,6 +362,7 @@ impl Talk {
                     other: from,
                     target: contact(&request).unwrap_or_default(),
                     cseq: self.count,
+                    invite: self.count,
                 });
             }
         }
@@ -346,7 +374,8 @@ impl Talk {
     /// 0 a new one, 1 with a body, 2 and 3 in the last dialog (3 with a body), 4 in the one before, 5 in the last
     /// dialog with the CSeq of its INVITE (an ACK of a 2xx), 6 with an old CSeq, 7 with the identifiers of the last
     /// request (CANCEL, an ACK of a refusal), 8 the last request repeated, 9 with tags that nobody knows,
-    /// 10 requiring something, 11 with an Expires of a second (1 and 3 of a SUBSCRIBE of none), or a session timer, 12 to the second of `uris`, 13 to the third,
+    /// 10 requiring reliable responses, 11 with an Expires of a second (1 and 3 of a SUBSCRIBE of none), or a session timer
+    /// (an INVITE with a body and support for reliable responses, too), 12 to the second of `uris`, 13 to the third,
     /// 14 without Max-Forwards and tag, 15 as a proxy sends it on.
     pub(crate) fn request(
         &mut self,
@@ -363,14 +392,14 @@ impl Talk {
             self.said = Some((line, text.clone()));
             return (line, text);
         }
-        let mut asked = self.ask(kind, uris);
+        let mut asked = self.ask(kind, method, uris);
         if kind == 9 {
             asked.to.push_str(";tag=unknown");
         }
         let said = self.say(
             line,
-            write_request(method, kind, line, &asked),
-            matches!(kind, 1 | 3),
+            self.with_rack(method, write_request(method, kind, line, &asked)),
+            matches!(kind, 1 | 3) || (method == "INVITE" && kind == 11),
         );
         if !matches!(method, "ACK" | "CANCEL") {
             self.asked = Some(Asked {
@@ -381,8 +410,18 @@ impl Talk {
         said
     }
 
+    /// A PRACK says what it acknowledges: the last reliable response that was heard.
+    fn with_rack(&self, method: &str, mut out: String) -> String {
+        if method == "PRACK"
+            && let Some(rack) = &self.rack
+        {
+            let _ = write!(out, "RAck: {rack}\r\n");
+        }
+        out
+    }
+
     /// What a request of this kind is made of.
-    fn ask(&mut self, kind: usize, uris: &[String]) -> Asked {
+    fn ask(&mut self, kind: usize, method: &str, uris: &[String]) -> Asked {
         self.count += 1;
         let branch = self.count;
         let place = match kind {
@@ -392,10 +431,13 @@ impl Talk {
         };
         if let Some(dialog) = place.and_then(|at| self.dialogs.get_mut(at)) {
             let cseq = match kind {
-                5 => dialog.cseq,
+                5 => dialog.invite,
                 6 => 0,
                 _ => {
                     dialog.cseq += 1;
+                    if method == "INVITE" {
+                        dialog.invite = dialog.cseq;
+                    }
                     dialog.cseq
                 }
             };

@@ -66,6 +66,11 @@ pub const SCENES: &[Scene] = &[
         scripts: [&[Invite, Update, Terminate], &[Ring, Accept, Reinvite, Take]],
     },
     Scene {
+        name: "BYE and REFER",
+        before: CALL,
+        scripts: [&[Refer, Terminate], &[Follow, Decline, Terminate]],
+    },
+    Scene {
         name: "SUBSCRIBE, NOTIFY and 2xx",
         before: &[],
         scripts: [&[Subscribe, Unsubscribe], &[Admit, Notify, Dismiss]],

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use sansip::wire::{Message, MessageLimits, Method, StatusCode};
 use sansip::{
     Action, CloseReason, Config, ConnId, Connect, Content, EndOfSubscription, EndpointId, Established, Event,
-    ListenerId, Misuse, OperationId, PeerToPeerConfig, SendOptions, SessionId, SessionState, Stack,
-    SubscribeOptions, SubscriptionId, SubscriptionState, Time, UnixTime, WatcherId,
+    ListenerId, Misuse, OperationId, PeerToPeerConfig, ReferralId, SendOptions, SessionId, SessionState,
+    Stack, SubscribeOptions, SubscriptionId, SubscriptionState, Time, UnixTime, WatcherId,
 };
 
 /// What an application can do; each stands for itself in a path.
@@ -41,6 +41,12 @@ pub enum Command {
     Refuse,
     /// Sends a request in the session.
     Inside,
+    /// Asks the other to call it once more.
+    Refer,
+    /// Does what the other has asked for.
+    Follow,
+    /// Refuses to.
+    Decline,
     /// Ends the session.
     Terminate,
     /// Subscribes to the other.
@@ -108,6 +114,7 @@ struct Line {
 
 #[derive(Clone)]
 struct Party {
+    at: usize,
     stack: Stack,
     now: Time,
     endpoint: EndpointId,
@@ -117,6 +124,7 @@ struct Party {
     subscription: Option<SubscriptionId>,
     subscribed: SubscriptionState,
     watcher: Option<WatcherId>,
+    referral: Option<ReferralId>,
     /// Operations that have not completed.
     pending: BTreeSet<OperationId>,
     /// The first of its commands that it can still give.
@@ -157,9 +165,10 @@ impl Party {
             .and_then(|mut manager| manager.listen(address(at)));
         listening.expect("a free address");
         let mut config = PeerToPeerConfig::new(format!("sip:party{at}@example.invalid"));
-        config.profile.methods.push(Method::Subscribe);
+        config.profile.methods.extend([Method::Subscribe, Method::Refer]);
         let endpoint = stack.add_peer_to_peer_endpoint(now, config).expect("an endpoint");
         Self {
+            at,
             stack,
             now,
             endpoint,
@@ -169,6 +178,7 @@ impl Party {
             subscription: None,
             subscribed: SubscriptionState::Idle,
             watcher: None,
+            referral: None,
             pending: BTreeSet::new(),
             next: 0,
         }
@@ -247,6 +257,25 @@ impl Party {
                 let mut session = self.stack.session(now, session)?;
                 Some(session.send(Method::Info, None, Vec::new())?)
             }
+            Command::Refer => {
+                let session = session(self)?;
+                let own = format!("sip:party{}@{}", self.at, address(self.at));
+                Some(self.stack.session(now, session)?.refer(&own, Vec::new())?.1)
+            }
+            Command::Follow => {
+                let (session, referral) = (session(self)?, self.referral.ok_or(none)?);
+                let mut endpoint = self.stack.endpoint(now, self.endpoint)?;
+                let (call, operation) = endpoint.invite(other, None, SendOptions::default())?;
+                let accepted = self.stack.session(now, session)?;
+                { accepted }.accept_referral(referral, call)?;
+                Some(operation)
+            }
+            Command::Decline => {
+                let (session, referral) = (session(self)?, self.referral.ok_or(none)?);
+                let mut session = self.stack.session(now, session)?;
+                session.reject_referral(referral, StatusCode::DECLINE)?;
+                None
+            }
             Command::Terminate => {
                 let session = session(self)?;
                 Some(self.stack.session(now, session)?.terminate())
@@ -311,6 +340,9 @@ impl Party {
             && self.subscription == Some(*subscription)
         {
             self.subscribed = *new;
+        }
+        if let Event::ReferReceived { referral, .. } = event {
+            self.referral = Some(*referral);
         }
         if let Event::WatcherReceived { watcher, .. } = event
             && self.watcher.is_none()
@@ -639,7 +671,8 @@ impl System {
             for party in &self.parties {
                 party.stack.fingerprint().hash(&mut hasher);
                 (party.next, party.state, party.pending.len()).hash(&mut hasher);
-                (party.call.is_some(), party.subscribed, party.watcher.is_some()).hash(&mut hasher);
+                (party.call.is_some(), party.referral.is_some()).hash(&mut hasher);
+                (party.subscribed, party.watcher.is_some()).hash(&mut hasher);
             }
             for line in &self.lines {
                 line.whole.hash(&mut hasher);

@@ -7,8 +7,8 @@ use std::time::Duration;
 use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
     Config, ConnId, Content, EndpointId, Event, ExtraHeaders, IncomingId, ManagerConfig, ManagerId,
-    ManagerKind, MutualTls, OperationId, PeerToPeerConfig, RedirectAction, ReferralId, SendOptions, Server,
-    SessionId, SipEndpointConfig, Stack, Time, Transport,
+    ManagerKind, MutualTls, OperationId, PeerToPeerConfig, RedirectAction, ReferralId, ReliableResponses,
+    SendOptions, Server, SessionId, SipEndpointConfig, Stack, Time, Transport,
 };
 
 use crate::frontend::FrontEndConfig;
@@ -233,6 +233,8 @@ impl Role {
 
     pub(super) fn peer_config(self, tls: ManagerId) -> PeerToPeerConfig {
         let mut config = PeerToPeerConfig::new(self.uri());
+        // Where one takes part the other may.
+        config.profile.reliable_responses = ReliableResponses::Supported;
         config.profile.redirects = self.user != "eve";
         config.profile.session_timer = (self.user == "carol").then_some(Duration::from_secs(1800));
         config.profile.methods.push(Method::Refer);

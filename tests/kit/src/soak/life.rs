@@ -669,11 +669,22 @@ impl<'a> Life<'a> {
             let mut view = stack.session(now, id)?;
             Ok::<_, Misuse>(match step.what {
                 What::Establish => Some(view.establish(content, SendOptions::default())?),
+                // In another early dialog.
+                What::Accept if second & 2 != 0 => {
+                    let early = view.early_dialog()?;
+                    Some(view.accept_in(early, content)?)
+                }
                 What::Accept => Some(view.accept(content)?),
                 What::Ring => {
                     let status = one(&[StatusCode::RINGING, StatusCode::SESSION_PROGRESS], second);
-                    let content = (third & 1 != 0).then(body);
-                    view.provisional(status.unwrap_or(StatusCode::RINGING), content)?;
+                    let (status, content) =
+                        (status.unwrap_or(StatusCode::RINGING), (third & 1 != 0).then(body));
+                    if third & 2 == 0 {
+                        view.provisional(status, content)?;
+                    } else {
+                        let early = view.early_dialog()?;
+                        view.provisional_in(early, status, content)?;
+                    }
                     None
                 }
                 What::Reject => {

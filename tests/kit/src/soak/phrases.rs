@@ -45,6 +45,19 @@ const PHRASES: &[&str] = &[
     "habit 3 4, dial, wait 6, ask 0 0 1, wait 4, ask 0 2 2, wait 7",
     "habit 3 3/5, dial, wait 6, ask 0 0, wait 5, ask 0 0 8, wait 4, ask 0 1 7, wait 12",
     "habit 3 2, dial, wait 6, ask 0 0 1, wait 14, wait 12",
+    // Responses that are acknowledged, or not; a dialog that is early and changes.
+    "habit 3 1, dial, wait 6, ask 0 0 10/11, wait 5, ring 0 0/1 0/1, wait 5, ring 0 1 1, ring 0 0 0, wait 4, ask 0 9 2/3, wait 5, ask 0 9 2, wait 4, accept 0 1, wait 5, ask 0 9 2, wait 4, ask 0 1 5, wait 5, ask 0 2 2, wait 8",
+    "habit 3 1, dial, wait 6, ask 0 0 10/11, wait 5, ring 0 0 0, wait 5/7, accept 0 1, wait 4, ask 0 9 2, wait 4, ask 0 9 2, ask 0 1 5, wait 5, ask 0 2 2, wait 8",
+    "habit 3 1, dial, wait 6, ask 0 0 10/11, wait 5, ring 0 0 0, wait 5, accept 0 1, wait 4, ask 0 1 5, wait 5, hang-up, wait 5, reply 0 3, wait 8",
+    "habit 3 1, dial, wait 6, ask 0 0 10/11, wait 5, ring 0 1 0/1, wait 15, wait 12",
+    "habit 3 1, dial, wait 6, ask 0 0 10/11, wait 5, ring 0 0 1, wait 4, accept 0 1, wait 4, hang-up/ask 0 3 7, wait 8",
+    "habit 3 17, dial, wait 6, ask 0 0 11, wait 5, ring 0 1 1, wait 4, ask 0 9 2/3, wait 4, ask 0 8 3, wait 4, settle 0 0/3, accept 0 1, wait 5, ask 0 1 5, wait 5, hang-up, wait 5, reply 0 3, wait 7",
+    "call 4 4 0/1, wait 7, reply 0 2 9, wait 5, reply 1 2/1 9/13, wait 4, answer, wait 5, reply 0 3, reply 1 3, wait 4, reply 2 3/2 1, wait 5, reply * 3 1, wait 6, hang-up, wait 6, reply 0 3, wait 7",
+    "habit 3 8, call 4 4 0, wait 7, reply 0 2 9, wait 4, reply 0 2 9, wait 4, answer, wait 5, reply 0 3, reply 1 3 1, wait 5, hang-up, wait 6, reply 0 3, wait 8",
+    "call 4 4 1, wait 7, reply 0 2 9, wait 5, reply 0 3, ask 0 8 3, wait 5, ask 0 8 2, wait 4, reply 1 3 1, wait 6, hang-up, wait 6, reply 0 3, wait 7",
+    "habit 3/4 1, call 4/6 0/1 0/1, wait 7, ring 0 1 *, ring 0 1 *, wait 6, accept 0 */2/3, answer, wait 7, change 0 0, hang-up, wait 7",
+    "habit 3 1, dial, wait 6, ask 0 0 10/11, wait 5, ring 0 1 2/3, wait 5, ring 0 1 *, wait 4, ask 0 9 2, wait 5, ask 0 3 7, accept 0 2/3, wait 5, ask 0 1 5, wait 5, ask 0 2 2, wait 8",
+    "habit 4 2/6, call 4 1 0/1, wait 7, ring 0 1 1, wait 6, accept 0 1, answer, wait 7, hang-up, wait 7",
     // Transfers: between peers, with the mischief-maker as who is asked, and as who asks.
     "habit 4 4 0/8/16/24, call 4 1 1, wait 8, refer 0 1/2/4/8, wait 8, refer 0 *, refer 0 *, wait 8, hang-up, wait 8",
     "call 4 4 1, wait 7, reply 0 3 1, wait 6, refer, refer, wait 5, reply 0 4, wait 5, report 0 0/1/4 0/1, wait 5, reply 0 4, report 0 2/3/5 *, wait 8, hang-up, wait 7",
@@ -172,6 +185,7 @@ const PHRASES: &[&str] = &[
     // One that deregisters those that it has, is about to have, has no more, and does not have.
     "manner 1 3 0/4, register 8, wait 8, manner 0, dismiss 0 0/1/2/3/4, wait 6, dismiss, register 8, wait 6, reply 0 3 0, wait 8",
     "manner 0, register 8, wait 8, dismiss 0 0/1/2/3/4, wait 6, reply 0 3 0/8, wait 8",
+    "manner 1 3 0, register 8, wait 8, manner 0, unregister 8, wait 6, reply 0 3 4, wait 8",
     "manner 1 3 4, register 8, wait 8, manner 0, unregister 8, wait 6, dismiss 0 1, wait 6, reply 0 3 0/4/8, wait 8",
     "manner 1 3 2, register 8, wait 8, manner 1 13, wait 12, wait 10, dismiss 0 1, wait 6, manner 0, wait 8",
     "manner 1 3 2, register 8, wait 8, manner 0, wait 11, wait 10, wait 10, dismiss 0 1, wait 6, reply 0 3 4, wait 8",

@@ -35,9 +35,9 @@ steps! {
     Create "create" 4,
     /// An idle session is established, or a session that is not idle accepted: session, whether with content.
     Establish "establish" 6,
-    /// A call is accepted: session, whether with content.
+    /// A call is accepted: session, whether with content and in another early dialog.
     Accept "accept" 14,
-    /// A provisional response: session, which, whether with content.
+    /// A provisional response: session, which, whether with content and in another early dialog.
     Ring "ring" 8,
     /// A call is refused: session, how.
     Reject "reject" 4,

@@ -1,0 +1,802 @@
+//! Reliable provisional responses, what they carry, and several early dialogs of one callee (S7, S9, with S5, S8 and E10;
+//! RFC 3262, RFC 3311).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "in a suite, a panic is a failed test"
+)]
+
+mod common;
+
+use std::time::Duration;
+
+use sansip::wire::{HeaderName, Message, Method, StatusCode};
+use sansip::{
+    Completion, Content, EarlyDialog, Event, Misuse, OperationError, PeerToPeerConfig, ReliableResponses,
+    SessionId, SessionReason as Reason, SessionState as State, Time,
+};
+use sansip_testkit::world::{self, StackId, World};
+
+use common::stage::{
+    Call, SESSION_TERMINATED, Side, answer, assert_established, call, command, ended_by, last, offered,
+    received, sent,
+};
+use common::{Callee, Caller, TICK, callee_with, codes, field, next_request, request, sdp, secs};
+
+const SUPPORTED: &str = "Supported: 100rel\n";
+const BODY: &str = "Content-Type: application/sdp\n\nv=1\n";
+
+fn body(text: &str) -> Content {
+    Content::new("application/sdp", text.to_owned())
+}
+
+fn callee(world: &mut World, policy: ReliableResponses) -> Callee {
+    let mut config = PeerToPeerConfig::new("sip:bob@two.invalid");
+    config.profile.reliable_responses = policy;
+    callee_with(world, config)
+}
+
+fn caller(world: &mut World, policy: ReliableResponses) -> Caller {
+    let host = world.stack();
+    let mut config = PeerToPeerConfig::new("sip:alice@one.invalid");
+    config.profile.reliable_responses = policy;
+    let alice = world.peer_to_peer_endpoint(host, config);
+    let peer = world.peer();
+    let address = world.peer_listens(peer, 5060, sansip::Transport::Tcp);
+    world.names.set_addresses("peer.invalid", &[address.ip()]);
+    Caller { alice, host, peer }
+}
+
+fn ring(world: &mut World, host: StackId, session: SessionId, status: StatusCode, content: Option<Content>) {
+    command(world, host, session, |view| view.provisional(status, content)).unwrap();
+    world.run_for(Duration::from_millis(20));
+}
+
+/// The last response to the INVITE that the peer has heard, and its number.
+fn heard(world: &mut World, it: &Callee) -> (Message, u32) {
+    let response = world.heard(it.line).pop().expect("a response");
+    let number = field(&response, HeaderName::RSeq).parse().unwrap_or(0);
+    assert_eq!(
+        field(&response, HeaderName::Require) == "100rel",
+        number > 0,
+        "both or none"
+    );
+    (response, number)
+}
+
+fn prack(world: &mut World, side: &mut Side, rack: &str, more: &str) {
+    side.say(world, "PRACK", &format!("RAck: {rack}\n{more}"));
+}
+
+/// What an application has seen of offers and answers, in order.
+fn seen(world: &World, host: StackId) -> Vec<String> {
+    let text = |content: &Content| String::from_utf8_lossy(&content.body).trim().to_owned();
+    let change = |(_, event): &(Time, Event)| match event {
+        Event::RenegotiationReceived { offer, message, .. } => {
+            let offer = offer.as_ref().map_or_else(|| "nothing".to_owned(), text);
+            Some(format!("{} {offer}", message.method().unwrap().as_str()))
+        }
+        Event::OfferReceived { offer, .. } => Some(format!("offer {}", text(offer))),
+        Event::AnswerReceived { answer, .. } => Some(format!("answer {}", text(answer))),
+        _ => None,
+    };
+    world.events(host).iter().filter_map(change).collect()
+}
+
+/// The peer says a reliable response of its fork.
+fn say(world: &mut World, call: &Call, tag: &str, number: u32, more: &str) {
+    call.say(
+        world,
+        "183 Session Progress",
+        tag,
+        &format!("Require: 100rel\nRSeq: {number}\n{more}"),
+    );
+}
+
+/// The PRACK that comes next, which the peer answers.
+fn acknowledged(world: &mut World, call: &Call) -> Message {
+    let prack = next_request(world, call.line, &Method::Prack);
+    world.say(call.line, &answer(&prack, "200 OK", "", ""));
+    world.run_for(Duration::from_millis(20));
+    prack
+}
+
+// ---------------------------------------------------------------- who takes part
+
+// rules: S7, E10
+#[test]
+fn what_each_side_wants_decides_whether_responses_are_reliable() {
+    use ReliableResponses::{Required, Supported, Unsupported};
+    let (required, none) = ("Require: 100rel\n", "");
+    for (policy, invite, expected) in [
+        (Unsupported, none, 180),
+        (Unsupported, SUPPORTED, 180),
+        (Unsupported, required, 420),
+        (Supported, none, 180),
+        (Supported, SUPPORTED, 1180),
+        (Supported, required, 1180),
+        (Required, none, 421),
+        (Required, SUPPORTED, 1180),
+        (Required, required, 1180),
+    ] {
+        world::run(1, |world| {
+            let it = callee(world, policy);
+            if expected < 1000 && expected != 180 {
+                let more = format!("Contact: <sip:p@192.0.2.1>\n{invite}");
+                let text = request("INVITE", "sip:bob@two.invalid", "<sip:bob@two.invalid>", 1, &more);
+                world.say(it.line, &text);
+                world.run_for(Duration::from_millis(20));
+                let refused = world.heard(it.line).pop().unwrap();
+                assert_eq!(refused.status().unwrap().code(), expected, "{policy:?}, {invite}");
+                let name = if expected == 420 {
+                    HeaderName::Unsupported
+                } else {
+                    HeaderName::Require
+                };
+                assert_eq!(field(&refused, name), "100rel");
+                assert_eq!(received(world, it.host), []);
+                return;
+            }
+            let session = offered(world, &it, 1, &format!("{invite}{BODY}"));
+            ring(world, it.host, session, StatusCode::RINGING, None);
+            let (_, number) = heard(world, &it);
+            assert_eq!(number > 0, expected > 1000, "{policy:?}, {invite}");
+        });
+    }
+}
+
+// rules: S7
+#[test]
+fn a_caller_says_what_it_takes() {
+    use ReliableResponses::{Required, Supported, Unsupported};
+    for (policy, supports, requires) in [
+        (Unsupported, false, false),
+        (Supported, true, false),
+        (Required, true, true),
+    ] {
+        world::run(2, |world| {
+            let caller = caller(world, policy);
+            let call = call(world, &caller, Some(sdp()));
+            assert_eq!(
+                field(&call.invite, HeaderName::Supported).contains("100rel"),
+                supports
+            );
+            assert_eq!(field(&call.invite, HeaderName::Allow).contains("PRACK"), supports);
+            assert_eq!(field(&call.invite, HeaderName::Require) == "100rel", requires);
+            // What was not offered is a response like any other.
+            say(world, &call, "t", 7, "");
+            assert_eq!(
+                sent(world, call.host, &["PRACK sip:"]).len(),
+                usize::from(supports)
+            );
+            assert_eq!(last(world, call.host, call.session).unwrap().0, State::Alerted);
+        });
+    }
+}
+
+// ---------------------------------------------------------------- the callee
+
+// rules: S7
+#[test]
+fn a_reliable_response_is_repeated_until_its_prack() {
+    world::run(10, |world| {
+        let it = callee(world, ReliableResponses::Supported);
+        let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+        let begun = world.now();
+        ring(world, it.host, session, StatusCode::RINGING, None);
+        let (response, number) = heard(world, &it);
+        let mut side = Side::caller(it.line, &response);
+        world.run_for(secs(4) - Duration::from_millis(20));
+        let again: Vec<Duration> = sent(world, it.host, &["SIP/2.0 180"])
+            .iter()
+            .map(|at| at.since(begun))
+            .collect();
+        assert_eq!(again, [0, 500, 1_500, 3_500].map(Duration::from_millis));
+        prack(world, &mut side, &format!("{number} 1 INVITE"), "");
+        assert_eq!(codes(world, it.line).last(), Some(&200));
+        world.run_for(secs(60));
+        assert_eq!(sent(world, it.host, &["SIP/2.0 180"]).len(), 4);
+        assert_eq!(last(world, it.host, session), None, "it rings");
+    });
+}
+
+// rules: S7
+#[test]
+fn a_prack_of_nothing_is_answered_481() {
+    world::run(11, |world| {
+        let it = callee(world, ReliableResponses::Supported);
+        let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+        ring(world, it.host, session, StatusCode::RINGING, None);
+        let (response, number) = heard(world, &it);
+        let mut side = Side::caller(it.line, &response);
+        let right = format!("{number} 1 INVITE");
+        for wrong in [
+            format!("{} 1 INVITE", number + 1),
+            format!("{number} 2 INVITE"),
+            format!("{number} 1 UPDATE"),
+        ] {
+            prack(world, &mut side, &wrong, "");
+            assert_eq!(codes(world, it.line), [481], "{wrong}");
+        }
+        side.say(world, "PRACK", "");
+        assert_eq!(codes(world, it.line), [481], "no RAck");
+        prack(world, &mut side, &right, "");
+        assert_eq!(codes(world, it.line), [200]);
+        prack(world, &mut side, &right, "");
+        assert_eq!(codes(world, it.line), [481], "once more");
+    });
+}
+
+// rules: S7
+#[test]
+fn responses_go_out_one_after_the_other_in_order() {
+    world::run(12, |world| {
+        let it = callee(world, ReliableResponses::Supported);
+        let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+        for status in [
+            StatusCode::RINGING,
+            StatusCode::SESSION_PROGRESS,
+            StatusCode::RINGING,
+        ] {
+            ring(world, it.host, session, status, None);
+        }
+        let (response, first) = heard(world, &it);
+        assert_eq!(response.status(), Some(StatusCode::RINGING));
+        let mut side = Side::caller(it.line, &response);
+        for (further, status) in [(1, 183), (2, 180)] {
+            prack(world, &mut side, &format!("{} 1 INVITE", first + further - 1), "");
+            let (response, number) = heard(world, &it);
+            assert_eq!(
+                (response.status().unwrap().code(), number),
+                (status, first + further)
+            );
+        }
+    });
+}
+
+// rules: S7
+#[test]
+fn without_a_prack_the_invite_is_refused_after_64_times_t1() {
+    world::run(13, |world| {
+        let it = callee(world, ReliableResponses::Supported);
+        let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+        let begun = world.now();
+        ring(world, it.host, session, StatusCode::RINGING, None);
+        world.run_for(secs(32) - TICK - Duration::from_millis(20));
+        assert_eq!(sent(world, it.host, &["SIP/2.0 504"]), []);
+        world.run_for(TICK);
+        assert_eq!(sent(world, it.host, &["SIP/2.0 504"]), [begun + secs(32)]);
+        assert_eq!(
+            last(world, it.host, session),
+            Some((State::Disconnected, Reason::Timeout))
+        );
+    });
+}
+
+// rules: S7, S5
+#[test]
+fn a_2xx_waits_for_the_prack_of_an_answer_and_says_it_not_again() {
+    world::run(14, |world| {
+        let it = callee(world, ReliableResponses::Supported);
+        let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+        ring(
+            world,
+            it.host,
+            session,
+            StatusCode::SESSION_PROGRESS,
+            Some(body("answer")),
+        );
+        let (response, number) = heard(world, &it);
+        assert_eq!(response.body_bytes(), b"answer");
+        let mut side = Side::caller(it.line, &response);
+        let accepted = command(world, it.host, session, |view| view.accept(Some(body("answer")))).unwrap();
+        world.run_for(Duration::from_millis(20));
+        assert!(codes(world, it.line).is_empty(), "not yet");
+        prack(world, &mut side, &format!("{number} 1 INVITE"), "");
+        let heard = world.heard(it.line);
+        let success = heard
+            .iter()
+            .find(|it| it.cseq().unwrap().method == Method::Invite)
+            .unwrap();
+        assert_eq!(success.status(), Some(StatusCode::OK));
+        assert_eq!(
+            success.body_bytes(),
+            b"",
+            "RFC 6337 section 2.2: the answer was there"
+        );
+        side.say_numbered(world, "ACK", 1, "");
+        assert_eq!(world.ended(it.host, accepted), Some(&Ok(Completion::Done)));
+    });
+    // Where it carried nothing, nothing is waited for, and the PRACK may come later.
+    world::run(15, |world| {
+        let it = callee(world, ReliableResponses::Supported);
+        let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+        ring(world, it.host, session, StatusCode::RINGING, None);
+        let (response, number) = heard(world, &it);
+        let mut side = Side::caller(it.line, &response);
+        command(world, it.host, session, |view| view.accept(Some(body("answer")))).unwrap();
+        world.run_for(Duration::from_millis(20));
+        assert_eq!(world.heard(it.line).pop().unwrap().body_bytes(), b"answer");
+        prack(world, &mut side, &format!("{number} 1 INVITE"), "");
+        assert_eq!(codes(world, it.line), [200]);
+    });
+}
+
+// rules: S7, X3
+#[test]
+fn an_accept_that_waits_for_a_prack_ends_with_its_session() {
+    for cancels in [true, false] {
+        world::run(16, |world| {
+            let it = callee(world, ReliableResponses::Supported);
+            let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+            ring(
+                world,
+                it.host,
+                session,
+                StatusCode::SESSION_PROGRESS,
+                Some(body("answer")),
+            );
+            let accepted = command(world, it.host, session, |view| view.accept(None)).unwrap();
+            if cancels {
+                let text = request("CANCEL", "sip:bob@two.invalid", "<sip:bob@two.invalid>", 1, "");
+                world.say(it.line, &text);
+            }
+            world.run_for(secs(40));
+            assert_eq!(
+                world.ended(it.host, accepted),
+                Some(&ended_by(SESSION_TERMINATED))
+            );
+            assert_eq!(last(world, it.host, session).unwrap().0, State::Disconnected);
+        });
+    }
+}
+
+// rules: S7, S5
+#[test]
+fn an_offer_in_a_reliable_response_is_answered_in_the_prack_and_a_prack_may_offer() {
+    world::run(17, |world| {
+        let it = callee(world, ReliableResponses::Supported);
+        let session = offered(world, &it, 1, SUPPORTED);
+        ring(
+            world,
+            it.host,
+            session,
+            StatusCode::SESSION_PROGRESS,
+            Some(body("offer")),
+        );
+        let (response, number) = heard(world, &it);
+        let mut side = Side::caller(it.line, &response);
+        // RFC 3311 section 5.2: an offer of the peer meets ours.
+        side.say(world, "UPDATE", BODY);
+        assert_eq!(codes(world, it.line), [491]);
+        prack(world, &mut side, &format!("{number} 1 INVITE"), BODY);
+        assert_eq!(codes(world, it.line), [200]);
+        assert_eq!(seen(world, it.host), ["answer v=1"]);
+        // Now the dialog is early and settled: an UPDATE changes it.
+        side.say(world, "UPDATE", BODY);
+        let taken = command(world, it.host, session, |view| {
+            view.accept_renegotiation(body("answer"))
+        })
+        .unwrap();
+        world.run_for(Duration::from_millis(20));
+        let (success, _) = heard(world, &it);
+        assert_eq!(
+            (success.status(), success.body_bytes()),
+            (Some(StatusCode::OK), &b"answer"[..])
+        );
+        assert_eq!(world.ended(it.host, taken), Some(&Ok(Completion::Done)));
+        // And a PRACK may offer.
+        ring(world, it.host, session, StatusCode::RINGING, None);
+        let (_, number) = heard(world, &it);
+        prack(world, &mut side, &format!("{number} 1 INVITE"), BODY);
+        assert!(codes(world, it.line).is_empty(), "the application decides");
+        command(world, it.host, session, |view| {
+            view.accept_renegotiation(body("again"))
+        })
+        .unwrap();
+        world.run_for(Duration::from_millis(20));
+        let (success, _) = heard(world, &it);
+        assert_eq!(success.cseq().unwrap().method, Method::Prack);
+        assert_eq!(success.body_bytes(), b"again");
+        assert_eq!(seen(world, it.host), ["answer v=1", "UPDATE v=1", "PRACK v=1"]);
+    });
+}
+
+// ---------------------------------------------------------------- the caller
+
+// rules: S7, S5
+#[test]
+fn an_answer_in_a_reliable_response_is_the_answer_and_later_bodies_say_nothing() {
+    world::run(20, |world| {
+        let caller = caller(world, ReliableResponses::Supported);
+        let call = call(world, &caller, Some(sdp()));
+        say(world, &call, "t", 5, BODY);
+        let prack = acknowledged(world, &call);
+        let number = call.invite.cseq().unwrap().number;
+        assert_eq!(field(&prack, HeaderName::RAck), format!("5 {number} INVITE"));
+        assert_eq!(prack.body_bytes(), b"");
+        assert_eq!(prack.request_uri(), "sip:carol@10.3.0.1:5060;transport=tcp");
+        assert!(prack.cseq().unwrap().number > number);
+        assert_eq!(seen(world, call.host), ["answer v=1"]);
+        say(world, &call, "t", 6, BODY);
+        acknowledged(world, &call);
+        call.say(world, "200 OK", "t", BODY);
+        next_request(world, call.line, &Method::Ack);
+        assert_established(&world.result(call.host, call.made));
+        assert_eq!(seen(world, call.host), ["answer v=1"]);
+    });
+}
+
+// rules: S7, S5
+#[test]
+fn an_offer_in_a_reliable_response_waits_for_the_application() {
+    world::run(21, |world| {
+        let caller = caller(world, ReliableResponses::Supported);
+        let call = call(world, &caller, None);
+        say(world, &call, "t", 5, BODY);
+        world.run_for(secs(2));
+        assert_eq!(seen(world, call.host), ["offer v=1"]);
+        assert_eq!(sent(world, call.host, &["PRACK sip:"]), []);
+        command(world, call.host, call.session, |view| view.answer(body("answer"))).unwrap();
+        assert_eq!(acknowledged(world, &call).body_bytes(), b"answer");
+        let again = command(world, call.host, call.session, |view| view.answer(sdp()));
+        assert!(again.is_err(), "{again:?}");
+        call.say(world, "200 OK", "t", "");
+        assert_eq!(next_request(world, call.line, &Method::Ack).body_bytes(), b"");
+        assert_established(&world.result(call.host, call.made));
+    });
+}
+
+// rules: S7
+#[test]
+fn a_caller_acknowledges_in_order_and_once() {
+    world::run(22, |world| {
+        let caller = caller(world, ReliableResponses::Supported);
+        let call = call(world, &caller, Some(sdp()));
+        let mut acknowledged = Vec::new();
+        for number in [5, 5, 7, 6, 6, 7] {
+            say(world, &call, "t", number, "");
+            let pracks = world.heard(call.line);
+            acknowledged.extend(pracks.iter().map(|prack| field(prack, HeaderName::RAck)));
+        }
+        assert_eq!(acknowledged, ["5 1 INVITE", "6 1 INVITE", "7 1 INVITE"]);
+        let provisional = |(_, event): &&(Time, Event)| matches!(event, Event::Provisional { .. });
+        assert_eq!(world.events(call.host).iter().filter(provisional).count(), 3);
+    });
+}
+
+// rules: S7, S8
+#[test]
+fn each_fork_answers_and_is_acknowledged_for_itself() {
+    world::run(23, |world| {
+        let caller = caller(world, ReliableResponses::Supported);
+        let call = call(world, &caller, Some(sdp()));
+        for (tag, number) in [("t1", 5), ("t2", 900)] {
+            say(
+                world,
+                &call,
+                tag,
+                number,
+                &format!("Content-Type: application/sdp\n\nof {tag}\n"),
+            );
+            let prack = acknowledged(world, &call);
+            assert_eq!(field(&prack, HeaderName::RAck), format!("{number} 1 INVITE"));
+            assert!(field(&prack, HeaderName::To).ends_with(&format!(";tag={tag}")));
+            // RFC 3261 section 12.2.1.1: each dialog counts for itself.
+            assert_eq!(prack.cseq().unwrap().number, 2);
+        }
+        assert_eq!(seen(world, call.host), ["answer of t1", "answer of t2"]);
+        call.say(world, "200 OK", "t2", "");
+        next_request(world, call.line, &Method::Ack);
+        command(world, call.host, call.session, |view| view.terminate());
+        assert_eq!(
+            next_request(world, call.line, &Method::Bye)
+                .cseq()
+                .unwrap()
+                .number,
+            3
+        );
+    });
+}
+
+// rules: S7, S5, S6
+#[test]
+fn an_update_in_an_early_dialog_is_for_the_caller_once_its_offer_is_answered() {
+    world::run(24, |world| {
+        let caller = caller(world, ReliableResponses::Supported);
+        let call = call(world, &caller, Some(sdp()));
+        call.say(world, "180 Ringing", "t", "");
+        let mut side = call.side("t");
+        side.say(world, "UPDATE", BODY);
+        assert_eq!(codes(world, call.line), [491], "RFC 3311 section 5.2");
+        say(world, &call, "t", 5, BODY);
+        acknowledged(world, &call);
+        side.say(
+            world,
+            "UPDATE",
+            &format!("Contact: <sip:moved@10.3.0.1:5060;transport=tcp>\n{BODY}"),
+        );
+        assert_eq!(seen(world, call.host), ["answer v=1", "UPDATE v=1"]);
+        command(world, call.host, call.session, |view| {
+            view.accept_renegotiation(body("answer"))
+        })
+        .unwrap();
+        world.run_for(Duration::from_millis(20));
+        assert_eq!(codes(world, call.line), [200]);
+        // A lower number is refused there, too.
+        side.say_numbered(world, "UPDATE", 1, "");
+        assert_eq!(codes(world, call.line), [500]);
+        say(world, &call, "t", 6, "");
+        let prack = acknowledged(world, &call);
+        assert_eq!(
+            prack.request_uri(),
+            "sip:moved@10.3.0.1:5060;transport=tcp",
+            "a target refresh"
+        );
+    });
+}
+
+// rules: S7, S10, X6
+#[test]
+fn a_prack_that_is_put_off_does_not_outlive_its_session() {
+    world::run(27, |world| {
+        let caller = caller(world, ReliableResponses::Supported);
+        let call = call(world, &caller, Some(sdp()));
+        say(world, &call, "t", 5, "");
+        let prack = next_request(world, call.line, &Method::Prack);
+        world.say(call.line, &answer(&prack, "503 Later", "", "Retry-After: 3"));
+        call.say(world, "200 OK", "t", BODY);
+        next_request(world, call.line, &Method::Ack);
+        let ended = command(world, call.host, call.session, |view| view.terminate());
+        common::stage::confirm(world, call.line, &Method::Bye, "200 OK");
+        assert_eq!(world.result(call.host, ended), Ok(Completion::Done));
+        world.run_for(secs(10));
+        assert_eq!(common::stage::methods(world, call.line), []);
+    });
+}
+
+// rules: S7, S8, S6
+#[test]
+fn a_change_in_a_fork_that_loses_is_withdrawn() {
+    world::run(25, |world| {
+        let caller = caller(world, ReliableResponses::Supported);
+        let call = call(world, &caller, Some(sdp()));
+        say(world, &call, "t1", 5, BODY);
+        acknowledged(world, &call);
+        call.side("t1").say(world, "UPDATE", BODY);
+        call.say(world, "200 OK", "t2", BODY);
+        assert!(codes(world, call.line).contains(&487));
+        let late = command(world, call.host, call.session, |view| {
+            view.accept_renegotiation(sdp())
+        });
+        assert!(matches!(late, Err(Misuse::State { .. })), "{late:?}");
+        assert_established(&world.result(call.host, call.made));
+        assert_eq!(seen(world, call.host), ["answer v=1", "UPDATE v=1", "answer v=1"]);
+    });
+    // The same where the callee has two early dialogs.
+    world::run(26, |world| {
+        let it = callee(world, ReliableResponses::Supported);
+        let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+        ring(
+            world,
+            it.host,
+            session,
+            StatusCode::SESSION_PROGRESS,
+            Some(body("one")),
+        );
+        let (first, one) = heard(world, &it);
+        let mut side = Side::caller(it.line, &first);
+        prack(world, &mut side, &format!("{one} 1 INVITE"), "");
+        side.say(world, "UPDATE", BODY);
+        world.heard(it.line);
+        let other = early(world, &it, session);
+        let accept = |view: &mut sansip::SessionView<'_>| view.accept_in(other, Some(body("two")));
+        command(world, it.host, session, accept).unwrap();
+        world.run_for(Duration::from_millis(20));
+        let answers = world.heard(it.line);
+        let codes: Vec<u16> = answers.iter().map(|it| it.status().unwrap().code()).collect();
+        assert_eq!(codes, [487, 200]);
+        assert_eq!(
+            (tag(&answers[0]), answers[1].body_bytes()),
+            (tag(&first), &b"two"[..])
+        );
+        assert_ne!(tag(&answers[1]), tag(&first));
+    });
+}
+
+// rules: S7
+#[test]
+fn two_stacks_agree_on_reliable_responses() {
+    world::run(30, |world| {
+        let (a, b) = (world.stack(), world.stack());
+        let mut configs = ["sip:alice@one.invalid", "sip:bob@two.invalid"].map(PeerToPeerConfig::new);
+        for config in &mut configs {
+            config.profile.reliable_responses = ReliableResponses::Required;
+        }
+        let [alice, bob] = configs;
+        let alice = world.peer_to_peer_endpoint(a, alice);
+        world.peer_to_peer_endpoint(b, bob);
+        let address = world.listen(b, 5060);
+        world.names.set_addresses("two.invalid", &[address.ip()]);
+        world.on_event(b, |stack, now, event| {
+            if let Event::SessionReceived { session, .. } = event {
+                let mut view = stack.session(now, *session).unwrap();
+                view.provisional(StatusCode::SESSION_PROGRESS, Some(body("early")))
+                    .unwrap();
+                view.accept(Some(body("late"))).unwrap();
+            }
+        });
+        let (_, made) = world.invite(alice, "sip:bob@two.invalid:5060", Some(sdp()));
+        let result: Result<Completion, OperationError> = world.result(a, made);
+        assert_established(&result);
+        assert_eq!(seen(world, a), ["answer early"]);
+    });
+}
+
+// ---------------------------------------------------------------- several early dialogs
+
+/// Another early dialog.
+fn early(world: &mut World, it: &Callee, session: SessionId) -> EarlyDialog {
+    command(world, it.host, session, |view| view.early_dialog()).unwrap()
+}
+
+fn ring_in(world: &mut World, it: &Callee, session: SessionId, early: EarlyDialog, content: Option<Content>) {
+    command(world, it.host, session, |view| {
+        view.provisional_in(early, StatusCode::SESSION_PROGRESS, content)
+    })
+    .unwrap();
+    world.run_for(Duration::from_millis(20));
+}
+
+fn tag(message: &Message) -> String {
+    message.to().unwrap().tag().unwrap().to_owned()
+}
+
+// rules: S9
+#[test]
+fn a_callee_has_several_early_dialogs_and_accepts_one() {
+    for accepts_second in [true, false] {
+        world::run(40, |world| {
+            let it = callee(world, ReliableResponses::Unsupported);
+            let session = offered(world, &it, 1, BODY);
+            ring(world, it.host, session, StatusCode::RINGING, None);
+            let (first, _) = heard(world, &it);
+            let other = early(world, &it, session);
+            ring_in(world, &it, session, other, None);
+            let (second, _) = heard(world, &it);
+            assert_ne!(tag(&first), tag(&second), "each has a tag of its own");
+            let accepted = command(world, it.host, session, |view| {
+                if accepts_second {
+                    view.accept_in(other, Some(sdp()))
+                } else {
+                    view.accept(Some(sdp()))
+                }
+            })
+            .unwrap();
+            world.run_for(Duration::from_millis(20));
+            let (success, _) = heard(world, &it);
+            let (winner, loser) = if accepts_second {
+                (&second, &first)
+            } else {
+                (&first, &second)
+            };
+            assert_eq!(tag(&success), tag(winner));
+            Side::caller(it.line, &success).say(world, "ACK", "");
+            assert_eq!(world.ended(it.host, accepted), Some(&Ok(Completion::Done)));
+            assert_eq!(world.with(it.host, |stack, _| stack.census().dialogs), 1);
+            Side::caller(it.line, loser).say(world, "BYE", "");
+            assert_eq!(codes(world, it.line), [481], "the other is no more");
+            let told = common::stage::info(world, it.host, session);
+            let request = common::stage::confirm(world, it.line, &Method::Info, "200 OK");
+            assert_eq!(request.from_().unwrap().tag(), Some(&*tag(winner)));
+            assert!(world.result(it.host, told).is_ok());
+            Side::caller(it.line, winner).say(world, "BYE", "");
+            assert_eq!(codes(world, it.line), [200]);
+        });
+    }
+}
+
+// rules: S9, S7, S5
+#[test]
+fn each_early_dialog_has_its_own_responses_offers_and_numbers() {
+    world::run(41, |world| {
+        let it = callee(world, ReliableResponses::Supported);
+        let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+        let other = early(world, &it, session);
+        let begun = world.now();
+        ring(
+            world,
+            it.host,
+            session,
+            StatusCode::SESSION_PROGRESS,
+            Some(body("one")),
+        );
+        let (first, one) = heard(world, &it);
+        ring_in(world, &it, session, other, Some(body("two")));
+        let (second, two) = heard(world, &it);
+        assert_eq!(
+            (first.body_bytes(), second.body_bytes()),
+            (&b"one"[..], &b"two"[..])
+        );
+        let mut sides = [&first, &second].map(|response| Side::caller(it.line, response));
+        // Each is repeated until its own PRACK has come.
+        prack(world, &mut sides[0], &format!("{two} 1 INVITE"), "");
+        assert_eq!(codes(world, it.line), [481]);
+        prack(world, &mut sides[0], &format!("{one} 1 INVITE"), "");
+        assert_eq!(codes(world, it.line), [200]);
+        let rest = (begun + secs(2)).since(world.now());
+        world.run_for(rest);
+        let again: std::collections::BTreeSet<String> = world.heard(it.line).iter().map(tag).collect();
+        assert_eq!(again, [tag(&second)].into());
+        // The first is settled, and can be changed; in the second the answer is under way.
+        sides[0].say(world, "UPDATE", BODY);
+        command(world, it.host, session, |view| {
+            view.accept_renegotiation(body("changed"))
+        })
+        .unwrap();
+        world.run_for(Duration::from_millis(20));
+        let (changed, _) = heard(world, &it);
+        assert_eq!(
+            (tag(&changed), changed.body_bytes()),
+            (tag(&first), &b"changed"[..])
+        );
+        prack(world, &mut sides[1], &format!("{two} 1 INVITE"), "");
+        assert_eq!(codes(world, it.line), [200]);
+        ring_in(world, &it, session, other, None);
+        assert_eq!(heard(world, &it).1, two + 1);
+        // A CANCEL ends all.
+        let cancel = request("CANCEL", "sip:bob@two.invalid", "<sip:bob@two.invalid>", 1, "");
+        world.say(it.line, &cancel);
+        world.run_for(secs(1));
+        assert_eq!(
+            last(world, it.host, session),
+            Some((State::Disconnected, Reason::Canceled))
+        );
+        assert_eq!(world.with(it.host, |stack, _| stack.census().dialogs), 0);
+    });
+}
+
+// rules: S9, C31, X2
+#[test]
+fn early_dialogs_are_bounded_and_belong_to_their_session() {
+    world::run(42, |world| {
+        let it = callee(world, ReliableResponses::Unsupported);
+        let session = offered(world, &it, 1, BODY);
+        // The one that it begins with is the first of 16.
+        let last = (0..15).map(|_| early(world, &it, session)).last().unwrap();
+        let more = command(world, it.host, session, |view| view.early_dialog());
+        assert!(matches!(more, Err(Misuse::Limit(_))), "{more:?}");
+        let other = offered(world, &it, 2, BODY);
+        let foreign = command(world, it.host, other, |view| {
+            view.provisional_in(last, StatusCode::RINGING, None)
+        });
+        assert!(matches!(foreign, Err(Misuse::Unknown(_))), "{foreign:?}");
+        let foreign = command(world, it.host, other, |view| view.accept_in(last, None));
+        assert!(matches!(foreign, Err(Misuse::Unknown(_))), "{foreign:?}");
+        command(world, it.host, session, |view| view.accept_in(last, None)).unwrap();
+        let late = command(world, it.host, session, |view| view.early_dialog());
+        assert!(matches!(late, Err(Misuse::State { .. })), "{late:?}");
+    });
+}
+
+// rules: S7, C31
+#[test]
+fn provisional_responses_that_wait_for_a_prack_are_bounded() {
+    world::run(43, |world| {
+        let mut config = sansip::Config::default();
+        config.limits.pending_per_session = 2;
+        let host = world.stack_with(config);
+        let mut profile = PeerToPeerConfig::new("sip:bob@two.invalid");
+        profile.profile.reliable_responses = ReliableResponses::Supported;
+        let it = common::callee_on(world, host, profile);
+        let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+        for fits in [true, true, true, false] {
+            let result = command(world, host, session, |view| {
+                view.provisional(StatusCode::RINGING, None)
+            });
+            assert_eq!(result.is_ok(), fits, "one is out, two may wait");
+        }
+    });
+}
