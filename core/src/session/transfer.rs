@@ -318,13 +318,12 @@ impl Sessions {
             session.invitation.machine_state(),
             State::Connected | State::Accepting { .. }
         );
+        let leaves = matches!(session.invitation.machine_state(), State::Leaving { .. });
         let asked = session.transfers.as_ref().map_or(0, |it| it.theirs.len());
         let refusal = match &read {
             Err(refusal) => Some((*refusal, "")),
-            // RFC 5407 section 3.3.3.
-            Ok(_) if matches!(session.invitation.machine_state(), State::Leaving { .. }) => {
-                Some((StatusCode::NO_SUCH_CALL, ""))
-            }
+            // The peer does not know yet that the session is over (RFC 5407 section 3.3.3).
+            Ok(_) if leaves => Some((StatusCode::NO_SUCH_CALL, "")),
             Ok(_) if !lives => Some((StatusCode::FORBIDDEN, "")),
             Ok(_) if asked >= limit => {
                 cx.counters.refusals.referrals += 1;

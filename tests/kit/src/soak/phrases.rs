@@ -45,6 +45,7 @@ const PHRASES: &[&str] = &[
     "habit 3 4, dial, wait 6, ask 0 0 1, wait 4, ask 0 2 2, wait 7",
     "habit 3 3/5, dial, wait 6, ask 0 0, wait 5, ask 0 0 8, wait 4, ask 0 1 7, wait 12",
     "habit 3 2, dial, wait 6, ask 0 0 1, wait 14, wait 12",
+    "call 4 4 1, wait 7, reply 0 3 1, wait 5, hang-up, wait 4, reply 1 3 1, wait 5, reply 0 3, wait 6",
     // Responses that are acknowledged, or not; a dialog that is early and changes.
     "habit 3 1, dial, wait 6, ask 0 0 10/11, wait 5, ring 0 0/1 0/1, wait 5, ring 0 1 1, ring 0 0 0, wait 4, ask 0 9 2/3, wait 5, ask 0 9 2, wait 4, accept 0 1, wait 5, ask 0 9 2, wait 4, ask 0 1 5, wait 5, ask 0 2 2, wait 8",
     "habit 3 1, dial, wait 6, ask 0 0 10/11, wait 5, ring 0 0 0, wait 5/7, accept 0 1, wait 4, ask 0 9 2, wait 4, ask 0 9 2, ask 0 1 5, wait 5, ask 0 2 2, wait 8",
