@@ -814,10 +814,14 @@ fn start_over(
     let ends = part == SessionPart::Bye;
     let policy = session.local.policy;
     let policy = Policy {
-        // A change that waits leaves the peer's the way, and a PRACK is repeated with its response.
+        // A change that waits leaves the peer's the way, a PRACK is repeated with its response, and what a NOTIFY told may
+        // be old by then.
         retry_after: policy.retry_after
             && !ends
-            && !matches!(part, SessionPart::Renegotiate | SessionPart::Prack),
+            && !matches!(
+                part,
+                SessionPart::Renegotiate | SessionPart::Prack | SessionPart::Report(_)
+            ),
         repeatable: policy.repeatable || ends || matches!(part, SessionPart::Refresh | SessionPart::Prack),
         ..policy
     };
