@@ -1,6 +1,6 @@
 //! The ledger of conformance (`tests/ledger.tsv`): each mandatory purpose of a user agent in ETSI TS 102 027-2, the
-//! tests that show it, or why it does not apply, or what is not shown yet. `cargo test -p sansip-tests --test ledger --
-//! --nocapture` prints it as a table.
+//! tests that show it, or why it does not apply, or what is not shown yet. This prints it as a table:
+//! `cargo test -p sansip-tests --test ledger -- --nocapture`.
 //!
 //! A line is a purpose, a tab, and names of tests that a comma parts, as the page of the rules writes them; or `n/a: ` or
 //! `open: ` and the reason. What a purpose wants is said by the section of RFC 3261 that it names, beside the vectors.
