@@ -9,7 +9,7 @@ use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use super::script::Script;
 
 const STATUS: [u16; 16] = [
-    100, 180, 183, 200, 412, 302, 401, 407, 423, 404, 481, 486, 487, 500, 503, 491,
+    100, 180, 183, 200, 202, 302, 401, 407, 423, 404, 481, 486, 487, 500, 503, 491,
 ];
 
 const METHODS: [&str; 16] = [
@@ -319,7 +319,8 @@ impl Talk {
         }
     }
 
-    /// An answer to something heard. Arguments: which request, counted from the last; the status, as in [`STATUS`];
+    /// An answer to something heard. Arguments: which request, counted from the last; the status, as in [`STATUS`], but
+    /// that a PUBLISH is answered 412 in place of 202;
     /// and what it carries: 1 a body, 2 a Record-Route, 4 the tag of another fork, 8 another Contact than the usual, and of
     /// 183 and 180 that it is reliable. Of a
     /// REGISTER the first two are the expiry, as in [`GRANTED`], and the third says that it was unknown.
@@ -328,6 +329,11 @@ impl Talk {
         let code = STATUS.get(script.pick(16)).copied().unwrap_or(200);
         let variant = script.pick(16);
         let (line, request) = self.heard.get(which?)?.clone();
+        let code = if code == 202 && request.method() == Some(&Method::Publish) {
+            412
+        } else {
+            code
+        };
         let status = StatusCode::new(code)?;
         let method = request.method()?.clone();
         let mut out = format!("SIP/2.0 {code} {}\r\n", status.default_reason());
