@@ -113,6 +113,11 @@ impl<'a> Run<'a> {
             "held at the end"
         );
         assert_eq!(census.bindings, 0, "bindings outlive their expiry");
+        assert_eq!(
+            (census.subscriptions, census.publications),
+            (0, 0),
+            "presence outlives its expiry"
+        );
         (self.steps, self.seen.finish())
     }
 
