@@ -268,6 +268,7 @@ impl FrontEnd {
         }
         self.notifying.retain(|_, (over, _)| *over != conn);
         self.proxy_connection_lost(now, conn);
+        self.presence_connection_lost(conn);
     }
 
     /// Time has passed. Does nothing before [`poll_timeout`](Self::poll_timeout).

@@ -76,10 +76,18 @@ struct Watcher {
     expires_at: Time,
     /// It is over, and the last NOTIFY says so.
     ended: bool,
-    /// The branch of the NOTIFY that waits for an answer, and until when.
-    asked: Option<(String, Time)>,
+    /// The NOTIFY that waits for an answer.
+    asked: Option<Asked>,
     /// There is news since.
     owed: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Asked {
+    branch: String,
+    /// It went over this connection.
+    conn: Conn,
+    deadline: Time,
 }
 
 impl Presence {
@@ -113,7 +121,7 @@ impl Presence {
                 .is_some_and(|it| !it.ended && it.expires_at == at),
             Due::Notify(id) => {
                 let asked = self.watchers.get(&id).and_then(|it| it.asked.as_ref());
-                asked.is_some_and(|(_, deadline)| *deadline == at)
+                asked.is_some_and(|asked| asked.deadline == at)
             }
             Due::Binding(_) | Due::Request(_) | Due::Branch(..) => false,
         }
@@ -130,8 +138,8 @@ impl Presence {
 
     fn remove_watcher(&mut self, id: u64) -> Option<Watcher> {
         let watcher = self.watchers.remove(&id)?;
-        if let Some((branch, _)) = &watcher.asked {
-            self.asked.remove(branch);
+        if let Some(asked) = &watcher.asked {
+            self.asked.remove(&asked.branch);
         }
         Some(watcher)
     }
@@ -432,7 +440,11 @@ impl FrontEnd {
             return self.end_watcher(id);
         };
         if let Some(watcher) = self.presence.watchers.get_mut(&id) {
-            watcher.asked = Some((branch.clone(), deadline));
+            watcher.asked = Some(Asked {
+                branch: branch.clone(),
+                conn,
+                deadline,
+            });
         }
         self.presence.asked.insert(branch, id);
         self.arm(deadline, Due::Notify(id));
@@ -510,7 +522,17 @@ impl FrontEnd {
         true
     }
 
-    /// A NOTIFY was not answered in 64 T1: nobody is there (RFC 6665 section 4.2.2).
+    /// NOTIFYs under way over a connection that is gone are not answered.
+    pub(super) fn presence_connection_lost(&mut self, conn: Conn) {
+        let watchers = self.presence.watchers.iter();
+        let lost: Vec<u64> = watchers
+            .filter(|(_, watcher)| watcher.asked.as_ref().is_some_and(|asked| asked.conn == conn))
+            .map(|(id, _)| *id)
+            .collect();
+        lost.into_iter().for_each(|id| self.end_watcher(id));
+    }
+
+    /// A NOTIFY was refused, or not answered in 64 T1: nobody is told any more (RFC 6665 section 4.2.2).
     pub(super) fn end_watcher(&mut self, id: u64) {
         if let Some(watcher) = self.presence.remove_watcher(id) {
             self.log(FrontEndEvent::Unsubscribed {
