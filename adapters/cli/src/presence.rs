@@ -45,7 +45,7 @@ fn see(agent: &mut Agent, args: &WatchArgs) -> Result<(), Failure> {
         _ => None,
     };
     let mut over = None;
-    agent.complete(operation, until, |event| over = over.or(ended(event)))?;
+    agent.complete(operation, until, |event| over = over.or_else(|| ended(event)))?;
     if args.once {
         return Ok(());
     }
