@@ -234,6 +234,8 @@ fn rfc_6665_section_4_1_2_3_expires_0_ends_a_subscription_with_a_last_notify() {
     assert_eq!(field(&said[0], HeaderName::Expires), "0");
     let state = field(&notify, HeaderName::SubscriptionState);
     assert_eq!(state, "terminated;reason=timeout");
+    let late = lab.resubscribe(alice, &ok, "Event: presence");
+    assert_eq!(late[0].status(), Some(StatusCode::NO_SUCH_CALL));
     lab.respond(alice, &notify, 200, "x", "");
     lab.publish(bob, "", "one");
     assert!(lab.take(alice).is_empty());
@@ -357,7 +359,6 @@ fn rfc_3903_section_14_nobody_publishes_for_another() {
     assert_eq!(publish("sip:alice@example.com", 1), [403]);
 }
 
-// rules: X7
 #[test]
 fn no_more_is_kept_than_the_limits_say() {
     let (mut lab, bob, alice) = with_presence(PresenceLimits {
