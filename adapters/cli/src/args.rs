@@ -12,7 +12,7 @@ use tracing_subscriber::filter::Targets;
 use crate::address::{Hop, ListenAt};
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.\n\
-    Ctrl-C ends calls, unregisters and stops; with --drain it lets calls come to their end first. A second one stops at once.";
+    Ctrl-C ends calls, unsubscribes, removes what was published, unregisters and stops; with --drain it lets calls come to their end first. A second one stops at once.";
 
 /// A SIP endpoint for the command line, over TCP and TLS.
 #[derive(Debug, Parser)]
@@ -39,6 +39,10 @@ pub(crate) enum Command {
     Options(OptionsArgs),
     /// Call a peer
     Call(CallArgs),
+    /// Watch the state of somebody, such as their presence, until Ctrl-C
+    Watch(WatchArgs),
+    /// Publish our own state, such as our presence, until Ctrl-C
+    Publish(PublishArgs),
     /// Answer calls and messages of peers, without a server
     Listen(ListenArgs),
     /// Judge one SIP message, or find the messages in a byte stream
@@ -258,6 +262,49 @@ pub(crate) struct CallArgs {
     /// In place of hanging up, have the peer call somebody else, and hang up when it says that it has
     #[arg(long, value_name = "URI", value_parser = uri)]
     pub(crate) transfer_to: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct WatchArgs {
+    #[command(flatten)]
+    pub(crate) account: AccountArgs,
+    #[command(flatten)]
+    pub(crate) peer: PeerArgs,
+    /// Whom to watch, such as sip:bob@example.com
+    #[arg(value_name = "URI", value_parser = uri)]
+    pub(crate) target: String,
+    /// What of theirs to watch: the event package
+    #[arg(long, value_name = "PACKAGE", default_value = "presence")]
+    pub(crate) event: String,
+    /// A type of bodies that we read, such as application/pidf+xml (repeatable; that of the package if absent)
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) accept: Vec<String>,
+    /// Ask for the state once, and end when it is here
+    #[arg(long, conflicts_with = "stay")]
+    pub(crate) once: bool,
+    /// Watch so long, then end as with Ctrl-C
+    #[arg(long = "for", value_name = "SECS")]
+    pub(crate) stay: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PublishArgs {
+    #[command(flatten)]
+    pub(crate) account: AccountArgs,
+    #[command(flatten)]
+    pub(crate) peer: PeerArgs,
+    /// What of ours it is: the event package
+    #[arg(long, value_name = "PACKAGE", default_value = "presence")]
+    pub(crate) event: String,
+    /// The state: a text, or @ and the name of the file that it is in
+    #[arg(long, value_name = "TEXT|@FILE")]
+    pub(crate) body: String,
+    /// The type of the body
+    #[arg(long = "type", value_name = "TYPE", default_value = "application/pidf+xml")]
+    pub(crate) content_type: String,
+    /// Publish so long, then end as with Ctrl-C
+    #[arg(long = "for", value_name = "SECS")]
+    pub(crate) stay: Option<u64>,
 }
 
 #[derive(Args, Debug)]

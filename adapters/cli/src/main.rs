@@ -24,6 +24,7 @@ mod listen;
 mod log;
 mod message;
 mod output;
+mod presence;
 mod register;
 mod replay;
 mod report;
@@ -73,6 +74,8 @@ fn run(cli: &Cli, out: Output) -> Result<bool, Failure> {
         Command::Message(args) => message::message(args, out),
         Command::Options(args) => message::options(args, out),
         Command::Call(args) => call::run(args, out),
+        Command::Watch(args) => presence::watch(args, out),
+        Command::Publish(args) => presence::publish(args, out),
         Command::Listen(args) => listen::run(args, out),
         Command::Ladder(args) => capture::run(args, out),
         Command::Replay(args) => replay::run(args, out),

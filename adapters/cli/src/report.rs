@@ -2,9 +2,9 @@
 
 use sansip::wire::{HeaderName, Message, StatusCode, header};
 use sansip::{
-    Completion, Counters, Event, Explanation, PeerToPeerReason, PeerToPeerState, ReferralState,
-    RegistrationReason, RegistrationState, SessionReason, SessionState, SubscriptionReason,
-    SubscriptionState,
+    Completion, Counters, Event, Explanation, PeerToPeerReason, PeerToPeerState, PublicationReason,
+    PublicationState, ReferralState, RegistrationReason, RegistrationState, SessionReason, SessionState,
+    SubscriptionReason, SubscriptionState, WatcherReason,
 };
 use serde_json::{Map, Value, json};
 
@@ -228,6 +228,10 @@ fn requests(out: Output, event: &Event) {
         Event::Subscription { .. } | Event::SubscriptionForked { .. } | Event::Notified { .. } => {
             subscriptions(out, event);
         }
+        Event::WatcherReceived { .. }
+        | Event::WatcherRefreshed { .. }
+        | Event::WatcherEnded { .. }
+        | Event::Publication { .. } => states(out, event),
         _ => connections(out, event),
     }
 }
@@ -277,7 +281,7 @@ fn subscriptions(out: Output, event: &Event) {
             subscription,
             message,
         } => {
-            let text = text_of(message);
+            let text = state_of(message);
             let state = message.raw(HeaderName::SubscriptionState).unwrap_or_default();
             let state = String::from_utf8_lossy(state).into_owned();
             let shown = text.as_ref().map_or_else(String::new, |text| format!(": {text}"));
@@ -290,6 +294,51 @@ fn subscriptions(out: Output, event: &Event) {
                 ("text", json!(text)),
             ];
             out.event("notified", words, fields);
+        }
+        other => out.event("other", format!("{other:?}"), Vec::new()),
+    }
+}
+
+/// What others watch, and what is published.
+fn states(out: Output, event: &Event) {
+    match event {
+        Event::WatcherReceived { watcher, message, .. } => {
+            let fields = vec![
+                ("watcher", json!(watcher.number())),
+                ("from", json!(from(message))),
+            ];
+            let words = format!("{} wants to subscribe", from(message));
+            out.event("watcher_received", words, fields);
+        }
+        Event::WatcherRefreshed { watcher, message } => {
+            let fields = vec![
+                ("watcher", json!(watcher.number())),
+                ("from", json!(from(message))),
+            ];
+            let words = format!("{} has refreshed or ended its subscription", from(message));
+            out.event("watcher_refreshed", words, fields);
+        }
+        Event::WatcherEnded { watcher, reason } => {
+            let fields = vec![
+                ("watcher", json!(watcher.number())),
+                ("reason", json!(format!("{reason:?}"))),
+            ];
+            let words = join("a subscriber is gone", Some(watcher_reason(*reason)));
+            out.event("watcher_ended", words, fields);
+        }
+        Event::Publication {
+            publication,
+            new,
+            reason,
+            ..
+        } => {
+            let (state, why) = (publication_state(*new), publication_reason(*reason));
+            let fields = vec![
+                ("publication", json!(publication.number())),
+                ("state", json!(state)),
+                ("reason", json!(format!("{reason:?}"))),
+            ];
+            out.event("publication", join(&format!("publication {state}"), why), fields);
         }
         other => out.event("other", format!("{other:?}"), Vec::new()),
     }
@@ -397,6 +446,13 @@ pub(crate) fn text_of(message: &Message) -> Option<String> {
             .take(TEXT)
             .collect(),
     )
+}
+
+/// The state in a NOTIFY, where it is text of any type.
+fn state_of(message: &Message) -> Option<String> {
+    let text = std::str::from_utf8(message.body_bytes()).ok();
+    text.filter(|text| !text.is_empty())
+        .map(|text| text.chars().take(TEXT).collect())
 }
 
 /// The value of Content-Type as it came.
@@ -519,6 +575,41 @@ pub(crate) const fn subscription_reason(reason: SubscriptionReason) -> Option<&'
         SubscriptionReason::NoResource => "what it is about is there no more",
         SubscriptionReason::Invariant => "the state does not change any more",
     })
+}
+
+const fn publication_state(state: PublicationState) -> &'static str {
+    match state {
+        PublicationState::Publishing => "is under way",
+        PublicationState::Published => "established",
+        PublicationState::WaitingForRetry => "waits for its next attempt",
+        PublicationState::Removing => "ends",
+        PublicationState::Removed => "ended",
+    }
+}
+
+/// Why a publication changed its state.
+pub(crate) const fn publication_reason(reason: PublicationReason) -> Option<&'static str> {
+    Some(match reason {
+        PublicationReason::None => return None,
+        PublicationReason::TerminatedLocally => "by this side",
+        PublicationReason::TemporaryFailure => "the server is out of order",
+        PublicationReason::Stale => "the server did not have it any more",
+        PublicationReason::Refused => "refused",
+        PublicationReason::Forgotten => "the server had lost this endpoint",
+        PublicationReason::FailedOver => "the endpoint has another server",
+    })
+}
+
+const fn watcher_reason(reason: WatcherReason) -> &'static str {
+    match reason {
+        WatcherReason::TerminatedLocally => "by this side",
+        WatcherReason::Rejected => "refused",
+        WatcherReason::Unanswered => "not answered in time",
+        WatcherReason::Queried => "it asked once and was told",
+        WatcherReason::Unsubscribed => "by the subscriber",
+        WatcherReason::Expired => "it was not refreshed in time",
+        WatcherReason::SubscriptionDoesNotExist => "the subscriber does not know it",
+    }
 }
 
 const fn session_state(state: SessionState) -> &'static str {

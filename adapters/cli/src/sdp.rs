@@ -15,7 +15,7 @@ pub(crate) const SDP: &str = "application/sdp";
 /// Where media would go to: the discard port, since none is sent.
 const PORT: u16 = 9;
 
-/// A session description from a file, as it is.
+/// A body from a file, as it is.
 pub(crate) fn read(file: &Path) -> Result<Bytes, Failure> {
     match std::fs::read(file) {
         Ok(bytes) => Ok(Bytes::from(bytes)),

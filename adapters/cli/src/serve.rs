@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sansip_mio::seed;
 use sansip_net::TlsServerConfig;
-use sansip_testkit::frontend::{FrontEnd, FrontEndConfig, FrontEndEvent, User};
+use sansip_testkit::frontend::{FrontEnd, FrontEndConfig, FrontEndEvent, PresenceLimits, User};
 use serde_json::json;
 
 use crate::args::ServeArgs;
@@ -61,6 +61,7 @@ fn config(args: &ServeArgs) -> Result<FrontEndConfig, Failure> {
     let first = domains.next().map_or("example.com", String::as_str);
     let mut config = FrontEndConfig::new(first);
     config.domains.extend(domains.cloned());
+    config.presence = Some(PresenceLimits::default());
     for user in &args.users {
         config
             .users
@@ -87,6 +88,9 @@ const fn name(event: &FrontEndEvent) -> &'static str {
         FrontEndEvent::Disconnected { .. } => "disconnected",
         FrontEndEvent::Registered { .. } => "registered",
         FrontEndEvent::Unregistered { .. } => "unregistered",
+        FrontEndEvent::Subscribed { .. } => "subscribed",
+        FrontEndEvent::Unsubscribed { .. } => "unsubscribed",
+        FrontEndEvent::Published { .. } => "published",
         FrontEndEvent::Challenged { .. } => "challenged",
         FrontEndEvent::Answered { .. } => "answered",
         FrontEndEvent::Forwarded { .. } => "forwarded",

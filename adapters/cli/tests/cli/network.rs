@@ -147,6 +147,76 @@ fn ctrl_c_ends_a_call_and_the_registration() {
     bob.wait("session", |event| event["reason"] == "TerminatedRemotely");
 }
 
+// rules: B1, B6
+#[test]
+fn one_publishes_and_another_watches_through_a_server() {
+    let (alices, bobs) = (
+        file("presence", "alice", "secret-a\n"),
+        file("presence", "bob", "secret-b\n"),
+    );
+    let (alices, bobs) = (["--password-file", &alices], ["--password-file", &bobs]);
+    let users = ["--user", "alice:secret-a", "--user", "bob:secret-b"];
+    let serve = ["serve", "--listen", "tcp:127.0.0.1:0"];
+    let mut server = Running::start(&[serve.as_slice(), &users].concat());
+    let address = server.listening();
+    let watch = [alices.as_slice(), &["sip:bob@example.com"]].concat();
+    let mut alice = Running::start(&over_tcp("watch", &ALICE, &address, &watch));
+    // Nothing is published yet, which a NOTIFY says as well.
+    let first = alice.wait("notified", |_| true);
+    assert!(first["text"].is_null(), "{first}");
+    assert!(
+        first["subscription_state"]
+            .as_str()
+            .unwrap()
+            .starts_with("active")
+    );
+
+    let state = "<presence entity=\"pres:bob@example.com\"/>";
+    let path = format!("@{}", file("presence", "state.xml", state));
+    let publish = [bobs.as_slice(), &["--body", &path]].concat();
+    let mut bob = Running::start(&over_tcp("publish", &BOB, &address, &publish));
+    bob.wait("publication", |event| event["state"] == "established");
+    let told = alice.wait("notified", |event| event["text"] == state);
+    assert_eq!(told["content_type"], "application/pidf+xml");
+
+    let once = [bobs.as_slice(), &["sip:bob@example.com", "--once", "--json"]].concat();
+    let outcome = sansip(&over_tcp("watch", &BOB, &address, &once));
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    assert!(
+        has(&outcome.json(), "notified", "text", state),
+        "{}",
+        outcome.stdout
+    );
+
+    // Ctrl-C takes the state away, and ends the subscription.
+    assert_eq!(bob.interrupt(), Some(0));
+    assert!(bob.said("publication", "state", "ended"));
+    alice.wait("notified", |event| event["text"].is_null());
+    assert_eq!(alice.interrupt(), Some(0));
+    assert!(alice.said("subscription", "reason", "TerminatedLocally"));
+    server.wait("unsubscribed", |event| {
+        event["text"].as_str().unwrap().contains("sip:alice@example.com")
+    });
+}
+
+#[test]
+fn a_state_that_cannot_be_watched_or_published_is_one_line() {
+    let mut server = Running::start(&["serve", "--listen", "tcp:127.0.0.1:0"]);
+    let address = server.listening();
+    let outcome = sansip(&over_tcp("watch", &ALICE, &address, &["sip:nobody@example.com"]));
+    assert!(outcome.failure().starts_with("404 "), "{}", outcome.stderr);
+    let dialogs = ["--event", "dialog", "--body", "x"];
+    let outcome = sansip(&over_tcp("publish", &ALICE, &address, &dialogs));
+    assert!(outcome.failure().starts_with("489 "), "{}", outcome.stderr);
+    let nothing = ["--body", "@/nowhere/at/all"];
+    let outcome = sansip(&over_tcp("publish", &ALICE, &address, &nothing));
+    assert!(
+        outcome.failure().starts_with("cannot read "),
+        "{}",
+        outcome.stderr
+    );
+}
+
 // rules: E13
 #[test]
 fn with_drain_ctrl_c_lets_a_call_come_to_its_end_and_takes_no_other() {

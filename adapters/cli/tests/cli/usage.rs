@@ -8,7 +8,8 @@ fn help_names_every_command_and_the_exit_codes() {
     let outcome = sansip(&["--help"]);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
     for command in [
-        "demo", "serve", "register", "message", "options", "call", "listen", "inspect", "ladder", "replay",
+        "demo", "serve", "register", "message", "options", "call", "watch", "publish", "listen", "inspect",
+        "ladder", "replay",
     ] {
         assert!(outcome.stdout.contains(&format!("\n  {command} ")), "{command}");
         let help = sansip(&[command, "--help"]);
@@ -22,7 +23,7 @@ fn help_names_every_command_and_the_exit_codes() {
 #[test]
 fn wrong_usage_exits_with_2() {
     let user = ["--user", "sip:a@example.com"];
-    let cases: [&[&str]; 21] = [
+    let cases: [&[&str]; 25] = [
         &[],
         &["dance"],
         &["inspect"],
@@ -54,6 +55,18 @@ fn wrong_usage_exits_with_2() {
             "sip:b@example.com",
         ],
         &["message", user[0], user[1], "not a uri", "text"],
+        &["watch", user[0], user[1]],
+        &[
+            "watch",
+            user[0],
+            user[1],
+            "sip:b@example.com",
+            "--once",
+            "--for",
+            "1",
+        ],
+        &["publish", user[0], user[1]],
+        &["publish", user[0], user[1], "--body", ""],
         &["listen", "--listen", "udp:127.0.0.1:5060"],
         &["serve", "--listen", "tcp:127.0.0.1:0", "--algorithm", "ROT13"],
         &["ladder"],

@@ -26,9 +26,10 @@ pub struct FrontEndConfig {
     pub algorithms: Vec<Algorithm>,
     /// How long a nonce is good; after that it is stale and renewed without asking anybody; 5 min.
     pub nonce_lifetime: Duration,
-    /// A shorter expiry is refused with 423, unless it is zero; 60 s.
+    /// A shorter expiry is refused with 423, unless it is zero; 60 s. This and the next two are for subscriptions and
+    /// publications as well.
     pub min_expires: Duration,
-    /// The expiry where a REGISTER names none; 3600 s.
+    /// The expiry where a request names none; 3600 s.
     pub default_expires: Duration,
     /// A longer expiry is cut to this; 3600 s.
     pub max_expires: Duration,
@@ -43,6 +44,9 @@ pub struct FrontEndConfig {
     /// Whether a 2xx to REGISTER says what the server had before, as Microsoft's servers do: `Presence-State` with
     /// `added`, `fixed` or `refreshed`.
     pub presence_state: bool,
+    /// Whether the server keeps the presence of its users, and how much of it: it then takes PUBLISH and the SUBSCRIBEs to
+    /// `presence` for its users itself. Without it those go to the users' endpoints like any other request; `None`.
+    pub presence: Option<PresenceLimits>,
     /// RFC 3261 section 17.1.1.1; 500 ms. Timers B, F, H, L and M are 64 times it.
     pub t1: Duration,
     /// RFC 3261 section 16.6: how long an INVITE may ring after its last provisional response; 181 s.
@@ -72,6 +76,7 @@ impl FrontEndConfig {
             remove_lost_flows: true,
             keep_alive: Some(Duration::from_secs(300)),
             presence_state: false,
+            presence: None,
             t1: Duration::from_millis(500),
             timer_c: Duration::from_secs(181),
             message: MessageLimits::default(),
@@ -93,6 +98,24 @@ impl FrontEndConfig {
         self.domains
             .iter()
             .any(|domain| domain.eq_ignore_ascii_case(host))
+    }
+}
+
+/// How much presence a server keeps at the same time; what would be more is answered 503.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PresenceLimits {
+    /// Subscriptions; 10 000.
+    pub subscriptions: usize,
+    /// Published states, each no longer than a message may be; 10 000.
+    pub publications: usize,
+}
+
+impl Default for PresenceLimits {
+    fn default() -> Self {
+        Self {
+            subscriptions: 10_000,
+            publications: 10_000,
+        }
     }
 }
 

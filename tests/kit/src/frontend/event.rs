@@ -66,6 +66,29 @@ pub enum FrontEndEvent {
         /// The answer.
         status: StatusCode,
     },
+    /// Somebody watches the presence of a user, for this long from now on.
+    Subscribed {
+        /// The user.
+        aor: String,
+        /// Who watches.
+        by: String,
+        /// Seconds; 0 for who has ended it, or has asked once.
+        expires: u64,
+    },
+    /// Somebody watches no longer: the last NOTIFY is answered, or none is any more.
+    Unsubscribed {
+        /// The user.
+        aor: String,
+        /// Who watched.
+        by: String,
+    },
+    /// A user has published a state.
+    Published {
+        /// The user.
+        aor: String,
+        /// Seconds; 0 where it was removed or not refreshed.
+        expires: u64,
+    },
     /// Somebody has to prove who they are.
     Challenged {
         /// What they asked for.
@@ -186,6 +209,12 @@ impl fmt::Display for FrontEndEvent {
             Self::Notified { contact, status } => {
                 write!(f, "{contact} knows that it is deregistered: {status}")
             }
+            Self::Subscribed { aor, by, expires } => {
+                write!(f, "{aor} is watched by {by} for {expires} s")
+            }
+            Self::Unsubscribed { aor, by } => write!(f, "{aor} is no longer watched by {by}"),
+            Self::Published { aor, expires: 0 } => write!(f, "a state of {aor} is gone"),
+            Self::Published { aor, expires } => write!(f, "{aor} has published a state for {expires} s"),
             Self::Challenged { method, from, stale } => {
                 write!(
                     f,

@@ -1,6 +1,7 @@
 //! A front-end server as a pure machine: registrar (RFC 3261 section 10.3) with several contacts per user and GRUUs
 //! (RFC 5627), Digest (RFC 7616), and a stateful forking proxy (RFC 3261 section 16) that stays on the path of
-//! dialogs and reaches every endpoint over the connection that it registered over.
+//! dialogs and reaches every endpoint over the connection that it registered over. Where the settings say so, it keeps
+//! the presence of its users as well (RFC 3856): see [`FrontEndConfig::presence`].
 //!
 //! It is a laboratory's server: it has no sockets, no clock and no entropy of its own, and is driven like the stack.
 //! The driver accepts connections and names them, says what arrived on them with the time, and carries out what
@@ -21,6 +22,7 @@ mod digest;
 mod edit;
 mod event;
 mod flow;
+mod presence;
 mod proxy;
 mod registrar;
 mod route;
@@ -42,7 +44,7 @@ use sansip::wire::{HeaderName, Message, Method, StatusCode, check};
 use sansip::{Time, Transport};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-pub use self::config::{FrontEndConfig, Manner, User};
+pub use self::config::{FrontEndConfig, Manner, PresenceLimits, User};
 pub use self::deregister::{Deregistration, Lost};
 pub use self::event::{FrontEndEvent, Unbound};
 
@@ -51,6 +53,7 @@ use self::deregister::Notifying;
 use self::digest::{Accounts, Guard, Side, Verdict};
 use self::edit::Edit;
 use self::flow::TokenKey;
+use self::presence::Presence;
 use self::registrar::{Binding, BindingId, Naming, Refused, Registrar, Registration, Source};
 
 /// A connection of a front end, named by its driver. Names are not used again, not even after a restart.
@@ -79,7 +82,7 @@ pub enum Output {
     Log(FrontEndEvent),
 }
 
-/// What a restart leaves of the registrar's bindings and the nonces in use.
+/// What a restart leaves of the registrar's bindings, of presence and of the nonces in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Memory {
     /// All, as with a database.
@@ -112,6 +115,10 @@ pub struct FrontEndCensus {
     pub transactions: usize,
     /// Contacts bound.
     pub bindings: usize,
+    /// Subscriptions to the presence of users, those among them whose last NOTIFY is not yet answered.
+    pub subscriptions: usize,
+    /// Published states.
+    pub publications: usize,
 }
 
 /// See the [module](self).
@@ -131,6 +138,7 @@ pub struct FrontEnd {
     taken: (u64, u32),
     proxy: Proxy,
     notifying: Notifying,
+    presence: Presence,
     /// What is due when. An entry whose object has moved on means nothing any more.
     timers: BTreeSet<(Time, Due)>,
     out: VecDeque<Output>,
@@ -149,6 +157,10 @@ enum Due {
     Binding(BindingId),
     Request(u64),
     Branch(u64, usize),
+    Publication(u64),
+    Watcher(u64),
+    /// Its NOTIFY waits for an answer.
+    Notify(u64),
 }
 
 impl FrontEnd {
@@ -171,6 +183,7 @@ impl FrontEnd {
             taken: (0, 0),
             proxy: Proxy::default(),
             notifying: Notifying::new(),
+            presence: Presence::default(),
             timers: BTreeSet::new(),
             out: VecDeque::new(),
         }
@@ -255,6 +268,7 @@ impl FrontEnd {
         }
         self.notifying.retain(|_, (over, _)| *over != conn);
         self.proxy_connection_lost(now, conn);
+        self.presence_connection_lost(conn);
     }
 
     /// Time has passed. Does nothing before [`poll_timeout`](Self::poll_timeout).
@@ -279,6 +293,9 @@ impl FrontEnd {
                 }
                 Due::Request(id) => self.request_timeout(id),
                 Due::Branch(id, index) => self.branch_timeout(now, id, index),
+                Due::Publication(id) => self.publication_expired(now, id),
+                Due::Watcher(id) => self.watcher_expired(now, id),
+                Due::Notify(id) => self.end_watcher(id),
             }
         }
         self.forget_timers();
@@ -311,6 +328,7 @@ impl FrontEnd {
                 .is_some_and(|binding| binding.expires_at == at),
             Due::Request(id) => self.proxy.request_deadline(id) == Some(at),
             Due::Branch(id, index) => self.proxy.branch_deadline(id, index) == Some(at),
+            Due::Publication(_) | Due::Watcher(_) | Due::Notify(_) => self.presence.is_current(at, due),
         }
     }
 
@@ -330,8 +348,12 @@ impl FrontEnd {
         self.notifying.clear();
         self.out.clear();
         match memory {
-            Memory::Kept => self.registrar.forget_flows(),
+            Memory::Kept => {
+                self.registrar.forget_flows();
+                self.presence.forget_notifies();
+            }
             Memory::Lost => {
+                self.presence = Presence::default();
                 self.registrar.forget_all();
                 self.guard
                     .forget(TokenKey(self.entropy.next_u64(), self.entropy.next_u64()));
@@ -406,6 +428,8 @@ impl FrontEnd {
                 .accounts()
                 .map(|(_, bindings)| bindings.len())
                 .sum(),
+            subscriptions: self.presence.watchers(),
+            publications: self.presence.publications(),
         }
     }
 

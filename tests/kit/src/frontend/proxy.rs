@@ -20,9 +20,10 @@ use sansip::{Time, Transport};
 
 use super::context::{Branch, Cancel, Downstream, Final, MAGIC_COOKIE, Request, Upstream, key, rank};
 use super::digest::{Side, is_for_realm};
-use super::edit::{Edit, hop_request};
+use super::edit::{self, Edit, hop_request};
 use super::event::FrontEndEvent;
 use super::flow::Flow;
+use super::presence::PACKAGE;
 use super::registrar::{BindingId, Refused, aor_text};
 use super::route::{Destination, Path, Target};
 use super::{Conn, Due, FrontEnd, required_tags};
@@ -78,7 +79,8 @@ impl FrontEnd {
     ) -> Result<(), Refused> {
         let path = self.path(conn, message)?;
         let destination = self.destination(conn, &path, method);
-        if destination == Destination::Server {
+        let presence = self.is_for_presence(conn, &destination, &path, message);
+        if destination == Destination::Server && !presence {
             if *method == Method::Register {
                 self.on_register(now, id, conn, message);
                 return Ok(());
@@ -92,6 +94,7 @@ impl FrontEnd {
         }
         required_tags(message, HeaderName::ProxyRequire, &[])?;
         let hops = Self::hops_left(message)?;
+        let mut proven = None;
         if self.must_prove(conn, message, &path)
             && let Some((user, _)) = self.prove(now, Side::Proxy, message)?
         {
@@ -107,6 +110,10 @@ impl FrontEnd {
                     "From is not your address",
                 ));
             }
+            proven = Some(user);
+        }
+        if presence {
+            return self.on_presence(now, id, (conn, message), proven.as_deref());
         }
         match destination {
             Destination::Nobody(refused) => Err(refused),
@@ -146,8 +153,14 @@ impl FrontEnd {
         } else {
             "outbound"
         };
-        Refused::new(status)
-            .with(HeaderName::Allow, "OPTIONS, REGISTER")
+        let refused = if self.config.presence.is_some() {
+            Refused::new(status)
+                .with(HeaderName::Allow, "OPTIONS, PUBLISH, REGISTER, SUBSCRIBE")
+                .with(HeaderName::AllowEvents, PACKAGE)
+        } else {
+            Refused::new(status).with(HeaderName::Allow, "OPTIONS, REGISTER")
+        };
+        refused
             .with(HeaderName::Supported, supported)
             .with(HeaderName::AcceptEncoding, "identity")
     }
@@ -359,7 +372,7 @@ impl FrontEnd {
     /// A response from downstream (RFC 3261 section 16.7).
     pub(super) fn on_response(&mut self, now: Time, conn: Conn, message: &Message) {
         let Some(status) = message.status() else { return };
-        if self.on_notified(message) {
+        if self.on_notified(message) || self.on_news_answered(now, message) {
             return;
         }
         let found = message
@@ -542,13 +555,21 @@ impl FrontEnd {
 
     /// Gives the sender a final response of this server.
     pub(super) fn answer(&mut self, now: Time, id: u64, refused: &Refused) {
+        self.answer_as(now, id, refused, None);
+    }
+
+    /// The same with this tag, where the response makes a dialog.
+    pub(super) fn answer_as(&mut self, now: Time, id: u64, refused: &Refused, tag: Option<&str>) {
         let Some(request) = self.proxy.requests.get(&id) else {
             return;
         };
         let (message, method) = (request.message.clone(), request.method.clone());
         self.over(now, id);
         if method != Method::Benotify {
-            let bytes = self.response(&message, refused);
+            let bytes = match tag {
+                Some(_) => edit::response(&message, refused, tag, &self.config.product),
+                None => self.response(&message, refused),
+            };
             self.send_upstream(id, bytes);
         }
         self.log(FrontEndEvent::Answered {

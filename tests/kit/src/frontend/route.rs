@@ -6,7 +6,7 @@ use sansip::wire::uri::{SipUri, Uri, canonical_key};
 use sansip::wire::{Message, Method, StatusCode};
 
 use super::flow::{Flow, TokenKey};
-use super::registrar::{Binding, BindingId, Refused, host_text};
+use super::registrar::{Binding, BindingId, NotGruu, Refused, host_text};
 use super::{Conn, FrontEnd};
 
 /// One connection that a request is sent over.
@@ -145,17 +145,34 @@ impl FrontEnd {
         if !targets.is_empty() {
             return Destination::Targets(targets);
         }
-        let account = self.config.users.iter().any(|user| {
-            uri.user_unescaped()
-                .is_some_and(|name| name.eq_ignore_ascii_case(&user.name))
-        });
-        let known = account || self.registrar.knows(&key);
-        let status = if known {
+        let status = if self.is_known(&key, uri) {
             StatusCode::TEMPORARILY_UNAVAILABLE
         } else {
             StatusCode::NOT_FOUND
         };
         Destination::Nobody(Refused::new(status))
+    }
+
+    /// Whether this is the address of a user, who may never have registered where there are accounts.
+    pub(super) fn is_known(&self, key: &str, uri: &SipUri<'_>) -> bool {
+        let account = self.config.users.iter().any(|user| {
+            uri.user_unescaped()
+                .is_some_and(|name| name.eq_ignore_ascii_case(&user.name))
+        });
+        account || self.registrar.knows(key)
+    }
+
+    /// Whether a request goes to an address of record of ours, and not along a route or to one device.
+    pub(super) fn names_user(&self, conn: Conn, path: &Path) -> bool {
+        if path.next.is_some() || path.flow.is_some() {
+            return false;
+        }
+        let uri = Uri::parse(&path.uri).ok();
+        uri.as_ref().and_then(Uri::as_sip).is_some_and(|sip| {
+            self.is_self(conn, sip)
+                && sip.user.as_deref().is_some_and(|user| !user.is_empty())
+                && matches!(self.registrar.by_gruu(sip), Err(NotGruu))
+        })
     }
 
     /// The target of a request in a dialog whose recorded connection is gone: its one device, or its one contact.

@@ -1,5 +1,7 @@
 //! The front end over scripted connections: every line that a peer would write is written here.
 
+mod presence;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

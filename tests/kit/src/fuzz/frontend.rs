@@ -12,7 +12,7 @@ use siphasher::sip::SipHasher13;
 
 use super::script::Script;
 use super::talk::Talk;
-use crate::frontend::{Conn, Deregistration, FrontEnd, FrontEndConfig, Lost, Memory, Output};
+use crate::frontend::{Conn, Deregistration, FrontEnd, FrontEndConfig, Lost, Memory, Output, PresenceLimits};
 
 /// Waits, in milliseconds.
 const WAITS: [u64; 8] = [1, 500, 4_000, 32_000, 61_000, 190_000, 600_000, 3_600_000];
@@ -76,6 +76,10 @@ impl<'a> Run<'a> {
         config.remove_lost_flows = choice & 2 != 0;
         config.gruu = choice & 4 == 0;
         config.presence_state = choice & 8 != 0;
+        config.presence = (choice & 8 != 0).then_some(PresenceLimits {
+            subscriptions: 3,
+            publications: 3,
+        });
         let uris = [
             "sip:p@example.com",
             "sip:nobody@example.com",
@@ -113,6 +117,11 @@ impl<'a> Run<'a> {
             "held at the end"
         );
         assert_eq!(census.bindings, 0, "bindings outlive their expiry");
+        assert_eq!(
+            (census.subscriptions, census.publications),
+            (0, 0),
+            "presence outlives its expiry"
+        );
         (self.steps, self.seen.finish())
     }
 
