@@ -564,3 +564,30 @@ fn a_session_that_ends_has_no_timer_and_a_command_that_its_end_overtakes_is_no_m
         assert_eq!(requests(world, it.line, &Method::Bye), []);
     });
 }
+
+// rules: S11, X3
+#[test]
+fn no_refresh_is_sent_again_once_its_session_is_over() {
+    world::run(16, |world| {
+        let caller = asking_caller(world, 90);
+        let (call, _, from) = answered(
+            world,
+            &caller,
+            &format!("{ALLOW}\nSession-Expires: 90;refresher=uac"),
+        );
+        until(world, from + secs(45) + WAY);
+        world.run_for(TICK);
+        let update = one(world, call.line, &Method::Update);
+        let ended = common::stage::terminate(world, call.host, call.session);
+        let bye = next_request(world, call.line, &Method::Bye);
+        world.say(call.line, &answer(&bye, "200 OK", "", ""));
+        world.result(call.host, ended).unwrap();
+        // Now the refresh may be sent again at once, and nobody wants it any more.
+        world.say(
+            call.line,
+            &answer(&update, "503 Service Unavailable", "", "Retry-After: 0"),
+        );
+        world.run_for(secs(5));
+        assert_eq!(requests(world, call.line, &Method::Update), []);
+    });
+}

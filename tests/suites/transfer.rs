@@ -780,6 +780,34 @@ fn the_peer_is_told_how_the_call_goes_until_the_promise_is_over() {
 
 // rules: S14
 #[test]
+fn nothing_is_told_after_our_bye() {
+    world::run(16, |world| {
+        let (it, session, mut side) = referred(world);
+        let bob = it.bob;
+        let fourth = world.peer();
+        let at = world.peer_listens(fourth, 5060, sansip::Transport::Tcp);
+        world.names.set_addresses("four.invalid", &[at.ip()]);
+        world.on_event(bob.host, move |stack, now, event| {
+            follow_referral(stack, now, bob, event)
+        });
+        side.say(world, "REFER", "Refer-To: <sip:dave@four.invalid:5060>");
+        world.run_for(Duration::from_millis(50));
+        let call = world.lines(fourth)[0];
+        let invite = next_request(world, call, &Method::Invite);
+        let first = next_request(world, it.line, &Method::Notify);
+        world.say(it.line, &answer(&first, "200 OK", "", ""));
+        let ended = common::stage::terminate(world, it.host, session);
+        let bye = next_request(world, it.line, &Method::Bye);
+        world.say(call, &answer(&invite, "404 Not Found", "x", ""));
+        world.run_for(secs(1));
+        assert_eq!(notifies(world, it.line), []);
+        world.say(it.line, &answer(&bye, "200 OK", "", ""));
+        world.result(it.host, ended).unwrap();
+    });
+}
+
+// rules: S14
+#[test]
 fn a_promise_to_tell_ends_at_its_time_and_by_a_notify_that_is_refused() {
     world::run(17, |world| {
         let (it, _, mut side) = referred(world);

@@ -300,7 +300,7 @@ impl Sessions {
         let listens = manager.is_some_and(|manager| below.low.connections.is_listening(manager));
         let named = session.local.contact.gruu.is_none() && !listens;
         let lasts = matches!(session.invitation.machine_state(), State::Connected);
-        if named && session.updates && !session.refreshing && lasts {
+        if named && session.updates && session.refresh.is_none() && lasts {
             self.send_refresh(cx, below, id);
         }
     }

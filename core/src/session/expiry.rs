@@ -221,7 +221,7 @@ impl Sessions {
             return cx.out.event(Event::RefreshNeeded { session: id });
         }
         // One that tells the peer our new address is one, too.
-        if !session.refreshing {
+        if session.refresh.is_none() {
             self.send_refresh(cx, below, id);
         }
     }
@@ -235,8 +235,7 @@ impl Sessions {
         let mut draft = dialog.request(Method::Update, Some(session.local.contact.clone()));
         draft.block = session.local.voice.request(&Method::Update);
         draft.extra = session.refresh_fields(cx.config);
-        session.refreshing = true;
-        start(cx, below, session, id, draft, SessionPart::Refresh);
+        session.refresh = Some(start(cx, below, session, id, draft, SessionPart::Refresh));
     }
 
     fn expire(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId, lost: bool) {

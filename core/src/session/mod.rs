@@ -175,7 +175,8 @@ struct Session {
     branches: Vec<Branch>,
     /// The peer takes UPDATE.
     updates: bool,
-    refreshing: bool,
+    /// The UPDATE under way that refreshes the session (S11).
+    refresh: Option<ExchangeId>,
     /// Header fields of the application for what it sends next (S20).
     attached: Option<Box<ExtraHeaders>>,
     /// Why the stack itself ends it, where it does (S19).
@@ -428,7 +429,7 @@ impl Sessions {
                 branch: 0,
                 branches: Vec::new(),
                 updates: false,
-                refreshing: false,
+                refresh: None,
                 attached: None,
                 why: None,
                 ringing: None,
@@ -490,7 +491,7 @@ impl Sessions {
             branches: Vec::new(),
             is_reliable: local.reliable != ReliableResponses::Unsupported && takes_reliable(&invite.message),
             updates: allows_update(&invite.message),
-            refreshing: false,
+            refresh: None,
             attached: None,
             why: None,
             ringing: None,
@@ -654,8 +655,8 @@ impl Sessions {
             let_go(cx, below, exchange);
         }
         session.drop_early(cx, below, None);
-        if let Some(prack) = session.prack.take() {
-            let_go(cx, below, prack);
+        for exchange in session.prack.take().into_iter().chain(session.refresh.take()) {
+            let_go(cx, below, exchange);
         }
         if let Some(operation) = session.provisionals.end(cx) {
             cx.out.complete(operation, Err(provisional::ended()));
@@ -813,10 +814,14 @@ fn start_over(
     let ends = part == SessionPart::Bye;
     let policy = session.local.policy;
     let policy = Policy {
-        // A change that waits leaves the peer's the way, and a PRACK is repeated with its response.
+        // A change that waits leaves the peer's the way, a PRACK is repeated with its response, and what a NOTIFY told may
+        // be old by then.
         retry_after: policy.retry_after
             && !ends
-            && !matches!(part, SessionPart::Renegotiate | SessionPart::Prack),
+            && !matches!(
+                part,
+                SessionPart::Renegotiate | SessionPart::Prack | SessionPart::Report(_)
+            ),
         repeatable: policy.repeatable || ends || matches!(part, SessionPart::Refresh | SessionPart::Prack),
         ..policy
     };

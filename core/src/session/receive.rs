@@ -56,7 +56,7 @@ impl Sessions {
             (SessionPart::Bye, What::Outcome(_)) => self.step(cx, below, id, Input::ByeDone),
             (SessionPart::Refresh, What::Outcome(outcome)) => {
                 if let Some(session) = self.table.get_mut(&id) {
-                    session.refreshing = false;
+                    session.refresh = None;
                     if let (Ok(response), Some(dialog)) = (&outcome.result, &mut session.dialog) {
                         dialog.refresh_target(response);
                     }

@@ -462,6 +462,7 @@ impl Sessions {
         let Some(theirs) = transfers.theirs.get_mut(&referral) else {
             return;
         };
+        let leaves = matches!(session.invitation.machine_state(), State::Leaving { .. });
         let mut effects = Vec::new();
         // Its answer is then the stack's own.
         let lapses = matches!(input, referee::Input::Fired);
@@ -485,6 +486,8 @@ impl Sessions {
                         below.low.reply(cx, &request, &reply);
                     }
                 }
+                // After our BYE nothing goes out in its dialog.
+                referee::Effect::Notify(..) if leaves => {}
                 referee::Effect::Notify(status, ends) => {
                     let Some(dialog) = &session.dialog else { continue };
                     let mut draft = dialog.request(Method::Notify, Some(session.local.contact.clone()));

@@ -1140,7 +1140,7 @@ mod tests {
 
     #[test]
     fn scenarios_of_transfers_are_some() {
-        let ours = told("00 k i211 f033 w1 j<0 f040 j>000 j>020");
+        let ours = told("00 k i211 f033 w1 j<0 f030 j>000 j>020");
         let ends = [
             ReferralState::Accepted,
             ReferralState::Trying,
@@ -1187,7 +1187,7 @@ mod tests {
             1
         );
         assert_eq!(
-            count(&states("00 j9211 f0>0 w4"), SubscriptionState::WaitingForRetry),
+            count(&states("00 j9211 f0=0 w4"), SubscriptionState::WaitingForRetry),
             1
         );
         assert_eq!(
