@@ -796,7 +796,7 @@ fn nothing_is_told_after_our_bye() {
         let invite = next_request(world, call, &Method::Invite);
         let first = next_request(world, it.line, &Method::Notify);
         world.say(it.line, &answer(&first, "200 OK", "", ""));
-        let ended = common::stage::terminate(world, it.host, session);
+        let ended = terminate(world, it.host, session);
         let bye = next_request(world, it.line, &Method::Bye);
         world.say(call, &answer(&invite, "404 Not Found", "x", ""));
         world.run_for(secs(1));

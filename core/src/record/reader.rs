@@ -11,10 +11,6 @@ use crate::time::Time;
 const LATEST: Time = Time::from_micros(u64::MAX - 1);
 
 /// One entry of a recording.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one at a time, and nearly all are inputs"
-)]
 pub(crate) enum Entry {
     Input {
         now: Time,
