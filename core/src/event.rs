@@ -713,7 +713,7 @@ pub enum SessionReason {
     None,
     /// A provisional response arrived.
     ProvisionalResponseReceived,
-    /// 486 or 600.
+    /// 486, 600, or another 6xx without a reason of its own.
     Busy,
     /// The caller gave up, or 487.
     Canceled,

@@ -269,6 +269,42 @@ fn a_refused_change_leaves_the_session_as_it_was() {
     }
 }
 
+// RFC 3261 section 14.2
+// rules: S6
+#[test]
+fn a_caller_refuses_a_change_and_keeps_the_session() {
+    for method in METHODS {
+        world::run(7, |world| {
+            let caller = caller(world);
+            let (call, mut side) = connected(world, &caller);
+            side.say(
+                world,
+                method.as_str(),
+                &format!("Contact: <sip:other@198.51.100.1>\n{HOLD}"),
+            );
+            command(world, call.host, call.session, |view| {
+                view.reject_renegotiation(StatusCode::NOT_ACCEPTABLE_HERE, None)
+            })
+            .unwrap();
+            world.run_for(Duration::from_millis(20));
+            assert_eq!(codes(world, call.line), [488], "{method:?}");
+            if method == Method::Invite {
+                side.say_numbered(world, "ACK", side.cseq, "");
+            }
+            assert_target(
+                world,
+                (call.host, call.session),
+                call.line,
+                "sip:carol@10.3.0.1:5060;transport=tcp",
+            );
+            assert_eq!(
+                last(world, call.host, call.session),
+                Some((State::Connected, Reason::None))
+            );
+        });
+    }
+}
+
 // rules: S2, S6, X2
 #[test]
 fn one_change_at_a_time_and_only_in_a_session_that_lasts() {

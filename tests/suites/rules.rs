@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "in a suite, a panic is a failed test")]
 
+#[path = "common/named.rs"]
+mod named;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use sansip_testkit::vectors;
+
+use named::{function, is_made, places, read, sources};
 
 /// Rules of what the stack is to have already that are open in part or whole. The list only gets shorter; the groups A,
 /// B and S are built later and may have open rules as they are.
@@ -32,14 +36,6 @@ struct Proof {
     is_test: bool,
     rules: Vec<String>,
     line: String,
-}
-
-fn top() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn read(path: &str) -> String {
-    fs::read_to_string(top().join(path)).unwrap()
 }
 
 /// A letter of the groups and a number.
@@ -94,28 +90,8 @@ fn names_of(proofs: &str) -> Vec<String> {
 
 /// Every `// rules:` comment of the tests.
 fn proofs() -> Vec<Proof> {
-    let mut files = Vec::new();
-    for (folder, place) in [
-        ("core/src", "sansip"),
-        ("adapters/net/src", "sansip_net"),
-        ("adapters/mio/src", "sansip_mio"),
-        ("adapters/mio/tests", "sansip_mio::tests"),
-        ("adapters/async-std/src", "sansip_async_std"),
-        ("adapters/async-std/tests", "sansip_async_std::tests"),
-        ("adapters/cli/src", "sansip_cli"),
-        ("adapters/cli/tests", "sansip_cli::tests"),
-        ("tests/kit/src", "sansip_testkit"),
-        ("tests/suites", "suites"),
-    ] {
-        collect(&top().join(folder), place, &mut files);
-    }
     let mut proofs = Vec::new();
-    for (file, place) in files {
-        // A suite of several files is one crate, in which a macro makes the tests.
-        let place = match place.split("::").collect::<Vec<_>>()[..] {
-            ["suites", suite, ..] => format!("suites::{suite}"),
-            _ => place,
-        };
+    for (file, place) in sources() {
         let text = fs::read_to_string(&file).unwrap();
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         for (index, line) in lines.iter().enumerate() {
@@ -139,41 +115,6 @@ fn proofs() -> Vec<Proof> {
         }
     }
     proofs
-}
-
-/// The sources below a folder, each with its crate and modules.
-fn collect(folder: &Path, place: &str, files: &mut Vec<(PathBuf, String)>) {
-    let mut entries: Vec<PathBuf> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    entries.sort();
-    for path in entries {
-        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let inner = match &*name {
-            "lib" | "main" | "mod" => place.to_owned(),
-            _ => format!("{place}::{name}"),
-        };
-        if path.is_dir() {
-            collect(&path, &inner, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push((path, inner));
-        }
-    }
-}
-
-/// The name of the function that the line begins.
-fn function(line: &str) -> Option<&str> {
-    let rest = ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "async fn "]
-        .iter()
-        .find_map(|start| line.strip_prefix(start))?;
-    let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '$')?;
-    Some(&rest[..end])
-}
-
-/// The places of a test, longest first: of `a::b::c`, `a::b` and `a`.
-fn places(test: &str) -> impl Iterator<Item = &str> {
-    test.match_indices("::").map(|(end, _)| &test[..end])
 }
 
 fn is_at(proof: &Proof, test: &str) -> bool {
@@ -220,23 +161,6 @@ fn every_test_that_is_named_is_there_and_names_its_rule() {
         }
     }
     assert_eq!(wrong, Vec::<String>::new());
-}
-
-/// Whether a macro of the suite makes a test of the function: its name stands in a list.
-fn is_made(test: &str) -> bool {
-    let (suite, name) = (
-        test.split("::").nth(1).unwrap(),
-        test.rsplit("::").next().unwrap(),
-    );
-    let single = format!("tests/suites/{suite}.rs");
-    let path = if top().join(&single).exists() {
-        single
-    } else {
-        format!("tests/suites/{suite}/main.rs")
-    };
-    read(&path)
-        .lines()
-        .any(|line| line.trim().trim_end_matches(',') == name)
 }
 
 #[test]

@@ -1715,6 +1715,26 @@ fn however_a_bye_is_answered_the_session_is_over() {
     }
 }
 
+// RFC 3261 section 12.2.1.1
+// rules: S4, S10
+#[test]
+fn a_session_by_sips_is_ended_by_sips() {
+    world::run(79, |world| {
+        let (peer, alice) = common::scripted_server(world);
+        let (session, made) = world.invite(alice, "sips:bob@two.invalid", Some(sdp()));
+        let line = next_line(world, peer, 0);
+        let invite = next_request(world, line, &Method::Invite);
+        let more = "Contact: <sips:b@far.invalid>";
+        world.say(line, &answer(&invite, "200 OK", "t", more));
+        assert_established(&world.result(alice.host, made));
+        next_request(world, line, &Method::Ack);
+        terminate(world, alice.host, session);
+        let bye = confirm(world, line, &Method::Bye, "200 OK");
+        assert_eq!(bye.request_uri(), "sips:b@far.invalid");
+        assert_eq!(field(&bye, HeaderName::To), "<sips:bob@two.invalid>;tag=t");
+    });
+}
+
 // rules: S10, S16
 #[test]
 fn a_bye_of_the_caller_ends_what_still_rings() {

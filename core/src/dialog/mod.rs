@@ -208,15 +208,17 @@ fn contact(message: &Message) -> Result<Option<Box<str>>, ParseError> {
     }
 }
 
-/// What requests are sent to: a Request-URI has no headers (RFC 3261 section 19.1.1, table 1).
+/// What requests are sent to: a Request-URI has neither headers nor a method (RFC 3261 section 19.1.1, table 1).
 fn target_of(uri: &Uri<'_>) -> Box<str> {
     match uri.as_sip() {
-        Some(sip) => SipUri {
-            headers: UriHeaders::default(),
-            ..sip.clone()
+        Some(sip) => {
+            let mut target = SipUri {
+                headers: UriHeaders::default(),
+                ..sip.clone()
+            };
+            target.params.remove("method");
+            target.to_string().into()
         }
-        .to_string()
-        .into(),
         None => uri.to_string().into(),
     }
 }

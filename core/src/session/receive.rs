@@ -573,7 +573,8 @@ fn reason_of(error: &OperationError) -> SessionReason {
         408 => SessionReason::Timeout,
         480 => SessionReason::TemporarilyUnavailable,
         481 => SessionReason::SessionDoesNotExist,
-        486 | 600 => SessionReason::Busy,
+        // Also for a 6xx that nobody knows, which counts as 600 (RFC 3261 section 8.1.3.2).
+        486 | 600..=602 | 607..=699 => SessionReason::Busy,
         487 => SessionReason::Canceled,
         488 | 606 => SessionReason::NotAcceptableMedia,
         603 | 605 => SessionReason::Declined,

@@ -710,7 +710,7 @@ impl<'a> Life<'a> {
                     let target = Role::target(CAST[4], second);
                     Some(view.refer(target, Vec::new())?.1)
                 }
-                _ if second & 1 != 0 => {
+                What::HangUp if second & 1 != 0 => {
                     let why = (String::from("Reason"), String::from("SIP;cause=200"));
                     view.attach(vec![why])?;
                     Some(view.terminate())

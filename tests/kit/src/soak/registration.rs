@@ -25,8 +25,9 @@ pub(super) fn told_after(
 ) -> bool {
     use RegistrationState as Is;
     match change {
-        // Who was deregistered while a REGISTER was under way may be taken back by its answer.
-        (Is::Unregistered, Is::Registered) => true,
+        // Who was deregistered while a REGISTER was under way may be taken back by its answer, or by a command that was
+        // given before that was heard.
+        (Is::Unregistered, Is::Registering | Is::Registered) => true,
         (_, Is::Unregistering) => false,
         (Is::Registered, Is::Unregistered) => told && !DEREGISTERED.contains(&reason),
         _ => told,
