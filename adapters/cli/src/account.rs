@@ -14,7 +14,7 @@ use sansip_mio::TlsSettings;
 
 use crate::address::{Hop, ListenAt};
 use crate::agent::Agent;
-use crate::args::{AccountArgs, IdentityArgs, PeerArgs};
+use crate::args::{AccountArgs, AnswerArgs, IdentityArgs, ListenArgs, PeerArgs, SessionArgs};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::keep::Keep;
@@ -62,16 +62,17 @@ pub(crate) fn sender(
     account: &AccountArgs,
     peer: &PeerArgs,
     target: &str,
+    profile: Profile,
 ) -> Result<EndpointId, Failure> {
     if peer.is_peer_to_peer() {
-        return peer_endpoint(agent, account, peer, target);
+        return peer_endpoint(agent, account, peer, target, profile);
     }
     if peer.listen.is_some() {
         return Err(Failure::usage(
             "--listen is for peer-to-peer endpoints: it needs --direct or --proxy",
         ));
     }
-    let endpoint = sip_endpoint(agent, account)?;
+    let endpoint = sip_endpoint(agent, account, profile)?;
     if !peer.no_register {
         agent.register(endpoint, account.timeout)?;
     }
@@ -79,7 +80,11 @@ pub(crate) fn sender(
 }
 
 /// An endpoint at a server.
-pub(crate) fn sip_endpoint(agent: &mut Agent, account: &AccountArgs) -> Result<EndpointId, Failure> {
+pub(crate) fn sip_endpoint(
+    agent: &mut Agent,
+    account: &AccountArgs,
+    profile: Profile,
+) -> Result<EndpointId, Failure> {
     let mut config = SipEndpointConfig::new(account.user.as_str());
     config.epid.clone_from(&account.identity.epid);
     config.server = account
@@ -88,7 +93,7 @@ pub(crate) fn sip_endpoint(agent: &mut Agent, account: &AccountArgs) -> Result<E
         .map(|Hop { host, port }| Server { host, port });
     config.transport = account.transport.map_or(Transport::Tls, Into::into);
     config.expires = account.expires.map(Duration::from_secs);
-    config.profile = profile(&account.identity);
+    config.profile = profile;
     if let Some(secret) = agent.take_secret() {
         let name = account.auth_user.clone().or_else(|| user_part(&account.user));
         let name =
@@ -103,6 +108,7 @@ fn peer_endpoint(
     account: &AccountArgs,
     peer: &PeerArgs,
     target: &str,
+    profile: Profile,
 ) -> Result<EndpointId, Failure> {
     let transport = peer_transport(account, peer, target)?;
     let manager = server_manager(agent, transport, MutualTls::Off)?;
@@ -118,7 +124,7 @@ fn peer_endpoint(
         port,
         transport,
     });
-    config.profile = profile(&account.identity);
+    config.profile = profile;
     agent.command(|stack, now| stack.add_peer_to_peer_endpoint(now, config))
 }
 
@@ -171,17 +177,16 @@ pub(crate) fn server_manager(
 /// An endpoint that peers reach at these addresses, which all speak the same transport.
 pub(crate) fn listening_endpoint(
     agent: &mut Agent,
-    user: &str,
-    identity: &IdentityArgs,
+    args: &ListenArgs,
     (transport, mutual_tls): (Transport, MutualTls),
     addresses: &[ListenAt],
 ) -> Result<EndpointId, Failure> {
     let manager = server_manager(agent, transport, mutual_tls)?;
-    let mut config = PeerToPeerConfig::new(user);
-    config.epid.clone_from(&identity.epid);
+    let mut config = PeerToPeerConfig::new(args.user.as_str());
+    config.epid.clone_from(&args.identity.epid);
     config.manager = Some(manager);
     config.default_transport = transport;
-    config.profile = profile(identity);
+    config.profile = caller_profile(&args.identity, &args.sessions);
     let endpoint = agent.command(|stack, now| stack.add_peer_to_peer_endpoint(now, config))?;
     for at in addresses {
         agent.listen(manager, *at)?;
@@ -196,7 +201,7 @@ pub(crate) fn follow_transfers(agent: &mut Agent, endpoint: EndpointId) -> Resul
     agent.command(|stack, now| stack.endpoint(now, endpoint)?.set_methods(methods))
 }
 
-fn profile(identity: &IdentityArgs) -> Profile {
+pub(crate) fn profile(identity: &IdentityArgs) -> Profile {
     Profile {
         display_name: identity.display_name.clone(),
         headers: identity.headers.clone(),
@@ -204,8 +209,26 @@ fn profile(identity: &IdentityArgs) -> Profile {
     }
 }
 
+/// The same for who calls or is called.
+pub(crate) fn caller_profile(identity: &IdentityArgs, sessions: &SessionArgs) -> Profile {
+    Profile {
+        reliable_responses: sessions.reliable.map(Into::into).unwrap_or_default(),
+        session_timer: sessions.session_timer.map(Duration::from_secs),
+        ..profile(identity)
+    }
+}
+
+/// The settings of a stack for who answers calls.
+pub(crate) fn answering_config(args: &AnswerArgs) -> Config {
+    let mut config = Config::default();
+    if let Some(seconds) = args.min_session_timer {
+        config.min_session_expires = Duration::from_secs(seconds);
+    }
+    config
+}
+
 /// The user part of a URI.
-fn user_part(uri: &str) -> Option<String> {
+pub(crate) fn user_part(uri: &str) -> Option<String> {
     match Uri::parse(uri) {
         Ok(Uri::Sip(uri)) => uri.user_unescaped().map(std::borrow::Cow::into_owned),
         _ => None,

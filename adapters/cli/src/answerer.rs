@@ -10,6 +10,7 @@ use sansip::{
     Time,
 };
 
+use crate::account;
 use crate::agent::{Agent, Step};
 use crate::args::AnswerArgs;
 use crate::failure::Failure;
@@ -21,6 +22,8 @@ const SENT_BACK: &str = "In-Reply-To";
 
 /// What is to be done with a call, at its time.
 enum Due {
+    /// Ring, or answer where that is not wanted; the offer of the INVITE, where it has one.
+    Ring(Option<Bytes>),
     /// Answer it; the offer of the INVITE, where it has one.
     Answer(Option<Bytes>),
     HangUp,
@@ -28,7 +31,11 @@ enum Due {
 
 pub(crate) struct Answerer {
     status: StatusCode,
+    early: Option<Duration>,
     ring: Option<Duration>,
+    hold: Option<Method>,
+    redirect_to: Option<String>,
+    transfer_to: Option<String>,
     hangup: Option<Duration>,
     echo: bool,
     sdp: Option<Bytes>,
@@ -41,7 +48,11 @@ impl Answerer {
     pub(crate) fn new(args: &AnswerArgs, otherwise: StatusCode) -> Result<Self, Failure> {
         Ok(Self {
             status: args.answer.unwrap_or(otherwise),
+            early: args.early.map(Duration::from_millis),
             ring: args.ring.map(Duration::from_millis),
+            hold: args.hold.map(Into::into),
+            redirect_to: args.redirect_to.clone(),
+            transfer_to: args.transfer_to.clone(),
             hangup: args.hangup.map(Duration::from_millis),
             echo: args.echo,
             sdp: args.sdp.as_deref().map(sdp::read).transpose()?,
@@ -80,12 +91,17 @@ impl Answerer {
     /// Does what an event asks for. A call that cannot be answered has ended meanwhile, which its own event tells.
     fn handle(&mut self, agent: &mut Agent, event: &Event) {
         match event {
-            Event::SessionReceived { session, message, .. } => self.ring(agent, *session, message),
+            Event::SessionReceived { session, message, .. } => self.begin(agent, *session, message),
             Event::Session {
                 session,
                 new: SessionState::Connected,
                 ..
             } => {
+                if let Some(method) = self.hold.clone() {
+                    let offer = sdp::changed(&self.description(agent, None).body, 2, true);
+                    let _ =
+                        agent.command(|stack, now| stack.session(now, *session)?.renegotiate(method, offer));
+                }
                 if let Some(hangup) = self.hangup {
                     self.due.insert(*session, (agent.now() + hangup, Due::HangUp));
                 }
@@ -103,7 +119,11 @@ impl Answerer {
                 target,
                 headers,
                 ..
-            } => self.follow(agent, (*session, *referral), target, headers.clone()),
+            } => {
+                let offer = self.description(agent, None);
+                follow(agent, (*session, *referral), (target, headers.clone()), offer);
+            }
+            Event::Referral { session, state, .. } if state.is_final() => hang_up(agent, *session),
             Event::RenegotiationReceived { session, offer, .. } => {
                 let content = self.description(agent, offer.as_ref().map(|offer| &offer.body));
                 let _ =
@@ -127,8 +147,29 @@ impl Answerer {
         }
     }
 
-    fn ring(&mut self, agent: &mut Agent, session: SessionId, message: &Message) {
+    fn begin(&mut self, agent: &mut Agent, session: SessionId, message: &Message) {
         let offer = (!message.body_bytes().is_empty()).then(|| message.body());
+        if let Some(target) = self
+            .redirect_to
+            .as_deref()
+            .filter(|target| is_for_other(message, target))
+        {
+            let _ = agent.command(|stack, now| stack.session(now, session)?.redirect(None, &[target]));
+            return;
+        }
+        let Some(early) = self.early else {
+            return self.ring(agent, session, offer);
+        };
+        let content = Some(self.description(agent, offer.as_ref()));
+        let _ = agent.command(|stack, now| {
+            stack
+                .session(now, session)?
+                .provisional(StatusCode::SESSION_PROGRESS, content)
+        });
+        self.due.insert(session, (agent.now() + early, Due::Ring(offer)));
+    }
+
+    fn ring(&mut self, agent: &mut Agent, session: SessionId, offer: Option<Bytes>) {
         let Some(ring) = self.ring else {
             return self.answer(agent, session, offer);
         };
@@ -150,41 +191,23 @@ impl Answerer {
             .collect();
         for session in ready {
             match self.due.remove(&session) {
+                Some((_, Due::Ring(offer))) => self.ring(agent, session, offer),
                 Some((_, Due::Answer(offer))) => self.answer(agent, session, offer),
-                Some((_, Due::HangUp)) => {
-                    let _ = agent.command(|stack, now| Ok(stack.session(now, session)?.terminate()));
-                }
+                Some((_, Due::HangUp)) => self.end(agent, session),
                 None => {}
             }
         }
     }
 
-    /// Makes the call that the peer of another asks for. Its end is the peer's affair, or that of the time given.
-    fn follow(
-        &self,
-        agent: &mut Agent,
-        (session, referral): (SessionId, ReferralId),
-        target: &str,
-        headers: ExtraHeaders,
-    ) {
-        let address = agent.local().unwrap_or_else(|| sdp::local_address(None));
-        let offer = self.sdp.as_ref().map(|own| Content::new(SDP, own.clone()));
-        let offer = Some(offer.unwrap_or_else(|| sdp::offer(address)));
-        let options = SendOptions {
-            headers,
-            ..SendOptions::default()
-        };
-        let made = agent.command(|stack, now| {
-            let endpoint = stack.session(now, session)?.endpoint();
-            let (call, _) = stack.endpoint(now, endpoint)?.invite(target, offer, options)?;
-            stack.session(now, session)?.accept_referral(referral, call)
+    /// The peer of a call is sent elsewhere, or the call is over. What came of the first is told, and then it is, too.
+    fn end(&self, agent: &mut Agent, session: SessionId) {
+        let sent = self.transfer_to.as_ref().is_some_and(|target| {
+            agent
+                .command(|stack, now| stack.session(now, session)?.refer(target, Vec::new()))
+                .is_ok()
         });
-        if made.is_err() {
-            let _ = agent.command(|stack, now| {
-                stack
-                    .session(now, session)?
-                    .reject_referral(referral, StatusCode::DECLINE)
-            });
+        if !sent {
+            hang_up(agent, session);
         }
     }
 
@@ -206,6 +229,43 @@ impl Answerer {
             (None, Some(offer)) => sdp::answer(offer, address),
             (None, None) => sdp::offer(address),
         }
+    }
+}
+
+/// Whether a request is for another user than that of this address.
+fn is_for_other(message: &Message, address: &str) -> bool {
+    account::user_part(message.request_uri()) != account::user_part(address)
+}
+
+/// Ends a call. One that cannot be ended has ended meanwhile.
+fn hang_up(agent: &mut Agent, session: SessionId) {
+    let _ = agent.command(|stack, now| Ok(stack.session(now, session)?.terminate()));
+}
+
+/// Makes the call that the peer of another asks for. Its end is the peer's affair, or that of the time given.
+pub(crate) fn follow(
+    agent: &mut Agent,
+    (session, referral): (SessionId, ReferralId),
+    (target, headers): (&str, ExtraHeaders),
+    offer: Content,
+) {
+    let options = SendOptions {
+        headers,
+        ..SendOptions::default()
+    };
+    let made = agent.command(|stack, now| {
+        let endpoint = stack.session(now, session)?.endpoint();
+        let (call, _) = stack
+            .endpoint(now, endpoint)?
+            .invite(target, Some(offer), options)?;
+        stack.session(now, session)?.accept_referral(referral, call)
+    });
+    if made.is_err() {
+        let _ = agent.command(|stack, now| {
+            stack
+                .session(now, session)?
+                .reject_referral(referral, StatusCode::DECLINE)
+        });
     }
 }
 

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sansip::Transport;
 use sansip::security::digest::Algorithm;
-use sansip::wire::StatusCode;
 use sansip::wire::uri::Uri;
+use sansip::wire::{Method, StatusCode};
+use sansip::{ReliableResponses, Transport};
 use tracing_subscriber::filter::Targets;
 
 use crate::address::{Hop, ListenAt};
@@ -64,6 +64,37 @@ impl From<TransportArg> for Transport {
         match arg {
             TransportArg::Tcp => Self::Tcp,
             TransportArg::Tls => Self::Tls,
+        }
+    }
+}
+
+/// The request that changes a session.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ChangeArg {
+    Invite,
+    Update,
+}
+
+impl From<ChangeArg> for Method {
+    fn from(arg: ChangeArg) -> Self {
+        match arg {
+            ChangeArg::Invite => Self::Invite,
+            ChangeArg::Update => Self::Update,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ReliableArg {
+    Supported,
+    Required,
+}
+
+impl From<ReliableArg> for ReliableResponses {
+    fn from(arg: ReliableArg) -> Self {
+        match arg {
+            ReliableArg::Supported => Self::Supported,
+            ReliableArg::Required => Self::Required,
         }
     }
 }
@@ -170,18 +201,44 @@ impl PeerArgs {
     }
 }
 
+/// What holds for calls both ways.
+#[derive(Args, Debug)]
+pub(crate) struct SessionArgs {
+    /// Have the provisional responses to calls acknowledged: where the other side can, or always (they are not if absent)
+    #[arg(long, value_enum)]
+    pub(crate) reliable: Option<ReliableArg>,
+    /// Count a call as dead when nobody has refreshed it for so long, 90 or more (only where the peer asks for it if absent)
+    #[arg(long, value_name = "SECS")]
+    pub(crate) session_timer: Option<u64>,
+}
+
 /// What becomes of calls and messages that come in.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct AnswerArgs {
     /// The answer to calls: 200 takes them, 400 to 699 refuses them
     #[arg(long, value_name = "STATUS", value_parser = final_status)]
     pub(crate) answer: Option<StatusCode>,
+    /// Answer the offer of a call at once, in a 183, and wait so long before anything else
+    #[arg(long, value_name = "MS")]
+    pub(crate) early: Option<u64>,
     /// Ring so long before answering
     #[arg(long, value_name = "MS")]
     pub(crate) ring: Option<u64>,
+    /// Put a call on hold when it begins, by this request
+    #[arg(long, value_enum, value_name = "REQUEST")]
+    pub(crate) hold: Option<ChangeArg>,
+    /// Send calls there, but those that are for the user of this address
+    #[arg(long, value_name = "URI", value_parser = sip_uri)]
+    pub(crate) redirect_to: Option<String>,
+    /// When a call is to end, have the peer call somebody else first, and end it when it says what came of that
+    #[arg(long, value_name = "URI", value_parser = uri, requires = "hangup")]
+    pub(crate) transfer_to: Option<String>,
     /// End a call so long after it began
     #[arg(long, value_name = "MS")]
     pub(crate) hangup: Option<u64>,
+    /// The shortest session timer that is taken; a call with a shorter one is answered 422 [default: 90]
+    #[arg(long, value_name = "SECS")]
+    pub(crate) min_session_timer: Option<u64>,
     /// Send every text message back
     #[arg(long)]
     pub(crate) echo: bool,
@@ -197,6 +254,8 @@ pub(crate) struct AnswerArgs {
 pub(crate) struct RegisterArgs {
     #[command(flatten)]
     pub(crate) account: AccountArgs,
+    #[command(flatten)]
+    pub(crate) sessions: SessionArgs,
     #[command(flatten)]
     pub(crate) answering: AnswerArgs,
     /// Stay registered so long, then end as with Ctrl-C
@@ -238,9 +297,17 @@ pub(crate) struct CallArgs {
     pub(crate) account: AccountArgs,
     #[command(flatten)]
     pub(crate) peer: PeerArgs,
+    #[command(flatten)]
+    pub(crate) sessions: SessionArgs,
     /// Whom to call, such as sip:bob@example.com
     #[arg(value_name = "TARGET", value_parser = uri)]
     pub(crate) target: String,
+    /// Make the calls that the peer asks for in a transfer
+    #[arg(long)]
+    pub(crate) follow_transfers: bool,
+    /// Call whom the peer names instead, one after the other
+    #[arg(long)]
+    pub(crate) follow_redirects: bool,
     /// File with the session description that we offer (a small audio one without media if absent)
     #[arg(long, value_name = "FILE", conflicts_with = "no_offer")]
     pub(crate) sdp: Option<PathBuf>,
@@ -321,6 +388,8 @@ pub(crate) struct ListenArgs {
     pub(crate) allowed: Vec<String>,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(crate) sessions: SessionArgs,
     #[command(flatten)]
     pub(crate) answering: AnswerArgs,
     #[command(flatten)]

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use sansip::wire::Method;
 use sansip::{
-    Completion, Config, Content, EndpointId, Event, OperationError, OperationId, ReferralId, ReferralState,
-    SendOptions, SessionId, SessionReason, SessionState, Time,
+    Completion, Config, Content, EndpointId, Event, OperationError, OperationId, Profile, RedirectAction,
+    ReferralId, ReferralState, SendOptions, SessionId, SessionReason, SessionState, Time,
 };
 
 use crate::account;
 use crate::agent::{Agent, Step};
+use crate::answerer;
 use crate::args::CallArgs;
 use crate::explain::explain;
 use crate::failure::Failure;
@@ -35,7 +36,14 @@ pub(crate) fn run(args: &CallArgs, out: Output) -> Result<(), Failure> {
 }
 
 fn place(agent: &mut Agent, args: &CallArgs, own: Option<Content>) -> Result<(), Failure> {
-    let endpoint = account::sender(agent, &args.account, &args.peer, &args.target)?;
+    let profile = Profile {
+        redirects: args.follow_redirects,
+        ..account::caller_profile(&args.account.identity, &args.sessions)
+    };
+    let endpoint = account::sender(agent, &args.account, &args.peer, &args.target, profile)?;
+    if args.follow_transfers {
+        account::follow_transfers(agent, endpoint)?;
+    }
     let mut call = Call::invite(agent, args, endpoint, own)?;
     loop {
         let step = agent.next(call.deadline)?;
@@ -142,6 +150,24 @@ impl Call {
                 let taken = agent
                     .command(|stack, now| stack.session(now, self.session)?.accept_renegotiation(content));
                 taken.err().map(Err)
+            }
+            // The endpoint takes none unless the user has said so.
+            Event::ReferReceived {
+                session,
+                referral,
+                target,
+                headers,
+                ..
+            } if *session == self.session => {
+                let offer = self.description(agent, None);
+                answerer::follow(agent, (*session, *referral), (target, headers.clone()), offer);
+                None
+            }
+            Event::Redirected { session, .. } if *session == self.session => {
+                let action = RedirectAction::TryAll;
+                let followed =
+                    agent.command(|stack, now| stack.session(now, self.session)?.follow_redirect(action));
+                followed.err().map(Err)
             }
             Event::Completed { operation, result } if Some(*operation) == self.change => {
                 self.on_changed(agent, result).err().map(Err)

@@ -85,7 +85,7 @@ fn start(
     // Peers may ask for any user.
     let config = Config {
         strict_dispatch: false,
-        ..Config::default()
+        ..account::answering_config(&args.answering)
     };
     let mut agent = account::agent_under(interrupt, config, &args.identity, tls, keep, out)?;
     let mutual_tls = if args.allowed.is_empty() {
@@ -94,7 +94,7 @@ fn start(
         MutualTls::Allowed(args.allowed.clone())
     };
     let how = (transport, mutual_tls);
-    match account::listening_endpoint(&mut agent, &args.user, &args.identity, how, addresses) {
+    match account::listening_endpoint(&mut agent, args, how, addresses) {
         Ok(endpoint) => match account::follow_transfers(&mut agent, endpoint) {
             Ok(()) => Ok((agent, answerer)),
             Err(failure) => agent.finish(Err(failure)),

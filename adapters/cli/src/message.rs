@@ -56,7 +56,8 @@ impl Request<'_> {
     }
 
     fn send(self, agent: &mut Agent) -> Result<(), Failure> {
-        let endpoint = account::sender(agent, self.account, self.peer, self.target)?;
+        let profile = account::profile(&self.account.identity);
+        let endpoint = account::sender(agent, self.account, self.peer, self.target, profile)?;
         let until = agent.after(self.account.timeout);
         let (target, content) = (self.target, self.content);
         let method = self.method.clone();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sansip::{
-    Config, Content, Event, PublicationState, PublishOptions, SubscribeOptions, SubscriptionReason,
+    Config, Content, Event, Profile, PublicationState, PublishOptions, SubscribeOptions, SubscriptionReason,
     SubscriptionState,
 };
 
@@ -23,7 +23,7 @@ pub(crate) fn watch(args: &WatchArgs, out: Output) -> Result<(), Failure> {
 }
 
 fn see(agent: &mut Agent, args: &WatchArgs) -> Result<(), Failure> {
-    let endpoint = account::sender(agent, &args.account, &args.peer, &args.target)?;
+    let endpoint = account::sender(agent, &args.account, &args.peer, &args.target, Profile::default())?;
     let until = agent.after(args.account.timeout);
     let mut options = SubscribeOptions::new(args.event.as_str());
     options.accept.clone_from(&args.accept);
@@ -77,7 +77,7 @@ pub(crate) fn publish(args: &PublishArgs, out: Output) -> Result<(), Failure> {
 
 fn show(agent: &mut Agent, args: &PublishArgs, content: Content) -> Result<(), Failure> {
     let target = &args.account.user;
-    let endpoint = account::sender(agent, &args.account, &args.peer, target)?;
+    let endpoint = account::sender(agent, &args.account, &args.peer, target, Profile::default())?;
     let until = agent.after(args.account.timeout);
     let (publication, operation) = agent.command(|stack, now| {
         let options = PublishOptions::new(args.event.as_str());

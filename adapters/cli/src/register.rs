@@ -1,6 +1,5 @@
 //! `sansip register`.
 
-use sansip::Config;
 use sansip::wire::StatusCode;
 
 use crate::account;
@@ -13,13 +12,14 @@ use crate::output::Output;
 /// Registers, answers until the end, and unregisters.
 pub(crate) fn run(args: &RegisterArgs, out: Output) -> Result<(), Failure> {
     let mut answerer = Answerer::new(&args.answering, StatusCode::TEMPORARILY_UNAVAILABLE)?;
-    let mut agent = account::agent(Config::default(), &args.account, out)?;
+    let mut agent = account::agent(account::answering_config(&args.answering), &args.account, out)?;
     let outcome = stay(&mut agent, args, &mut answerer);
     agent.finish(outcome)
 }
 
 fn stay(agent: &mut Agent, args: &RegisterArgs, answerer: &mut Answerer) -> Result<(), Failure> {
-    let endpoint = account::sip_endpoint(agent, &args.account)?;
+    let profile = account::caller_profile(&args.account.identity, &args.sessions);
+    let endpoint = account::sip_endpoint(agent, &args.account, profile)?;
     account::follow_transfers(agent, endpoint)?;
     agent.register(endpoint, args.account.timeout)?;
     let until = agent.after(args.stay);

@@ -17,11 +17,11 @@ fn messages(outcome: &Outcome) -> Vec<String> {
         .collect()
 }
 
-fn ladder(capture: &str) -> Vec<String> {
+pub(crate) fn ladder(capture: &str) -> Vec<String> {
     messages(&sansip(&["ladder", capture, "--json"]))
 }
 
-fn count(messages: &[String], wanted: &str) -> usize {
+pub(crate) fn count(messages: &[String], wanted: &str) -> usize {
     messages.iter().filter(|message| *message == wanted).count()
 }
 

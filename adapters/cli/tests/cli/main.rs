@@ -10,4 +10,5 @@ mod common;
 mod inspect;
 mod keep;
 mod network;
+mod sessions;
 mod usage;

@@ -1,0 +1,127 @@
+//! What the options for calls do: two commands that call each other, and what passed between them.
+
+use crate::common::{ALICE, Outcome, Running, absent, sansip};
+use crate::keep::{count, ladder};
+
+const LISTEN: [&str; 3] = ["listen", "--listen", "tcp:127.0.0.1:0"];
+
+fn listen(options: &[&str]) -> (Running, String) {
+    let mut running = Running::start(&[&LISTEN, options].concat());
+    let target = format!("sip:bob@{}", running.listening());
+    (running, target)
+}
+
+fn call(target: &str, options: &[&str]) -> Outcome {
+    let common = ["call", "--direct", "--json", "--duration", "60000"];
+    sansip(&[&common, &ALICE[..], options, &[target]].concat())
+}
+
+/// The messages of a call that ends in order.
+fn captured(name: &str, target: &str, options: &[&str]) -> Vec<String> {
+    let capture = absent("sessions", name);
+    let outcome = call(target, &[&["--pcap", &capture], options].concat());
+    assert_eq!(outcome.code, Some(0), "{}{}", outcome.stdout, outcome.stderr);
+    ladder(&capture)
+}
+
+// rules: S7
+#[test]
+fn provisional_responses_are_reliable_where_both_sides_say_so() {
+    let (mut bob, target) = listen(&[
+        "--early",
+        "20",
+        "--ring",
+        "20",
+        "--reliable",
+        "supported",
+        "--hangup",
+        "20",
+    ]);
+    let seen = captured("reliable", &target, &["--reliable", "required"]);
+    assert_eq!(count(&seen, "183 Session Progress (INVITE)"), 1, "{seen:?}");
+    assert_eq!(count(&seen, "180 Ringing (INVITE)"), 1, "{seen:?}");
+    assert_eq!(count(&seen, "PRACK"), 2, "{seen:?}");
+    let seen = captured("unreliable", &target, &[]);
+    assert_eq!(count(&seen, "183 Session Progress (INVITE)"), 1, "{seen:?}");
+    assert_eq!(count(&seen, "PRACK"), 0, "{seen:?}");
+    assert_eq!(bob.interrupt(), Some(0));
+
+    let (mut cannot, target) = listen(&[]);
+    assert!(call(&target, &["--reliable", "required"]).stderr.contains("420 "));
+    assert_eq!(cannot.interrupt(), Some(0));
+    let (mut demands, target) = listen(&["--reliable", "required"]);
+    assert!(call(&target, &[]).stderr.contains("421 "));
+    assert_eq!(demands.interrupt(), Some(0));
+}
+
+// rules: S11
+#[test]
+fn a_session_timer_is_asked_for_and_its_shortest_interval_held() {
+    let (mut bob, target) = listen(&["--min-session-timer", "1800", "--hangup", "20"]);
+    let refused = "422 Session Interval Too Small (INVITE)";
+    let seen = captured("short", &target, &["--session-timer", "90"]);
+    assert_eq!(
+        (count(&seen, "INVITE"), count(&seen, refused)),
+        (2, 1),
+        "{seen:?}"
+    );
+    let seen = captured("long", &target, &["--session-timer", "1800"]);
+    assert_eq!(
+        (count(&seen, "INVITE"), count(&seen, refused)),
+        (1, 0),
+        "{seen:?}"
+    );
+    assert_eq!(bob.interrupt(), Some(0));
+    let outcome = call(&target, &["--session-timer", "89"]);
+    assert_eq!(outcome.code, Some(2));
+    assert!(
+        outcome.complaint().contains("session_timer"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+// rules: S6
+#[test]
+fn a_listener_puts_calls_on_hold_by_the_request_that_is_named() {
+    for (request, invites, updates) in [("invite", 2, 0), ("update", 1, 1)] {
+        let (mut bob, target) = listen(&["--hold", request, "--hangup", "200"]);
+        let seen = captured(request, &target, &[]);
+        let counted = (count(&seen, "INVITE"), count(&seen, "UPDATE"));
+        assert_eq!(counted, (invites, updates), "{seen:?}");
+        assert_eq!(bob.interrupt(), Some(0));
+    }
+}
+
+// rules: S2, S13
+#[test]
+fn a_listener_redirects_and_a_caller_follows_if_told_to() {
+    let (mut carol, carols) = listen(&["--hangup", "20"]);
+    let elsewhere = carols.replace("bob", "carol");
+    let (mut bob, target) = listen(&["--redirect-to", &elsewhere, "--hangup", "20"]);
+    assert!(call(&target, &[]).stderr.contains("302 "));
+    let outcome = call(&target, &["--follow-redirects"]);
+    assert_eq!(outcome.code, Some(0), "{}{}", outcome.stdout, outcome.stderr);
+    carol.wait("session", |event| event["reason"] == "TerminatedLocally");
+    assert_eq!(carol.interrupt(), Some(0));
+    // Whom the address names is not sent on.
+    let outcome = call(&target.replace("bob", "carol"), &[]);
+    assert_eq!(outcome.code, Some(0), "{}{}", outcome.stdout, outcome.stderr);
+    assert_eq!(bob.interrupt(), Some(0));
+}
+
+// rules: S14
+#[test]
+fn a_listener_transfers_its_caller_who_goes_if_told_to() {
+    let (mut carol, carols) = listen(&[]);
+    let (mut bob, target) = listen(&["--transfer-to", &carols, "--hangup", "20"]);
+    let outcome = call(&target, &["--follow-transfers"]);
+    assert_eq!(outcome.code, Some(0), "{}{}", outcome.stdout, outcome.stderr);
+    bob.wait("referral", |event| event["state"] == "Succeeded");
+    carol.wait("session", |event| event["state"] == "established");
+    // Who does not take transfers is called to the end all the same.
+    assert_eq!(call(&target, &[]).code, Some(0));
+    for mut listener in [bob, carol] {
+        assert_eq!(listener.interrupt(), Some(0));
+    }
+}
