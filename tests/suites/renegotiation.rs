@@ -849,6 +849,31 @@ fn rfc_5407_section_3_1_4_a_reinvite_in_place_of_a_lost_ack_is_taken() {
     });
 }
 
+// rules: S6
+#[test]
+fn an_ack_is_not_that_of_a_change_which_is_not_answered_yet() {
+    world::run(42, |world| {
+        let it = callee(world);
+        let session = offered(world, &it, 1, HOLD);
+        command(world, it.host, session, |view| view.accept(Some(sdp()))).unwrap();
+        world.run_for(Duration::from_millis(20));
+        let heard = world.heard(it.line);
+        let success = heard.iter().find(|m| m.status() == Some(StatusCode::OK)).unwrap();
+        let mut side = common::stage::Side::caller(it.line, success);
+        let number = success.cseq().unwrap().number;
+        // With the number of the INVITE, whose ACK comes after it.
+        side.say_numbered(world, "INVITE", number, "");
+        side.say_numbered(world, "ACK", number, "");
+        side.cseq = number;
+        side.say(world, "UPDATE", HOLD);
+        // RFC 3311 section 5.2: another one is not answered yet, and is still to be decided on.
+        assert_eq!(codes(world, it.line), [500]);
+        accept(world, it.host, session);
+        world.run_for(Duration::from_millis(20));
+        assert_eq!(codes(world, it.line), [200]);
+    });
+}
+
 // rules: S16, S5
 #[test]
 fn rfc_5407_section_3_1_5_a_reinvite_before_the_answer_in_the_ack_is_answered_491() {

@@ -441,7 +441,8 @@ impl Sessions {
         let Some(session) = self.table.get_mut(&id) else {
             return false;
         };
-        if !session.change.is_of(number_of(ack)) {
+        // One that is not answered yet has no ACK: this one is the INVITE's, of the same number.
+        if session.change.theirs.is_asked() || !session.change.is_of(number_of(ack)) {
             return false;
         }
         session.take_answer(cx, id, ack, Carrier::Ack);

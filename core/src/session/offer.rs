@@ -136,6 +136,10 @@ impl Offers {
         matches!(self.state, State::Owed | State::Theirs(Carrier::Invite))
     }
 
+    #[cfg_attr(
+        not(any(test, feature = "cells")),
+        expect(clippy::needless_pass_by_ref_mut, reason = "the cells are written down in it")
+    )]
     pub(crate) fn step(&mut self, cx: &mut Cx<'_>, input: Input) -> Meaning {
         use Input::{Asked, Asks, Lapsed, Received, Sent};
         use State::{Awaited, Ours, Owed, Settled, Theirs};
