@@ -219,6 +219,20 @@ impl<'s> Draft<'s> {
         out.extend_from_slice(b"\r\n");
     }
 
+    /// A value and the end of its line. It is looked at where it comes from: what was written just now is slow to read.
+    #[inline]
+    fn value(&mut self, value: &[u8]) {
+        let out = &mut self.scratch.out;
+        let start = out.len();
+        out.extend_from_slice(value);
+        if scan::has_break(value)
+            && let Some(copy) = out.get_mut(start..)
+        {
+            blank_line_breaks(copy);
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
     fn write_uri(&mut self, uri: &Uri<'_>) {
         let start = self.scratch.out.len();
         self.written(|out| uri.write(out));
@@ -255,9 +269,12 @@ impl<'s> Draft<'s> {
     /// A text, but what is not graphic in it.
     #[inline]
     fn graphic(&mut self, text: &str) {
-        let start = self.scratch.out.len();
-        self.text(text);
-        self.guard(start);
+        if scan::is_graphic(text.as_bytes()) {
+            self.text(text);
+        } else {
+            let graphic = text.bytes().filter(u8::is_ascii_graphic);
+            self.scratch.out.extend(graphic);
+        }
     }
 
     /// Leaves out from `start` on what is not graphic: in a Request-URI a blank would end it.
@@ -273,9 +290,7 @@ impl<'s> Draft<'s> {
     #[inline]
     fn field(&mut self, name: HeaderName, value: &str) {
         self.text(name.label());
-        let start = self.scratch.out.len();
-        self.text(value);
-        self.end_line(start);
+        self.value(value.as_bytes());
     }
 
     fn header<'h, H: Header<'h>>(&mut self, value: &H) {
@@ -321,9 +336,7 @@ impl<'s> Draft<'s> {
     #[inline]
     fn repeat(&mut self, name: HeaderName, value: &[u8]) {
         self.text(name.label());
-        let start = self.scratch.out.len();
-        self.scratch.out.extend_from_slice(value);
-        self.end_line(start);
+        self.value(value);
     }
 
     /// What a response repeats of its request: every Via, From, To, with this tag where it has none, Call-ID, CSeq.
