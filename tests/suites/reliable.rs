@@ -501,6 +501,43 @@ fn each_fork_answers_and_is_acknowledged_for_itself() {
     });
 }
 
+// rules: S7, S8
+#[test]
+fn the_bye_of_a_fork_that_comes_too_late_counts_on_from_its_pracks() {
+    for hung_up in [false, true] {
+        world::run(28, |world| {
+            let caller = caller(world, ReliableResponses::Supported);
+            let call = call(world, &caller, Some(sdp()));
+            for number in [5, 6] {
+                say(world, &call, "late", number, "");
+                acknowledged(world, &call);
+            }
+            call.say(world, "200 OK", "first", BODY);
+            next_request(world, call.line, &Method::Ack);
+            if hung_up {
+                command(world, call.host, call.session, |view| view.terminate());
+                common::stage::confirm(world, call.line, &Method::Bye, "200 OK");
+            }
+            // RFC 3261 section 12.2.1.1: one more than the second PRACK, whoever has held the count.
+            call.say(world, "200 OK", "late", BODY);
+            let heard = world.heard(call.line);
+            let [ack, bye] = &heard[..] else {
+                panic!("{heard:?}")
+            };
+            let numbers = [ack, bye].map(|request| request.cseq().unwrap().number);
+            assert_eq!(
+                (ack.method(), bye.method()),
+                (Some(&Method::Ack), Some(&Method::Bye))
+            );
+            assert_eq!((numbers, tag(bye).as_str()), ([1, 4], "late"));
+            world.say(call.line, &answer(bye, "200 OK", "", ""));
+            // What it repeats is acknowledged once more, and not ended once more.
+            call.say(world, "200 OK", "late", BODY);
+            assert_eq!(common::stage::methods(world, call.line), [Method::Ack]);
+        });
+    }
+}
+
 // rules: S7, S5, S6
 #[test]
 fn an_update_in_an_early_dialog_is_for_the_caller_once_its_offer_is_answered() {

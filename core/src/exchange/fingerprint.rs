@@ -41,7 +41,7 @@ impl Exchanges {
             }))
         };
         let mut fingerprint = |exchange: &Exchange| {
-            let (mut alerted, mut cancel, mut timer, mut accepted) = (false, "", None, 0);
+            let (mut alerted, mut cancel, mut timer) = (false, "", None);
             let state = match &exchange.state {
                 State::Connecting => "Connecting",
                 State::Held { timer: end } => {
@@ -70,10 +70,7 @@ impl Exchanges {
                     "Paused"
                 }
                 State::Moving => "Moving",
-                State::Accepted { forks, .. } => {
-                    accepted = forks.len();
-                    "Accepted"
-                }
+                State::Accepted { .. } => "Accepted",
             };
             Fingerprint {
                 method: exchange.draft.method.clone(),
@@ -88,7 +85,7 @@ impl Exchanges {
                 attempts: exchange.attempts,
                 redirects: exchange.policy.redirects,
                 failed: exchange.failed.len(),
-                forks: accepted,
+                forks: exchange.forks.iter().filter(|fork| fork.accepted).count(),
                 flags: [exchange.waited, exchange.reconnected, exchange.counted],
             }
         };

@@ -143,6 +143,7 @@ struct Exchange {
     /// How often it was sent at all.
     sends: u32,
     failed: Vec<SocketAddr>,
+    forks: Vec<Fork>,
     waited: bool,
     reconnected: bool,
     /// It has a place in the window of its endpoint.
@@ -176,12 +177,18 @@ enum State {
     Paused { timer: TimerId },
     /// The owner is asked for a connection.
     Moving,
-    /// A 2xx to INVITE has been reported; others may come from other forks until the transaction ends. `forks` are
-    /// those that have sent one, by their tags: what they repeat makes no new dialog.
-    Accepted {
-        transaction: TransactionId,
-        forks: Vec<Box<str>>,
-    },
+    /// A 2xx to INVITE has been reported; others may come from other forks until the transaction ends.
+    Accepted { transaction: TransactionId },
+}
+
+/// What is known of a fork of an INVITE besides its session, which it may outlive.
+#[derive(Clone, Debug)]
+struct Fork {
+    tag: Box<str>,
+    /// It has sent a 2xx: what it repeats makes no new dialog.
+    accepted: bool,
+    /// The CSeq number of the last request in its dialog; 0 where there was none.
+    last: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,6 +211,23 @@ pub(crate) struct Exchanges {
     /// The endpoints in whose windows there is room for what is held.
     freed: Vec<EndpointId>,
     sequences: Map<SequenceId, u32>,
+}
+
+impl Exchange {
+    /// A fork has sent a 2xx; whether it is its first.
+    fn accepted_by(&mut self, tag: &str, limit: usize) -> bool {
+        if let Some(known) = self.forks.iter_mut().find(|fork| *fork.tag == *tag) {
+            return !core::mem::replace(&mut known.accepted, true);
+        }
+        if self.forks.iter().filter(|fork| fork.accepted).count() <= limit {
+            self.forks.push(Fork {
+                tag: tag.into(),
+                accepted: true,
+                last: 0,
+            });
+        }
+        true
+    }
 }
 
 type Up = VecDeque<Indication>;
@@ -280,6 +304,7 @@ impl Exchanges {
                 attempts: 0,
                 sends: 0,
                 failed: Vec::new(),
+                forks: Vec::new(),
                 waited: false,
                 reconnected: false,
                 counted: false,
@@ -407,14 +432,26 @@ impl Exchanges {
     /// their responses counts as a first one.
     pub(crate) fn is_new_fork(&mut self, id: ExchangeId, tag: &str, limit: usize) -> bool {
         let exchange = self.table.get_mut(&id);
-        let Some(State::Accepted { forks, .. }) = exchange.map(|exchange| &mut exchange.state) else {
-            return true;
-        };
-        let is_new = !forks.iter().any(|known| **known == *tag);
-        if is_new && forks.len() <= limit {
-            forks.push(tag.into());
+        exchange.is_none_or(|exchange| exchange.accepted_by(tag, limit))
+    }
+
+    /// The session of an INVITE wants a fork no more that has had requests in its dialog. Its counter is dropped, and the
+    /// number kept for the BYE that ends the dialog should the fork accept.
+    pub(crate) fn leave_fork(&mut self, invite: Option<ExchangeId>, tag: &str, counter: SequenceId) {
+        let last = self.sequences.remove(&counter).unwrap_or(0);
+        if let Some(exchange) = invite.and_then(|invite| self.table.get_mut(&invite)) {
+            exchange.forks.push(Fork {
+                tag: tag.into(),
+                accepted: false,
+                last,
+            });
         }
-        is_new
+    }
+
+    /// The number of the last request in the dialog of a fork that was left.
+    pub(crate) fn last_of_fork(&self, invite: ExchangeId, tag: &str) -> Option<u32> {
+        let mut forks = self.table.get(&invite)?.forks.iter();
+        forks.find(|fork| *fork.tag == *tag).map(|fork| fork.last)
     }
 
     /// What a client transaction of an exchange reports; with a lost connection comes how it was lost.

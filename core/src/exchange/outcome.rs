@@ -85,9 +85,11 @@ impl Exchanges {
         if let Cancel::Sent(timer) = cancel {
             cx.timers.stop(timer);
         }
-        let tag = response.to().ok().and_then(|to| to.tag().map(Box::from));
-        let forks = tag.into_iter().collect();
-        exchange.state = State::Accepted { transaction, forks };
+        let to = response.to().ok();
+        if let Some(tag) = to.as_ref().and_then(|to| to.tag()) {
+            exchange.accepted_by(tag, cx.config.limits.forks);
+        }
+        exchange.state = State::Accepted { transaction };
         // The session has a hold of its own; waiting for further forks does not keep the connection longer (C8).
         if let Some(lease) = exchange.lease.take() {
             low.connections.release(cx, lease);

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::invitation::{self, State};
 use super::offer::{self, Carrier, Meaning, Offers};
 use super::proposal::{self, Proposal};
-use super::receive::{allows_update, content_of};
+use super::receive::{Fork, allows_update, content_of};
 use super::renegotiation::{self, Renegotiation};
 use super::{Ack, Below, Session, Sessions, start, too_brief};
 use crate::cx::Cx;
@@ -464,7 +464,7 @@ impl Sessions {
             if let Ok(response) = result
                 && is_to_invite(&response)
             {
-                self.on_further(cx, below, None, facts, &response, false);
+                self.on_further(cx, below, None, facts, &response, Fork::KNOWN);
             }
             return;
         };

@@ -61,6 +61,7 @@ pub(crate) use offer::cells::MACHINE as OFFER;
 pub(crate) use proposal::cells::MACHINE as PROPOSAL;
 use provisional::{Early, Provisionals};
 pub(crate) use provisional::{RELIABLE, takes_reliable};
+pub(crate) use receive::Fork;
 use receive::{allows_update, names_user};
 use redirect::Redirection;
 #[cfg(any(test, feature = "cells"))]

@@ -561,7 +561,8 @@ impl Session {
         Some(below.low.reply(cx, invite, &reply))
     }
 
-    /// Forgets the forks, and keeps the CSeq counter of the one that has won.
+    /// Forgets the forks, and keeps the CSeq counter of the one that has won. Where the others are leaves with the INVITE,
+    /// for the BYE that ends what they may still accept.
     pub(super) fn drop_early(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, winner: Option<&str>) {
         for early in core::mem::take(&mut self.early) {
             let wins = winner.is_some() && early.dialog.is_with(winner);
@@ -575,7 +576,10 @@ impl Session {
                     below.exchanges.drop_sequence(self.sequence);
                     self.sequence = sequence;
                 }
-                Some(sequence) => below.exchanges.drop_sequence(sequence),
+                Some(sequence) => {
+                    let tag = early.dialog.remote_tag.as_deref().unwrap_or_default();
+                    below.exchanges.leave_fork(self.exchange, tag, sequence);
+                }
                 None => {}
             }
         }

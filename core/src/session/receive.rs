@@ -34,24 +34,26 @@ impl Sessions {
                 self.on_provisional(cx, below, id, response)
             }
             (SessionPart::Invite, What::Outcome(outcome)) => match outcome.result {
-                Ok(response) => self.on_success(cx, below, id, response, outcome.facts),
+                Ok(response) => self.on_success(cx, below, (id, exchange), response, outcome.facts),
                 Err(error) => self.on_failure(cx, below, id, error),
             },
             (SessionPart::Invite, What::Further(response)) => {
                 let facts = below.exchanges.facts(exchange).cloned().unwrap_or_default();
                 let tag = response.to().ok().and_then(|to| to.tag().map(ToOwned::to_owned));
                 let limit = cx.config.limits.forks;
-                let is_new = below
-                    .exchanges
-                    .is_new_fork(exchange, tag.as_deref().unwrap_or_default(), limit);
-                self.on_further(cx, below, Some(id), facts, &response, is_new);
+                let tag = tag.as_deref().unwrap_or_default();
+                let fork = Fork {
+                    is_new: below.exchanges.is_new_fork(exchange, tag, limit),
+                    last: below.exchanges.last_of_fork(exchange, tag),
+                };
+                self.on_further(cx, below, Some(id), facts, &response, fork);
             }
             (SessionPart::Renegotiate, What::Outcome(outcome)) => {
                 self.on_renegotiated(cx, below, id, *outcome);
             }
             (SessionPart::Renegotiate, What::Further(response)) => {
                 let facts = below.exchanges.facts(exchange).cloned().unwrap_or_default();
-                self.on_further(cx, below, Some(id), facts, &response, false);
+                self.on_further(cx, below, Some(id), facts, &response, Fork::KNOWN);
             }
             (SessionPart::Bye, What::Outcome(_)) => self.step(cx, below, id, Input::ByeDone),
             (SessionPart::Refresh, What::Outcome(outcome)) => {
@@ -95,14 +97,20 @@ impl Sessions {
         &mut self,
         cx: &mut Cx<'_>,
         below: &mut Below<'_, '_>,
-        id: SessionId,
+        (id, invite): (SessionId, ExchangeId),
         response: Box<Message>,
         facts: Facts,
     ) {
         let tag = response.to().ok().and_then(|to| to.tag().map(ToOwned::to_owned));
         self.withdraw_elsewhere(cx, below, id, (None, tag.as_deref()));
         let Some(session) = self.table.get_mut(&id) else {
-            return self.on_further(cx, below, None, facts, &response, true);
+            let fork = Fork {
+                is_new: true,
+                last: below
+                    .exchanges
+                    .last_of_fork(invite, tag.as_deref().unwrap_or_default()),
+            };
+            return self.on_further(cx, below, None, facts, &response, fork);
         };
         // What is open is open with this fork.
         if let Some(early) = session.early(tag.as_deref()) {
@@ -205,7 +213,7 @@ impl Sessions {
         id: Option<SessionId>,
         facts: Facts,
         response: &Message,
-        is_new: bool,
+        fork: Fork,
     ) {
         let session = id.and_then(|id| self.table.get_mut(&id));
         let tag = response.to().ok().and_then(|to| to.tag().map(ToOwned::to_owned));
@@ -224,7 +232,7 @@ impl Sessions {
             }
             return;
         }
-        end_fork(cx, below, response, facts, is_new);
+        end_fork(cx, below, response, facts, fork);
     }
 
     fn on_request_outcome(
@@ -487,8 +495,30 @@ impl Sessions {
     }
 }
 
+/// The fork that a 2xx comes from, as its INVITE knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fork {
+    /// The 2xx is its first.
+    pub(crate) is_new: bool,
+    /// The CSeq number of the last request in its dialog, where there was one besides the INVITE.
+    pub(crate) last: Option<u32>,
+}
+
+impl Fork {
+    /// No dialog that is to be ended.
+    pub(super) const KNOWN: Self = Self {
+        is_new: false,
+        last: None,
+    };
+    /// The INVITE that would know it is forgotten.
+    pub(crate) const STRAY: Self = Self {
+        is_new: true,
+        last: None,
+    };
+}
+
 /// Acknowledges a dialog that no session wants, and ends it where that was not done yet.
-fn end_fork(cx: &mut Cx<'_>, below: &mut Below<'_, '_>, response: &Message, facts: Facts, is_new: bool) {
+fn end_fork(cx: &mut Cx<'_>, below: &mut Below<'_, '_>, response: &Message, facts: Facts, fork: Fork) {
     let Facts {
         conn,
         credentials,
@@ -496,7 +526,8 @@ fn end_fork(cx: &mut Cx<'_>, below: &mut Below<'_, '_>, response: &Message, fact
         ..
     } = facts;
     let cseq = response.cseq().map_or(1, |cseq| cseq.number);
-    let sequence = below.exchanges.new_sequence(cx, cseq.saturating_add(1));
+    let next = fork.last.unwrap_or(0).max(cseq).saturating_add(1);
+    let sequence = below.exchanges.new_sequence(cx, next);
     let Ok(dialog) = Dialog::from_response(response, sequence) else {
         below.exchanges.drop_sequence(sequence);
         return;
@@ -505,11 +536,11 @@ fn end_fork(cx: &mut Cx<'_>, below: &mut Below<'_, '_>, response: &Message, fact
     ack.sequence = Sequence::Fixed(cseq);
     ack.block = HeaderBlock::new(credentials.iter().map(|(name, value)| (name.as_str(), &**value)));
     let mut bye = dialog.request(Method::Bye, None);
-    bye.sequence = Sequence::Fixed(cseq.saturating_add(1));
+    bye.sequence = Sequence::Fixed(next);
     let (name, value) = Diagnosis::ForkNotWanted.field(cx.config);
     bye.extra.push((name.as_str().to_owned(), String::from(value)));
     below.exchanges.drop_sequence(sequence);
-    for draft in core::iter::once(ack).chain(is_new.then_some(bye)) {
+    for draft in core::iter::once(ack).chain(fork.is_new.then_some(bye)) {
         let Some(lease) = conn.and_then(|conn| below.low.connections.share(cx, conn)) else {
             return;
         };

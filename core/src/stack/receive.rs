@@ -15,7 +15,7 @@ use crate::error::ParseError;
 use crate::event::Event;
 use crate::exchange::{Facts, Pending, Reply};
 use crate::ids::{ConnId, EndpointId, SessionId, SubscriptionId, TransactionId, WatcherId};
-use crate::session::{self, Inside, RELIABLE, takes_reliable};
+use crate::session::{self, Fork, Inside, RELIABLE, takes_reliable};
 use crate::subscription::Taken;
 use crate::transaction::{ResponseMatch, ServerMatch};
 use crate::wire::check::{self, Refusal, UserAgent};
@@ -99,8 +99,9 @@ impl Parts<'_> {
                 conn: Some(conn),
                 ..facts
             };
+            let (cx, below) = (&mut self.cx, below!(self));
             self.sessions
-                .on_further(&mut self.cx, below!(self), Some(session), facts, response, true);
+                .on_further(cx, below, Some(session), facts, response, Fork::STRAY);
         }
     }
 
