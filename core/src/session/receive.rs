@@ -476,6 +476,7 @@ impl Sessions {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
+        below.exchanges.close_sequence(session.sequence);
         let leaves = matches!(session.invitation.machine_state(), State::Leaving { .. });
         let unsent = session
             .exchange
