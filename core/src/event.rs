@@ -9,7 +9,7 @@ use core::net::SocketAddr;
 use bytes::Bytes;
 
 use crate::action::{CloseReason, ListenError, ResolveError, TlsFailure, Transport};
-use crate::auth::AuthenticationFailure;
+use crate::auth::{AuthenticationFailure, AuthenticationProtocol};
 use crate::error::ParseError;
 use crate::ids::{
     ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, PublicationId, ReferralId, SessionId,
@@ -75,6 +75,19 @@ pub enum Event {
         /// The connection that brought the change: over which the server answered, which was lost, or which could not be
         /// made. `None` for a command, and for a binding that ran out.
         conn: Option<ConnId>,
+    },
+    /// The endpoint and its server have made a security association: from now on each signs what it sends (A4).
+    Associated {
+        /// Whose.
+        endpoint: EndpointId,
+        /// How the user was proved.
+        protocol: AuthenticationProtocol,
+        /// To what the user has logged on.
+        realm: String,
+        /// The server, by its own name.
+        target: String,
+        /// What is signed: version 2, 3 or 4 of MS-SIPAE.
+        version: u32,
     },
     /// The server has sent the endpoint to another one; or it is back at the server that it was told, since the other one
     /// failed or it registers anew (R9).

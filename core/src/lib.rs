@@ -170,7 +170,7 @@ pub use action::{
     ResolveError, SrvRecord, TlsFailure, TlsFailureKind, Transport,
 };
 pub use auth::{
-    AllowedProtocols, AuthenticationFailure, AuthenticationFailureReason, AuthenticationProtocol,
+    AllowedProtocols, AssociationPolicy, AuthenticationFailure, AuthenticationFailureReason, AuthenticationProtocol,
     OfferedProtocol,
 };
 pub use config::{Config, Limits, Throttle};

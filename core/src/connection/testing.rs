@@ -55,6 +55,7 @@ impl Services {
     pub(crate) fn cx(&mut self) -> Cx<'_> {
         Cx {
             now: self.now,
+            unix: crate::time::UnixTime(0),
             timers: &mut self.timers,
             ids: &mut self.ids,
             entropy: &mut self.entropy,

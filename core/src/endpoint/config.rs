@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::action::Transport;
-use crate::auth::AllowedProtocols;
+use crate::auth::{AllowedProtocols, AssociationPolicy};
 use crate::event::ExtraHeaders;
 use crate::exchange::NextHop;
 use crate::ids::ManagerId;
@@ -110,6 +110,8 @@ pub struct SipEndpointConfig {
     pub credentials: Vec<Credentials>,
     /// What it may answer them with (A3).
     pub protocols: AllowedProtocols,
+    /// What it asks of a server that signs its messages (A4, A6).
+    pub association: AssociationPolicy,
     /// Refresh the registration before it expires, and make it anew when the connection drops (R4, R5).
     pub auto_refresh: bool,
     /// The expiry asked for; [`Config::register_expires`](crate::Config::register_expires) if absent.
@@ -136,6 +138,7 @@ impl SipEndpointConfig {
             manager: None,
             credentials: Vec::new(),
             protocols: AllowedProtocols::all(),
+            association: AssociationPolicy::default(),
             auto_refresh: true,
             expires: None,
             probe: None,

@@ -23,6 +23,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use crate::action::Transport;
+use crate::auth::Login;
 use crate::connection::{Connections, Hop, Lease, ManagerKind};
 use crate::cx::Cx;
 use crate::error::Misuse;
@@ -201,6 +202,9 @@ impl Endpoints {
         if config.redirects > 5 {
             return Err(Misuse::argument("redirects", "0 to 5"));
         }
+        if config.association.least().is_none() {
+            return Err(Misuse::argument("association.least_version", "2 to 4"));
+        }
         let manager = config.manager.unwrap_or(default_manager);
         let identity = Identity::new(
             cx.entropy,
@@ -216,7 +220,13 @@ impl Endpoints {
         let server = Hop::new(&host, port, config.transport);
         let id: EndpointId = cx.ids.next();
         let expires = config.expires.unwrap_or(cx.config.register_expires).as_secs();
-        low.auth.insert(id, config.credentials, config.protocols);
+        let login = Login {
+            credentials: config.credentials,
+            allowed: config.protocols,
+            policy: config.association,
+            epid: identity.epid.clone(),
+        };
+        low.auth.insert(id, login);
         let kind = Kind::Sip(Box::new(Sip {
             registration: Registration::new(id, config.auto_refresh),
             exchange: None,

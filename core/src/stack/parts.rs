@@ -148,6 +148,10 @@ impl Parts<'_> {
             }
             TimerKey::Watcher(id) => self.watchers.handle_timer(&mut self.cx, below!(self), id),
             TimerKey::Publication(id) => self.publications.handle_timer(&mut self.cx, below!(self), id),
+            TimerKey::Association(id) => {
+                self.endpoints
+                    .handle_association_timer(&mut self.cx, below!(self), id);
+            }
             TimerKey::KeepAlive(id) => self
                 .endpoints
                 .handle_keep_alive_timer(&mut self.cx, below!(self), id),
@@ -256,7 +260,10 @@ impl Parts<'_> {
                 reason,
                 taken,
                 target,
-            } => self.on_ended(Ended::lost(conn, &reason, taken, target)),
+            } => {
+                self.low.auth.handle_lost(&mut self.cx, conn);
+                self.on_ended(Ended::lost(conn, &reason, taken, target));
+            }
             FromConnection::Message { conn, bytes } => self.receive(conn, bytes),
             FromConnection::BadFraming { conn, error } => self.refuse_framing(conn, &error),
             FromConnection::Ping(_) | FromConnection::Pong(_) => {}

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::parts::{Parts, below, pending};
+use crate::auth::Admission;
 use crate::counters::{Kind, Label};
 use crate::diagnosis::Diagnosis;
 use crate::endpoint::{Life, Notice, REGISTRATION_EVENT, ReliableResponses};
@@ -29,6 +30,7 @@ impl Parts<'_> {
     pub(super) fn receive(&mut self, conn: ConnId, bytes: Bytes) {
         let limits = &self.cx.config.limits.message;
         match Message::parse(bytes.clone(), limits) {
+            Ok(message) if !self.admits(conn, &message) => {}
             Ok(message) if message.is_request() => self.receive_request(conn, message),
             Ok(message) => self.receive_response(conn, message),
             Err(error) => {
@@ -39,6 +41,18 @@ impl Parts<'_> {
                 }
             }
         }
+    }
+
+    /// What the server has to sign and has not, or not well, nobody hears of (A4).
+    fn admits(&mut self, conn: ConnId, message: &Message) -> bool {
+        let dropped = &mut self.cx.counters.dropped;
+        match self.low.auth.admit(conn, message) {
+            Admission::Taken => return true,
+            Admission::Unsigned => dropped.unsigned += 1,
+            Admission::Forged => dropped.forged += 1,
+            Admission::Replayed => dropped.replayed += 1,
+        }
+        false
     }
 
     /// The stream cannot be cut any further; if the head of a request could be read, its sender is told.

@@ -14,6 +14,7 @@ use core::time::Duration;
 use super::parts::below;
 use super::{Stack, record};
 use crate::action::Transport;
+use crate::auth::AuthenticationProtocol;
 use crate::connection::{Hop, ManagerKind};
 use crate::endpoint::{PageMessage, SendOptions, reach};
 use crate::error::{Misuse, ParseError};
@@ -360,6 +361,12 @@ impl EndpointView<'_> {
     /// Ends the endpoint (E13); see [`Stack::terminate`].
     pub fn terminate(&mut self) -> OperationId {
         self.stack.terminate(self.stack.now, self.id)
+    }
+
+    /// How the user of a SipEndpoint was proved when the security association with its server was made; `None` without one,
+    /// as with Digest, which has none.
+    pub fn authentication_protocol(&self) -> Option<AuthenticationProtocol> {
+        self.stack.auth.protocol(self.id)
     }
 
     /// The state of the registration; `None` for a peer-to-peer endpoint.
