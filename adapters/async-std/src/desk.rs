@@ -238,6 +238,7 @@ impl Desk {
             }
             Event::Registration { endpoint, .. }
             | Event::ServerChanged { endpoint, .. }
+            | Event::Associated { endpoint, .. }
             | Event::PeerToPeer { endpoint, .. }
             | Event::Forgotten { endpoint, .. }
             | Event::Outage { endpoint, .. } => {

@@ -93,6 +93,23 @@ pub(crate) fn print(out: Output, event: &Event) {
                 vec![("endpoint", json!(endpoint.number()))],
             );
         }
+        Event::Associated {
+            endpoint,
+            protocol,
+            realm,
+            target,
+            version,
+        } => {
+            let fields = vec![
+                ("endpoint", json!(endpoint.number())),
+                ("protocol", json!(protocol.to_string())),
+                ("realm", json!(realm)),
+                ("target", json!(target)),
+                ("version", json!(version)),
+            ];
+            let words = format!("logged on to {target} with {protocol}, every message is signed (version {version})");
+            out.event("associated", words, fields);
+        }
         Event::ServerChanged { endpoint, host, port } => {
             let fields = vec![
                 ("endpoint", json!(endpoint.number())),

@@ -75,6 +75,7 @@ fn event(event: &Event) {
         Event::Registration { .. }
         | Event::Outage { .. }
         | Event::Forgotten { .. }
+        | Event::Associated { .. }
         | Event::ServerChanged { .. } => registration(event),
         Event::PeerToPeer {
             endpoint,
@@ -170,6 +171,15 @@ fn registration(event: &Event) {
         }
         Event::ServerChanged { endpoint, host, port } => {
             info!(target: REGISTRATION, %endpoint, host, port, "server changed");
+        }
+        Event::Associated {
+            endpoint,
+            protocol,
+            realm,
+            target,
+            version,
+        } => {
+            info!(target: REGISTRATION, %endpoint, ?protocol, realm, server = target, version, "associated");
         }
         _ => {}
     }

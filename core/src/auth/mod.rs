@@ -62,6 +62,7 @@ impl Received<'_> {
 
 /// A way to prove who a user is. In the order of strength, weaker before stronger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum AuthenticationProtocol {
     /// Digest with MD5 or MD5-sess.
@@ -106,6 +107,17 @@ impl AuthenticationProtocol {
             Self::DigestSha512_256 => 4,
             Self::Ntlm => 8,
         }
+    }
+}
+
+impl fmt::Display for AuthenticationProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DigestMd5 => "Digest MD5",
+            Self::DigestSha256 => "Digest SHA-256",
+            Self::DigestSha512_256 => "Digest SHA-512-256",
+            Self::Ntlm => "NTLM",
+        })
     }
 }
 

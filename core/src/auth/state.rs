@@ -939,7 +939,7 @@ mod tests {
         ]);
         client.begin(URI);
         client.challenged(&[www("realm=\"met\", nonce=\"n\"")]).unwrap();
-        client.state = client.state.redirected().redirected();
+        client.state = client.state.redirected(None).redirected(None);
         assert_eq!(client.begin(URI), vec![]);
         assert_eq!(
             client.refused(&[www("realm=\"new\", nonce=\"n\"")]).0,

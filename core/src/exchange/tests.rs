@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::action::{Action, Answer, CloseReason, Established, Question, SrvRecord, Transport};
-use crate::auth::{AllowedProtocols, AuthTable, AuthenticationFailureReason};
+use crate::auth::{AllowedProtocols, AssociationPolicy, AuthTable, AuthenticationFailureReason, Login};
 use crate::config::Throttle;
 use crate::connection::testing::Services;
 use crate::connection::{Connections, Hop, Indication as FromConnection, ManagerConfig, ManagerKind};
@@ -366,6 +366,7 @@ impl Bench {
                 | TimerKey::Refresh(..)
                 | TimerKey::Ringing(_)
                 | TimerKey::Registration(_)
+                | TimerKey::Association(_)
                 | TimerKey::Probe(_)
                 | TimerKey::KeepAlive(_)
                 | TimerKey::Subscription(..)
@@ -508,9 +509,13 @@ fn authenticated(bench: &mut Bench, mut request: Request) -> Request {
     let mut credentials = Credentials::new("alice", Secret::new("secret"));
     credentials.realm = Some("example.com".into());
     let endpoint = EndpointId::from_number(ENDPOINT);
-    bench
-        .auth
-        .insert(endpoint, vec![credentials], AllowedProtocols::all());
+    let login = Login {
+        credentials: vec![credentials],
+        allowed: AllowedProtocols::all(),
+        policy: AssociationPolicy::default(),
+        epid: "01".into(),
+    };
+    bench.auth.insert(endpoint, login);
     request.policy.identity = Some(endpoint);
     request
 }
