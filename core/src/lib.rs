@@ -170,8 +170,8 @@ pub use action::{
     ResolveError, SrvRecord, TlsFailure, TlsFailureKind, Transport,
 };
 pub use auth::{
-    AllowedProtocols, AssociationPolicy, AuthenticationFailure, AuthenticationFailureReason, AuthenticationProtocol,
-    OfferedProtocol,
+    AllowedProtocols, AssociationPolicy, AuthenticationFailure, AuthenticationFailureReason,
+    AuthenticationProtocol, OfferedProtocol,
 };
 pub use config::{Config, Limits, Throttle};
 pub use connection::{ConnectionInfo, LostAddresses, ManagerConfig, ManagerKind, MutualTls};

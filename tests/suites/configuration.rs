@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use sansip::wire::MessageLimits;
 use sansip::{
-    AllowedProtocols, Config, Limits, ManagerConfig, ManagerKind, MutualTls, PeerToPeerConfig, Profile,
-    SipEndpointConfig,
+    AllowedProtocols, AssociationPolicy, Config, Limits, ManagerConfig, ManagerKind, MutualTls,
+    PeerToPeerConfig, Profile, SipEndpointConfig,
 };
 
 /// Takes a value apart, so that no field is forgotten, and compares what each is with the rows of the page.
@@ -195,6 +195,7 @@ fn every_setting_of_an_endpoint_is_there_with_its_default() {
                 assert_eq!(protocols, AllowedProtocols::all());
                 "all".to_owned()
             },
+            association: below(&association, &AssociationPolicy::default()),
             auto_refresh: auto_refresh.to_string(),
             expires: optional(expires),
             probe: optional(probe),
@@ -212,6 +213,15 @@ fn every_setting_of_an_endpoint_is_there_with_its_default() {
             outbound_proxy: optional(outbound_proxy),
             default_transport: format!("{default_transport:?}"),
             profile: below(&profile, &Profile::default()),
+        }
+    );
+    has_rows!(
+        AssociationPolicy::default(),
+        AssociationPolicy {
+            strict: strict.to_string(),
+            least_version: number(least_version.into()),
+            without_tls: without_tls.to_string(),
+            unchallenging: unchallenging.to_string(),
         }
     );
     has_rows!(

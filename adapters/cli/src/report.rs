@@ -107,7 +107,8 @@ pub(crate) fn print(out: Output, event: &Event) {
                 ("target", json!(target)),
                 ("version", json!(version)),
             ];
-            let words = format!("logged on to {target} with {protocol}, every message is signed (version {version})");
+            let words =
+                format!("logged on to {target} with {protocol}, every message is signed (version {version})");
             out.event("associated", words, fields);
         }
         Event::ServerChanged { endpoint, host, port } => {

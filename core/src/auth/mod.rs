@@ -15,6 +15,8 @@ mod association;
 mod negotiation;
 mod state;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -300,7 +302,7 @@ impl fmt::Display for OfferedProtocol {
 }
 
 #[cfg(test)]
-mod tests {
+mod names {
     use alloc::format;
     use alloc::vec;
 

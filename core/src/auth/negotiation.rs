@@ -20,7 +20,9 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::association::{Association, Name};
-use super::{AllowedProtocols, AuthenticationFailureReason as Reason, AuthenticationProtocol, Received, Side};
+use super::{
+    AllowedProtocols, AuthenticationFailureReason as Reason, AuthenticationProtocol, Received, Side,
+};
 use crate::entropy::Entropy;
 use crate::ids::ExchangeId;
 use crate::security::Credentials;
@@ -67,7 +69,11 @@ pub(super) struct Offer<'a> {
 }
 
 /// The offers that are known and allowed, the strongest first (A3). TLS-DSK is known by its name and passed over.
-pub(super) fn offers<'a>(received: &'a [Received<'_>], allowed: AllowedProtocols, least: Version) -> Vec<Offer<'a>> {
+pub(super) fn offers<'a>(
+    received: &'a [Received<'_>],
+    allowed: AllowedProtocols,
+    least: Version,
+) -> Vec<Offer<'a>> {
     let mut offers: Vec<Offer<'a>> = received
         .iter()
         .filter_map(|one| {
@@ -136,11 +142,7 @@ impl Negotiation {
         let hash = NtHash::of(&credentials.password);
         let identity = Identity::new(&credentials.user, credentials.domain.as_deref(), hash);
         let server_time = FileTime::from_unix(self.clock.unwrap_or(now));
-        let fresh = Fresh::new(
-            entropy.u64().to_le_bytes(),
-            random_key(entropy),
-            server_time,
-        );
+        let fresh = Fresh::new(entropy.u64().to_le_bytes(), random_key(entropy), server_time);
         let (token, keys) = ntlm::authenticate(&challenge, &identity, &ntlm::Client::default(), &fresh)
             .map_err(|_| Reason::NoCommonProtocols)?;
         self.stage = Stage::Closing {

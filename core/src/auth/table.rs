@@ -37,7 +37,7 @@ const LIFETIME: Duration = Duration::from_secs(8 * 3600 - 300);
 #[derive(Clone, Debug)]
 pub(crate) struct AuthTable {
     accounts: Map<EndpointId, Account>,
-    /// The connections over which associations are used.
+    /// The connections over which associations are made and used.
     by_conn: BTreeSet<(ConnId, EndpointId)>,
 }
 
@@ -55,6 +55,8 @@ pub(crate) struct Login {
 struct Account {
     login: Login,
     state: AuthState,
+    /// The connection over which it is made and used.
+    conn: Option<ConnId>,
     negotiation: Option<Box<Negotiation>>,
     association: Option<Box<Established>>,
 }
@@ -63,7 +65,6 @@ struct Account {
 #[derive(Clone, Debug)]
 struct Established {
     association: Association,
-    conn: ConnId,
     /// When a new one is to be made; `None` while it is.
     renewal: Option<TimerId>,
 }
@@ -112,6 +113,7 @@ impl AuthTable {
         let account = Account {
             login,
             state: AuthState::default(),
+            conn: None,
             negotiation: None,
             association: None,
         };
@@ -197,7 +199,6 @@ impl AuthTable {
         cx: &mut Cx<'_>,
         endpoint: EndpointId,
         exchange: ExchangeId,
-        conn: Option<ConnId>,
     ) -> bool {
         let Some(account) = self.accounts.get_mut(&endpoint) else {
             return false;
@@ -206,14 +207,13 @@ impl AuthTable {
             .negotiation
             .take_if(|negotiation| negotiation.leader == exchange);
         let Some(negotiation) = ended else { return false };
-        if let (Some(association), Some(conn)) = (negotiation.end(), conn) {
-            self.install(cx, endpoint, association, conn);
+        if let Some(association) = negotiation.end() {
+            self.install(cx, endpoint, association);
         }
         true
     }
 
-    fn install(&mut self, cx: &mut Cx<'_>, endpoint: EndpointId, association: Association, conn: ConnId) {
-        self.drop_association(cx, endpoint);
+    fn install(&mut self, cx: &mut Cx<'_>, endpoint: EndpointId, association: Association) {
         let Some(account) = self.accounts.get_mut(&endpoint) else {
             return;
         };
@@ -227,26 +227,27 @@ impl AuthTable {
                 version: name.version.number(),
             });
         }
-        self.by_conn.insert((conn, endpoint));
         let renewal = cx.timers.set(cx.now + LIFETIME, TimerKey::Association(endpoint));
-        account.association = Some(Box::new(Established {
+        let new = Established {
             association,
-            conn,
             renewal: Some(renewal),
-        }));
+        };
+        let old = account.association.replace(Box::new(new));
+        if let Some(renewal) = old.and_then(|old| old.renewal) {
+            cx.timers.stop(renewal);
+        }
     }
 
     /// The association of an endpoint is no more; its realm.
     fn drop_association(&mut self, cx: &mut Cx<'_>, endpoint: EndpointId) -> Option<String> {
         let account = self.accounts.get_mut(&endpoint)?;
-        let realm = account.negotiation.as_ref().map(|negotiation| negotiation.realm());
-        let Some(old) = account.association.take() else {
-            return realm;
-        };
+        if let Some(conn) = account.conn.take() {
+            self.by_conn.remove(&(conn, endpoint));
+        }
+        let old = account.association.take()?;
         if let Some(renewal) = old.renewal {
             cx.timers.stop(renewal);
         }
-        self.by_conn.remove(&(old.conn, endpoint));
         Some(old.association.name.realm.to_string())
     }
 
@@ -259,23 +260,24 @@ impl AuthTable {
         }
     }
 
-    /// A connection is gone, and with it the associations used over it: a server looks for them by connection first.
+    /// A connection is gone, and with it what was made, or being made, over it: a server looks for it by connection first.
     pub(crate) fn handle_lost(&mut self, cx: &mut Cx<'_>, conn: ConnId) {
         let over: SmallVec<[EndpointId; 1]> = self.over(conn).collect();
         for endpoint in over {
             self.drop_association(cx, endpoint);
+            if let Some(account) = self.accounts.get_mut(&endpoint) {
+                account.negotiation = None;
+            }
         }
     }
 
-    /// Who leads a handshake leads it no more. Whether it did.
-    pub(crate) fn abandon(&mut self, endpoint: EndpointId, exchange: ExchangeId) -> bool {
-        let account = self.accounts.get_mut(&endpoint);
-        let led = account.and_then(|account| {
+    /// Who leads a handshake leads it no more.
+    pub(crate) fn abandon(&mut self, endpoint: EndpointId, exchange: ExchangeId) {
+        if let Some(account) = self.accounts.get_mut(&endpoint) {
             account
                 .negotiation
-                .take_if(|negotiation| negotiation.leader == exchange)
-        });
-        led.is_some()
+                .take_if(|negotiation| negotiation.leader == exchange);
+        }
     }
 
     /// Who leads the handshake of an endpoint, while there is one.
@@ -310,20 +312,28 @@ impl AuthTable {
             && credentials.iter().any(names_domain)
     }
 
-    /// The request of who leads a handshake, with its token.
+    /// The request of who leads a handshake, with its token, as it goes out over a connection.
     pub(crate) fn stamp(
         &mut self,
         cx: &mut Cx<'_>,
         endpoint: EndpointId,
-        exchange: ExchangeId,
+        (exchange, conn): (ExchangeId, ConnId),
         bytes: Bytes,
     ) -> Bytes {
-        let account = self.accounts.get_mut(&endpoint);
-        let negotiation = account.and_then(|account| account.negotiation.as_mut());
-        match negotiation.filter(|negotiation| negotiation.leader == exchange) {
-            Some(negotiation) => negotiation.put(cx.entropy, &cx.config.limits.message, bytes),
-            None => bytes,
+        let Some(account) = self.accounts.get_mut(&endpoint) else {
+            return bytes;
+        };
+        let negotiation = account.negotiation.as_mut();
+        let Some(negotiation) = negotiation.filter(|negotiation| negotiation.leader == exchange) else {
+            return bytes;
+        };
+        if account.conn != Some(conn) {
+            if let Some(old) = account.conn.replace(conn) {
+                self.by_conn.remove(&(old, endpoint));
+            }
+            self.by_conn.insert((conn, endpoint));
         }
+        negotiation.put(cx.entropy, &cx.config.limits.message, bytes)
     }
 
     /// A message as it goes out over a connection: signed where an association is used over it.
@@ -365,10 +375,7 @@ impl AuthTable {
             return Admission::Taken;
         };
         let server = message.list().flatten().map(|AuthenticationInfo(info)| info);
-        let proxies = message
-            .list()
-            .flatten()
-            .map(|ProxyAuthenticationInfo(info)| info);
+        let proxies = message.list().flatten().map(|ProxyAuthenticationInfo(info)| info);
         let fields: Vec<header::AuthInfo<'_>> = server.chain(proxies).collect();
         let infos = fields.iter().filter_map(|field| Info::read(field).ok());
         let mut worst = None;
@@ -381,7 +388,7 @@ impl AuthTable {
         }
         match worst {
             Some(refusal) => refusal,
-            None if account.login.policy.strict || !is_left_unsigned(message) => Admission::Unsigned,
+            None if account.has_to_be_signed(message) => Admission::Unsigned,
             None => Admission::Taken,
         }
     }
@@ -410,6 +417,16 @@ impl AuthTable {
 }
 
 impl Account {
+    /// Whether the server has to sign this: what comes under an association in use, and what makes one so.
+    fn has_to_be_signed(&self, message: &Message) -> bool {
+        let makes = self
+            .negotiation
+            .as_ref()
+            .is_some_and(|negotiation| negotiation.is_closing())
+            && message.status().is_some_and(|status| status.is_success());
+        (self.association.is_some() || makes) && (self.login.policy.strict || !is_left_unsigned(message))
+    }
+
     /// What a handshake makes of a challenge; `None` where it is none of Microsoft's schemes that could be answered.
     fn negotiate(
         &mut self,
@@ -460,13 +477,18 @@ impl Account {
         attempt: &mut Attempt,
     ) -> Option<Result<(), (Reason, String)>> {
         let best = offers.iter().find_map(|offer| {
-            let credentials = self.state.choose(&self.login.credentials, offer.challenge.realm)?;
+            let credentials = self
+                .state
+                .choose(&self.login.credentials, offer.challenge.realm)?;
             Some((offer, credentials))
         });
         let Some((offer, credentials)) = best else {
             // Who has none for this may have some for a Digest beside it.
             let only = offers.first().filter(|_| !offers_digest(challenged.response))?;
-            return Some(Err((Reason::MissingCredentials, only.challenge.realm.to_string())));
+            return Some(Err((
+                Reason::MissingCredentials,
+                only.challenge.realm.to_string(),
+            )));
         };
         let realm = offer.challenge.realm.to_string();
         if let Err(refusal) = self.count(attempt, realm.clone()) {
@@ -548,15 +570,15 @@ fn is_left_unsigned(message: &Message) -> bool {
     };
     !status.is_final()
         || matches!(status.code(), 401 | 407)
-        || message
-            .cseq()
-            .is_ok_and(|cseq| cseq.method == Method::Register)
+        || message.cseq().is_ok_and(|cseq| cseq.method == Method::Register)
 }
 
 fn offers_digest(response: &Message) -> bool {
-    received(response)
-        .iter()
-        .any(|one| one.challenge.scheme.eq_ignore_ascii_case(crate::security::digest::SCHEME))
+    received(response).iter().any(|one| {
+        one.challenge
+            .scheme
+            .eq_ignore_ascii_case(crate::security::digest::SCHEME)
+    })
 }
 
 fn epid_of(message: &Message, field: HeaderName) -> Option<String> {

@@ -675,7 +675,7 @@ impl Exchanges {
         let branch = write::new_branch(cx.entropy);
         let mut bytes = write::request(cx.scratch, &exchange.draft, &reach, &branch, cseq, &credentials);
         if let Some(endpoint) = exchange.policy.identity {
-            bytes = low.auth.stamp(cx, endpoint, id, bytes);
+            bytes = low.auth.stamp(cx, endpoint, (id, conn), bytes);
         }
         exchange.facts = Facts {
             conn: Some(conn),
@@ -856,9 +856,8 @@ impl Exchanges {
             State::Sent { .. } | State::Unanswered { .. } | State::Moving | State::Accepted { .. } => {}
         }
         self.leave_window(exchange.policy.identity.filter(|_| exchange.counted), held);
-        if let Some(endpoint) = exchange.policy.identity
-            && low.auth.abandon(endpoint, id)
-        {
+        if let Some(endpoint) = exchange.policy.identity {
+            low.auth.abandon(endpoint, id);
             self.gate(low, endpoint);
         }
         if let Some(lease) = exchange.lease.take() {

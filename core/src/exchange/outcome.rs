@@ -40,7 +40,7 @@ impl Exchanges {
         let status = response.status().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
         if let Some(endpoint) = exchange.policy.identity
             && !matches!(status.code(), 401 | 407)
-            && low.auth.handle_final(cx, endpoint, id, exchange.facts.conn)
+            && low.auth.handle_final(cx, endpoint, id)
         {
             self.gate(low, endpoint);
         }
@@ -131,7 +131,10 @@ impl Exchanges {
         let Some(endpoint) = exchange.policy.identity else {
             return self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up);
         };
-        let over = exchange.facts.conn.and_then(|conn| low.connections.manager_of(conn));
+        let over = exchange
+            .facts
+            .conn
+            .and_then(|conn| low.connections.manager_of(conn));
         let challenged = Challenged {
             endpoint,
             exchange: id,

@@ -103,7 +103,10 @@ impl Exchanges {
         up: &mut Up,
     ) {
         let window = self.windows.get_mut(&endpoint);
-        for id in window.map(|window| core::mem::take(&mut window.held)).unwrap_or_default() {
+        for id in window
+            .map(|window| core::mem::take(&mut window.held))
+            .unwrap_or_default()
+        {
             self.finish(cx, low, id, Err(error.clone()), up);
         }
     }
