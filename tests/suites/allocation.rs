@@ -194,25 +194,26 @@ fn verifying_and_signing_allocate_nothing() {
         dns_computer: "fe1.contoso.com".into(),
         time: None,
     };
-    let token = offer.write().unwrap();
-    let challenge = Challenge::parse(&token).unwrap();
+    let token = offer.write().expect("short names");
+    let challenge = Challenge::parse(&token).expect("a challenge that was made");
     let identity = Identity::new("alice", None, NtHash::new([1; 16]));
     let fresh = Fresh::new([4; 8], [5; 16], FileTime(0));
-    let (answer, client) = authenticate(&challenge, &identity, &Client::default(), &fresh).unwrap();
-    let answer = Authenticate::parse(&answer).unwrap();
-    let server = answer.verify(&challenge, &identity.hash).unwrap();
+    let (answer, client) = authenticate(&challenge, &identity, &Client::default(), &fresh).expect("short names");
+    let answer = Authenticate::parse(&answer).expect("an answer that was made");
+    let server = answer.verify(&challenge, &identity.hash).expect("the hash");
 
-    let message = Message::parse(Bytes::from_static(INVITE), &MessageLimits::default()).unwrap();
+    let message = Message::parse(Bytes::from_static(INVITE), &MessageLimits::default()).expect("a message");
     let value = "NTLM rspauth=\"0100000029618e9651b65a7764000000\", srand=\"13317733\", snum=\"1\", \
         targetname=\"fe1.contoso.com\", realm=\"SIP Communications Service\"";
-    let field = AuthenticationInfo::parse(value).unwrap().0;
+    let field = AuthenticationInfo::parse(value).expect("a proof").0;
     let mut out = Vec::with_capacity(512);
     let window = ReplayWindow::new();
     let (count, result) = allocations(|| {
-        let info = Info::read(&field).unwrap();
-        let signature = info.signature.as_ref().unwrap();
+        let info = Info::read(&field).expect("a proof");
+        let signature = info.signature.as_ref().expect("a signature");
+        let stamp = info.stamp().expect("a signature");
         let is_new = window.clone().record(signature.number);
-        signing::buffer(&mut out, Version::V4, &info.stamp().unwrap(), &message).unwrap();
+        signing::buffer(&mut out, Version::V4, &stamp, &message).expect("a message");
         let forged = client.verify(&out, &signature.mic);
         (is_new, forged, client.verify(&out, &server.sign(&out)))
     });
