@@ -198,7 +198,8 @@ fn verifying_and_signing_allocate_nothing() {
     let challenge = Challenge::parse(&token).expect("a challenge that was made");
     let identity = Identity::new("alice", None, NtHash::new([1; 16]));
     let fresh = Fresh::new([4; 8], [5; 16], FileTime(0));
-    let (answer, client) = authenticate(&challenge, &identity, &Client::default(), &fresh).expect("short names");
+    let (answer, client) =
+        authenticate(&challenge, &identity, &Client::default(), &fresh).expect("short names");
     let answer = Authenticate::parse(&answer).expect("an answer that was made");
     let server = answer.verify(&challenge, &identity.hash).expect("the hash");
 
