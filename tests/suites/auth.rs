@@ -5,22 +5,8 @@ use std::error::Error;
 use sansip::security::Secret;
 use sansip::security::digest::{Algorithm, Authorization, Info, Qop, Quality};
 use sansip::wire::header::{self, Header};
-use sansip_testkit::vectors;
+use sansip_testkit::vectors::{self, from_hex, needed, text};
 use serde_json::Value;
-
-/// A member that is text; `None` where it is absent or null.
-fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
-    object.get(name).and_then(Value::as_str)
-}
-
-fn needed<'a>(object: &'a Value, name: &str) -> &'a str {
-    text(object, name).unwrap_or_else(|| panic!("no {name} in {object}"))
-}
-
-fn from_hex(digits: &str) -> Vec<u8> {
-    let octet = |at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hexadecimal digits");
-    (0..digits.len()).step_by(2).map(octet).collect()
-}
 
 /// The answer that a vector describes, not signed yet.
 fn authorization(inputs: &Value, user: &str) -> Authorization {

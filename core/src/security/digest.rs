@@ -13,6 +13,7 @@ use core::fmt;
 use md5::Md5;
 use sha2::{Digest, Sha256, Sha512_256};
 
+use super::encoding::push_hex;
 use super::{Secret, same};
 use crate::error::ParseError;
 use crate::wire::HeaderName;
@@ -111,11 +112,7 @@ fn hash<D: Digest>(parts: &[&[u8]]) -> String {
     let result = hasher.finalize();
     // Room for all of it at once: where the text is a secret, growing would leave copies behind.
     let mut text = String::with_capacity(2 * result.len());
-    for octet in result {
-        for nibble in [octet >> 4, octet & 0xf] {
-            text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-        }
-    }
+    push_hex(&mut text, &result);
     text
 }
 

@@ -3,7 +3,12 @@
 //! Which protocol is spoken and with whose credentials is decided above, in `auth`.
 
 pub mod digest;
+mod encoding;
+pub mod ms;
+pub mod ntlm;
 mod secret;
+pub mod signing;
+pub mod window;
 
 pub use secret::{Credentials, Secret};
 

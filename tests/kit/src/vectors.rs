@@ -7,6 +7,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::{env, fs};
 
+use serde_json::Value;
+
 /// The path of a file or folder under `shared`, where it exists. Otherwise the caller's test is to be skipped, which
 /// has been said.
 #[must_use]
@@ -47,11 +49,41 @@ pub fn bytes(name: &str) -> Option<Vec<u8>> {
 /// # Panics
 /// The file exists and is not JSON.
 #[must_use]
-pub fn json(name: &str) -> Option<serde_json::Value> {
+pub fn json(name: &str) -> Option<Value> {
     match serde_json::from_slice(&bytes(name)?) {
         Ok(value) => Some(value),
         Err(error) => panic!("{name}: {error}"),
     }
+}
+
+/// A member that is text; `None` where it is absent or null.
+#[must_use]
+pub fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    object.get(name).and_then(Value::as_str)
+}
+
+/// A member that is text and has to be there.
+///
+/// # Panics
+/// It is not.
+#[must_use]
+pub fn needed<'a>(object: &'a Value, name: &str) -> &'a str {
+    text(object, name).unwrap_or_else(|| panic!("no {name} in {object}"))
+}
+
+/// The bytes of hexadecimal digits.
+///
+/// # Panics
+/// It is anything else.
+#[must_use]
+pub fn from_hex(digits: &str) -> Vec<u8> {
+    let octet = |at| {
+        digits
+            .get(at..at + 2)
+            .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+    };
+    let octets: Option<Vec<u8>> = (0..digits.len()).step_by(2).map(octet).collect();
+    octets.unwrap_or_else(|| panic!("{digits:?} is not hexadecimal"))
 }
 
 /// Says that a test, or a part of one, does nothing, and why.

@@ -125,6 +125,22 @@ fn address(input: &str) -> Parsed<'_, (Option<Cow<'_, str>>, &str)> {
     }
 }
 
+/// The URI of an address and its parameter of this name, both as they stand in `value`, cut where [`NameAddr`] cuts them:
+/// for signatures, where every letter counts.
+pub(crate) fn written<'a>(value: &'a str, param: &str) -> Result<(&'a str, Option<&'a str>), &'static str> {
+    let (input, (_, uri)) = reason(address(grammar::trim(value)))?;
+    let mut found = None;
+    let see = |name: &str, value| {
+        if name.eq_ignore_ascii_case(param) {
+            found = value;
+        }
+    };
+    match reason(grammar::params_seen(input, see))? {
+        ("", _) => Ok((uri, found)),
+        _ => Err("unexpected text after the value"),
+    }
+}
+
 macro_rules! address_fields {
     ($($(#[$doc:meta])* $type:ident: $name:ident, $read:expr, $($list:ident)?;)*) => {
         $(

@@ -19,6 +19,7 @@ mod text;
 mod token;
 mod via;
 
+pub(crate) use addr::written;
 pub use addr::{
     Contact, From, NameAddr, PAssertedIdentity, PPreferredIdentity, Path, RecordRoute, ReferTo, ReferredBy,
     ReplyTo, Route, ServiceRoute, To,
