@@ -444,3 +444,244 @@ debug_without_token! {
     Credentials { scheme, realm, target, opaque, version, signature };
     Info { scheme, realm, target, opaque, version, signature };
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::header::Header;
+
+    const REALM: &str = "SIP Communications Service";
+
+    fn challenge(value: &str) -> header::Challenge<'_> {
+        header::WwwAuthenticate::parse(value).unwrap().0
+    }
+
+    fn credentials(value: &str) -> header::Credentials<'_> {
+        header::Authorization::parse(value).unwrap().0
+    }
+
+    fn info(value: &str) -> header::AuthInfo<'_> {
+        header::AuthenticationInfo::parse(value).unwrap().0
+    }
+
+    // MS-SIP sections 4.1 and 4.2: what a server asks with, first and in the midst of a handshake.
+    // rules: A1
+    #[test]
+    fn challenges() {
+        let text = format!("NTLM realm=\"{REALM}\", targetname=\"fe.example.com\", version=4");
+        let header = challenge(&text);
+        let expected = Challenge {
+            scheme: Scheme::Ntlm,
+            realm: REALM,
+            target: "fe.example.com",
+            version: Some(Version::V4),
+            opaque: None,
+            token: None,
+            sts_uri: None,
+        };
+        assert_eq!(Challenge::read(&header), Ok(expected.clone()));
+        assert_eq!(expected.version(), Version::V4);
+        assert_eq!(
+            header::to_string(&header::WwwAuthenticate(expected.to_header())),
+            format!("NTLM targetname=\"fe.example.com\", realm=\"{REALM}\", version=4")
+        );
+
+        let text = "kerberos OPAQUE=\"85185AE4\" , gssapi-data =\"TlRM\",targetname= \"sip/Fe.example.com\", realm=\"DOM\\x\"";
+        let header = challenge(text);
+        let read = Challenge::read(&header).unwrap();
+        assert_eq!(
+            (read.scheme, read.realm, read.target, read.opaque),
+            (Scheme::Kerberos, "DOM\\x", "sip/Fe.example.com", Some("85185AE4"))
+        );
+        assert_eq!(read.token.as_deref(), Some(&b"NTL"[..]));
+        assert_eq!((read.version, read.version()), (None, Version::V2));
+
+        let text = "TLS-DSK opaque=\"1\", gssapi-data=\"FgM=\", targetname=\"fe\", realm=\"r\", version=99, sts-uri=\"https://fe/CertProv\"";
+        let header = challenge(text);
+        let read = Challenge::read(&header).unwrap();
+        assert_eq!(read.sts_uri, Some("https://fe/CertProv"));
+        assert_eq!(read.version(), Version::V4);
+        assert_eq!(
+            header::to_string(&header::ProxyAuthenticate(read.to_header())),
+            text.replace("99", "4")
+        );
+    }
+
+    // rules: A1, A4
+    #[test]
+    fn credentials_of_each_step() {
+        let empty =
+            format!("NTLM qop=\"auth\", realm=\"{REALM}\", targetname=\"fe\", version=4, gssapi-data=\"\"");
+        let header = credentials(&empty);
+        let read = Credentials::read(&header).unwrap();
+        assert_eq!(read.token.as_deref(), Some(&b""[..]));
+        assert_eq!((&read.signature, read.stamp()), (&None, None));
+        assert_eq!(header::to_string(&header::Authorization(read.to_header())), empty);
+
+        let signed = format!(
+            "NTLM qop=\"auth\", realm=\"{REALM}\", opaque=\"85185AE4\", targetname=\"fe\", \
+             crand=\"13317733\", cnum=\"12\", response=\"0100ff\""
+        );
+        let header = credentials(&signed);
+        let read = Credentials::read(&header).unwrap();
+        let stamp = Stamp {
+            scheme: Scheme::Ntlm,
+            random: "13317733",
+            number: 12,
+            realm: REALM,
+            target: "fe",
+        };
+        assert_eq!(read.stamp(), Some(stamp));
+        assert_eq!(*read.signature.as_ref().unwrap().mic, [1, 0, 255]);
+        assert_eq!(
+            header::to_string(&header::ProxyAuthorization(read.to_header())),
+            signed
+        );
+    }
+
+    // Bare numbers, as in MS-SIP section 4.1, and what a later server adds.
+    // rules: A4
+    #[test]
+    fn the_proof_of_a_server() {
+        let text = "NTLM rspauth=\"0100FF\", srand=98984345, snum=1, opaque=\"o\", qop=\"auth\", targetname=\"fe\", realm=\"r\", version=4";
+        let header = info(text);
+        let read = Info::read(&header).unwrap();
+        let signature = read.signature.as_ref().unwrap();
+        assert_eq!((&*signature.random, signature.number), ("98984345", 1));
+        assert_eq!(*signature.mic, [1, 0, 255]);
+        assert_eq!(
+            header::to_string(&header::AuthenticationInfo(read.to_header())),
+            text.replace("FF", "ff")
+                .replace("98984345", "\"98984345\"")
+                .replace("snum=1", "snum=\"1\"")
+        );
+        let unsigned = info("Kerberos gssapi-data=\"YII=\", targetname=\"sip/fe\", realm=\"r\"");
+        let read = Info::read(&unsigned).unwrap();
+        assert_eq!(
+            (read.token.as_deref(), read.signature),
+            (Some(&b"\x60\x82"[..]), None)
+        );
+    }
+
+    // rules: A1, A4
+    #[test]
+    fn what_is_malformed_is_refused_with_the_reason() {
+        let good = "NTLM realm=\"r\", targetname=\"t\", version=4, gssapi-data=\"\", crand=\"1\", cnum=\"1\", response=\"00\"";
+        let long = format!("\"{}\"", "0".repeat(2 * Mic::MAX + 2));
+        let known = [
+            ("NTLM", "Digest", "not one of Microsoft's schemes"),
+            ("realm", "x", "realm missing"),
+            ("targetname", "x", "targetname missing"),
+            ("version=4", "version=1", "bad version"),
+            ("version=4", "version=+4", "bad version"),
+            ("version=4", "version=\"\"", "bad version"),
+            ("version=4", "qop=auth-int", "unknown qop"),
+            ("data=\"\"", "data=\"A\"", "not base64"),
+            ("crand", "x", "signature not whole"),
+            ("cnum", "x", "signature not whole"),
+            ("response", "x", "signature not whole"),
+            ("cnum=\"1\"", "cnum=\"01\"", "bad message number"),
+            ("cnum=\"1\"", "cnum=\"4294967296\"", "bad message number"),
+            ("cnum=\"1\"", "cnum=\"-1\"", "bad message number"),
+            ("cnum=\"1\"", "cnum=\"\"", "bad message number"),
+            ("response=\"00\"", "response=\"0\"", "signature not hexadecimal"),
+            ("response=\"00\"", "response=\"0g\"", "signature not hexadecimal"),
+            ("response=\"00\"", "response=\"\"", "bad length of signature"),
+            ("\"00\"", &*long, "bad length of signature"),
+        ];
+        assert!(Credentials::read(&credentials(good)).is_ok());
+        for (part, instead, what) in known {
+            let text = good.replacen(part, instead, 1);
+            let error = ParseError::header(HeaderName::Authorization, what);
+            assert_eq!(Credentials::read(&credentials(&text)), Err(error), "{text}");
+        }
+        let longest = good.replace("\"00\"", &format!("\"{}\"", "0".repeat(2 * Mic::MAX)));
+        assert!(Credentials::read(&credentials(&longest)).is_ok());
+        let error = ParseError::header(HeaderName::AuthenticationInfo, "not one of Microsoft's schemes");
+        assert_eq!(Info::read(&info("realm=\"r\", targetname=\"t\"")), Err(error));
+        let error = ParseError::header(HeaderName::WwwAuthenticate, "realm missing");
+        assert_eq!(Challenge::read(&challenge("NTLM targetname=\"t\"")), Err(error));
+    }
+
+    // rules: A9
+    #[test]
+    fn debug_output_has_no_token_and_no_proof() {
+        let header = credentials(
+            "NTLM realm=\"r\", targetname=\"t\", gssapi-data=\"YWJjZGVm\", crand=\"1\", cnum=\"1\", response=\"616263\"",
+        );
+        let shown = format!("{:?}", Credentials::read(&header).unwrap());
+        assert!(
+            shown.contains("Mic(3 bytes)") && shown.contains("token: Some(6)"),
+            "{shown}"
+        );
+        assert!(!shown.contains("97, 98") && !shown.contains("6162"), "{shown}");
+    }
+
+    fn texts<const N: usize>() -> impl Strategy<Value = [String; N]> {
+        // What may stand in quotes that have no escapes.
+        core::array::from_fn(|_| "[^\\p{Cc}\"]{0,12}")
+    }
+
+    fn scheme() -> impl Strategy<Value = Scheme> {
+        prop::sample::select(&Scheme::ALL[..])
+    }
+
+    fn version() -> impl Strategy<Value = Option<Version>> {
+        prop::option::of(prop::sample::select(&[Version::V2, Version::V3, Version::V4][..]))
+    }
+
+    fn token() -> impl Strategy<Value = Option<Vec<u8>>> {
+        prop::option::of(prop::collection::vec(any::<u8>(), 0..40))
+    }
+
+    fn mic() -> impl Strategy<Value = Option<(u32, Mic)>> {
+        prop::option::of((any::<u32>(), prop::collection::vec(any::<u8>(), 1..41)))
+            .prop_map(|found| found.map(|(number, mic)| (number, Mic::new(&mic))))
+    }
+
+    proptest! {
+        // rules: A1, A4
+        #[test]
+        fn what_is_written_is_read(
+            [realm, target, opaque, random, sts_uri] in texts(),
+            scheme in scheme(), version in version(), token in token(), mic in mic(), has: [bool; 2],
+        ) {
+            let opaque = has[0].then_some(&*opaque);
+            let signature = mic.map(|(number, mic)| Signature { random: Cow::Borrowed(&*random), number, mic });
+            let (realm, target) = (&*realm, &*target);
+
+            let sts_uri = has[1].then_some(&*sts_uri);
+            let asked = Challenge { scheme, realm, target, version, opaque, token: token.clone(), sts_uri };
+            let value = header::to_string(&header::WwwAuthenticate(asked.to_header()));
+            let header = challenge(&value);
+            prop_assert_eq!(Challenge::read(&header), Ok(asked));
+
+            let answer = Credentials { scheme, realm, target, opaque, version, token: token.clone(), signature: signature.clone() };
+            let value = header::to_string(&header::Authorization(answer.to_header()));
+            let header = credentials(&value);
+            prop_assert_eq!(Credentials::read(&header), Ok(answer));
+
+            let proof = Info { scheme, realm, target, opaque, version, token, signature };
+            let value = header::to_string(&header::AuthenticationInfo(proof.to_header()));
+            let header = info(&value);
+            prop_assert_eq!(Info::read(&header), Ok(proof));
+        }
+
+        #[test]
+        fn any_value_is_read_or_refused(value in "(NTLM|kerberos|TLS-DSK|Digest) ((realm|targetname|version|gssapi-data|crand|cnum|response|srand|snum|rspauth|qop) ?= ?(\"[0-9a-f=+/]{0,9}\"|[0-9a-f]{1,4}),? ?){0,9}") {
+            if let Ok(header) = header::WwwAuthenticate::parse(&value) {
+                let _ = Challenge::read(&header.0);
+            }
+            if let Ok(header) = header::Authorization::parse(&value) {
+                let _ = Credentials::read(&header.0);
+            }
+            if let Ok(header) = header::AuthenticationInfo::parse(&value) {
+                let _ = Info::read(&header.0);
+            }
+        }
+    }
+}

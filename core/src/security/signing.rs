@@ -247,3 +247,250 @@ fn is_of(uri: &str, scheme: &str) -> bool {
     uri.get(..scheme.len())
         .is_some_and(|begins| begins.eq_ignore_ascii_case(scheme))
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::String;
+
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::MessageLimits;
+
+    const STAMP: Stamp<'static> = Stamp {
+        scheme: Scheme::Ntlm,
+        random: "0878F41b",
+        number: 7,
+        realm: "SIP Communications Service",
+        target: "fe.example.com",
+    };
+
+    fn message(text: &str) -> Message {
+        let text = text.replace('\n', "\r\n");
+        Message::parse(Bytes::from(text), &MessageLimits::default()).unwrap()
+    }
+
+    fn request(fields: &str) -> Message {
+        message(&format!(
+            "INVITE sip:b@example.com SIP/2.0\n{fields}Content-Length: 0\n\n"
+        ))
+    }
+
+    /// With the fields that have to be there.
+    fn request_with(fields: &str) -> Message {
+        request(&format!(
+            "From: <sip:a@example.com>;tag=1\nTo: <sip:b@example.com>\nCall-ID: c\nCSeq: 2 INVITE\n{fields}"
+        ))
+    }
+
+    fn read(version: Version, message: &Message) -> Result<String, SigningError> {
+        let mut out = Vec::from(*b"what was there");
+        buffer(&mut out, version, &STAMP, message)?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    const BEGINS: &str = "<NTLM><0878F41b><7><SIP Communications Service><fe.example.com>";
+
+    // MS-SIP section 3.1.4.2, MS-SIPAE section 3.2.5.2: the values in their order; versions 3 and 4 have three more.
+    // rules: A4
+    #[test]
+    fn what_each_version_signs() {
+        let fields = "From: \"A\" <sip:a@Example.com;x=1>;epid=0a;tag=From1\nTo: <sip:b@example.com>;tag=To1;epid=0b\n\
+            Call-ID: call@1\nCSeq: 0042 INVITE\nExpires: 300\n\
+            P-Asserted-Identity: <sip:a@example.com>, <tel:+1555;ext=2>\n";
+        let head = "<call@1><0042><INVITE><sip:a@Example.com;x=1><From1>";
+        let wide = "<sip:b@example.com><To1><sip:a@example.com><tel:+1555;ext=2><300>";
+        let response = message(&format!("SIP/2.0 486 Busy\n{fields}\n"));
+        for version in [Version::V3, Version::V4] {
+            assert_eq!(
+                read(version, &request(fields)),
+                Ok(format!("{BEGINS}{head}{wide}"))
+            );
+            assert_eq!(read(version, &response), Ok(format!("{BEGINS}{head}{wide}<486>")));
+        }
+        assert_eq!(
+            read(Version::V2, &request(fields)),
+            Ok(format!("{BEGINS}{head}<To1><300>"))
+        );
+        assert_eq!(
+            read(Version::V2, &response),
+            Ok(format!("{BEGINS}{head}<To1><300><486>"))
+        );
+    }
+
+    // A request has no place for a status code at all.
+    // rules: A4
+    #[test]
+    fn what_is_absent_is_empty() {
+        let message = request("f: sip:a@x\nt: sip:b@x;tag=9\ni: c\nCSeq: 2 \t INVITE\n");
+        let expected = format!("{BEGINS}<c><2><INVITE><sip:a@x><><sip:b@x><9><><><>");
+        assert_eq!(read(Version::V4, &message), Ok(expected));
+        assert_eq!(
+            read(Version::V2, &message),
+            Ok(format!("{BEGINS}<c><2><INVITE><sip:a@x><><9><>"))
+        );
+    }
+
+    // rules: A4
+    #[test]
+    fn addresses_are_cut_as_they_stand() {
+        let known = [
+            ("<SIP:A@EXAMPLE.com>;TAG=x", "<SIP:A@EXAMPLE.com><x>"),
+            ("\"<sip:no@x>;tag=no\" <sip:a@x>; tag = y ;q", "<sip:a@x><y>"),
+            ("\"a \\\" <b\" <sip:a@x>;tag=y", "<sip:a@x><y>"),
+            (
+                "A B <sip:a@x;tag=uri>;z=\";tag=no\";tag=y",
+                "<sip:a@x;tag=uri><y>",
+            ),
+            ("sip:a@x;tag=y", "<sip:a@x><y>"),
+            ("<sip:%41@x?h=v>;tag=y", "<sip:%41@x?h=v><y>"),
+        ];
+        for (from, expected) in known {
+            let message = request(&format!(
+                "From: {from}\nTo: <sip:b@x>\nCall-ID: c\nCSeq: 2 INVITE\n"
+            ));
+            let expected = format!("{BEGINS}<c><2><INVITE>{expected}<><>");
+            assert_eq!(read(Version::V2, &message), Ok(expected), "{from}");
+        }
+    }
+
+    // RFC 3325 section 9.1: at most one SIP and one tel URI, on one line or two; ours is asked for with the other field.
+    // rules: A4
+    #[test]
+    fn identities() {
+        let known = [
+            (
+                "P-Asserted-Identity: <sip:a@x>\nP-Asserted-Identity: tel:+1\n",
+                "<sip:a@x><tel:+1>",
+            ),
+            ("P-Preferred-Identity: \"x, y\" <SIPS:a@x>\n", "<SIPS:a@x><>"),
+            (
+                "P-Preferred-Identity: <sip:no@x>\nP-Asserted-Identity: tel:+1;ext=3\n",
+                "<><tel:+1>",
+            ),
+            (
+                "P-Asserted-Identity: <sip:a@x>, <sip:b@x>, <tel:1>, <tel:2>\n",
+                "<sip:a@x><tel:1>",
+            ),
+            ("P-Asserted-Identity: <urn:x:y>, <sip:b@x>\n", "<sip:b@x><>"),
+            ("P-Asserted-Identity:\n", "<><>"),
+        ];
+        for (fields, expected) in known {
+            let found = read(Version::V4, &request_with(fields));
+            let expected =
+                format!("{BEGINS}<c><2><INVITE><sip:a@example.com><1><sip:b@example.com><>{expected}<>");
+            assert_eq!(found, Ok(expected), "{fields}");
+        }
+    }
+
+    // What could be read in two ways is not signed, and not verified.
+    // rules: A4
+    #[test]
+    fn what_is_missing_repeated_or_malformed_is_refused() {
+        let good = [
+            "From: <sip:a@x>;tag=1\n",
+            "To: <sip:b@x>\n",
+            "Call-ID: c\n",
+            "CSeq: 2 INVITE\n",
+            "Expires: 3\n",
+        ];
+        let names = [
+            HeaderName::From,
+            HeaderName::To,
+            HeaderName::CallId,
+            HeaderName::CSeq,
+            HeaderName::Expires,
+        ];
+        assert!(read(Version::V4, &request(&good.concat())).is_ok());
+        for (at, field) in names.into_iter().enumerate() {
+            let mut fields = Vec::from(good);
+            fields.push(good[at]);
+            let refused = read(Version::V4, &request(&fields.concat()));
+            assert_eq!(
+                refused,
+                Err(SigningError {
+                    field,
+                    what: "repeated"
+                })
+            );
+            if field != HeaderName::Expires {
+                let mut fields = Vec::from(good);
+                fields.remove(at);
+                let refused = read(Version::V4, &request(&fields.concat()));
+                assert_eq!(
+                    refused,
+                    Err(SigningError {
+                        field,
+                        what: "missing"
+                    })
+                );
+            }
+        }
+        let bad = [
+            ("CSeq: 2 INVITE", "CSeq: 2"),
+            ("CSeq: 2 INVITE", "CSeq: 2 INVITE x"),
+            ("From: <sip:a@x>;tag=1", "From: <sip:a@x"),
+            ("From: <sip:a@x>;tag=1", "From: <sip:a@x>;tag=1;tag=2"),
+            ("To: <sip:b@x>", "To: <sip:b@x> x"),
+            ("Expires: 3", "P-Asserted-Identity: <sip:a@x"),
+        ];
+        for (part, instead) in bad {
+            let fields = good.concat().replace(part, instead);
+            assert!(read(Version::V4, &request(&fields)).is_err(), "{instead}");
+        }
+        let error = SigningError {
+            field: HeaderName::CSeq,
+            what: "missing",
+        };
+        assert_eq!(format!("{error}"), "CSeq: missing");
+    }
+
+    // rules: A4
+    #[test]
+    fn versions() {
+        let known = [
+            None,
+            None,
+            Some(Version::V2),
+            Some(Version::V3),
+            Some(Version::V4),
+            Some(Version::V4),
+        ];
+        for (number, version) in (0..).zip(known) {
+            assert_eq!(Version::at_most(number), version);
+        }
+        assert_eq!(Version::at_most(u32::MAX), Some(Version::V4));
+        for version in [Version::V2, Version::V3, Version::V4] {
+            assert_eq!(Version::at_most(version.number()), Some(version));
+            assert_eq!(version.signs_final_token(), version == Version::V4);
+        }
+    }
+
+    proptest! {
+        // rules: A4
+        #[test]
+        fn numbers_are_written_as_they_are(number: u32) {
+            let stamp = Stamp { number, ..STAMP };
+            let mut out = Vec::new();
+            buffer(&mut out, Version::V4, &stamp, &request_with("")).unwrap();
+            let expected = format!("<NTLM><0878F41b><{number}><SIP");
+            prop_assert!(out.starts_with(expected.as_bytes()));
+        }
+
+        // What is cut out for signing is what the typed field holds.
+        // rules: A4
+        #[test]
+        fn what_is_signed_is_what_is_acted_on(from in "(\"[^\"\\\\\r\n]{0,9}\" ?)?<?sip:[a-z<>;=@]{1,12}>?( ?; ?(tag|TAG|x)( ?= ?[a-z\"]{1,4})?){0,3}") {
+            use crate::wire::header::{From, Header};
+            let cut = written(&from, "tag");
+            if let Ok(typed) = From::parse(&from) {
+                let (uri, tag) = cut.unwrap();
+                let uri = crate::wire::uri::Uri::parse(uri).unwrap();
+                prop_assert_eq!(&uri, &typed.uri);
+                prop_assert_eq!(tag, typed.tag());
+            }
+        }
+    }
+}

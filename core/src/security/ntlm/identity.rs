@@ -112,3 +112,109 @@ impl Identity {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    fn key(digits: &str) -> [u8; 16] {
+        let octets = from_hex(digits).unwrap();
+        octets.collect::<Vec<u8>>().try_into().unwrap()
+    }
+
+    // MS-NLMP sections 4.2.2.1.1 and 4.2.4.1.1.
+    // rules: A1
+    #[test]
+    fn the_hash_of_a_password_and_the_key_of_a_user() {
+        let hash = NtHash::of(&Secret::new("Password"));
+        assert_eq!(hash, NtHash::new(key("a4f49c406510bdcab6824ee7c30fd852")));
+        assert_eq!(
+            *hash.response_key("User", "Domain"),
+            key("0c868a403bfd7a93a3001ef22ef02e3f")
+        );
+        assert_eq!(
+            hash.response_key("uSER", "Domain"),
+            hash.response_key("USER", "Domain")
+        );
+        assert_ne!(
+            hash.response_key("User", "DOMAIN"),
+            hash.response_key("User", "Domain")
+        );
+    }
+
+    // rules: A1
+    #[test]
+    fn a_kept_hash_stands_for_the_password() {
+        let hash = NtHash::of(&Secret::new("Password"));
+        assert_eq!(
+            NtHash::from_hex("A4F49C406510bdcab6824ee7c30fd852").as_ref(),
+            Some(&hash)
+        );
+        let bad = [
+            "",
+            "a4",
+            "a4f49c406510bdcab6824ee7c30fd8520",
+            "a4f49c406510bdcab6824ee7c30fd85g",
+        ];
+        for bad in bad {
+            assert_eq!(NtHash::from_hex(bad), None, "{bad}");
+        }
+        assert_ne!(NtHash::of(&Secret::new("password")), hash);
+    }
+
+    // Unicode's UnicodeData.txt, the field Simple_Uppercase_Mapping.
+    // rules: A1
+    #[test]
+    fn upper_case_is_one_character_for_one() {
+        let known = [
+            ('a', 'A'),
+            ('Z', 'Z'),
+            ('1', '1'),
+            ('\u{e4}', '\u{c4}'),
+            ('\u{ff}', '\u{178}'),
+            ('\u{44f}', '\u{42f}'),
+            // No simple capital, though several characters would do.
+            ('\u{df}', '\u{df}'),
+            ('\u{149}', '\u{149}'),
+            ('\u{fb01}', '\u{fb01}'),
+            ('\u{390}', '\u{390}'),
+            // A capital with the iota beside it.
+            ('\u{1f80}', '\u{1f88}'),
+            ('\u{1f97}', '\u{1f9f}'),
+            ('\u{1fa0}', '\u{1fa8}'),
+            ('\u{1fb3}', '\u{1fbc}'),
+            ('\u{1fc3}', '\u{1fcc}'),
+            ('\u{1ff3}', '\u{1ffc}'),
+            ('\u{1f88}', '\u{1f88}'),
+            ('\u{10428}', '\u{10400}'),
+        ];
+        for (lower, expected) in known {
+            assert_eq!(upper(lower), expected, "{lower}");
+        }
+    }
+
+    // rules: A2
+    #[test]
+    fn a_user_is_named_in_four_ways() {
+        let hash = || NtHash::new([1; 16]);
+        let named = |user, domain| {
+            let identity = Identity::new(user, domain, hash());
+            (identity.domain, identity.user)
+        };
+        let pair = |domain: &str, user: &str| (String::from(domain), String::from(user));
+        assert_eq!(named("alice", Some("CONTOSO")), pair("CONTOSO", "alice"));
+        assert_eq!(named("CONTOSO\\alice", None), pair("CONTOSO", "alice"));
+        assert_eq!(named("alice@contoso.com", None), pair("", "alice@contoso.com"));
+        assert_eq!(named("alice", None), pair("", "alice"));
+    }
+
+    // rules: A9
+    #[test]
+    fn debug_output_has_no_hash() {
+        let identity = Identity::new("alice", None, NtHash::of(&Secret::new("Password")));
+        let shown = format!("{identity:?}");
+        assert!(shown.contains("alice") && shown.contains("NtHash(..)"), "{shown}");
+    }
+}

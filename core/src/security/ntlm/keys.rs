@@ -134,3 +134,107 @@ impl fmt::Debug for Keys {
         f.write_str("Keys(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(digits: &str) -> Key {
+        let octets = crate::security::encoding::from_hex(digits).unwrap();
+        Zeroizing::new(octets.collect::<Vec<u8>>().try_into().unwrap())
+    }
+
+    fn bytes(digits: &str) -> Vec<u8> {
+        crate::security::encoding::from_hex(digits).unwrap().collect()
+    }
+
+    // RFC 2202, case 1.
+    #[test]
+    fn hmac_md5() {
+        let expected = key("9294727a3638bb1c13f48ef8158bfc9d");
+        assert_eq!(hmac(&Zeroizing::new([0x0b; 16]), &[b"Hi There"]), expected);
+        assert_eq!(
+            hmac(&Zeroizing::new([0x0b; 16]), &[b"Hi", b"", b" There"]),
+            expected
+        );
+    }
+
+    // MS-NLMP section 4.2.4.4: the keys of the session key 55..55, and the checksum that is to be encrypted.
+    // rules: A4
+    #[test]
+    fn keys_of_a_session() {
+        let session = Zeroizing::new([0x55; 16]);
+        let sign = derive(&session, "client-to-server signing");
+        assert_eq!(sign, key("4788dc861b4782f35d43fd98fe1a2d39"));
+        assert_eq!(
+            derive(&session, "client-to-server sealing"),
+            key("59f600973cc4960a25480a7c196e4c58")
+        );
+        let text = bytes("50006c00610069006e007400650078007400");
+        let checksum = hmac(&sign, &[&[0; 4], &text]);
+        assert_eq!(checksum[..8], bytes("70352851f2564309"));
+    }
+
+    // What Communicator 2007 R2 and its server signed, as captured.
+    // rules: A4
+    #[test]
+    fn signatures_of_a_captured_session() {
+        let session = key("6742fbe37bb1946b49d86a525bd29a9b");
+        for (of, expected) in [
+            ("client-to-server signing", "ea5e87c195ae65338f7c023e7600690d"),
+            ("client-to-server sealing", "83013a189002d3abad49c4c8f605ecc8"),
+            ("server-to-client signing", "0151fe94dba8c83f3c6a6e5444ae54b4"),
+            ("server-to-client sealing", "2a2e34e8d420c039e8f31cb9e8e0cd88"),
+        ] {
+            assert_eq!(derive(&session, of), key(expected), "{of}");
+        }
+        let (client, server) = (Keys::of_client(&session), Keys::of_server(&session));
+        let request = b"<NTLM><13317733><1><SIP Communications Service><cosmo-ocs-r2.cosmo.local>\
+            <4037df9284354df39065195bd57a4b14><3><REGISTER><sip:user@cosmo.local><3e49177a52>\
+            <sip:user@cosmo.local><><><><>";
+        let signature = bytes("0100000029618e9651b65a7764000000");
+        assert_eq!(client.sign(request), *signature);
+        assert!(server.verify(request, &signature));
+        let response = b"<NTLM><9616454F><1><SIP Communications Service><cosmo-ocs-r2.cosmo.local>\
+            <4037df9284354df39065195bd57a4b14><3><REGISTER><sip:user@cosmo.local><3e49177a52>\
+            <sip:user@cosmo.local><5E61CCD925D17E043D9A74835A88F664><><><7200><200>";
+        let signature = bytes("01000000e615438a917661be64000000");
+        assert!(client.verify(response, &signature));
+        assert_eq!(server.sign(response), *signature);
+    }
+
+    // rules: A9
+    #[test]
+    fn debug_output_has_no_key() {
+        let keys = Keys::of_client(&Zeroizing::new([0x55; 16]));
+        assert_eq!(format!("{keys:?}"), "Keys(..)");
+    }
+
+    proptest! {
+        // rules: A4
+        #[test]
+        fn what_is_signed_is_verified_and_nothing_else(
+            session: [u8; 16], buffer in prop::collection::vec(any::<u8>(), 1..200), at: prop::sample::Index, bit in 0..8u8,
+        ) {
+            let session = Zeroizing::new(session);
+            let (client, server) = (Keys::of_client(&session), Keys::of_server(&session));
+            for (signer, verifier) in [(&client, &server), (&server, &client)] {
+                let signature = signer.sign(&buffer);
+                prop_assert!(verifier.verify(&buffer, &signature));
+                prop_assert!(!signer.verify(&buffer, &signature), "one's own come back");
+                let mut changed = buffer.clone();
+                changed[at.index(buffer.len())] ^= 1 << bit;
+                prop_assert!(!verifier.verify(&changed, &signature));
+                let mut changed = signature;
+                changed[at.index(SIGNATURE)] ^= 1 << bit;
+                prop_assert!(!verifier.verify(&buffer, &changed));
+                prop_assert!(!verifier.verify(&buffer, &signature[..at.index(SIGNATURE)]));
+            }
+        }
+    }
+}

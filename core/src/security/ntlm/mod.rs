@@ -20,6 +20,8 @@ mod challenge;
 mod identity;
 mod keys;
 pub mod server;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use core::fmt;
