@@ -4,7 +4,12 @@ use std::alloc::System;
 
 use bytes::Bytes;
 use sansip::Transport;
-use sansip::wire::header::{CSeq, From, To, Via};
+use sansip::security::ms::Info;
+use sansip::security::ntlm::server::{Authenticate, OFFERED, Offer};
+use sansip::security::ntlm::{Challenge, Client, FileTime, Fresh, Identity, NtHash, authenticate};
+use sansip::security::signing::{self, Version};
+use sansip::security::window::ReplayWindow;
+use sansip::wire::header::{AuthenticationInfo, CSeq, From, Header, To, Via};
 use sansip::wire::uri::Uri;
 use sansip::wire::write::{
     HeaderBlock, MAX_FORWARDS, OwnHop, Parties, RequestBuilder, ResponseBuilder, Scratch,
@@ -53,6 +58,7 @@ fn allocations<T>(mut work: impl FnMut() -> T) -> (usize, T) {
 fn a_usual_message_is_one_buffer() {
     parsing_allocates_nothing_beyond_the_buffer();
     writing_allocates_the_finished_bytes_and_nothing_else();
+    verifying_and_signing_allocate_nothing();
 }
 
 fn parsing_allocates_nothing_beyond_the_buffer() {
@@ -173,4 +179,45 @@ fn typed_request(
     builder.header(via);
     builder.body("application/sdp", body);
     builder.finish()
+}
+
+/// What an association does for each message, with a buffer that has grown: read the proof, compare the number, verify,
+/// sign.
+fn verifying_and_signing_allocate_nothing() {
+    let offer = Offer {
+        flags: OFFERED,
+        nonce: [3; 8],
+        version: [0; 8],
+        domain: "CONTOSO".into(),
+        computer: "FE1".into(),
+        dns_domain: "contoso.com".into(),
+        dns_computer: "fe1.contoso.com".into(),
+        time: None,
+    };
+    let token = offer.write().expect("short names");
+    let challenge = Challenge::parse(&token).expect("a challenge that was made");
+    let identity = Identity::new("alice", None, NtHash::new([1; 16]));
+    let fresh = Fresh::new([4; 8], [5; 16], FileTime(0));
+    let (answer, client) =
+        authenticate(&challenge, &identity, &Client::default(), &fresh).expect("short names");
+    let answer = Authenticate::parse(&answer).expect("an answer that was made");
+    let server = answer.verify(&challenge, &identity.hash).expect("the hash");
+
+    let message = Message::parse(Bytes::from_static(INVITE), &MessageLimits::default()).expect("a message");
+    let value = "NTLM rspauth=\"0100000029618e9651b65a7764000000\", srand=\"13317733\", snum=\"1\", \
+        targetname=\"fe1.contoso.com\", realm=\"SIP Communications Service\"";
+    let field = AuthenticationInfo::parse(value).expect("a proof").0;
+    let mut out = Vec::with_capacity(512);
+    let window = ReplayWindow::new();
+    let (count, result) = allocations(|| {
+        let info = Info::read(&field).expect("a proof");
+        let signature = info.signature.as_ref().expect("a signature");
+        let stamp = info.stamp().expect("a signature");
+        let is_new = window.clone().record(signature.number);
+        signing::buffer(&mut out, Version::V4, &stamp, &message).expect("a message");
+        let forged = client.verify(&out, &signature.mic);
+        (is_new, forged, client.verify(&out, &server.sign(&out)))
+    });
+    assert_eq!(result, (true, false, true));
+    assert_eq!(count, 0);
 }

@@ -121,6 +121,43 @@ fn the_flag_of_a_mic_goes_into_the_properties() {
     assert!(found, "{answer:02x?}");
 }
 
+// A server that sets another flag in that property finds it again.
+// rules: A1
+#[test]
+fn other_flags_of_the_properties_stay() {
+    let mut challenge = offer(Some(FileTime(9))).write().unwrap();
+    challenge.truncate(challenge.len() - 4);
+    challenge.extend(b"\x06\0\x04\0\x04\0\0\0\0\0\0\0");
+    for field in [40, 42] {
+        challenge[field] += 8;
+    }
+    let read = Challenge::parse(&challenge).unwrap();
+    let client = Client {
+        mic: true,
+        ..Client::default()
+    };
+    let (answer, _) = authenticate(&read, &alice(), &client, &fresh()).unwrap();
+    let found = answer
+        .windows(12)
+        .any(|part| part == b"\x06\0\x04\0\x06\0\0\0\0\0\0\0");
+    assert!(found, "{answer:02x?}");
+    assert!(verified(&challenge, &answer, &hash("open sesame")).is_ok());
+}
+
+// MS-NLMP section 3.1.5.1.2: Z(24) where the server says its time; before that LMv2, which ends with the client's
+// challenge.
+// rules: A1
+#[test]
+fn an_lm_response_goes_to_old_servers_only() {
+    for (time, end) in [(None, [4; 8]), (Some(FileTime(9)), [0; 8])] {
+        let (_, answer, _) = answer(&offer(time), &Client::default());
+        let start = usize::from(answer[16]);
+        assert_eq!(answer[12..14], [24, 0]);
+        assert_eq!(answer[start + 16..start + 24], end, "{time:?}");
+        assert_eq!(answer[start..start + 16] == [0; 16], time.is_some());
+    }
+}
+
 // rules: A1
 #[test]
 fn what_has_no_room_is_refused() {

@@ -5,19 +5,21 @@
 //! number of steps that the input asks for, so that no small input is expensive.
 //!
 //! [`stack()`] and [`frontend()`] read their bytes as a scenario: letters for what happens, each followed by its
-//! arguments (see there); [`world()`] reads them as steps of [`soak`](crate::soak). Every byte means something, so that a fuzzer wastes none, and a person can write one down.
+//! arguments (see there); [`security()`] has one for what all the rest is; [`world()`] reads them as steps of [`soak`](crate::soak). Every byte means something, so that a fuzzer wastes none, and a person can write one down.
 
 use std::time::Duration;
 
 mod frontend;
 mod resolver;
 pub(crate) mod script;
+mod security;
 mod stack;
 pub(crate) mod talk;
 mod wire;
 mod world;
 
 pub use frontend::frontend;
+pub use security::security;
 pub use stack::{recording, stack};
 pub use wire::{frame, message, roundtrip, uri};
 pub use world::world;
@@ -56,7 +58,7 @@ const fn work(bytes: usize, calls: usize) -> Work {
 
 /// All targets, by name. The bounds are a few times what the corpus costs; what a stream may cost at most is a list of
 /// its CRLFs, once for each way of cutting it.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target {
         name: "frame",
         run: frame,
@@ -84,6 +86,14 @@ pub const TARGETS: [Target; 7] = [
         run: roundtrip,
         base: work(2 << 10, 32),
         per_byte: work(64, 1),
+        per_step: work(0, 0),
+    },
+    Target {
+        name: "security",
+        run: security,
+        // A whole log-on, or a dozen header fields read and written.
+        base: work(32 << 10, 384),
+        per_byte: work(256, 1),
         per_step: work(0, 0),
     },
     Target {

@@ -1,0 +1,3 @@
+#![no_main]
+
+sansip_fuzz::target!("security");
