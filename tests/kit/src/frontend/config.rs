@@ -5,7 +5,12 @@ use std::time::Duration;
 
 use sansip::security::Secret;
 use sansip::security::digest::Algorithm;
+use sansip::security::signing::Version;
 use sansip::wire::MessageLimits;
+use sansip::wire::uri::SipUri;
+use sansip::{Time, UnixTime};
+
+use super::registrar::host_text;
 
 /// What a [`FrontEnd`](super::FrontEnd) serves, and how.
 #[derive(Clone, Debug)]
@@ -22,7 +27,14 @@ pub struct FrontEndConfig {
     /// Hosts that are believed without a challenge, as peer-to-peer endpoints need it (P6). A REGISTER is challenged
     /// all the same.
     pub trusted: Vec<IpAddr>,
-    /// The algorithms of the challenges, one challenge each, the most wanted first (RFC 8760).
+    /// How users may prove who they are, in the order of the challenges; [`Protocol::Digest`].
+    pub protocols: Vec<Protocol>,
+    /// What holds for NTLM and the security associations that it makes.
+    pub associations: AssociationConfig,
+    /// What the wall clock shows where the driver's time begins: for the Date of challenges and for the times in NTLM.
+    /// `None`: nobody is told, and the clocks of clients are not looked at.
+    pub epoch: Option<UnixTime>,
+    /// The algorithms of Digest's challenges, one challenge each, the most wanted first (RFC 8760).
     pub algorithms: Vec<Algorithm>,
     /// How long a nonce is good; after that it is stale and renewed without asking anybody; 5 min.
     pub nonce_lifetime: Duration,
@@ -64,9 +76,12 @@ impl FrontEndConfig {
         Self {
             domains: vec![domain.clone()],
             host: None,
-            realm: domain,
+            realm: domain.clone(),
             users: Vec::new(),
             trusted: Vec::new(),
+            protocols: vec![Protocol::Digest],
+            associations: AssociationConfig::new(&domain),
+            epoch: None,
             algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
             nonce_lifetime: Duration::from_secs(300),
             min_expires: Duration::from_secs(60),
@@ -94,11 +109,108 @@ impl FrontEndConfig {
         self
     }
 
+    /// The same for a server that asks for these proofs.
+    #[must_use]
+    pub fn with_protocols(mut self, protocols: &[Protocol]) -> Self {
+        self.protocols = protocols.to_vec();
+        self
+    }
+
+    pub(super) fn offers(&self, protocol: Protocol) -> bool {
+        self.protocols.contains(&protocol)
+    }
+
+    /// What the wall clock shows.
+    pub(super) fn clock(&self, now: Time) -> Option<UnixTime> {
+        let seconds = now.since(Time::ZERO).as_secs();
+        self.epoch.map(|epoch| UnixTime(epoch.0.saturating_add(seconds)))
+    }
+
+    /// Whether this is an address of record of the account with this name.
+    pub(super) fn is_address_of(&self, uri: &SipUri<'_>, name: &str) -> bool {
+        let user = uri.user_unescaped();
+        user.is_some_and(|user| user.eq_ignore_ascii_case(name)) && self.is_domain(&host_text(&uri.host))
+    }
+
     pub(super) fn is_domain(&self, host: &str) -> bool {
         self.domains
             .iter()
             .any(|domain| domain.eq_ignore_ascii_case(host))
     }
+}
+
+/// A way to prove who one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// NTLM with signed messages (MS-SIPAE).
+    Ntlm,
+    /// Digest (RFC 7616).
+    Digest,
+}
+
+impl Protocol {
+    /// The one of this name, in any case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Ntlm, Self::Digest]
+            .into_iter()
+            .find(|protocol| protocol.name().eq_ignore_ascii_case(name))
+    }
+
+    /// What it is called on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ntlm => "NTLM",
+            Self::Digest => "Digest",
+        }
+    }
+}
+
+/// How a server makes and keeps security associations (MS-SIPAE section 3.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssociationConfig {
+    /// The realm of the challenges; `SIP Communications Service`.
+    pub realm: String,
+    /// `targetname`: the name of the server; the first domain.
+    pub target: String,
+    /// Which version is spoken, and no other; 4.
+    pub version: Version,
+    /// The NetBIOS name of the domain of the accounts; the first label of the first domain, in upper case.
+    pub domain: String,
+    /// Whether the tokens say what time it is, as servers from 2008 on do; clients then need no clock. It takes an
+    /// [`epoch`](FrontEndConfig::epoch).
+    pub says_time: bool,
+    /// How long an association lasts; 8 h.
+    pub lifetime: Duration,
+    /// How long a client may take for its answer to a challenge; 60 s.
+    pub patience: Duration,
+    /// More associations are not made, but refused with 503; 10 000.
+    pub most: usize,
+    /// The same of handshakes that are under way; 1000.
+    pub most_handshakes: usize,
+    /// Whether provisional responses are signed, which real servers leave out.
+    pub sign_provisional: bool,
+}
+
+impl AssociationConfig {
+    fn new(domain: &str) -> Self {
+        Self {
+            realm: String::from("SIP Communications Service"),
+            target: domain.to_owned(),
+            version: Version::V4,
+            domain: first_label(domain),
+            says_time: false,
+            lifetime: Duration::from_secs(8 * 3600),
+            patience: Duration::from_secs(60),
+            most: 10_000,
+            most_handshakes: 1000,
+            sign_provisional: false,
+        }
+    }
+}
+
+/// The name that a host or a domain has in NetBIOS.
+pub(super) fn first_label(name: &str) -> String {
+    name.split('.').next().unwrap_or_default().to_ascii_uppercase()
 }
 
 /// How much presence a server keeps at the same time; what would be more is answered 503.

@@ -8,6 +8,7 @@ use sansip::Time;
 use sansip::wire::{Message, Method, StatusCode};
 
 use super::Conn;
+use super::association::Party;
 use super::registrar::BindingId;
 
 /// How a branch begins that is unique by itself (RFC 3261 section 8.1.1.7).
@@ -30,6 +31,8 @@ pub(super) struct Request {
     pub(super) conn: Conn,
     /// Who sent it: a response finds them over another connection if theirs is gone.
     pub(super) sender: Option<BindingId>,
+    /// Who has signed it, and gets its responses signed.
+    pub(super) party: Option<Party>,
     pub(super) message: Message,
     pub(super) method: Method,
     pub(super) key: String,
@@ -59,7 +62,9 @@ pub(super) struct Branch {
     /// The branch parameter.
     pub(super) id: String,
     pub(super) conn: Conn,
-    /// The request as it was sent.
+    /// To whom it is signed, and who has to sign the responses.
+    pub(super) party: Option<Party>,
+    /// The request as it was sent, but for the signature.
     pub(super) message: Message,
     pub(super) state: Downstream,
     pub(super) cancel: Cancel,

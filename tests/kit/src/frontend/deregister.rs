@@ -6,6 +6,7 @@ use bytes::Bytes;
 use rand_core::RngCore;
 use sansip::wire::Message;
 
+use super::association::Party;
 use super::context::MAGIC_COOKIE;
 use super::event::{FrontEndEvent, Unbound};
 use super::registrar::Binding;
@@ -57,8 +58,18 @@ pub enum Lost {
     Endpoint,
 }
 
-/// The NOTIFYs that wait for an answer: the branch, where it went, and the contact.
-pub(super) type Notifying = BTreeMap<String, (Conn, String)>;
+/// A NOTIFY that waits for an answer.
+#[derive(Clone, Debug)]
+pub(super) struct Notified {
+    /// Where it went.
+    pub(super) conn: Conn,
+    contact: String,
+    /// Who has to sign the answer.
+    pub(super) party: Option<Party>,
+}
+
+/// Those NOTIFYs by their branch.
+pub(super) type Notifying = BTreeMap<String, Notified>;
 
 impl FrontEnd {
     /// Deregisters the endpoints of an address of record, or the one with this endpoint id, and tells each with a NOTIFY
@@ -69,8 +80,15 @@ impl FrontEnd {
             if let Some(conn) = binding.flow {
                 let branch = format!("{MAGIC_COOKIE}{:016x}", self.entropy.next_u64());
                 if let Some(bytes) = self.notify(aor, binding, conn, why, &branch) {
-                    self.notifying.insert(branch, (conn, binding.target()));
-                    self.send(conn, bytes);
+                    let sent = self.reread(bytes.clone());
+                    let party = sent.and_then(|message| self.party_at(None, &message));
+                    let notified = Notified {
+                        conn,
+                        contact: binding.target(),
+                        party: party.clone(),
+                    };
+                    self.notifying.insert(branch, notified);
+                    self.send_to(party.as_ref(), conn, bytes);
                 }
             }
             self.log_unbound(aor, binding, Unbound::ByServer);
@@ -139,7 +157,7 @@ impl FrontEnd {
     pub(super) fn on_notified(&mut self, response: &Message) -> bool {
         let via = response.via_top().ok();
         let branch = via.as_ref().and_then(|via| via.branch());
-        let Some((_, contact)) = branch.and_then(|branch| self.notifying.remove(branch)) else {
+        let Some(Notified { contact, .. }) = branch.and_then(|branch| self.notifying.remove(branch)) else {
             return false;
         };
         if let Some(status) = response.status() {

@@ -8,7 +8,7 @@ use std::hash::Hasher;
 
 use sansip::Time;
 use sansip::security::Secret;
-use sansip::security::digest::{Authorization, Challenge, Info, Qop};
+use sansip::security::digest::{Algorithm, Authorization, Challenge, Info, Qop};
 use sansip::wire::header::{self, Header, to_string};
 use sansip::wire::uri::{Uri, UserCase, equal};
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
@@ -28,14 +28,14 @@ pub(super) enum Side {
 }
 
 impl Side {
-    const fn status(self) -> StatusCode {
+    pub(super) const fn status(self) -> StatusCode {
         match self {
             Self::Registrar => StatusCode::UNAUTHORIZED,
             Self::Proxy => StatusCode::PROXY_AUTHENTICATION_REQUIRED,
         }
     }
 
-    const fn challenge(self) -> HeaderName {
+    pub(super) const fn challenge(self) -> HeaderName {
         match self {
             Self::Registrar => HeaderName::WwwAuthenticate,
             Self::Proxy => HeaderName::ProxyAuthenticate,
@@ -59,12 +59,12 @@ pub(super) enum Verdict {
         user: String,
         /// The server's own proof, for the response.
         info: String,
+        /// What the proof was computed with.
+        algorithm: Algorithm,
     },
-    /// Nothing: this is to be answered.
-    Challenge {
-        /// The 401 or 407.
-        refused: Refused,
-        /// Whether the password was right.
+    /// Nothing.
+    Unproven {
+        /// Whether the password was right, and only the nonce is too old.
         stale: bool,
     },
     /// They are not credentials for this request.
@@ -87,14 +87,13 @@ impl Guard {
         }
     }
 
-    /// Looks at the credentials of a request. `fresh` is a value that was never there before.
+    /// Looks at the credentials of a request.
     pub(super) fn examine(
         &mut self,
         now: Time,
         side: Side,
         message: &Message,
         (config, accounts): (&FrontEndConfig, &Accounts),
-        fresh: u64,
     ) -> Verdict {
         self.forget_old(now, config);
         let mut stale = false;
@@ -121,22 +120,30 @@ impl Guard {
                 return Verdict::Proven {
                     user: user.name.clone(),
                     info: info(&authorization, &ha1),
+                    algorithm: authorization.algorithm,
                 };
             }
             stale = true;
         }
-        let mut refused = Refused::new(side.status());
+        Verdict::Unproven { stale }
+    }
+
+    /// A challenge for each algorithm. `fresh` is a value that was never there before.
+    pub(super) fn challenges(
+        &self,
+        now: Time,
+        config: &FrontEndConfig,
+        stale: bool,
+        fresh: u64,
+    ) -> Vec<String> {
         let nonce = self.nonce(now, fresh);
-        for algorithm in &config.algorithms {
+        let challenge = |algorithm: &Algorithm| {
             let mut challenge = Challenge::new(config.realm.as_str(), nonce.as_str(), *algorithm);
             challenge.qop = vec![Qop::Auth, Qop::AuthInt];
             challenge.stale = stale;
-            refused = refused.with(
-                side.challenge(),
-                to_string(&header::WwwAuthenticate(challenge.to_header())),
-            );
-        }
-        Verdict::Challenge { refused, stale }
+            to_string(&header::WwwAuthenticate(challenge.to_header()))
+        };
+        config.algorithms.iter().map(challenge).collect()
     }
 
     /// Makes all nonces worthless, as a restart does that lost its memory.
@@ -197,6 +204,16 @@ impl Accounts {
     pub(super) fn new(config: &FrontEndConfig) -> Self {
         let names = config.users.iter().enumerate().rev();
         Self(names.map(|(at, user)| (user.name.clone(), at)).collect())
+    }
+
+    /// The account of this name, in any case, as NTLM has them.
+    pub(super) fn named<'a>(&self, name: &str, config: &'a FrontEndConfig) -> Option<&'a User> {
+        let plain = self.0.get(name).and_then(|at| config.users.get(*at));
+        let any = || {
+            let mut all = config.users.iter();
+            all.find(|user| user.name.eq_ignore_ascii_case(name))
+        };
+        plain.or_else(any)
     }
 
     /// Whose credentials these are. Where they do not name somebody plainly (RFC 7616 section 3.4.4) everybody is asked.

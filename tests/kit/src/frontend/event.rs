@@ -98,6 +98,29 @@ pub enum FrontEndEvent {
         /// Whether only the nonce was too old.
         stale: bool,
     },
+    /// Somebody has proved who they are: with the REGISTER for Digest, with a handshake for NTLM.
+    Proven {
+        /// The address that is theirs.
+        from: String,
+        /// The name of the account.
+        user: String,
+        /// With which protocol, and how it is spoken.
+        how: String,
+        /// Over which connection.
+        conn: Conn,
+    },
+    /// Somebody has not proved who they are.
+    NotProven {
+        /// The address that they gave as theirs.
+        from: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// An endpoint has no security association any more.
+    AssociationOver {
+        /// Which.
+        who: String,
+    },
     /// A request was answered by the front end itself.
     Answered {
         /// The request.
@@ -222,6 +245,14 @@ impl fmt::Display for FrontEndEvent {
                     if *stale { ", the nonce is stale" } else { "" }
                 )
             }
+            Self::Proven {
+                from,
+                user,
+                how,
+                conn,
+            } => write!(f, "{from} is {user}, proved by {how} over {conn}"),
+            Self::NotProven { from, why } => write!(f, "{from} not proved: {why}"),
+            Self::AssociationOver { who } => write!(f, "the security association of {who} is over"),
             Self::Answered { method, uri, status } => {
                 write!(f, "{method} {uri} answered {status} {}", status.default_reason())
             }

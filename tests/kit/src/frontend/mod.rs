@@ -1,5 +1,5 @@
 //! A front-end server as a pure machine: registrar (RFC 3261 section 10.3) with several contacts per user and GRUUs
-//! (RFC 5627), Digest (RFC 7616), and a stateful forking proxy (RFC 3261 section 16) that stays on the path of
+//! (RFC 5627), Digest (RFC 7616) and NTLM with signed messages (MS-SIPAE), and a stateful forking proxy (RFC 3261 section 16) that stays on the path of
 //! dialogs and reaches every endpoint over the connection that it registered over. Where the settings say so, it keeps
 //! the presence of its users as well (RFC 3856): see [`FrontEndConfig::presence`].
 //!
@@ -15,6 +15,7 @@
 //! }
 //! ```
 
+mod association;
 mod config;
 mod context;
 mod deregister;
@@ -26,6 +27,7 @@ mod presence;
 mod proxy;
 mod registrar;
 mod route;
+mod security;
 #[cfg(test)]
 mod tests;
 
@@ -44,17 +46,20 @@ use sansip::wire::{HeaderName, Message, Method, StatusCode, check};
 use sansip::{Time, Transport};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-pub use self::config::{FrontEndConfig, Manner, PresenceLimits, User};
+pub use self::association::{AssociationCounts, Signing, Unsound};
+pub use self::config::{AssociationConfig, FrontEndConfig, Manner, PresenceLimits, Protocol, User};
 pub use self::deregister::{Deregistration, Lost};
 pub use self::event::{FrontEndEvent, Unbound};
 
+use self::association::Associations;
 use self::context::Proxy;
 use self::deregister::Notifying;
-use self::digest::{Accounts, Guard, Side, Verdict};
+use self::digest::{Accounts, Guard};
 use self::edit::Edit;
 use self::flow::TokenKey;
 use self::presence::Presence;
 use self::registrar::{Binding, BindingId, Naming, Refused, Registrar, Registration, Source};
+use self::security::Standing;
 
 /// A connection of a front end, named by its driver. Names are not used again, not even after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,7 +87,7 @@ pub enum Output {
     Log(FrontEndEvent),
 }
 
-/// What a restart leaves of the registrar's bindings, of presence and of the nonces in use.
+/// What a restart leaves of the registrar's bindings, of presence, of the nonces in use and of security associations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Memory {
     /// All, as with a database.
@@ -119,6 +124,10 @@ pub struct FrontEndCensus {
     pub subscriptions: usize,
     /// Published states.
     pub publications: usize,
+    /// Security associations.
+    pub associations: usize,
+    /// Handshakes for one that are under way.
+    pub handshakes: usize,
 }
 
 /// See the [module](self).
@@ -133,6 +142,7 @@ pub struct FrontEnd {
     registrar: Registrar,
     accounts: Accounts,
     guard: Guard,
+    associations: Associations,
     manner: Manner,
     /// The second in which registrations were taken last, and how many.
     taken: (u64, u32),
@@ -161,6 +171,8 @@ enum Due {
     Watcher(u64),
     /// Its NOTIFY waits for an answer.
     Notify(u64),
+    /// Or a handshake for one.
+    Association(u32),
 }
 
 impl FrontEnd {
@@ -179,6 +191,7 @@ impl FrontEnd {
             registrar: Registrar::named(seed),
             accounts,
             guard,
+            associations: Associations::default(),
             manner: Manner::Usual,
             taken: (0, 0),
             proxy: Proxy::default(),
@@ -266,7 +279,8 @@ impl FrontEnd {
                 reason: Unbound::FlowLost,
             });
         }
-        self.notifying.retain(|_, (over, _)| *over != conn);
+        self.notifying.retain(|_, notifying| notifying.conn != conn);
+        self.associations.connection_lost(conn);
         self.proxy_connection_lost(now, conn);
         self.presence_connection_lost(conn);
     }
@@ -296,6 +310,7 @@ impl FrontEnd {
                 Due::Publication(id) => self.publication_expired(now, id),
                 Due::Watcher(id) => self.watcher_expired(now, id),
                 Due::Notify(id) => self.end_watcher(id),
+                Due::Association(opaque) => self.association_expired(opaque),
             }
         }
         self.forget_timers();
@@ -328,6 +343,7 @@ impl FrontEnd {
                 .is_some_and(|binding| binding.expires_at == at),
             Due::Request(id) => self.proxy.request_deadline(id) == Some(at),
             Due::Branch(id, index) => self.proxy.branch_deadline(id, index) == Some(at),
+            Due::Association(opaque) => self.associations.deadline(opaque) == Some(at),
             Due::Publication(_) | Due::Watcher(_) | Due::Notify(_) => self.presence.is_current(at, due),
         }
     }
@@ -355,6 +371,7 @@ impl FrontEnd {
             Memory::Lost => {
                 self.presence = Presence::default();
                 self.registrar.forget_all();
+                self.associations.forget();
                 self.guard
                     .forget(TokenKey(self.entropy.next_u64(), self.entropy.next_u64()));
             }
@@ -430,6 +447,8 @@ impl FrontEnd {
                 .sum(),
             subscriptions: self.presence.watchers(),
             publications: self.presence.publications(),
+            associations: self.associations.len(),
+            handshakes: self.associations.handshakes(),
         }
     }
 
@@ -474,10 +493,13 @@ impl FrontEnd {
         let Some(message) = self.with_source(message, source) else {
             return;
         };
+        let Some(standing) = self.screen(now, conn, &message) else {
+            return;
+        };
         match message.method() {
             Some(Method::Ack) => self.on_ack(conn, &message),
-            Some(Method::Cancel) => self.on_cancel(now, conn, &message),
-            Some(_) => self.on_new_request(now, conn, message),
+            Some(Method::Cancel) => self.on_cancel(now, conn, &message, standing.party()),
+            Some(_) => self.on_new_request(now, conn, message, &standing),
             None => {}
         }
     }
@@ -498,8 +520,8 @@ impl FrontEnd {
     }
 
     /// A REGISTER for one of our domains.
-    fn on_register(&mut self, now: Time, id: u64, conn: Conn, message: &Message) {
-        match self.register(now, conn, message) {
+    fn on_register(&mut self, now: Time, id: u64, conn: Conn, message: &Message, standing: &Standing) {
+        match self.register(now, conn, message, standing) {
             Ok(headers) => self.answer(
                 now,
                 id,
@@ -518,13 +540,18 @@ impl FrontEnd {
         now: Time,
         conn: Conn,
         message: &Message,
+        standing: &Standing,
     ) -> Result<Vec<(HeaderName, String)>, Refused> {
         required_tags(message, HeaderName::Require, &["gruu", "outbound", "gruu-10"])?;
-        if let Err(refused) = self.admit(now) {
-            self.turn_away(conn, message, &refused);
-            return Err(refused);
+        // A server that signs sends nobody away unsigned (MS-SIP section 4.1).
+        let signs = self.has_associations() && matches!(self.manner, Manner::Redirect(_));
+        if !signs {
+            self.admit(now, conn, message)?;
         }
-        let proven = self.prove(now, Side::Registrar, message)?;
+        let proven = self.prove(now, conn, message, standing)?;
+        if signs {
+            self.admit(now, conn, message)?;
+        }
         let registration = Registration::read(message, &self.config, self.least_expiry());
         let registration = registration.inspect_err(|refused| {
             if refused.status == StatusCode::INTERVAL_TOO_BRIEF {
@@ -532,11 +559,11 @@ impl FrontEnd {
             }
         })?;
         let mut headers = Vec::new();
-        if let Some((user, info)) = proven {
-            if !self.is_user(&user, &registration.aor) {
+        if let Some(proof) = proven {
+            if !self.is_user(&proof.user, &registration.aor) {
                 return Err(Refused::because(StatusCode::FORBIDDEN, "Not your address"));
             }
-            headers.push((HeaderName::AuthenticationInfo, info));
+            headers.extend(proof.info.map(|info| (HeaderName::AuthenticationInfo, info)));
         }
         let Some(remote) = self.connections.get(&conn).map(|connection| connection.remote) else {
             return Err(Refused::new(StatusCode::SERVER_INTERNAL_ERROR));
@@ -586,14 +613,23 @@ impl FrontEnd {
     }
 
     /// Whether there is time for a REGISTER at present, and whether this is the place for it.
-    fn admit(&mut self, now: Time) -> Result<(), Refused> {
+    fn admit(&mut self, now: Time, conn: Conn, message: &Message) -> Result<(), Refused> {
+        self.admitted(now)
+            .inspect_err(|refused| self.turn_away(conn, message, refused))
+    }
+
+    fn admitted(&mut self, now: Time) -> Result<(), Refused> {
         let retry =
             |refused: Refused, seconds: u32| refused.with(HeaderName::RetryAfter, seconds.to_string());
         let unavailable = Refused::new(StatusCode::SERVICE_UNAVAILABLE);
         match &self.manner {
             Manner::Usual | Manner::TooBrief(_) => Ok(()),
             Manner::Redirect(contacts) => {
-                let moved = Refused::new(StatusCode::MOVED_TEMPORARILY);
+                let moved = Refused::new(if self.has_associations() {
+                    StatusCode::MOVED_PERMANENTLY
+                } else {
+                    StatusCode::MOVED_TEMPORARILY
+                });
                 let with = |refused: Refused, contact: &String| refused.with(HeaderName::Contact, contact);
                 Err(contacts.iter().fold(moved, with))
             }
@@ -639,49 +675,6 @@ impl FrontEnd {
             status: refused.status,
             seconds: seconds.and_then(|(_, seconds)| seconds.parse().ok()),
         });
-    }
-
-    /// Who sent this, with the proof for the response; `None` where nobody has to say.
-    fn prove(
-        &mut self,
-        now: Time,
-        side: Side,
-        message: &Message,
-    ) -> Result<Option<(String, String)>, Refused> {
-        if self.config.users.is_empty() {
-            return Ok(None);
-        }
-        let fresh = self.entropy.next_u64();
-        let known = (&self.config, &self.accounts);
-        match self.guard.examine(now, side, message, known, fresh) {
-            Verdict::Proven { user, info } => Ok(Some((user, info))),
-            Verdict::Bad(refused) => Err(refused),
-            Verdict::Challenge { refused, stale } => {
-                let method = message.method().cloned().unwrap_or(Method::Register);
-                let from = message
-                    .from_()
-                    .ok()
-                    .and_then(|from| from.uri.as_sip().map(registrar::aor_text));
-                self.log(FrontEndEvent::Challenged {
-                    method,
-                    from: from.unwrap_or_default(),
-                    stale,
-                });
-                Err(refused)
-            }
-        }
-    }
-
-    /// Whether an address of record is that of this account.
-    fn is_user(&self, name: &str, aor: &str) -> bool {
-        let Ok(uri) = sansip::wire::uri::Uri::parse(aor) else {
-            return false;
-        };
-        let Some(sip) = uri.as_sip() else { return false };
-        let same = sip
-            .user_unescaped()
-            .is_some_and(|user| user.eq_ignore_ascii_case(name));
-        same && self.config.is_domain(&registrar::host_text(&sip.host))
     }
 
     /// Answers outside of any transaction: the request cannot be relied on.

@@ -19,6 +19,7 @@ use sansip::wire::header::{Contact, Event, Expires, RecordRoute, SipIfMatch, to_
 use sansip::wire::uri::{SipUri, Uri, UriParams, canonical_key};
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 
+use super::association::Party;
 use super::context::MAGIC_COOKIE;
 use super::event::FrontEndEvent;
 use super::registrar::{BindingId, Refused, aor_text};
@@ -71,6 +72,8 @@ struct Watcher {
     event: String,
     conn: Conn,
     sender: Option<BindingId>,
+    /// Who watches, where they sign.
+    party: Option<Party>,
     cseq: u32,
     remote_cseq: u32,
     expires_at: Time,
@@ -112,6 +115,12 @@ impl Presence {
         self.publications.len()
     }
 
+    /// Who has to sign the answer to a NOTIFY.
+    pub(super) fn party_asked(&self, branch: &str) -> Option<&Party> {
+        let watcher = self.watchers.get(self.asked.get(branch)?)?;
+        watcher.party.as_ref()
+    }
+
     pub(super) fn is_current(&self, at: Time, due: Due) -> bool {
         match due {
             Due::Publication(id) => self.publications.get(&id).map(|it| it.expires_at) == Some(at),
@@ -123,7 +132,7 @@ impl Presence {
                 let asked = self.watchers.get(&id).and_then(|it| it.asked.as_ref());
                 asked.is_some_and(|asked| asked.deadline == at)
             }
-            Due::Binding(_) | Due::Request(_) | Due::Branch(..) => false,
+            Due::Binding(_) | Due::Request(_) | Due::Branch(..) | Due::Association(_) => false,
         }
     }
 
@@ -322,6 +331,7 @@ impl FrontEnd {
             event,
             conn,
             sender: self.sender(conn, message),
+            party: self.party_of(id),
             cseq: 0,
             remote_cseq: message.cseq().map_err(bad)?.number,
             expires_at: now + lasting,
@@ -360,7 +370,7 @@ impl FrontEnd {
             message.call_id().map_err(bad)?.to_owned(),
         );
         let (cseq, target) = (message.cseq().map_err(bad)?.number, contact_of(message)?);
-        let sender = self.sender(conn, message);
+        let (sender, party) = (self.sender(conn, message), self.party_of(id));
         let watcher = number(tag).ok_or_else(unknown)?;
         let known = self.presence.watchers.get_mut(&watcher).filter(|known| {
             !known.ended && known.call_id == call_id && from.tag() == Some(known.remote_tag.as_str())
@@ -373,7 +383,7 @@ impl FrontEnd {
                 "a later request was here before",
             ));
         }
-        (known.remote_cseq, known.conn, known.sender) = (cseq, conn, sender);
+        (known.remote_cseq, known.conn, known.sender, known.party) = (cseq, conn, sender, party);
         if let Some(target) = target {
             known.target = target;
         }
@@ -448,7 +458,7 @@ impl FrontEnd {
         }
         self.presence.asked.insert(branch, id);
         self.arm(deadline, Due::Notify(id));
-        self.send(conn, bytes);
+        self.send_to(watcher.party.as_ref(), conn, bytes);
     }
 
     /// The NOTIFY (RFC 6665 section 4.2.2).

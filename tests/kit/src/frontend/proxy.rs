@@ -18,14 +18,15 @@ use sansip::wire::uri::Host;
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{Time, Transport};
 
+use super::association::Party;
 use super::context::{Branch, Cancel, Downstream, Final, MAGIC_COOKIE, Request, Upstream, key, rank};
-use super::digest::{Side, is_for_realm};
 use super::edit::{self, Edit, hop_request};
 use super::event::FrontEndEvent;
 use super::flow::Flow;
 use super::presence::PACKAGE;
 use super::registrar::{BindingId, Refused, aor_text};
 use super::route::{Destination, Path, Target};
+use super::security::{Proof, Standing};
 use super::{Conn, Due, FrontEnd, required_tags};
 
 impl FrontEnd {
@@ -34,25 +35,26 @@ impl FrontEnd {
     }
 
     /// A request other than ACK and CANCEL.
-    pub(super) fn on_new_request(&mut self, now: Time, conn: Conn, message: Message) {
+    pub(super) fn on_new_request(&mut self, now: Time, conn: Conn, message: Message, standing: &Standing) {
         let Some(method) = message.method().cloned() else {
             return;
         };
         let Some(key) = key(&message, &method) else { return };
         if let Some(id) = self.proxy.by_key.get(&key) {
             // It came again: so does its response.
-            let again = self
-                .proxy
-                .requests
-                .get(id)
-                .and_then(|request| request.response.clone());
-            return again.into_iter().for_each(|bytes| self.send(conn, bytes));
+            let request = self.proxy.requests.get(id);
+            let again = request.and_then(|request| Some((request.party.clone(), request.response.clone()?)));
+            if let Some((party, bytes)) = again {
+                self.send_to(party.as_ref(), conn, bytes);
+            }
+            return;
         }
         self.proxy.last += 1;
         let id = self.proxy.last;
         let request = Request {
             conn,
             sender: self.sender(conn, &message),
+            party: standing.party().cloned(),
             message: message.clone(),
             method: method.clone(),
             key: key.clone(),
@@ -64,7 +66,7 @@ impl FrontEnd {
         };
         self.proxy.requests.insert(id, request);
         self.proxy.by_key.insert(key, id);
-        if let Err(refused) = self.handle_request(now, id, conn, &message, &method) {
+        if let Err(refused) = self.handle_request(now, id, conn, &message, standing) {
             self.answer(now, id, &refused);
         }
     }
@@ -75,15 +77,21 @@ impl FrontEnd {
         id: u64,
         conn: Conn,
         message: &Message,
-        method: &Method,
+        standing: &Standing,
     ) -> Result<(), Refused> {
+        let Some(method) = message.method() else {
+            return Ok(());
+        };
         let path = self.path(conn, message)?;
         let destination = self.destination(conn, &path, method);
         let presence = self.is_for_presence(conn, &destination, &path, message);
         if destination == Destination::Server && !presence {
             if *method == Method::Register {
-                self.on_register(now, id, conn, message);
+                self.on_register(now, id, conn, message, standing);
                 return Ok(());
+            }
+            if let Standing::Asked(refused) = standing {
+                return Err(refused.clone());
             }
             let status = if *method == Method::Options {
                 StatusCode::OK
@@ -95,8 +103,8 @@ impl FrontEnd {
         required_tags(message, HeaderName::ProxyRequire, &[])?;
         let hops = Self::hops_left(message)?;
         let mut proven = None;
-        if self.must_prove(conn, message, &path)
-            && let Some((user, _)) = self.prove(now, Side::Proxy, message)?
+        if (matches!(standing, Standing::Asked(_)) || self.must_prove(conn, message, &path))
+            && let Some(Proof { user, .. }) = self.prove(now, conn, message, standing)?
         {
             let from = message.from_().ok();
             let from = from
@@ -175,6 +183,7 @@ impl FrontEnd {
         let Some(sent) = self.rewrite(id, message, path, target, hops, &branch) else {
             return;
         };
+        let party = self.party_at(target.binding, &sent);
         let Some(request) = self.proxy.requests.get_mut(&id) else {
             return;
         };
@@ -183,6 +192,7 @@ impl FrontEnd {
         request.branches.push(Branch {
             id: branch.clone(),
             conn: target.conn,
+            party: party.clone(),
             message: sent.clone(),
             state: Downstream::Calling,
             cancel: Cancel::No,
@@ -191,7 +201,7 @@ impl FrontEnd {
         let (method, uri) = (request.method.clone(), request.message.request_uri().to_owned());
         self.proxy.by_branch.insert(branch, (id, index));
         self.arm(deadline, Due::Branch(id, index));
-        self.send(target.conn, sent.bytes().clone());
+        self.send_to(party.as_ref(), target.conn, sent.bytes().clone());
         self.log(FrontEndEvent::Forwarded {
             method,
             uri,
@@ -218,10 +228,15 @@ impl FrontEnd {
         if path.strict {
             edit.drop_last::<Route<'_>>();
         }
-        let realm = self.config.realm.clone();
-        edit.remove_if(HeaderName::ProxyAuthorization, |value| {
-            is_for_realm(value, &realm)
-        });
+        self.strip(&mut edit);
+        if let Some(party) = self.party_at(target.binding, message)
+            && let Ok(mut to) = message.to()
+            && to.epid().is_none()
+        {
+            // By address and epid an endpoint knows which association a request is signed under.
+            to.params.set("epid", &party.epid);
+            edit.set(&to);
+        }
         if matches!(
             method,
             Method::Invite | Method::Subscribe | Method::Refer | Method::Notify
@@ -298,7 +313,8 @@ impl FrontEnd {
                 self.entropy.next_u64()
             );
             if let Some(sent) = self.rewrite(0, message, &path, target, hops, &branch) {
-                self.send(target.conn, sent.bytes().clone());
+                let party = self.party_at(target.binding, &sent);
+                self.send_to(party.as_ref(), target.conn, sent.bytes().clone());
                 let (uri, target) = (message.request_uri().to_owned(), target.clone());
                 let method = Method::Ack;
                 self.log(FrontEndEvent::Forwarded {
@@ -312,10 +328,11 @@ impl FrontEnd {
     }
 
     /// A CANCEL from the sender (RFC 3261 section 16.10).
-    pub(super) fn on_cancel(&mut self, now: Time, conn: Conn, message: &Message) {
+    pub(super) fn on_cancel(&mut self, now: Time, conn: Conn, message: &Message, party: Option<&Party>) {
         let Some(id) = self.proxy.find(message, &Method::Invite) else {
             let refused = Refused::new(StatusCode::NO_SUCH_CALL);
-            self.refuse(conn, message, &refused);
+            let bytes = self.response(message, &refused);
+            self.send_to(party, conn, bytes);
             let (method, uri) = (Method::Cancel, message.request_uri().to_owned());
             return self.log(FrontEndEvent::Answered {
                 method,
@@ -323,7 +340,8 @@ impl FrontEnd {
                 status: refused.status,
             });
         };
-        self.refuse(conn, message, &Refused::new(StatusCode::OK));
+        let bytes = self.response(message, &Refused::new(StatusCode::OK));
+        self.send_to(party, conn, bytes);
         if let Some(request) = self.proxy.requests.get_mut(&id)
             && request.state == Upstream::Proceeding
         {
@@ -363,15 +381,19 @@ impl FrontEnd {
         branch.cancel = Cancel::Sent;
         branch.deadline = Some(deadline);
         let (conn, bytes) = (branch.conn, hop_request(&branch.message, &Method::Cancel, None));
+        let party = branch.party.clone();
         let target = branch.message.request_uri().to_owned();
         self.arm(deadline, Due::Branch(id, index));
-        self.send(conn, bytes);
+        self.send_to(party.as_ref(), conn, bytes);
         self.log(FrontEndEvent::Cancelled { target });
     }
 
     /// A response from downstream (RFC 3261 section 16.7).
     pub(super) fn on_response(&mut self, now: Time, conn: Conn, message: &Message) {
         let Some(status) = message.status() else { return };
+        if !self.accepts_response(now, conn, message) {
+            return;
+        }
         if self.on_notified(message) || self.on_news_answered(now, message) {
             return;
         }
@@ -461,8 +483,8 @@ impl FrontEnd {
         if invite {
             // Its ACK is ours to send, as often as the response comes.
             let ack = hop_request(&branch.message, &Method::Ack, message.raw(HeaderName::To));
-            let conn = branch.conn;
-            self.send(conn, ack);
+            let (conn, party) = (branch.conn, branch.party.clone());
+            self.send_to(party.as_ref(), conn, ack);
         }
         self.end_branch(now, id, index, Final::Response(Box::new(message.clone())));
     }
@@ -605,6 +627,7 @@ impl FrontEnd {
         }
         let mut edit = Edit::of(message);
         edit.drop_first::<Via<'_>>(1);
+        self.strip(&mut edit);
         self.send_upstream(id, edit.finish());
         let status = message.status().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
         self.log(FrontEndEvent::Returned { method, uri, status });
@@ -616,7 +639,7 @@ impl FrontEnd {
             return;
         };
         request.response = Some(bytes.clone());
-        let (conn, sender) = (request.conn, request.sender);
+        let (conn, sender, party) = (request.conn, request.sender, request.party.clone());
         let now_at = || self.live_flow(self.registrar.binding(sender?)?);
         let conn = if self.connections.contains_key(&conn) {
             Some(conn)
@@ -624,8 +647,13 @@ impl FrontEnd {
             now_at()
         };
         if let Some(conn) = conn {
-            self.send(conn, bytes);
+            self.send_to(party.as_ref(), conn, bytes);
         }
+    }
+
+    /// Who has signed a request that is under way.
+    pub(super) fn party_of(&self, id: u64) -> Option<Party> {
+        self.proxy.requests.get(&id)?.party.clone()
     }
 
     /// Timers H and L: no more ACKs, no more 2xx.

@@ -333,6 +333,11 @@ impl Registrar {
             .find(|binding| binding.id == id)
     }
 
+    /// The canonical key of the address of a binding.
+    pub(super) fn key_of(&self, id: BindingId) -> Option<&str> {
+        self.index.get(&id).map(String::as_str)
+    }
+
     /// A binding by its contact.
     pub(super) fn by_contact(&self, uri: &Uri<'_>) -> Option<&Binding> {
         self.all()

@@ -277,16 +277,17 @@ impl FrontEnd {
     }
 
     /// Whether the sender has to prove who they are: everybody but hosts that are trusted, and the parties of a
-    /// dialog that this server has put itself into.
+    /// dialog that this server has put itself into, as far as they do not sign everything.
     pub(super) fn must_prove(&self, conn: Conn, message: &Message, path: &Path) -> bool {
         let in_dialog = message.to().is_ok_and(|to| to.tag().is_some());
-        let remote = self
-            .connections
-            .get(&conn)
-            .map(|connection| connection.remote.ip());
-        let trusted = remote.is_some_and(|ip| self.config.trusted.contains(&ip));
-        let known = trusted || (in_dialog && path.is_recorded());
-        !known && !self.config.users.is_empty()
+        let in_known_dialog = in_dialog && path.is_recorded() && !self.must_sign(conn, message);
+        !self.config.users.is_empty() && !self.is_trusted(conn) && !in_known_dialog
+    }
+
+    /// Whether the other end of a connection is believed.
+    pub(super) fn is_trusted(&self, conn: Conn) -> bool {
+        let connection = self.connections.get(&conn);
+        connection.is_some_and(|connection| self.config.trusted.contains(&connection.remote.ip()))
     }
 
     /// The value of Max-Forwards for the next hop (RFC 3261 section 16.6, step 3).

@@ -1,5 +1,6 @@
 //! The front end over scripted connections: every line that a peer would write is written here.
 
+mod association;
 mod presence;
 
 use std::collections::BTreeMap;
@@ -61,20 +62,9 @@ impl Lab {
         self.drain();
     }
 
-    /// Sends a message: lines without their ends, then a body after an empty line.
+    /// Sends a message as [`wire`] reads it.
     fn send(&mut self, conn: Conn, text: &str) {
-        let (head, body) = text.split_once("\n\n").unwrap_or_else(|| (text.trim_end(), ""));
-        let lines: Vec<&str> = head
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .collect();
-        let bytes = format!(
-            "{}\r\nContent-Length: {}\r\n\r\n{body}",
-            lines.join("\r\n"),
-            body.len()
-        );
-        self.bytes(conn, bytes.as_bytes());
+        self.bytes(conn, wire(text).as_bytes());
     }
 
     fn drain(&mut self) {
@@ -168,6 +158,12 @@ impl Lab {
     }
 
     fn respond(&mut self, conn: Conn, request: &Message, status: u16, tag: &str, more: &str) {
+        let text = self.response(request, status, tag, more);
+        self.send(conn, &text);
+    }
+
+    /// A response, for a look at it before it is sent.
+    fn response(&self, request: &Message, status: u16, tag: &str, more: &str) -> String {
         let mut text = format!("SIP/2.0 {status} Because\n");
         for (name, _, value) in request.headers() {
             let value = String::from_utf8_lossy(value);
@@ -175,6 +171,7 @@ impl Lab {
                 Some(HeaderName::Via | HeaderName::From | HeaderName::CallId | HeaderName::CSeq) => {
                     text.push_str(&format!("{}: {value}\n", name.unwrap()));
                 }
+                Some(HeaderName::To) if value.contains(";tag=") => text.push_str(&format!("To: {value}\n")),
                 Some(HeaderName::To) => text.push_str(&format!("To: {value};tag={tag}\n")),
                 Some(HeaderName::RecordRoute) if (101..300).contains(&status) => {
                     text.push_str(&format!("Record-Route: {value}\n"));
@@ -183,8 +180,23 @@ impl Lab {
             }
         }
         text.push_str(more);
-        self.send(conn, &text);
+        text
     }
+}
+
+/// The bytes of a message: lines without their ends, then a body after an empty line.
+fn wire(text: &str) -> String {
+    let (head, body) = text.split_once("\n\n").unwrap_or_else(|| (text.trim_end(), ""));
+    let lines: Vec<&str> = head
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    format!(
+        "{}\r\nContent-Length: {}\r\n\r\n{body}",
+        lines.join("\r\n"),
+        body.len()
+    )
 }
 
 fn contacts(message: &Message) -> Vec<Contact<'_>> {
@@ -1161,9 +1173,9 @@ fn guarded() -> Lab {
 }
 
 fn challenge(message: &Message, name: HeaderName, algorithm: Algorithm) -> Challenge {
-    let challenges = message.raw_all(name).map(|value| {
+    let challenges = message.raw_all(name).filter_map(|value| {
         let value = std::str::from_utf8(value).unwrap();
-        Challenge::read(&header::WwwAuthenticate::parse(value).unwrap().0).unwrap()
+        Challenge::read(&header::WwwAuthenticate::parse(value).unwrap().0).ok()
     });
     challenges
         .into_iter()
