@@ -9,6 +9,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::AuthenticationFailureReason as Reason;
+use super::AuthenticationProtocol::{DigestMd5, DigestSha256, DigestSha512_256};
 use super::*;
 use crate::action::Action;
 use crate::connection::testing::Services;
@@ -296,6 +297,46 @@ fn message(number: u32) -> String {
 
 fn response(status: &str, method: &str) -> String {
     text(&format!("SIP/2.0 {status}"), 9, method, "")
+}
+
+// rules: A3
+#[test]
+fn a_set_of_protocols_has_what_was_put_in() {
+    assert_eq!(AllowedProtocols::default(), AllowedProtocols::all());
+    for protocol in AuthenticationProtocol::ALL {
+        assert!(AllowedProtocols::all().contains(protocol));
+        assert!(!AllowedProtocols::none().contains(protocol));
+        assert!(!AllowedProtocols::all().without(protocol).contains(protocol));
+    }
+    let strong = AllowedProtocols::at_least(DigestSha256);
+    assert_eq!(
+        strong,
+        AllowedProtocols::none()
+            .with(AuthenticationProtocol::Ntlm)
+            .with(DigestSha512_256)
+            .with(DigestSha256)
+    );
+    assert!(!strong.contains(DigestMd5));
+    assert_eq!(format!("{strong:?}"), "{DigestSha256, DigestSha512_256, Ntlm}");
+}
+
+// rules: A7
+#[test]
+fn a_failure_names_realm_and_offer() {
+    let offered = |scheme: &str, algorithm: Option<&str>| OfferedProtocol {
+        scheme: scheme.into(),
+        algorithm: algorithm.map(Into::into),
+        realm: Some("example.com".into()),
+    };
+    let failure = AuthenticationFailure {
+        reason: AuthenticationFailureReason::NoCommonProtocols,
+        realm: Some("example.com".into()),
+        offered: vec![offered("Digest", Some("AKAv1-MD5")), offered("NTLM", None)],
+    };
+    assert_eq!(
+        format!("{failure}"),
+        "no authentication protocol in common for realm \"example.com\"; offered: Digest AKAv1-MD5, NTLM"
+    );
 }
 
 // ---------------------------------------------------------------- the handshake

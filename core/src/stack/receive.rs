@@ -30,7 +30,6 @@ impl Parts<'_> {
     pub(super) fn receive(&mut self, conn: ConnId, bytes: Bytes) {
         let limits = &self.cx.config.limits.message;
         match Message::parse(bytes.clone(), limits) {
-            Ok(message) if !self.admits(conn, &message) => {}
             Ok(message) if message.is_request() => self.receive_request(conn, message),
             Ok(message) => self.receive_response(conn, message),
             Err(error) => {
@@ -81,6 +80,9 @@ impl Parts<'_> {
         self.low.connections.proven(&mut self.cx, conn);
         let status = message.status().unwrap_or(StatusCode::TRYING);
         self.cx.counters.received.count(Kind::response(status));
+        if !self.admits(conn, &message) {
+            return;
+        }
         let mut out = Vec::new();
         let found = self
             .low
@@ -113,6 +115,9 @@ impl Parts<'_> {
     fn receive_request(&mut self, conn: ConnId, message: Message) {
         if let Err(mut refusal) = check::request(&message) {
             self.count_malformed(&message);
+            if !self.admits(conn, &message) {
+                return;
+            }
             if refusal.status == StatusCode::NOT_IMPLEMENTED {
                 let methods = crate::endpoint::allow(&crate::endpoint::Profile::default());
                 refusal.headers.push((HeaderName::Allow, methods));
@@ -122,6 +127,9 @@ impl Parts<'_> {
         self.low.connections.proven(&mut self.cx, conn);
         if let Some(method) = message.method() {
             self.cx.counters.received.count(Kind::request(method));
+        }
+        if !self.admits(conn, &message) {
+            return;
         }
         // What came in one read with a request whose answer closed the connection: nobody is left to be answered.
         if message.method() != Some(&Method::Ack) && self.low.connections.manager_of(conn).is_none() {
