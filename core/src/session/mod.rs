@@ -5,6 +5,7 @@
 mod branch;
 mod change;
 mod command;
+mod early;
 mod expiry;
 mod invitation;
 #[cfg(test)]
@@ -51,6 +52,7 @@ use crate::wire::{HeaderName, Message, Method, StatusCode};
 use branch::Branch;
 pub use branch::EarlyDialog;
 use change::Change;
+pub(crate) use early::Offered;
 pub(crate) use expiry::{TAG as TIMER_TAG, too_brief};
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use invitation::cells::MACHINE as INVITATION;
@@ -553,6 +555,7 @@ impl Sessions {
                 if new == SessionState::Connected {
                     cx.counters.calls(session.incoming).connected += 1;
                     self.settle(cx, id);
+                    self.free_change(cx, below, id);
                 }
                 if new == SessionState::Disconnected {
                     self.end(cx, below, id, endpoint);

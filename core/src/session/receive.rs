@@ -48,8 +48,9 @@ impl Sessions {
                 };
                 self.on_further(cx, below, Some(id), facts, &response, fork);
             }
-            (SessionPart::Renegotiate, What::Outcome(outcome)) => {
-                self.on_renegotiated(cx, below, id, *outcome);
+            // A PRACK without an offer that fails leaves the INVITE to its own end.
+            (SessionPart::Renegotiate | SessionPart::Prack, What::Outcome(outcome)) => {
+                self.on_renegotiated(cx, below, (id, exchange), *outcome);
             }
             (SessionPart::Renegotiate, What::Further(response)) => {
                 let facts = below.exchanges.facts(exchange).cloned().unwrap_or_default();
@@ -82,8 +83,7 @@ impl Sessions {
                 | SessionPart::Ack,
                 What::Provisional(_) | What::Further(_),
             )
-            // A PRACK that fails leaves the INVITE to its own end.
-            | (SessionPart::Prack, _)
+            | (SessionPart::Prack, What::Provisional(_) | What::Further(_))
             | (SessionPart::Renegotiate, What::Provisional(_))
             | (SessionPart::Ack, What::Outcome(_))
             | (_, What::Taken) => {}
@@ -117,6 +117,10 @@ impl Sessions {
             session.change.offers = early.offers;
         }
         session.drop_early(cx, below, tag.as_deref());
+        self.drop_change_elsewhere(cx, below, id, tag.as_deref());
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
         let dialog = match Dialog::from_response(&response, session.sequence) {
             Ok(dialog) => dialog,
             Err(error) => return self.on_failure(cx, below, id, OperationError::MessageParsing(error)),
@@ -159,7 +163,12 @@ impl Sessions {
                 cx.out.event(Event::AnswerReceived { session: id, answer });
             }
             (Meaning::Offer | Meaning::Answer, _) => {}
-            (Meaning::Nothing | Meaning::Glare | Meaning::Busy, _) => session.change.settle(cx),
+            // A change that is open in the early dialog goes on.
+            (Meaning::Nothing | Meaning::Glare | Meaning::Busy, _) => {
+                if session.change.offers.is_of_invite() {
+                    session.change.settle(cx);
+                }
+            }
         }
         if !cancelled {
             self.report(cx, below, id, StatusCode::OK);
@@ -376,7 +385,10 @@ impl Sessions {
             if number(ack) != invite {
                 return;
             }
-            session.take_answer(cx, id, ack, Carrier::Ack);
+            // An UPDATE of ours that is open has its own answer.
+            if session.change.offers.is_of_invite() {
+                session.take_answer(cx, id, ack, Carrier::Ack);
+            }
         }
         self.step(cx, below, id, Input::Ack);
     }

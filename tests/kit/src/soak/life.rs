@@ -720,10 +720,10 @@ impl<'a> Life<'a> {
                     None
                 }
                 What::Change => {
-                    let method = if second % 4 == 1 {
-                        Method::Update
-                    } else {
-                        Method::Invite
+                    let method = match second % 8 {
+                        1 | 5 => Method::Update,
+                        6 => Method::Prack,
+                        _ => Method::Invite,
                     };
                     Some(view.renegotiate(method, body())?)
                 }

@@ -59,6 +59,10 @@ const PHRASES: &[&str] = &[
     "habit 3/4 1, call 4/6 0/1 0/1, wait 7, ring 0 1 *, ring 0 1 *, wait 6, accept 0 */2/3, answer, wait 7, change 0 0, hang-up, wait 7",
     "habit 3 1, dial, wait 6, ask 0 0 10/11, wait 5, ring 0 1 2/3, wait 5, ring 0 1 *, wait 4, ask 0 9 2, wait 5, ask 0 3 7, accept 0 2/3, wait 5, ask 0 1 5, wait 5, ask 0 2 2, wait 8",
     "habit 4 2/6, call 4 1 0/1, wait 7, ring 0 1 1, wait 6, accept 0 1, answer, wait 7, hang-up, wait 7",
+    "habit 3 1, dial, wait 6, ask 0 0 11, wait 5, ring 0 1 1, wait 4, change 0 1, ask 0 9 2, wait 4, reply 0 3/15/10 1, wait 6, accept 0 1, wait 5, ask 0 1 5, wait 5, hang-up, wait 5, reply 0 3, wait 7",
+    "habit 3 1, dial, wait 6, ask 0 0 11, wait 5, ring 0 1 1, wait 4, ask 0 9 2, change 0 1, wait 4, ask 0 8 3, accept 0 1, wait 3, reply 0 3 1, ask 0 1 5, wait 5, ask 0 2 2, wait 8",
+    "call 4 4 1, wait 7, change 0 6, reply 0 2 9, wait 5, reply 0 3/15/10 0/1, wait 5, reply 1 3 1, wait 6, hang-up, wait 6, reply 0 3, wait 7",
+    "call 4 4 1, wait 7, change 0 6, reply 0 2 9, wait 5, ask 0 8 3, reply 1 3 1/5, wait 4, reply 0 3 1, wait 6, hang-up, wait 6, reply 0 3, wait 7",
     // Transfers: between peers, with the mischief-maker as who is asked, and as who asks.
     "habit 4 4 0/8/16/24, call 4 1 1, wait 8, refer 0 1/2/4/8, wait 8, refer 0 *, refer 0 *, wait 8, hang-up, wait 8",
     "call 4 4 1, wait 7, reply 0 3 1, wait 6, refer, refer, wait 5, reply 0 4, wait 5, report 0 0/1/4 0/1, wait 5, reply 0 4, report 0 2/3/5 *, wait 8, hang-up, wait 7",
