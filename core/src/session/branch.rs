@@ -9,6 +9,7 @@ use core::mem::swap;
 
 use super::offer::{self, Carrier, Offers};
 use super::provisional::Provisionals;
+use super::receive::describes_session;
 use super::{Below, Session, Sessions, key, reliable};
 use crate::cx::Cx;
 use crate::dialog::Dialog;
@@ -46,7 +47,7 @@ pub(super) type Fingerprint = (u8, offer::State, (reliable::Fingerprint, usize, 
 
 /// What an INVITE of the peer opens.
 pub(super) fn offer_of(invite: &Message) -> offer::Input {
-    if invite.body_bytes().is_empty() {
+    if invite.body_bytes().is_empty() || !describes_session(invite) {
         offer::Input::Asked
     } else {
         offer::Input::Received(Carrier::Invite)

@@ -36,7 +36,7 @@ pub(super) struct Change {
     /// What the peer offers.
     request: Option<Box<Proposed>>,
     /// The ACK to the last re-INVITE, for a 2xx that comes again.
-    ack: Option<Box<Ack>>,
+    pub(super) ack: Option<Box<Ack>>,
 }
 
 /// A re-INVITE or UPDATE of the peer.
@@ -527,7 +527,7 @@ impl Sessions {
                 };
                 if is_to_invite(&response) {
                     carrier = Carrier::Success;
-                    let ack = Ack { facts, answer: None };
+                    let ack = Ack::new(cx, facts);
                     session.send_ack(cx, below, id, &ack);
                     session.change.ack = Some(Box::new(ack));
                 }

@@ -240,6 +240,18 @@ pub(crate) struct Fingerprint {
 struct Ack {
     facts: Facts,
     answer: Option<Content>,
+    /// When a 2xx that comes again is not acknowledged any more.
+    until: Time,
+}
+
+impl Ack {
+    fn new(cx: &Cx<'_>, facts: Facts) -> Self {
+        Self {
+            facts,
+            answer: None,
+            until: cx.now + cx.config.t1.saturating_mul(64),
+        }
+    }
 }
 
 /// All sessions of a stack.

@@ -14,7 +14,7 @@ use crate::endpoint::ReliableResponses;
 use crate::event::{Completion, Content, Event, OperationError, OperationFailure, SessionReason};
 use crate::exchange::{Facts, Outcome, Owner, Pending, Policy, Reply, Request, Sequence, SessionPart, What};
 use crate::ids::{ExchangeId, OperationId, SessionId, TransactionId};
-use crate::wire::header::Allow;
+use crate::wire::header::{Allow, ContentDisposition};
 use crate::wire::write::HeaderBlock;
 use crate::wire::{HeaderName, Message, Method, StatusCode};
 
@@ -45,6 +45,7 @@ impl Sessions {
                 let fork = Fork {
                     is_new: below.exchanges.is_new_fork(exchange, tag, limit),
                     last: below.exchanges.last_of_fork(exchange, tag),
+                    is_stray: false,
                 };
                 self.on_further(cx, below, Some(id), facts, &response, fork);
             }
@@ -109,6 +110,7 @@ impl Sessions {
                 last: below
                     .exchanges
                     .last_of_fork(invite, tag.as_deref().unwrap_or_default()),
+                is_stray: false,
             };
             return self.on_further(cx, below, None, facts, &response, fork);
         };
@@ -137,7 +139,7 @@ impl Sessions {
         {
             below.low.connections.release(cx, old);
         }
-        session.ack = Some(Ack { facts, answer: None });
+        session.ack = Some(Ack::new(cx, facts));
         let cancelled = matches!(session.invitation.machine_state(), State::Cancelling { .. });
         if !cancelled {
             self.on_agreed(cx, below, id, &response);
@@ -233,8 +235,21 @@ impl Sessions {
                 .is_some_and(|dialog| dialog.is_with(tag.as_deref()))
         {
             cx.counters.retransmissions.received += 1;
-            let first = session.ack.as_ref().map(|ack| ack.facts.cseq);
-            if response.cseq().is_ok_and(|cseq| Some(cseq.number) == first) {
+            let number = response.cseq().map(|cseq| cseq.number).ok();
+            let acks = [session.ack.as_ref(), session.change.ack.as_deref()];
+            let ack = acks
+                .into_iter()
+                .flatten()
+                .find(|ack| Some(ack.facts.cseq) == number);
+            // RFC 3261 section 13.2.2.4: 64*T1 after the first 2xx the INVITE is over.
+            if ack.is_some_and(|ack| fork.is_stray && cx.now >= ack.until) {
+                return;
+            }
+            if session
+                .ack
+                .as_ref()
+                .is_some_and(|first| Some(first.facts.cseq) == number)
+            {
                 self.step(cx, below, id, Input::Success { offer: false });
             } else {
                 self.acknowledge_again(cx, below, id, response);
@@ -514,6 +529,8 @@ pub(crate) struct Fork {
     pub(crate) is_new: bool,
     /// The CSeq number of the last request in its dialog, where there was one besides the INVITE.
     pub(crate) last: Option<u32>,
+    /// No transaction has taken it.
+    pub(crate) is_stray: bool,
 }
 
 impl Fork {
@@ -521,11 +538,13 @@ impl Fork {
     pub(super) const KNOWN: Self = Self {
         is_new: false,
         last: None,
+        is_stray: false,
     };
     /// The INVITE that would know it is forgotten.
     pub(crate) const STRAY: Self = Self {
         is_new: true,
         last: None,
+        is_stray: true,
     };
 }
 
@@ -572,8 +591,10 @@ fn end_fork(cx: &mut Cx<'_>, below: &mut Below<'_, '_>, response: &Message, fact
     }
 }
 
+/// The session description of a message. A body that is to be taken for anything else (RFC 3261 section 20.11) is only the
+/// application's; one that does not say what it is for is for the session, whatever its type.
 pub(super) fn content_of(message: &Message) -> Option<Content> {
-    if message.body_bytes().is_empty() {
+    if message.body_bytes().is_empty() || !describes_session(message) {
         return None;
     }
     let content_type = message.raw(HeaderName::ContentType).unwrap_or(b"application/sdp");
@@ -581,6 +602,11 @@ pub(super) fn content_of(message: &Message) -> Option<Content> {
         String::from_utf8_lossy(content_type).trim(),
         message.body(),
     ))
+}
+
+pub(super) fn describes_session(message: &Message) -> bool {
+    let disposition = message.typed::<ContentDisposition<'_>>().ok().flatten();
+    disposition.is_none_or(|disposition| disposition.kind.eq_ignore_ascii_case("session"))
 }
 
 /// Whether a request is for a user, not for one endpoint by its GRUU or epid: then a server forks it (S8).

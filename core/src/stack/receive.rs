@@ -18,7 +18,7 @@ use crate::ids::{ConnId, EndpointId, SessionId, SubscriptionId, TransactionId, W
 use crate::session::{self, Fork, Inside, RELIABLE, takes_reliable};
 use crate::subscription::Taken;
 use crate::transaction::{ResponseMatch, ServerMatch};
-use crate::wire::check::{self, Refusal, UserAgent};
+use crate::wire::check::{self, Body, Refusal, UserAgent};
 use crate::wire::frame::{FrameError, FrameErrorKind};
 use crate::wire::header::Event as EventHeader;
 use crate::wire::write::ResponseBuilder;
@@ -220,7 +220,7 @@ impl Parts<'_> {
         match notice {
             None | Some(Notice::Stands(_)) => {}
             Some(notice) => {
-                if let (Notice::Ends(endpoint, reason), Ok(())) = (notice, support_notice(message)) {
+                if let (Notice::Ends(endpoint, reason), Ok(_)) = (notice, support_notice(message)) {
                     self.endpoints
                         .deregister(&mut self.cx, below!(self), endpoint, reason, conn);
                 }
@@ -228,9 +228,10 @@ impl Parts<'_> {
                 return;
             }
         }
-        if self.support(endpoint, message, session.is_some()).is_err()
-            || (session.is_none() && notice.is_none() && claims_dialog(message))
-        {
+        let Ok(body) = self.support(endpoint, message, session.is_some()) else {
+            return;
+        };
+        if session.is_none() && notice.is_none() && claims_dialog(message) {
             return;
         }
         if self.is_too_much(message) {
@@ -241,7 +242,7 @@ impl Parts<'_> {
                 return;
             }
             let incoming = self.cx.ids.next();
-            let message = Box::new(message.to_owned_small());
+            let message = Box::new(taken_of(message, body));
             self.cx.out.event(Event::SessionMessage {
                 session,
                 incoming,
@@ -249,7 +250,7 @@ impl Parts<'_> {
             });
         } else if let Some(endpoint) = endpoint {
             let incoming = self.cx.ids.next();
-            let message = Box::new(message.to_owned_small());
+            let message = Box::new(taken_of(message, body));
             self.cx.out.event(Event::MessageReceived {
                 endpoint,
                 incoming,
@@ -268,7 +269,8 @@ impl Parts<'_> {
     /// A new request: its dialog, else its endpoint, else nobody (M5).
     fn dispatch(&mut self, conn: ConnId, message: Message, transaction: TransactionId) {
         let message = message.to_owned_small();
-        let Some(pending) = pending(&mut self.cx, self.low.connections, transaction, conn, message) else {
+        let Some(mut pending) = pending(&mut self.cx, self.low.connections, transaction, conn, message)
+        else {
             return;
         };
         let session = self.sessions.find(&pending.message);
@@ -291,8 +293,10 @@ impl Parts<'_> {
         if let Some(notice) = self.notice(conn, session, endpoint, &pending.message) {
             return self.receive_notice(conn, notice, pending);
         }
-        if let Err(refusal) = self.support(endpoint, &pending.message, session.is_some()) {
-            return self.refuse_pending(&pending, &refusal);
+        match self.support(endpoint, &pending.message, session.is_some()) {
+            Ok(Body::Taken) => {}
+            Ok(Body::Ignored) => *pending.message = pending.message.without_body(),
+            Err(refusal) => return self.refuse_pending(&pending, &refusal),
         }
         match (session, endpoint) {
             (Some(session), _) => self.dispatch_inside(session, pending),
@@ -582,7 +586,7 @@ impl Parts<'_> {
         endpoint: Option<EndpointId>,
         message: &Message,
         in_session: bool,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Body, Refusal> {
         let profile = endpoint.and_then(|endpoint| self.endpoints.profile(endpoint));
         let default = crate::endpoint::Profile::default();
         let profile = profile.unwrap_or(&default);
@@ -660,8 +664,16 @@ impl Parts<'_> {
     }
 }
 
+/// What the application gets of a message.
+fn taken_of(message: &Message, body: Body) -> Message {
+    match body {
+        Body::Taken => message.to_owned_small(),
+        Body::Ignored => message.without_body().to_owned_small(),
+    }
+}
+
 /// Whether the stack can read the registrar's word on a registration; no application has to take NOTIFY for that.
-fn support_notice(message: &Message) -> Result<(), Refusal> {
+fn support_notice(message: &Message) -> Result<Body, Refusal> {
     let agent = UserAgent {
         methods: &[Method::Notify, Method::Benotify],
         options: &crate::endpoint::OPTION_TAGS,

@@ -273,6 +273,7 @@ const PHRASES: &[&str] = &[
     "register 9, wait 8, network 5 *, wait 8",
     "manner 1 3 0, register 8, wait 8, network 5 *, wait 4, manner 0, wait 8",
     "manner 1 3 2, register 8, wait 8, manner 1 13, wait 12, wait 10/11, network 5 *, wait 5/10, network 5 *, wait 8, manner 0",
+    "manner 1 3 2, register 8, wait 8, manner 1 13, wait 12, wait 11, manner 0, network 5 2, wait 5, network 5 2, wait 8",
     "dns 3 4, message 4 4, wait 6, network 3 *, wait 10, mend",
     "reachability 6 2, message 4 4, wait 6, network 3 *, wait 6, mend",
     "dial 0, wait 6, misbehave 0 2, wait 12, wait 11",
