@@ -265,8 +265,11 @@ impl Sessions {
             Some(Method::Prack) => (false, Carrier::PrackSuccess),
             _ => (false, Carrier::UpdateSuccess),
         };
+        // A PRACK is no target refresh.
+        let heals = carrier != Carrier::PrackSuccess && session.refresh_by(message);
         let (agreed, fields) = session.agree(message, cx.config);
         let reply = Reply {
+            record_route: heals,
             contact: Some(&session.local.contact),
             block: Some(&session.local.voice.description()),
             headers: &fields,
@@ -274,12 +277,6 @@ impl Sessions {
             ..Reply::new(StatusCode::OK)
         };
         let success = below.low.reply(cx, &request.pending, &reply);
-        // A PRACK is no target refresh.
-        if carrier != Carrier::PrackSuccess
-            && let Some(dialog) = session.dialog_of(message)
-        {
-            dialog.refresh_target(message);
-        }
         session.offers_of(message).step(cx, offer::Input::Sent(carrier));
         if acknowledged {
             let success = Some(success);
@@ -291,6 +288,9 @@ impl Sessions {
         };
         self.step_theirs(cx, below, id, input);
         self.step_timer(cx, below, id, agreed);
+        if heals {
+            self.on_healed(cx, below, id);
+        }
     }
 
     /// Refuses the peer's change with 400 to 699: the session is as it was (RFC 3261 section 14.2).
@@ -375,18 +375,20 @@ impl Sessions {
                 refuse_clash(cx, below, request, meaning);
             }
             Meaning::Nothing | Meaning::Answer => {
-                if let Some(dialog) = session.dialog_of(&request.message) {
-                    dialog.refresh_target(&request.message);
-                }
+                let heals = session.refresh_by(&request.message);
                 let (agreed, fields) = session.agree(&request.message, cx.config);
                 let reply = Reply {
                     contact: Some(&session.local.contact),
                     block: Some(&session.local.voice.description()),
                     headers: &fields,
+                    record_route: heals,
                     ..Reply::new(StatusCode::OK)
                 };
                 below.low.reply(cx, request, &reply);
                 self.step_timer(cx, below, id, agreed);
+                if heals {
+                    self.on_healed(cx, below, id);
+                }
             }
         }
     }
@@ -543,6 +545,7 @@ impl Sessions {
                 // One that was given up, that never left, or that was early says nothing of the session.
                 let says = facts.cseq > 0 && !session.change.ours.is_cancelling() && !early;
                 let ends = end_of(&error).filter(|_| says);
+                let lost = error.clone();
                 let again = session.may_ask_again(cx, &error).filter(|_| ends.is_none());
                 let effects = self.advance_ours(cx, id, renegotiation::Input::Refused(error, again));
                 match ends {
@@ -550,6 +553,7 @@ impl Sessions {
                     // Where it was to refresh the session there may be time for another.
                     None => self.on_not_refreshed(cx, below, id),
                 }
+                self.on_flow_failed(cx, below, id, None, &lost);
                 self.carry_out_ours(cx, below, id, effects, None);
             }
         }

@@ -14,12 +14,14 @@ mod offer;
 mod proposal;
 mod provisional;
 mod receive;
+mod recovery;
 mod redirect;
 pub(crate) mod refer;
 pub(crate) mod referee;
 mod reliable;
 mod renegotiation;
 mod ringing;
+mod route;
 pub(crate) mod timer;
 mod transfer;
 
@@ -34,7 +36,7 @@ use crate::connection::Lease;
 use crate::cx::Cx;
 use crate::diagnosis::Diagnosis;
 use crate::dialog::Dialog;
-use crate::endpoint::ReliableResponses;
+use crate::endpoint::{ReliableResponses, RouteRecovery};
 use crate::error::ParseError;
 use crate::event::{
     Completion, Content, Event, ExtraHeaders, OperationError, OperationFailure, SessionReason, SessionState,
@@ -65,6 +67,10 @@ use provisional::{Early, Provisionals};
 pub(crate) use provisional::{RELIABLE, takes_reliable};
 pub(crate) use receive::Fork;
 use receive::{allows_update, names_user};
+#[cfg(any(test, feature = "cells"))]
+pub(crate) use recovery::cells::MACHINE as RECOVERY;
+#[cfg(test)]
+pub(crate) use recovery::laws::Recovering;
 use redirect::Redirection;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use refer::cells::MACHINE as REFERRAL;
@@ -75,6 +81,8 @@ pub(crate) use reliable::cells::MACHINE as RELIABLE_RESPONSES;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use renegotiation::cells::MACHINE as RENEGOTIATION;
 use ringing::Ringing;
+use route::Route;
+pub(crate) use route::TAG as ROUTE_TAG;
 use timer::SessionTimer;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use timer::cells::MACHINE as TIMER;
@@ -88,6 +96,7 @@ pub(crate) enum Timer {
     Renegotiation(renegotiation::Timer),
     Proposal(proposal::Timer),
     Reliable(u8, reliable::Timer),
+    Recovery(recovery::Timer),
 }
 
 /// How an endpoint appears in its requests. The texts are ready to be written.
@@ -111,6 +120,7 @@ pub(crate) struct Local {
     pub(crate) redirects: bool,
     /// The interval of the session timer that it asks for.
     pub(crate) session_timer: Option<Duration>,
+    pub(crate) route_recovery: RouteRecovery,
 }
 
 impl Local {
@@ -188,6 +198,8 @@ struct Session {
     redirection: Option<Box<Redirection>>,
     /// Where one was agreed on.
     timer: Option<Box<SessionTimer>>,
+    /// Where its endpoint recovers routes, and it has sent something (S17).
+    route: Option<Box<Route>>,
     /// Few sessions have to do with them.
     transfers: Option<Box<Transfers>>,
     known: Known,
@@ -228,6 +240,7 @@ pub(crate) struct Fingerprint {
     /// When it says again that it rings.
     rings: Option<Duration>,
     timer: Option<timer::Fingerprint>,
+    route: Option<route::Fingerprint>,
     why: Option<Diagnosis>,
     /// What is still to be tried, how many are known, and whether all are to be.
     redirection: Option<(Vec<Box<str>>, usize, bool)>,
@@ -263,6 +276,8 @@ pub(crate) struct Sessions {
     /// Ended, but the application has not taken the event yet (X2).
     ended: BTreeMap<SessionId, (EndpointId, Known)>,
     just_ended: Vec<(SessionId, EndpointId)>,
+    /// Whose registration is to be refreshed for their dialogs.
+    unrouted: Vec<EndpointId>,
     /// No peer begins a session any more.
     closed: bool,
 }
@@ -284,6 +299,7 @@ impl Sessions {
             by_invite: Map::new(key),
             ended: BTreeMap::new(),
             just_ended: Vec::new(),
+            unrouted: Vec::new(),
             closed: false,
         }
     }
@@ -343,6 +359,7 @@ impl Sessions {
                 .as_ref()
                 .map(|ringing| ringing.again().at().since(now)),
             timer: session.timer.as_ref().map(|timer| timer.fingerprint(now)),
+            route: session.route.as_ref().map(|route| route.fingerprint(now)),
             why: session.why,
             redirection: session
                 .redirection
@@ -450,6 +467,7 @@ impl Sessions {
                 ringing: None,
                 redirection: None,
                 timer: None,
+                route: None,
                 transfers: None,
                 known: Known::new(SessionState::Idle),
                 incoming: false,
@@ -512,6 +530,7 @@ impl Sessions {
             ringing: None,
             redirection: None,
             timer: None,
+            route: None,
             transfers: replaces.map(|replaces| Box::new(Transfers::replacing(replaces))),
             known: Known::new(SessionState::Incoming),
             incoming: true,
@@ -555,6 +574,9 @@ impl Sessions {
                         if reason == SessionReason::TerminatedLocally =>
                     {
                         SessionReason::SessionTimerExpired
+                    }
+                    Some(Diagnosis::RouteLost) if reason == SessionReason::TerminatedLocally => {
+                        SessionReason::RecoveryFailed
                     }
                     Some(_) | None => reason,
                 };
@@ -698,6 +720,7 @@ impl Sessions {
             let ended = OperationError::OperationFailure(OperationFailure::SessionTerminated);
             cx.out.complete(operation, Err(ended));
         }
+        Self::end_route(cx, below, session.route);
         self.end_transfers(cx, below, session.transfers);
     }
 }
@@ -838,7 +861,12 @@ fn start_over(
                 part,
                 SessionPart::Renegotiate | SessionPart::Prack | SessionPart::Report(_)
             ),
-        repeatable: policy.repeatable || ends || matches!(part, SessionPart::Refresh | SessionPart::Prack),
+        repeatable: policy.repeatable
+            || ends
+            || matches!(
+                part,
+                SessionPart::Refresh | SessionPart::Prack | SessionPart::Heal
+            ),
         ..policy
     };
     let request = Request {

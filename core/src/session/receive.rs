@@ -66,9 +66,21 @@ impl Sessions {
                     }
                 }
                 self.on_refresh_outcome(cx, below, id, &outcome.result);
+                if let Err(error) = &outcome.result {
+                    self.on_flow_failed(cx, below, id, None, error);
+                }
                 self.on_request_outcome(cx, below, id, None, *outcome);
             }
+            (SessionPart::Heal, What::Outcome(outcome)) => {
+                self.on_healing(cx, below, (id, exchange), outcome.result);
+            }
             (SessionPart::Request(operation), What::Outcome(outcome)) => {
+                if let Err(error) = &outcome.result
+                    && self.on_flow_failed(cx, below, id, Some(operation), error)
+                {
+                    return;
+                }
+                self.forget_request(id, operation);
                 self.on_refer_outcome(cx, below, id, operation, &outcome);
                 self.on_request_outcome(cx, below, id, Some(operation), *outcome);
             }
@@ -79,6 +91,7 @@ impl Sessions {
             (
                 SessionPart::Bye
                 | SessionPart::Refresh
+                | SessionPart::Heal
                 | SessionPart::Request(_)
                 | SessionPart::Report(_)
                 | SessionPart::Ack,
@@ -307,6 +320,7 @@ impl Sessions {
                 self.step(cx, below, id, Input::Fired(timer));
             }
             Timer::Renegotiation(timer) => self.handle_renegotiation_timer(cx, below, id, timer),
+            Timer::Recovery(timer) => self.handle_recovery_timer(cx, below, id, timer),
             Timer::Proposal(timer) => self.handle_proposal_timer(cx, below, id, timer),
             Timer::Reliable(branch, timer) => {
                 self.handle_reliable_timer(cx, below, id, (branch, timer));

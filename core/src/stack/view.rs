@@ -19,7 +19,7 @@ use crate::endpoint::{PageMessage, SendOptions, reach};
 use crate::error::{Misuse, ParseError};
 use crate::event::{
     Content, ExtraHeaders, OperationError, OperationFailure, PeerToPeerState, RedirectAction,
-    RegistrationState, SessionState,
+    RegistrationState, RouteState, SessionState,
 };
 use crate::exchange::NextHop;
 use crate::ids::{EndpointId, ListenerId, ManagerId, OperationId, SessionId};
@@ -864,7 +864,13 @@ impl SessionView<'_> {
         Ok(())
     }
 
-    /// Sends a request inside the session: MESSAGE, INFO, OPTIONS or NOTIFY (S15).
+    /// Whether the requests of the session find their way (S17).
+    pub fn route_state(&self) -> RouteState {
+        self.stack.sessions.route_state(self.id)
+    }
+
+    /// Sends a request inside the session: MESSAGE, INFO, OPTIONS or NOTIFY (S15). While its route set is being recovered it
+    /// waits (S17).
     ///
     /// # Errors
     /// Any state but Connected; another method; a malformed header field or content type; too many under way.
