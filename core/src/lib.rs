@@ -201,5 +201,5 @@ pub use stack::{
     Census, EndpointView, Fingerprint, IncomingView, ManagerView, PublicationView, Reason, SessionView,
     Stack, SubscriptionView, WatcherView,
 };
-pub use subscription::SubscribeOptions;
+pub use subscription::{EventList, SubscribeOptions};
 pub use time::{Time, UnixTime};

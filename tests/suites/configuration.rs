@@ -229,6 +229,7 @@ fn every_setting_of_an_endpoint_is_there_with_its_default() {
             headers: optional(headers.first()),
             retry_after: retry_after.to_string(),
             reliable_responses: format!("{reliable_responses:?}"),
+            route_recovery: format!("{route_recovery:?}"),
         }
     );
 }

@@ -18,7 +18,7 @@ use sansip::{
 };
 use sansip_testkit::world::{self, World};
 
-use common::stage::{ALLOW, Call, Side, answer, call, command, ended_by, info, last, methods};
+use common::stage::{ALLOW, Call, Side, answer, call, command, ended_by, info, last, methods, sent};
 use common::{Caller, TICK, codes, field, grant, next_line, next_request, scripted_server_with, sdp, secs};
 
 const SOON: Duration = Duration::from_millis(20);
@@ -365,6 +365,20 @@ fn what_waits_for_a_recovery_ends_with_the_session() {
         assert_eq!(
             last(world, call.host, call.session),
             Some((State::Disconnected, Reason::TerminatedRemotely))
+        );
+    });
+    // Nothing of it goes out after our BYE, though its connection dies with both.
+    world::run(13, |world| {
+        let (call, _) = routed(world, RouteRecovery::LimitedRetry, false);
+        info(world, call.host, call.session);
+        confirm(world, &call, Method::Info, "430 Flow Failed", DIALOG);
+        next_request(world, call.line, &Method::Update);
+        command(world, call.host, call.session, |view| view.terminate());
+        world.run_for(secs(200));
+        assert_eq!(sent(world, call.host, &["UPDATE sip:"]).len(), 1);
+        assert_eq!(
+            last(world, call.host, call.session).unwrap().0,
+            State::Disconnected
         );
     });
     // The peer knows no such session any more.

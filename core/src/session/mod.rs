@@ -659,6 +659,7 @@ impl Sessions {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
+        session.leave_route(cx, below);
         let extra = session.parting_words(cx);
         if let Some(dialog) = &session.dialog {
             let mut draft = dialog.request(Method::Bye, None);

@@ -276,9 +276,6 @@ impl Sessions {
                 }
             }
             Effect::GiveUp => {
-                if let Some(exchange) = session.route.as_mut().and_then(|route| route.exchange.take()) {
-                    let_go(cx, below, exchange);
-                }
                 // Its completion is nobody's.
                 let end = cx.ids.next();
                 self.terminate(cx, below, id, end, Some(Diagnosis::RouteLost));
@@ -305,14 +302,7 @@ impl Sessions {
     /// The session ends: what was held completes with its failure, or by the end.
     pub(super) fn end_route(cx: &mut Cx<'_>, below: &mut Below<'_, '_>, route: Option<Box<Route>>) {
         let Some(mut route) = route else { return };
-        if let Some(exchange) = route.exchange {
-            let_go(cx, below, exchange);
-        }
-        if !route.machine.is_over() {
-            route
-                .machine
-                .step(cx, Input::Over, Duration::ZERO, &mut Vec::new());
-        }
+        route.leave(cx, below);
         for operation in route.held {
             let error = route.requests.remove(&operation).and_then(|sent| sent.error);
             cx.out
@@ -321,7 +311,27 @@ impl Sessions {
     }
 }
 
+impl Route {
+    /// The session is over, or its BYE goes out: nothing is recovered any more.
+    fn leave(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>) {
+        if let Some(exchange) = self.exchange.take() {
+            let_go(cx, below, exchange);
+        }
+        if !self.machine.is_over() {
+            let mut none = Vec::new();
+            self.machine.step(cx, Input::Over, Duration::ZERO, &mut none);
+        }
+    }
+}
+
 impl Session {
+    /// See [`Route::leave`].
+    pub(super) fn leave_route(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>) {
+        if let Some(route) = &mut self.route {
+            route.leave(cx, below);
+        }
+    }
+
     /// Its route, where its endpoint takes part in the recovery.
     fn route_mut(&mut self, id: SessionId) -> Option<&mut Route> {
         let patient = match self.local.route_recovery {

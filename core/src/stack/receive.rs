@@ -16,6 +16,7 @@ use crate::event::Event;
 use crate::exchange::{Facts, Pending, Reply};
 use crate::ids::{ConnId, EndpointId, SessionId, SubscriptionId, TransactionId, WatcherId};
 use crate::session::{self, Fork, Inside, RELIABLE, takes_reliable};
+use crate::subscription::EVENT_LIST;
 use crate::subscription::Taken;
 use crate::transaction::{ResponseMatch, ServerMatch};
 use crate::wire::check::{self, Body, Refusal, UserAgent};
@@ -207,7 +208,8 @@ impl Parts<'_> {
         if session.is_none()
             && let Some(subscription) = self.subscriptions.find(message)
         {
-            if support_notice(message).is_ok() && !self.is_too_much(message) {
+            let lists = self.subscriptions.takes_lists(subscription);
+            if support_notice(message, lists).is_ok() && !self.is_too_much(message) {
                 self.take_notify(subscription, conn, message);
             }
             return;
@@ -220,7 +222,7 @@ impl Parts<'_> {
         match notice {
             None | Some(Notice::Stands(_)) => {}
             Some(notice) => {
-                if let (Notice::Ends(endpoint, reason), Ok(_)) = (notice, support_notice(message)) {
+                if let (Notice::Ends(endpoint, reason), Ok(_)) = (notice, support_notice(message, false)) {
                     self.endpoints
                         .deregister(&mut self.cx, below!(self), endpoint, reason, conn);
                 }
@@ -320,7 +322,8 @@ impl Parts<'_> {
 
     /// A NOTIFY of a subscription, which the stack answers itself; no application has to take NOTIFY for that.
     fn receive_notify(&mut self, subscription: SubscriptionId, pending: &Pending) {
-        if let Err(refusal) = support_notice(&pending.message) {
+        let lists = self.subscriptions.takes_lists(subscription);
+        if let Err(refusal) = support_notice(&pending.message, lists) {
             return self.refuse_pending(pending, &refusal);
         }
         let taken = self.take_notify(subscription, pending.conn, &pending.message);
@@ -427,7 +430,7 @@ impl Parts<'_> {
 
     /// The registrar's word on a registration, which the stack answers itself.
     fn receive_notice(&mut self, conn: ConnId, notice: Notice, pending: Pending) {
-        if let Err(refusal) = support_notice(&pending.message) {
+        if let Err(refusal) = support_notice(&pending.message, false) {
             return self.refuse_pending(&pending, &refusal);
         }
         let accept = [(HeaderName::Accept, Box::from(REGISTRATION_EVENT))];
@@ -673,10 +676,18 @@ fn taken_of(message: &Message, body: Body) -> Message {
 }
 
 /// Whether the stack can read the registrar's word on a registration; no application has to take NOTIFY for that.
-fn support_notice(message: &Message) -> Result<Body, Refusal> {
+fn support_notice(message: &Message, lists: bool) -> Result<Body, Refusal> {
+    const WITH_LISTS: [&str; 4] = {
+        let [gruu, replaces, timer] = crate::endpoint::OPTION_TAGS;
+        [gruu, replaces, timer, EVENT_LIST]
+    };
     let agent = UserAgent {
         methods: &[Method::Notify, Method::Benotify],
-        options: &crate::endpoint::OPTION_TAGS,
+        options: if lists {
+            &WITH_LISTS
+        } else {
+            &crate::endpoint::OPTION_TAGS
+        },
         content_types: &[],
     };
     check::support(message, &agent)

@@ -157,6 +157,7 @@ fn write_usual(out: &mut String, code: u16, request: &Message, variant: usize, c
         200..=299 if request.method() == Some(&Method::Subscribe) => {
             let expires = GRANTED.get(variant & 3).copied().unwrap_or_default();
             let _ = write!(out, "Expires: {expires}\r\n");
+            out.push_str("Supported: ms-piggyback-first-notify\r\n");
             if !odd {
                 out.push_str("Contact: <sip:p@192.0.2.1;transport=tcp>\r\n");
             }

@@ -748,6 +748,7 @@ impl<'a> Life<'a> {
         let (target, host) = (actor.role.target(second), actor.role.host);
         let mut options = SubscribeOptions::new("presence");
         options.expires = (third & 4 != 0).then(|| Duration::from_secs(120));
+        (options.piggyback, options.benotify) = (third & 8 != 0, third & 8 != 0);
         let made = self.world.with(endpoint.host, |stack, now| {
             let mut view = stack.endpoint(now, endpoint.id)?;
             if third & 2 == 0 {

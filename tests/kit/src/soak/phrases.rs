@@ -146,6 +146,7 @@ const PHRASES: &[&str] = &[
     "subscribe 4 4 0, wait 7, reply 0 3 0, notify 0 0, wait 10, notify 0 4/8/9, wait 5, notify/renew/unsubscribe 0 0/1/2/3, wait 9, reply 0 3 0, wait 8",
     "subscribe 4 4 3, wait 7, reply/notify 0 3/13/10 0, wait 5, reply/notify/unsubscribe 0 3/13/10/1/2 0, wait 12, wait 9",
     "subscribe 4 4 3, wait 7, notify 0 3 0, wait 5, reply/notify 0 3/13/10/1/2, wait 8",
+    "subscribe 4 4 8/12/11, wait 7, reply 0 3 1/9, wait 5, notify/renew/unsubscribe 0 0/1/3, wait 5, reply 0 3 1/0, notify 0 0/5, wait 6, unsubscribe, wait 5, reply 0 3 1/0, notify 0 5, wait 6",
     "subscribe 4 4 2, wait 5, renew/unsubscribe 0 *, wait 7, reply 0 3 0, wait 5, notify 0 5, wait 8",
     "subscribe 4 4 0, wait 7, reply 0 3 0, notify 0 0, notify 0 0 4, wait 5, notify 0 * 4, unsubscribe/renew 1, wait 6, reply 0 3 0, wait 8",
     "subscribe 4 4 0, wait 7, reply 0 3 3, notify 0 0, wait 11, reply/notify 0 3/10/0 0, wait 11, reply 0 10/3, wait 8",
