@@ -65,7 +65,6 @@ pub(crate) use offer::cells::MACHINE as OFFER;
 pub(crate) use proposal::cells::MACHINE as PROPOSAL;
 use provisional::{Early, Provisionals};
 pub(crate) use provisional::{RELIABLE, takes_reliable};
-pub(crate) use receive::Fork;
 use receive::{allows_update, names_user};
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use recovery::cells::MACHINE as RECOVERY;
@@ -253,15 +252,18 @@ pub(crate) struct Fingerprint {
 struct Ack {
     facts: Facts,
     answer: Option<Content>,
+    /// The INVITE that has made the session, which knows its forks.
+    invite: Option<ExchangeId>,
     /// When a 2xx that comes again is not acknowledged any more.
     until: Time,
 }
 
 impl Ack {
-    fn new(cx: &Cx<'_>, facts: Facts) -> Self {
+    fn new(cx: &Cx<'_>, facts: Facts, invite: Option<ExchangeId>) -> Self {
         Self {
             facts,
             answer: None,
+            invite,
             until: cx.now + cx.config.t1.saturating_mul(64),
         }
     }

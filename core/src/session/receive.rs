@@ -13,7 +13,8 @@ use crate::dialog::Dialog;
 use crate::endpoint::ReliableResponses;
 use crate::event::{Completion, Content, Event, OperationError, OperationFailure, SessionReason};
 use crate::exchange::{Facts, Outcome, Owner, Pending, Policy, Reply, Request, Sequence, SessionPart, What};
-use crate::ids::{ExchangeId, OperationId, SessionId, TransactionId};
+use crate::ids::{ConnId, ExchangeId, OperationId, SessionId, TransactionId};
+use crate::time::Time;
 use crate::wire::header::{Allow, ContentDisposition};
 use crate::wire::write::HeaderBlock;
 use crate::wire::{HeaderName, Message, Method, StatusCode};
@@ -39,14 +40,7 @@ impl Sessions {
             },
             (SessionPart::Invite, What::Further(response)) => {
                 let facts = below.exchanges.facts(exchange).cloned().unwrap_or_default();
-                let tag = response.to().ok().and_then(|to| to.tag().map(ToOwned::to_owned));
-                let limit = cx.config.limits.forks;
-                let tag = tag.as_deref().unwrap_or_default();
-                let fork = Fork {
-                    is_new: below.exchanges.is_new_fork(exchange, tag, limit),
-                    last: below.exchanges.last_of_fork(exchange, tag),
-                    is_stray: false,
-                };
+                let fork = Fork::of(cx, below, exchange, &response);
                 self.on_further(cx, below, Some(id), facts, &response, fork);
             }
             // A PRACK without an offer that fails leaves the INVITE to its own end.
@@ -120,10 +114,7 @@ impl Sessions {
         let Some(session) = self.table.get_mut(&id) else {
             let fork = Fork {
                 is_new: true,
-                last: below
-                    .exchanges
-                    .last_of_fork(invite, tag.as_deref().unwrap_or_default()),
-                is_stray: false,
+                ..Fork::of(cx, below, invite, &response)
             };
             return self.on_further(cx, below, None, facts, &response, fork);
         };
@@ -152,7 +143,7 @@ impl Sessions {
         {
             below.low.connections.release(cx, old);
         }
-        session.ack = Some(Ack::new(cx, facts));
+        session.ack = Some(Ack::new(cx, facts, Some(invite)));
         let cancelled = matches!(session.invitation.machine_state(), State::Cancelling { .. });
         if !cancelled {
             self.on_agreed(cx, below, id, &response);
@@ -230,7 +221,7 @@ impl Sessions {
     /// A further 2xx: of the session's own dialog it is a repetition, acknowledged again; of another fork, or of a
     /// session that has ended, it makes a dialog that is acknowledged and, the first time, ended (RFC 3261 section
     /// 13.2.2.4, S8).
-    pub(crate) fn on_further(
+    pub(super) fn on_further(
         &mut self,
         cx: &mut Cx<'_>,
         below: &mut Below<'_, '_>,
@@ -248,21 +239,8 @@ impl Sessions {
                 .is_some_and(|dialog| dialog.is_with(tag.as_deref()))
         {
             cx.counters.retransmissions.received += 1;
-            let number = response.cseq().map(|cseq| cseq.number).ok();
-            let acks = [session.ack.as_ref(), session.change.ack.as_deref()];
-            let ack = acks
-                .into_iter()
-                .flatten()
-                .find(|ack| Some(ack.facts.cseq) == number);
-            // RFC 3261 section 13.2.2.4: 64*T1 after the first 2xx the INVITE is over.
-            if ack.is_some_and(|ack| fork.is_stray && cx.now >= ack.until) {
-                return;
-            }
-            if session
-                .ack
-                .as_ref()
-                .is_some_and(|first| Some(first.facts.cseq) == number)
-            {
+            let first = session.ack.as_ref().map(|ack| ack.facts.cseq);
+            if response.cseq().is_ok_and(|cseq| Some(cseq.number) == first) {
                 self.step(cx, below, id, Input::Success { offer: false });
             } else {
                 self.acknowledge_again(cx, below, id, response);
@@ -344,11 +322,50 @@ impl Sessions {
 
     /// The session whose INVITE has these values and was accepted, and how that went out, for a 2xx that no transaction
     /// takes.
-    pub(crate) fn find_inviting(&self, response: &Message) -> Option<(SessionId, Facts)> {
+    fn find_inviting(&self, response: &Message) -> Option<(SessionId, &Ack)> {
         let from = response.from_().ok()?;
         let id = *self.by_dialog.get(&*key(response.call_id().ok()?, from.tag()?))?;
-        let ack = self.table.get(&id)?.ack.as_ref()?;
-        Some((id, ack.facts.clone()))
+        Some((id, self.table.get(&id)?.ack.as_ref()?))
+    }
+
+    /// Whether a 2xx comes again so late that its INVITE is over (RFC 3261 section 13.2.2.4: 64*T1 after the first one).
+    fn is_acknowledged(&self, id: SessionId, response: &Message, now: Time) -> bool {
+        let Some(session) = self.table.get(&id) else {
+            return false;
+        };
+        let to = response.to().ok();
+        let tag = to.as_ref().and_then(|to| to.tag());
+        let acks = [session.ack.as_ref(), session.change.ack.as_deref()];
+        let number = response.cseq().map_or(0, |cseq| cseq.number);
+        let mut acks = acks.into_iter().flatten();
+        session.dialog.as_ref().is_some_and(|dialog| dialog.is_with(tag))
+            && acks.any(|ack| ack.facts.cseq == number && now >= ack.until)
+    }
+
+    /// A 2xx to INVITE that no transaction takes any more: repeated, or from a late fork.
+    pub(crate) fn handle_stray(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        conn: ConnId,
+        response: &Message,
+    ) {
+        let Some((id, ack)) = self.find_inviting(response) else {
+            return;
+        };
+        if self.is_acknowledged(id, response, cx.now) {
+            cx.counters.retransmissions.received += 1;
+            return;
+        }
+        let facts = Facts {
+            conn: Some(conn),
+            ..ack.facts.clone()
+        };
+        let fork = match ack.invite {
+            Some(invite) => Fork::of(cx, below, invite, response),
+            None => Fork::KNOWN,
+        };
+        self.on_further(cx, below, Some(id), facts, response, fork);
     }
 
     /// A CANCEL has met the transaction of this INVITE.
@@ -517,6 +534,7 @@ impl Sessions {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
+        below.exchanges.close_sequence(session.sequence);
         let leaves = matches!(session.invitation.machine_state(), State::Leaving { .. });
         let unsent = session
             .exchange
@@ -538,13 +556,11 @@ impl Sessions {
 
 /// The fork that a 2xx comes from, as its INVITE knows it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fork {
+pub(super) struct Fork {
     /// The 2xx is its first.
-    pub(crate) is_new: bool,
+    is_new: bool,
     /// The CSeq number of the last request in its dialog, where there was one besides the INVITE.
-    pub(crate) last: Option<u32>,
-    /// No transaction has taken it.
-    pub(crate) is_stray: bool,
+    last: Option<u32>,
 }
 
 impl Fork {
@@ -552,14 +568,16 @@ impl Fork {
     pub(super) const KNOWN: Self = Self {
         is_new: false,
         last: None,
-        is_stray: false,
     };
-    /// The INVITE that would know it is forgotten.
-    pub(crate) const STRAY: Self = Self {
-        is_new: true,
-        last: None,
-        is_stray: true,
-    };
+
+    fn of(cx: &Cx<'_>, below: &mut Below<'_, '_>, invite: ExchangeId, response: &Message) -> Self {
+        let to = response.to().ok();
+        let tag = to.as_ref().and_then(|to| to.tag()).unwrap_or_default();
+        Self {
+            is_new: below.exchanges.is_new_fork(invite, tag, cx.config.limits.forks),
+            last: below.exchanges.last_of_fork(invite, tag),
+        }
+    }
 }
 
 /// Acknowledges a dialog that no session wants, and ends it where that was not done yet.
