@@ -30,7 +30,7 @@ pub(crate) struct Offered {
 }
 
 /// What is offered, in canonical form: by which method, in which early dialog, whether it went out early.
-pub(super) type Fingerprint = (&'static str, EarlyDialog, bool, bool);
+pub(super) type Fingerprint = (Method, EarlyDialog, bool, bool);
 
 impl Offered {
     pub(crate) fn new(method: Method, content: Content, early: EarlyDialog) -> Self {
@@ -49,12 +49,12 @@ impl Offered {
     }
 
     pub(super) fn fingerprint(&self) -> Fingerprint {
-        let method = match self.method {
-            Method::Invite => "INVITE",
-            Method::Prack => "PRACK",
-            _ => "UPDATE",
-        };
-        (method, self.early, self.fork.is_some(), self.is_early)
+        (
+            self.method.clone(),
+            self.early,
+            self.fork.is_some(),
+            self.is_early,
+        )
     }
 }
 
@@ -141,9 +141,10 @@ impl Sessions {
         let Some(offered) = &session.change.offer else {
             return;
         };
-        let wins = match offered.method {
-            Method::Prack => offered.fork.is_some() && offered.fork() == fork,
-            _ => offered.early.0 == session.branch,
+        let wins = if offered.method == Method::Prack {
+            offered.fork.is_some() && offered.fork() == fork
+        } else {
+            offered.early.0 == session.branch
         };
         if wins {
             return;

@@ -53,12 +53,10 @@ impl Subject for Recovering {
     }
 
     fn fire(&mut self, key: TimerKey, services: &mut Services) -> Vec<String> {
-        match key {
-            TimerKey::Session(_, crate::session::Timer::Recovery(timer)) => {
-                self.step(Input::Fired(timer), services)
-            }
-            _ => unreachable!("its own timers only"),
-        }
+        let TimerKey::Session(_, crate::session::Timer::Recovery(timer)) = key else {
+            unreachable!("its own timers only")
+        };
+        self.step(Input::Fired(timer), services)
     }
 
     fn print(&self, now: Time) -> String {

@@ -239,10 +239,12 @@ impl Party {
                 None
             }
             Command::Reinvite | Command::Update | Command::OfferInPrack => {
-                let method = match command {
-                    Command::Update => Method::Update,
-                    Command::OfferInPrack => Method::Prack,
-                    _ => Method::Invite,
+                let method = if command == Command::Update {
+                    Method::Update
+                } else if command == Command::OfferInPrack {
+                    Method::Prack
+                } else {
+                    Method::Invite
                 };
                 let session = session(self)?;
                 let mut session = self.stack.session(now, session)?;
