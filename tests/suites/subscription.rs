@@ -908,6 +908,20 @@ fn an_endpoint_ends_its_subscriptions_and_waits_for_no_notify() {
     it.respond_to(&leave, "200 OK", "Expires: 0");
     assert!(it.is_done(end));
     assert_eq!(it.last(), (State::Terminated, Reason::TerminatedLocally));
+    // It may be asked to end again meanwhile (E13).
+    let mut it = established();
+    let ends = [(); 2].map(|()| it.host.stack.terminate(now, endpoint));
+    it.take();
+    let leave = it.next();
+    it.respond_to(&leave, "200 OK", "Expires: 0");
+    assert_eq!(ends.map(|end| it.is_done(end)), [true; 2]);
+    assert_eq!(
+        it.states()
+            .iter()
+            .filter(|(state, _)| *state == State::Terminated)
+            .count(),
+        1
+    );
     // As one that was ended before and waits for its NOTIFY.
     let mut it = established();
     it.with(|view| view.terminate());

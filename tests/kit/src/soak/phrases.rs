@@ -160,6 +160,7 @@ const PHRASES: &[&str] = &[
     "subscribe 4 4 0, wait 7, reply 0 3 0, notify 0 0, wait 4, renew/unsubscribe 0 1, wait 4, end 4, wait 5, reply/notify 0 3/13/10/0/1/2 0, wait 5, reply/notify 0 3/10 0, wait 8",
     "subscribe 4 4 0, wait 7, reply 0 3 0, wait 4, renew/notify 0 1/0, wait 4, end 4, wait 5, reply/notify 0 3/13/10/0/1/2 0, wait 5, reply/notify 0 3/10 0, wait 8",
     "subscribe 4 4 0, wait 7, reply 0 3 0, notify 0 0, wait 4, unsubscribe, wait 5, reply 0 3 0, wait 5, end 4, wait 8",
+    "subscribe 4 4 0, wait 7, reply 0 3 0, notify 0 0, wait 5, end 4 1, wait 5, reply 0 3 0, wait 8",
     "subscribe 4 4 0, wait 0/1, unsubscribe, wait 8",
     "subscribe 4 4 0, wait 7, reply 0 3 0, notify 0 0, wait 5, renew 0 1, wait 5, reply 0 14 8, wait 4, unsubscribe, wait 5, reply 0 3 0, wait 8",
     "subscribe 4 4 0, wait 7, reply 0 3 0, notify 0 0, wait 5, misbehave 0 1, wait 5, renew 0 1, unsubscribe, wait 5, reply 0 3 0, wait 8",
