@@ -1,10 +1,11 @@
 //! Changes of an established session (rules S5, S6): what the application and the network bring to the machines of
-//! [`renegotiation`](super::renegotiation) and [`proposal`](super::proposal), and what these ask for as messages.
+//! [`renegotiation`](super::renegotiation) and [`proposal`](super::proposal). What these ask for is in [`effects`].
+
+mod effects;
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::string::ToString;
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use super::{Ack, Below, EarlyDialog, Offered, Session, Sessions, start, too_brie
 use crate::cx::Cx;
 use crate::diagnosis::Diagnosis;
 use crate::error::Misuse;
-use crate::event::{Completion, Content, Event, OperationError, OperationFailure, SessionState};
+use crate::event::{Content, Event, OperationError, OperationFailure, SessionState};
 use crate::exchange::{Outcome, Pending, Reply, SessionPart, retry_after};
 use crate::ids::{ExchangeId, OperationId, SessionId};
 use crate::wire::{HeaderName, Message, Method, StatusCode};
@@ -597,156 +598,6 @@ impl Sessions {
     pub(super) fn end_changes(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId) {
         self.step_theirs(cx, below, id, proposal::Input::Over);
         self.step_ours(cx, below, id, renegotiation::Input::Over);
-    }
-}
-
-/// The machines, and what they ask for.
-impl Sessions {
-    pub(super) fn step_ours(
-        &mut self,
-        cx: &mut Cx<'_>,
-        below: &mut Below<'_, '_>,
-        id: SessionId,
-        input: renegotiation::Input,
-    ) {
-        let effects = self.advance_ours(cx, id, input);
-        self.carry_out_ours(cx, below, id, effects, None);
-    }
-
-    fn advance_ours(
-        &mut self,
-        cx: &mut Cx<'_>,
-        id: SessionId,
-        input: renegotiation::Input,
-    ) -> Vec<renegotiation::Effect> {
-        let mut effects = Vec::new();
-        if let Some(session) = self.table.get_mut(&id) {
-            session.change.ours.step(cx, input, &mut effects);
-        }
-        effects
-    }
-
-    fn carry_out_ours(
-        &mut self,
-        cx: &mut Cx<'_>,
-        below: &mut Below<'_, '_>,
-        id: SessionId,
-        effects: Vec<renegotiation::Effect>,
-        mut response: Option<Box<Message>>,
-    ) {
-        use renegotiation::Effect;
-        for effect in effects {
-            match (effect, self.table.get_mut(&id)) {
-                (Effect::Send, Some(session)) => session.send_change(cx, below, id),
-                (Effect::SendCancel, Some(session)) => {
-                    // An UPDATE cannot be cancelled (RFC 3261 section 9.1).
-                    if let Some(exchange) = session.change.exchange.filter(|_| session.change.is_reinvite()) {
-                        let none = Vec::new();
-                        below.exchanges.cancel(cx, below.low, exchange, none, below.up);
-                    }
-                }
-                (Effect::Complete(operation, result), session) => {
-                    if let Some(session) = session {
-                        session.change.offer = None;
-                    }
-                    let response = response.take();
-                    let completion = || response.map_or(Completion::Done, Completion::Response);
-                    cx.out.complete(operation, result.map(|()| completion()));
-                }
-                (Effect::Send | Effect::SendCancel, None) => {}
-            }
-        }
-    }
-
-    fn step_theirs(
-        &mut self,
-        cx: &mut Cx<'_>,
-        below: &mut Below<'_, '_>,
-        id: SessionId,
-        input: proposal::Input,
-    ) {
-        let Some(session) = self.table.get_mut(&id) else {
-            return;
-        };
-        let mut effects = Vec::new();
-        session.change.theirs.step(cx, input, &mut effects);
-        for effect in effects {
-            self.carry_out_theirs(cx, below, id, effect);
-        }
-        let Some(session) = self.table.get_mut(&id) else {
-            return;
-        };
-        if session.change.theirs.is_idle() {
-            if let Some(request) = session.change.request.take() {
-                self.by_invite.remove(&request.pending.transaction);
-            }
-            self.free_change(cx, below, id);
-        }
-    }
-
-    pub(super) fn handle_proposal_timer(
-        &mut self,
-        cx: &mut Cx<'_>,
-        below: &mut Below<'_, '_>,
-        id: SessionId,
-        timer: proposal::Timer,
-    ) {
-        self.step_theirs(cx, below, id, proposal::Input::Fired(timer));
-    }
-
-    fn carry_out_theirs(
-        &mut self,
-        cx: &mut Cx<'_>,
-        below: &mut Below<'_, '_>,
-        id: SessionId,
-        effect: proposal::Effect,
-    ) {
-        use proposal::Effect;
-        match effect {
-            Effect::Refuse(code) => {
-                if let Some(status) = StatusCode::new(code) {
-                    self.refuse_proposal(cx, below, id, &Reply::new(status));
-                }
-            }
-            Effect::Withdrawn => cx.out.event(Event::RenegotiationWithdrawn { session: id }),
-            Effect::Repeat => {
-                let request = self.table.get(&id).and_then(|it| it.change.request.as_ref());
-                if let Some(request) = request
-                    && let Some(success) = &request.success
-                {
-                    below
-                        .low
-                        .send_reply(cx, &request.pending, StatusCode::OK, success.clone());
-                }
-            }
-            Effect::Unacknowledged => self.step(cx, below, id, invitation::Input::Unanswered),
-            Effect::Complete(operation, result) => {
-                cx.out.complete(operation, result.map(|()| Completion::Done));
-            }
-        }
-    }
-
-    /// Answers the peer's change with a failure: its offer is void.
-    fn refuse_proposal(
-        &mut self,
-        cx: &mut Cx<'_>,
-        below: &mut Below<'_, '_>,
-        id: SessionId,
-        reply: &Reply<'_>,
-    ) {
-        let Some(session) = self.table.get_mut(&id) else {
-            return;
-        };
-        session.enter_proposal();
-        let Some(request) = session.change.request.take() else {
-            return;
-        };
-        below.low.reply(cx, &request.pending, reply);
-        let offers = session.offers_of(&request.pending.message);
-        if !offers.is_settled() {
-            offers.step(cx, offer::Input::Lapsed);
-        }
-        self.by_invite.remove(&request.pending.transaction);
     }
 }
 
