@@ -11,7 +11,7 @@ use sansip::{
     Action, CloseReason, Config, ConnId, Connect, Content, EndOfSubscription, EndpointId, Established, Event,
     IncomingId, ListenError, ListenerId, LostAddresses, Misuse, OperationId, PeerCertificate,
     PeerToPeerConfig, PublicationId, PublishOptions, QueryId, Question, RedirectAction, ReferralId,
-    ReliableResponses, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, Stack,
+    ReliableResponses, ResolveError, RouteRecovery, SendOptions, Server, SessionId, SipEndpointConfig, Stack,
     SubscribeOptions, SubscriptionId, Throttle, Time, Transport, UnixTime, WatcherId,
 };
 use siphasher::sip::SipHasher13;
@@ -274,6 +274,7 @@ impl<'a> Run<'a> {
         }
         let mut carol = PeerToPeerConfig::new("sip:carol@two.invalid");
         carol.profile.reliable_responses = ReliableResponses::Supported;
+        carol.profile.route_recovery = RouteRecovery::MaximumRetry;
         carol.profile.methods.push(Method::Refer);
         carol.profile.session_timer = Some(Duration::from_secs(90));
         carol.profile.redirects = true;
