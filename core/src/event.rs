@@ -175,6 +175,15 @@ pub enum Event {
         /// The offer.
         offer: Content,
     },
+    /// The route set of an established session is being recovered, or is healthy again (S17).
+    Route {
+        /// The session.
+        session: SessionId,
+        /// What it is now.
+        state: RouteState,
+        /// What has failed, where it is being recovered.
+        error: Option<OperationError>,
+    },
     /// The peer's answer to our offer (S5).
     AnswerReceived {
         /// Which session.
@@ -752,6 +761,16 @@ pub enum SessionReason {
     Unreachable,
     /// The route set could not be recovered.
     RecoveryFailed,
+}
+
+/// Whether the requests of an established session find their way (S17).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
+pub enum RouteState {
+    /// They do, as far as is known.
+    Healthy,
+    /// A proxy has lost what the route set stands for, and it is being recovered.
+    Recovering,
 }
 
 /// What becomes of a call that was redirected (S13).

@@ -178,14 +178,15 @@ pub use connection::{ConnectionInfo, LostAddresses, ManagerConfig, ManagerKind, 
 pub use counters::Counters;
 pub use diagnosis::{Diagnostics, DiagnosticsFrom, Explanation};
 pub use endpoint::{
-    PeerToPeerConfig, Profile, Proxy, ReliableResponses, SendOptions, Server, SipEndpointConfig,
+    PeerToPeerConfig, Profile, Proxy, ReliableResponses, RouteRecovery, SendOptions, Server,
+    SipEndpointConfig,
 };
 pub use error::{Misuse, ParseError, Place};
 pub use event::{
     Completion, ConnectionFailure, Content, Event, ExtraHeaders, OperationError, OperationFailure,
     PeerToPeerReason, PeerToPeerState, PublicationReason, PublicationState, RedirectAction, ReferralState,
-    RegistrationReason, RegistrationState, RemovalReason, SessionReason, SessionState, SubscriptionReason,
-    SubscriptionState, WatcherReason,
+    RegistrationReason, RegistrationState, RemovalReason, RouteState, SessionReason, SessionState,
+    SubscriptionReason, SubscriptionState, WatcherReason,
 };
 pub use exchange::NextHop;
 pub use ids::{
@@ -200,5 +201,5 @@ pub use stack::{
     Census, EndpointView, Fingerprint, IncomingView, ManagerView, PublicationView, Reason, SessionView,
     Stack, SubscriptionView, WatcherView,
 };
-pub use subscription::SubscribeOptions;
+pub use subscription::{EventList, SubscribeOptions};
 pub use time::{Time, UnixTime};

@@ -113,6 +113,7 @@ fn every_setting_of_a_stack_is_there_with_its_default() {
             reconnect_jitter: time(reconnect_jitter),
             backoff_min: time(backoff_min),
             backoff_max: time(backoff_max),
+            route_recovery_limit: time(route_recovery_limit),
             refresh_floor: time(refresh_floor),
             user_agent: format!("`{}`", user_agent.replace(env!("CARGO_PKG_VERSION"), "VERSION")),
             strict_dispatch: strict_dispatch.to_string(),
@@ -238,6 +239,7 @@ fn every_setting_of_an_endpoint_is_there_with_its_default() {
             headers: optional(headers.first()),
             retry_after: retry_after.to_string(),
             reliable_responses: format!("{reliable_responses:?}"),
+            route_recovery: format!("{route_recovery:?}"),
         }
     );
 }

@@ -187,6 +187,7 @@ impl Desk {
             | Event::Explained { session, .. }
             | Event::Redirected { session, .. }
             | Event::RefreshNeeded { session }
+            | Event::Route { session, .. }
             | Event::Referral { session, .. }
             | Event::ReferReceived { session, .. }
             | Event::RenegotiationReceived { session, .. }

@@ -108,6 +108,7 @@ fn event(event: &Event) {
         | Event::Explained { .. }
         | Event::Redirected { .. }
         | Event::RefreshNeeded { .. }
+        | Event::Route { .. }
         | Event::Referral { .. }
         | Event::ReferReceived { .. }
         | Event::RenegotiationReceived { .. }
@@ -212,6 +213,14 @@ fn session(event: &Event) {
             debug!(target: SESSION, %session, bytes = answer.body.len(), "answer");
         }
         Event::RefreshNeeded { session } => warn!(target: SESSION, %session, "refresh needed"),
+        Event::Route {
+            session,
+            state,
+            error,
+        } => {
+            let error = error.as_ref().map(ToString::to_string);
+            warn!(target: SESSION, %session, ?state, error, "route");
+        }
         Event::Redirected {
             session,
             others,

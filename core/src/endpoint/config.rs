@@ -41,6 +41,22 @@ pub struct Profile {
     pub retry_after: bool,
     /// Whether provisional responses to INVITE are acknowledged (S7).
     pub reliable_responses: ReliableResponses,
+    /// Whether the route set of a session is recovered that a proxy has lost (S17).
+    pub route_recovery: RouteRecovery,
+}
+
+/// What becomes of a session whose route set a proxy has lost (MS-SIPRE, S17).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub enum RouteRecovery {
+    /// Its requests fail.
+    #[default]
+    None,
+    /// The route is recovered, while requests wait; the session ends where that takes longer than
+    /// [`route_recovery_limit`](crate::Config::route_recovery_limit).
+    LimitedRetry,
+    /// The same; but where only the peer can recover the route, requests are tried, and the session waits for ever.
+    MaximumRetry,
 }
 
 /// Whether provisional responses to INVITE, but 100, are acknowledged, and so arrive (RFC 3262, S7).
@@ -76,6 +92,7 @@ impl Default for Profile {
             headers: Vec::new(),
             retry_after: true,
             reliable_responses: ReliableResponses::default(),
+            route_recovery: RouteRecovery::default(),
         }
     }
 }

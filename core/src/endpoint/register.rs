@@ -160,7 +160,26 @@ impl Endpoints {
                 Input::Refused(as_register_error(error))
             }
         };
+        let rerouted = matches!(input, Input::Accepted { .. });
         self.register_step(cx, below, id, input, outcome.facts.conn);
+        if rerouted
+            && self
+                .sip_mut(id)
+                .is_some_and(|sip| core::mem::take(&mut sip.reroutes))
+        {
+            self.rerouted.push(id);
+        }
+    }
+
+    /// Refreshes a registration soon, for the dialogs of its endpoint (S17); whether there is one that can be.
+    pub(crate) fn reroute(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId) -> bool {
+        let registered = self.registration_state(id) == Some(RegistrationState::Registered);
+        let Some(sip) = self.sip_mut(id).filter(|_| registered) else {
+            return false;
+        };
+        sip.reroutes = true;
+        self.register_step(cx, below, id, Input::NetworkChanged, None);
+        true
     }
 
     /// The server has sent the REGISTER elsewhere (R9).

@@ -63,6 +63,7 @@ impl Parts<'_> {
     /// What no report tells: connections that closed as a consequence, sessions and endpoints that have ended. Whether
     /// there is more to hand on.
     fn settle(&mut self) -> bool {
+        self.recover_routes();
         for (session, endpoint) in self.sessions.take_ended() {
             self.endpoints.remove_session(endpoint, session);
         }
@@ -211,6 +212,31 @@ impl Parts<'_> {
         }
         self.endpoints
             .terminate(&mut self.cx, below!(self), id, operation);
+    }
+
+    /// The registrations that the recovery of routes waits for are refreshed, and then all dialogs of their endpoints are
+    /// recovered (S17): sessions by a target refresh, subscriptions anew.
+    fn recover_routes(&mut self) {
+        for endpoint in self.sessions.take_unrouted() {
+            if !self.endpoints.reroute(&mut self.cx, below!(self), endpoint) {
+                self.reroute(endpoint);
+            }
+        }
+        for endpoint in self.endpoints.take_rerouted() {
+            self.reroute(endpoint);
+        }
+    }
+
+    fn reroute(&mut self, endpoint: EndpointId) {
+        for session in self.endpoints.sessions(endpoint) {
+            self.sessions.recover(&mut self.cx, below!(self), session);
+        }
+        for life in self.endpoints.lives(endpoint) {
+            if let Life::Subscription(id) = life {
+                let why = SubscriptionReason::Forgotten;
+                self.subscriptions.forget(&mut self.cx, below!(self), id, why);
+            }
+        }
     }
 
     /// The established sessions of endpoints that their server had lost are over (R14), and their subscriptions are made

@@ -249,6 +249,7 @@ impl Contract {
             | Event::Explained { session, .. }
             | Event::Redirected { session, .. }
             | Event::RefreshNeeded { session }
+            | Event::Route { session, .. }
             | Event::OfferReceived { session, .. }
             | Event::AnswerReceived { session, .. }
             | Event::RenegotiationReceived { session, .. }
