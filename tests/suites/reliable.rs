@@ -531,9 +531,17 @@ fn the_bye_of_a_fork_that_comes_too_late_counts_on_from_its_pracks() {
             );
             assert_eq!((numbers, tag(bye).as_str()), ([1, 4], "late"));
             world.say(call.line, &answer(bye, "200 OK", "", ""));
-            // What it repeats is acknowledged once more, and not ended once more.
+            // What it repeats is acknowledged once more, and not ended once more; if the branch is not ours, as long as
+            // there is a session that it can be of.
             call.say(world, "200 OK", "late", BODY);
             assert_eq!(common::stage::methods(world, call.line), [Method::Ack]);
+            let more = format!("Contact: <sip:carol@10.3.0.1>\n{BODY}");
+            let stray =
+                answer(&call.invite, "200 OK", "late", &more).replace("branch=z9hG4bK", "branch=z9hG4bKx");
+            world.say(call.line, &stray);
+            world.run_for(Duration::from_millis(20));
+            let acknowledged = common::stage::methods(world, call.line);
+            assert_eq!(acknowledged, [Method::Ack][usize::from(hung_up)..]);
         });
     }
 }
@@ -792,6 +800,49 @@ fn each_early_dialog_has_its_own_responses_offers_and_numbers() {
             Some((State::Disconnected, Reason::Canceled))
         );
         assert_eq!(world.with(it.host, |stack, _| stack.census().dialogs), 0);
+    });
+}
+
+// rules: S9, S7, S5
+#[test]
+fn an_offer_in_one_early_dialog_waits_until_that_in_another_is_decided() {
+    world::run(44, |world| {
+        let it = callee(world, ReliableResponses::Supported);
+        let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+        let other = early(world, &it, session);
+        ring(
+            world,
+            it.host,
+            session,
+            StatusCode::SESSION_PROGRESS,
+            Some(body("one")),
+        );
+        let (first, one) = heard(world, &it);
+        ring_in(world, &it, session, other, Some(body("two")));
+        let (second, two) = heard(world, &it);
+        let mut sides = [&first, &second].map(|response| Side::caller(it.line, response));
+        prack(world, &mut sides[0], &format!("{one} 1 INVITE"), BODY);
+        assert!(codes(world, it.line).is_empty(), "the application decides");
+        // RFC 3311 section 5.2 has it for UPDATE: one that waits for its answer is not overtaken.
+        let second_prack = format!("RAck: {two} 1 INVITE\n{BODY}");
+        sides[1].say_numbered(world, "PRACK", 3, &second_prack);
+        let refused = world.heard(it.line);
+        assert_eq!(refused.len(), 1);
+        assert_eq!(refused[0].status(), Some(StatusCode::SERVER_INTERNAL_ERROR));
+        assert!(refused[0].raw(HeaderName::RetryAfter).is_some());
+        let accept = |world: &mut World| {
+            command(world, it.host, session, |view| {
+                view.accept_renegotiation(body("answer"))
+            })
+            .unwrap();
+            world.run_for(Duration::from_millis(20));
+            heard(world, &it).0
+        };
+        assert_eq!(tag(&accept(world)), tag(&first));
+        // The response is not acknowledged yet; now it may be.
+        sides[1].say_numbered(world, "PRACK", 4, &second_prack);
+        assert_eq!(tag(&accept(world)), tag(&second));
+        assert_eq!(seen(world, it.host), ["PRACK v=1", "PRACK v=1"]);
     });
 }
 

@@ -105,6 +105,34 @@ fn methods(sent: &[Message]) -> Vec<Method> {
 
 const CAROL: &str = "Contact: <sip:carol@10.0.0.9>";
 
+// rules: C24, S10, X3
+#[test]
+fn what_waits_for_its_turn_is_not_sent_after_the_bye_of_its_dialog() {
+    let (mut host, alice, conn) = registered(|config| config.limits.outstanding = 2);
+    let (session, invite) = call(&mut host, alice, conn);
+    host.say(conn, &answer(&invite, "200 OK", "x", CAROL));
+    assert_eq!(methods(&host.sent(conn)), [Method::Ack]);
+    host.drain();
+    let inside = |host: &mut Host| {
+        let mut view = host.stack.session(host.now, session).unwrap();
+        view.send(Method::Info, None, Vec::new()).unwrap()
+    };
+    let operations: Vec<OperationId> = (0..3).map(|_| inside(&mut host)).collect();
+    let sent = host.sent(conn);
+    assert_eq!(methods(&sent), [Method::Info, Method::Info]);
+    host.stack.session(host.now, session).unwrap().terminate();
+    let bye = host.asked(conn);
+    // With the BYE alone outstanding it is the turn of the third.
+    for info in &sent {
+        host.say(conn, &answer(info, "200 OK", "x", ""));
+    }
+    assert_eq!(methods(&host.sent(conn)), []);
+    let ended = OperationError::OperationFailure(OperationFailure::SessionTerminated);
+    assert_eq!(failure(&host.drain(), operations[2]), Some(ended));
+    host.say(conn, &answer(&bye, "200 OK", "x", ""));
+    assert_eq!(methods(&host.sent(conn)), []);
+}
+
 // rules: C24
 #[test]
 fn an_invite_leaves_with_its_first_provisional_and_what_ends_something_never_waits() {

@@ -210,7 +210,28 @@ pub(crate) struct Exchanges {
     windows: BTreeMap<EndpointId, Window>,
     /// The endpoints in whose windows there is room for what is held.
     freed: Vec<EndpointId>,
-    sequences: Map<SequenceId, u32>,
+    sequences: Map<SequenceId, Counter>,
+}
+
+/// The CSeq numbers of one dialog, or of what is counted like one.
+#[derive(Clone, Copy, Debug)]
+struct Counter {
+    last: u32,
+    /// A BYE has drawn its number, or the peer's has come: no other request goes out any more.
+    is_over: bool,
+}
+
+impl Counter {
+    /// The next number, where a request of this method may still go out.
+    fn next(&mut self, method: &Method) -> Option<u32> {
+        let ends = *method == Method::Bye;
+        if self.is_over && !ends {
+            return None;
+        }
+        self.is_over |= ends;
+        self.last = self.last.saturating_add(1);
+        Some(self.last)
+    }
 }
 
 impl Exchange {
@@ -262,14 +283,25 @@ impl Exchanges {
     /// A CSeq counter whose next number is `first`.
     pub(crate) fn new_sequence(&mut self, cx: &mut Cx<'_>, first: u32) -> SequenceId {
         let id = cx.ids.next();
-        self.sequences.insert(id, first.saturating_sub(1));
+        let counter = Counter {
+            last: first.saturating_sub(1),
+            is_over: false,
+        };
+        self.sequences.insert(id, counter);
         id
     }
 
     /// A counter that goes on where another one is now: of a further dialog that one request has made.
     pub(crate) fn fork_sequence(&mut self, cx: &mut Cx<'_>, of: SequenceId) -> SequenceId {
-        let last = self.sequences.get(&of).copied().unwrap_or(0);
+        let last = self.sequences.get(&of).map_or(0, |counter| counter.last);
         self.new_sequence(cx, last.saturating_add(1))
+    }
+
+    /// The dialog is over (RFC 3261 section 15.1.2): what still waits to be sent in it is not, nor is anything sent again.
+    pub(crate) fn close_sequence(&mut self, id: SequenceId) {
+        if let Some(counter) = self.sequences.get_mut(&id) {
+            counter.is_over = true;
+        }
     }
 
     pub(crate) fn drop_sequence(&mut self, id: SequenceId) {
@@ -438,7 +470,7 @@ impl Exchanges {
     /// The session of an INVITE wants a fork no more that has had requests in its dialog. Its counter is dropped, and the
     /// number kept for the BYE that ends the dialog should the fork accept.
     pub(crate) fn leave_fork(&mut self, invite: Option<ExchangeId>, tag: &str, counter: SequenceId) {
-        let last = self.sequences.remove(&counter).unwrap_or(0);
+        let last = self.sequences.remove(&counter).map_or(0, |counter| counter.last);
         if let Some(exchange) = invite.and_then(|invite| self.table.get_mut(&invite)) {
             exchange.forks.push(Fork {
                 tag: tag.into(),
@@ -614,13 +646,16 @@ impl Exchanges {
             // Of an ACK, the number is that of its INVITE (RFC 3261 section 13.2.2.4).
             Sequence::Fixed(number) if exchange.draft.method == Method::Ack => number,
             Sequence::Fixed(first) => first.saturating_add(exchange.sends),
-            Sequence::Counter(counter) => match self.sequences.get_mut(&counter) {
-                Some(last) => {
-                    *last = last.saturating_add(1);
-                    *last
+            Sequence::Counter(counter) => {
+                let counter = self.sequences.get_mut(&counter);
+                match counter.and_then(|counter| counter.next(&exchange.draft.method)) {
+                    Some(number) => number,
+                    None => {
+                        let ended = OperationError::OperationFailure(OperationFailure::SessionTerminated);
+                        return self.finish(cx, low, id, Err(ended), up);
+                    }
                 }
-                None => 1,
-            },
+            }
         };
         exchange.attempts += 1;
         exchange.sends = exchange.sends.saturating_add(1);

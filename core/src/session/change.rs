@@ -88,7 +88,7 @@ impl Change {
     }
 
     /// Whether an UPDATE or PRACK of the peer waits for the application.
-    fn awaits_update(&self) -> bool {
+    pub(super) fn awaits_update(&self) -> bool {
         let request = self.request.as_ref().filter(|_| self.theirs.is_asked());
         request.is_some_and(|request| request.pending.message.method() != Some(&Method::Invite))
     }
@@ -477,7 +477,11 @@ impl Sessions {
                 let mut carrier = Carrier::UpdateSuccess;
                 if is_to_invite(&response) {
                     carrier = Carrier::Success;
-                    let ack = Ack { facts, answer: None };
+                    let ack = Ack {
+                        facts,
+                        answer: None,
+                        invite: None,
+                    };
                     session.send_ack(cx, below, id, &ack);
                     session.change.ack = Some(Box::new(ack));
                 }

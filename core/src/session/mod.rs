@@ -61,7 +61,6 @@ pub(crate) use offer::cells::MACHINE as OFFER;
 pub(crate) use proposal::cells::MACHINE as PROPOSAL;
 use provisional::{Early, Provisionals};
 pub(crate) use provisional::{RELIABLE, takes_reliable};
-pub(crate) use receive::Fork;
 use receive::{allows_update, names_user};
 use redirect::Redirection;
 #[cfg(any(test, feature = "cells"))]
@@ -238,6 +237,8 @@ pub(crate) struct Fingerprint {
 struct Ack {
     facts: Facts,
     answer: Option<Content>,
+    /// The INVITE that has made the session, which knows its forks.
+    invite: Option<ExchangeId>,
 }
 
 /// All sessions of a stack.

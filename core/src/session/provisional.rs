@@ -283,6 +283,17 @@ impl Sessions {
             .map(|cseq| cseq.number);
         let rack = prack.message.typed::<RAck>().ok().flatten();
         let rack = rack.filter(|rack| rack.method == Method::Invite && Some(rack.number) == number);
+        let offer = content_of(&prack.message);
+        // One change at a time waits for the application, in whichever early dialog: the PRACK is to come again.
+        let busy = offer.is_some()
+            && self.table.get(&id).is_some_and(|session| {
+                let answers = matches!(session.change.offers.state(), offer::State::Ours(_));
+                session.change.awaits_update() && !answers
+            });
+        if busy {
+            refuse_clash(cx, below, prack, Meaning::Busy);
+            return;
+        }
         let known = rack.is_some_and(|rack| {
             let input = reliable::Input::Prack(rack.response);
             self.step_reliable(cx, below, id, input)
@@ -291,7 +302,6 @@ impl Sessions {
             below.low.reply(cx, prack, &Reply::new(StatusCode::NO_SUCH_CALL));
             return;
         };
-        let offer = content_of(&prack.message);
         let meaning = match &offer {
             Some(_) => session
                 .change

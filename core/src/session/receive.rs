@@ -13,7 +13,7 @@ use crate::dialog::Dialog;
 use crate::endpoint::ReliableResponses;
 use crate::event::{Completion, Content, Event, OperationError, OperationFailure, SessionReason};
 use crate::exchange::{Facts, Outcome, Owner, Pending, Policy, Reply, Request, Sequence, SessionPart, What};
-use crate::ids::{ExchangeId, OperationId, SessionId, TransactionId};
+use crate::ids::{ConnId, ExchangeId, OperationId, SessionId, TransactionId};
 use crate::wire::header::Allow;
 use crate::wire::write::HeaderBlock;
 use crate::wire::{HeaderName, Message, Method, StatusCode};
@@ -39,13 +39,7 @@ impl Sessions {
             },
             (SessionPart::Invite, What::Further(response)) => {
                 let facts = below.exchanges.facts(exchange).cloned().unwrap_or_default();
-                let tag = response.to().ok().and_then(|to| to.tag().map(ToOwned::to_owned));
-                let limit = cx.config.limits.forks;
-                let tag = tag.as_deref().unwrap_or_default();
-                let fork = Fork {
-                    is_new: below.exchanges.is_new_fork(exchange, tag, limit),
-                    last: below.exchanges.last_of_fork(exchange, tag),
-                };
+                let fork = Fork::of(cx, below, exchange, &response);
                 self.on_further(cx, below, Some(id), facts, &response, fork);
             }
             (SessionPart::Renegotiate, What::Outcome(outcome)) => {
@@ -106,9 +100,7 @@ impl Sessions {
         let Some(session) = self.table.get_mut(&id) else {
             let fork = Fork {
                 is_new: true,
-                last: below
-                    .exchanges
-                    .last_of_fork(invite, tag.as_deref().unwrap_or_default()),
+                ..Fork::of(cx, below, invite, &response)
             };
             return self.on_further(cx, below, None, facts, &response, fork);
         };
@@ -133,7 +125,11 @@ impl Sessions {
         {
             below.low.connections.release(cx, old);
         }
-        session.ack = Some(Ack { facts, answer: None });
+        session.ack = Some(Ack {
+            facts,
+            answer: None,
+            invite: Some(invite),
+        });
         let cancelled = matches!(session.invitation.machine_state(), State::Cancelling { .. });
         if !cancelled {
             self.on_agreed(cx, below, id, &response);
@@ -206,7 +202,7 @@ impl Sessions {
     /// A further 2xx: of the session's own dialog it is a repetition, acknowledged again; of another fork, or of a
     /// session that has ended, it makes a dialog that is acknowledged and, the first time, ended (RFC 3261 section
     /// 13.2.2.4, S8).
-    pub(crate) fn on_further(
+    pub(super) fn on_further(
         &mut self,
         cx: &mut Cx<'_>,
         below: &mut Below<'_, '_>,
@@ -306,11 +302,32 @@ impl Sessions {
 
     /// The session whose INVITE has these values and was accepted, and how that went out, for a 2xx that no transaction
     /// takes.
-    pub(crate) fn find_inviting(&self, response: &Message) -> Option<(SessionId, Facts)> {
+    fn find_inviting(&self, response: &Message) -> Option<(SessionId, &Ack)> {
         let from = response.from_().ok()?;
         let id = *self.by_dialog.get(&*key(response.call_id().ok()?, from.tag()?))?;
-        let ack = self.table.get(&id)?.ack.as_ref()?;
-        Some((id, ack.facts.clone()))
+        Some((id, self.table.get(&id)?.ack.as_ref()?))
+    }
+
+    /// A 2xx to INVITE that no transaction takes any more: repeated, or from a late fork.
+    pub(crate) fn handle_stray(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        conn: ConnId,
+        response: &Message,
+    ) {
+        let Some((id, ack)) = self.find_inviting(response) else {
+            return;
+        };
+        let facts = Facts {
+            conn: Some(conn),
+            ..ack.facts.clone()
+        };
+        let fork = match ack.invite {
+            Some(invite) => Fork::of(cx, below, invite, response),
+            None => Fork::KNOWN,
+        };
+        self.on_further(cx, below, Some(id), facts, response, fork);
     }
 
     /// A CANCEL has met the transaction of this INVITE.
@@ -476,6 +493,7 @@ impl Sessions {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
+        below.exchanges.close_sequence(session.sequence);
         let leaves = matches!(session.invitation.machine_state(), State::Leaving { .. });
         let unsent = session
             .exchange
@@ -497,11 +515,11 @@ impl Sessions {
 
 /// The fork that a 2xx comes from, as its INVITE knows it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fork {
+pub(super) struct Fork {
     /// The 2xx is its first.
-    pub(crate) is_new: bool,
+    is_new: bool,
     /// The CSeq number of the last request in its dialog, where there was one besides the INVITE.
-    pub(crate) last: Option<u32>,
+    last: Option<u32>,
 }
 
 impl Fork {
@@ -510,11 +528,15 @@ impl Fork {
         is_new: false,
         last: None,
     };
-    /// The INVITE that would know it is forgotten.
-    pub(crate) const STRAY: Self = Self {
-        is_new: true,
-        last: None,
-    };
+
+    fn of(cx: &Cx<'_>, below: &mut Below<'_, '_>, invite: ExchangeId, response: &Message) -> Self {
+        let to = response.to().ok();
+        let tag = to.as_ref().and_then(|to| to.tag()).unwrap_or_default();
+        Self {
+            is_new: below.exchanges.is_new_fork(invite, tag, cx.config.limits.forks),
+            last: below.exchanges.last_of_fork(invite, tag),
+        }
+    }
 }
 
 /// Acknowledges a dialog that no session wants, and ends it where that was not done yet.

@@ -13,9 +13,9 @@ use crate::diagnosis::Diagnosis;
 use crate::endpoint::{Life, Notice, REGISTRATION_EVENT, ReliableResponses};
 use crate::error::ParseError;
 use crate::event::Event;
-use crate::exchange::{Facts, Pending, Reply};
+use crate::exchange::{Pending, Reply};
 use crate::ids::{ConnId, EndpointId, SessionId, SubscriptionId, TransactionId, WatcherId};
-use crate::session::{self, Fork, Inside, RELIABLE, takes_reliable};
+use crate::session::{self, Inside, RELIABLE, takes_reliable};
 use crate::subscription::Taken;
 use crate::transaction::{ResponseMatch, ServerMatch};
 use crate::wire::check::{self, Refusal, UserAgent};
@@ -87,21 +87,12 @@ impl Parts<'_> {
         self.cx.counters.refusals.message += u64::from(message.defect().is_some_and(is_over_limit));
     }
 
-    /// A 2xx to INVITE that no transaction takes any more: repeated, or from a late fork.
     fn receive_stray(&mut self, conn: ConnId, response: &Message) {
         let invite = response.cseq().is_ok_and(|cseq| cseq.method == Method::Invite);
         let success = response.status().is_some_and(StatusCode::is_success);
-        if invite
-            && success
-            && let Some((session, facts)) = self.sessions.find_inviting(response)
-        {
-            let facts = Facts {
-                conn: Some(conn),
-                ..facts
-            };
-            let (cx, below) = (&mut self.cx, below!(self));
+        if invite && success {
             self.sessions
-                .on_further(cx, below, Some(session), facts, response, Fork::STRAY);
+                .handle_stray(&mut self.cx, below!(self), conn, response);
         }
     }
 

@@ -341,7 +341,10 @@ impl Talked {
     fn count(&mut self, at: Time, message: &Message) {
         let call_id = message.call_id().unwrap_or_default().to_owned();
         let from = tag_of(message, HeaderName::From).unwrap_or_default();
-        let key = (call_id, from, tag_of(message, HeaderName::To));
+        // The tag of a peer that has none is empty (RFC 3261 section 12.1.2); outside dialogs there is no tag.
+        let ends = message.method() == Some(&Method::Bye);
+        let to = tag_of(message, HeaderName::To).or_else(|| ends.then(String::new));
+        let key = (call_id, from, to);
         let outside = (key.0.clone(), key.1.clone(), None);
         let known = self.numbers.get(&key).or_else(|| self.numbers.get(&outside));
         let number = number_of(message);
