@@ -86,7 +86,8 @@ pub fn authenticate(
 ) -> Result<(Vec<u8>, Keys), NtlmError> {
     let flags = challenge.flags.and(Flags::WANTED).with(Flags::REQUEST_TARGET);
     let target = &challenge.target;
-    let mic = client.mic && target.time.is_some();
+    // Properties that say so already are repeated as they are, and what they say has to hold.
+    let mic = (client.mic && target.time.is_some()) || target.has_mic();
     let properties = if mic {
         with_mic_flag(target)?
     } else {

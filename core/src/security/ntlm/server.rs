@@ -10,7 +10,7 @@ use super::authenticate::{self, RESPONSE_HEAD};
 use super::challenge;
 use super::keys::{hmac, rc4};
 use super::token::{
-    self, Flags, HAS_MIC, Place, Reader, TargetInfo, Writer, av, begin, malformed, push_property, utf16,
+    self, Flags, Place, Reader, TargetInfo, Writer, av, begin, malformed, push_property, utf16,
 };
 use super::{Challenge, FileTime, Keys, NtHash, NtlmError};
 use crate::security::same;
@@ -247,7 +247,7 @@ impl<'a> Response<'a> {
             proof: *proof,
             proved,
             time: FileTime(u64::from_le_bytes(*time)),
-            has_mic: target.flags.is_some_and(|(_, flags)| flags & HAS_MIC != 0),
+            has_mic: target.has_mic(),
         })
     }
 }

@@ -121,27 +121,36 @@ fn the_flag_of_a_mic_goes_into_the_properties() {
     assert!(found, "{answer:02x?}");
 }
 
-// A server that sets another flag in that property finds it again.
-// rules: A1
-#[test]
-fn other_flags_of_the_properties_stay() {
+/// A challenge with a time and these flags among the properties.
+fn challenge_with_flags(flags: u8) -> Vec<u8> {
     let mut challenge = offer(Some(FileTime(9))).write().unwrap();
     challenge.truncate(challenge.len() - 4);
-    challenge.extend(b"\x06\0\x04\0\x04\0\0\0\0\0\0\0");
+    challenge.extend([6, 0, 4, 0, flags, 0, 0, 0, 0, 0, 0, 0]);
     for field in [40, 42] {
         challenge[field] += 8;
     }
-    let read = Challenge::parse(&challenge).unwrap();
-    let client = Client {
-        mic: true,
-        ..Client::default()
-    };
-    let (answer, _) = authenticate(&read, &alice(), &client, &fresh()).unwrap();
-    let found = answer
-        .windows(12)
-        .any(|part| part == b"\x06\0\x04\0\x06\0\0\0\0\0\0\0");
-    assert!(found, "{answer:02x?}");
-    assert!(verified(&challenge, &answer, &hash("open sesame")).is_ok());
+    challenge
+}
+
+// A server that sets another flag in that property finds it again. One that says itself that there is a MIC gets one:
+// its properties are repeated, and the answer has to be what they say.
+// rules: A1
+#[test]
+fn the_flags_of_the_properties_stay_and_hold() {
+    for (sent, mic, returned, begins) in [(4, true, 6, 88), (4, false, 4, 72), (2, false, 2, 88)] {
+        let challenge = challenge_with_flags(sent);
+        let read = Challenge::parse(&challenge).unwrap();
+        let client = Client {
+            mic,
+            ..Client::default()
+        };
+        let (answer, _) = authenticate(&read, &alice(), &client, &fresh()).unwrap();
+        let expected = [6, 0, 4, 0, returned, 0, 0, 0, 0, 0, 0, 0];
+        assert!(answer.windows(12).any(|part| part == expected), "{answer:02x?}");
+        assert_eq!(answer[32], begins);
+        let verified = verified(&challenge, &answer, &hash("open sesame"));
+        assert_eq!(verified.map(|_| ()), Ok(()), "{sent}");
+    }
 }
 
 // MS-NLMP section 3.1.5.1.2: Z(24) where the server says its time; before that LMv2, which ends with the client's

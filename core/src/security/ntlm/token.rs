@@ -343,6 +343,11 @@ impl<'a> TargetInfo<'a> {
         Err(malformed(Place::TargetInfo, "too many properties"))
     }
 
+    /// Whether it says that there is a MIC.
+    pub(super) fn has_mic(&self) -> bool {
+        self.flags.is_some_and(|(_, flags)| flags & HAS_MIC != 0)
+    }
+
     /// The value of a property.
     pub(super) fn value(&self, wanted: u16) -> Option<&'a [u8]> {
         let mut at = 0;
