@@ -33,6 +33,7 @@ pub const MACHINES: &[Machine] = &[
     session::RENEGOTIATION,
     session::PROPOSAL,
     session::RELIABLE_RESPONSES,
+    session::RECOVERY,
     subscription::SUBSCRIPTION,
     notifier::WATCHER,
     publication::PUBLICATION,

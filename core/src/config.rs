@@ -62,6 +62,8 @@ pub struct Config {
     pub backoff_min: Duration,
     /// The greatest (R7); 64 s.
     pub backoff_max: Duration,
+    /// For how long the route set of a session is recovered before it is given up (S17); 3 minutes.
+    pub route_recovery_limit: Duration,
     /// No refresh comes sooner than this after the last (R21); 5 s. What a server keeps for no longer counts as kept for
     /// twice this: for a part of that time the server may not have the endpoint, but there is no sooner refresh to try.
     pub refresh_floor: Duration,
@@ -136,6 +138,7 @@ impl Default for Config {
             reconnect_jitter: Duration::from_secs(2),
             backoff_min: Duration::from_secs(1),
             backoff_max: Duration::from_secs(64),
+            route_recovery_limit: Duration::from_secs(3 * 60),
             refresh_floor: Duration::from_secs(5),
             user_agent: String::from(concat!("sansip/", env!("CARGO_PKG_VERSION"))),
             strict_dispatch: true,

@@ -97,6 +97,8 @@ counters! {
         subscriptions: Subscriptions,
         /// States published at a server (RFC 3903).
         publications: Lives,
+        /// Messages of servers that were not taken for want of a good signature; nobody heard of them (rule A4).
+        dropped: Dropped,
         /// What did not come in time.
         timeouts: Timeouts,
         /// What was refused, or given up, because a bound of [`Limits`](crate::Limits) was reached.
@@ -111,6 +113,16 @@ counters! {
         sent: u64,
         /// Received, and known already to their transaction or session, which told nobody.
         received: u64,
+    }
+
+    /// Messages that were not taken for want of a good signature.
+    Dropped {
+        /// Without a signature where it needs one.
+        unsigned: u64,
+        /// With a wrong one.
+        forged: u64,
+        /// With one that had been there before.
+        replayed: u64,
     }
 
     /// Transactions by machine.

@@ -12,13 +12,15 @@ use crate::counters::Counters;
 use crate::entropy::Entropy;
 use crate::event::{Completion, Event, OperationError};
 use crate::ids::{EndpointId, Ids, OperationId};
-use crate::time::Time;
+use crate::time::{Time, UnixTime};
 use crate::timers::Timers;
 use crate::wire::write::Scratch;
 
 /// The leaf services. It lends nothing of another machine.
 pub(crate) struct Cx<'a> {
     pub(crate) now: Time,
+    /// The same moment on the embedder's other clock.
+    pub(crate) unix: UnixTime,
     pub(crate) timers: &'a mut Timers,
     pub(crate) ids: &'a mut Ids,
     pub(crate) entropy: &'a mut Entropy,

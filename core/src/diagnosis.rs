@@ -33,6 +33,7 @@ pub(crate) enum Diagnosis {
     NotRefreshed,
     IntervalTooSmall,
     ChangeLost,
+    RouteLost,
 }
 
 impl Diagnosis {
@@ -64,6 +65,7 @@ impl Diagnosis {
                 61017,
                 "A change of the session was not answered, or not acknowledged",
             ),
+            Self::RouteLost => (61018, "The route of the session could not be recovered"),
             Self::IntervalTooSmall => (61016, "The session interval is shorter than this host takes"),
         }
     }

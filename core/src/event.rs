@@ -9,7 +9,7 @@ use core::net::SocketAddr;
 use bytes::Bytes;
 
 use crate::action::{CloseReason, ListenError, ResolveError, TlsFailure, Transport};
-use crate::auth::AuthenticationFailure;
+use crate::auth::{AuthenticationFailure, AuthenticationProtocol};
 use crate::error::ParseError;
 use crate::ids::{
     ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, PublicationId, ReferralId, SessionId,
@@ -75,6 +75,19 @@ pub enum Event {
         /// The connection that brought the change: over which the server answered, which was lost, or which could not be
         /// made. `None` for a command, and for a binding that ran out.
         conn: Option<ConnId>,
+    },
+    /// The endpoint and its server have made a security association: from now on each signs what it sends (A4).
+    Associated {
+        /// Whose.
+        endpoint: EndpointId,
+        /// How the user was proved.
+        protocol: AuthenticationProtocol,
+        /// To what the user has logged on.
+        realm: String,
+        /// The server, by its own name.
+        target: String,
+        /// What is signed: version 2, 3 or 4 of MS-SIPAE.
+        version: u32,
     },
     /// The server has sent the endpoint to another one; or it is back at the server that it was told, since the other one
     /// failed or it registers anew (R9).
@@ -161,6 +174,15 @@ pub enum Event {
         session: SessionId,
         /// The offer.
         offer: Content,
+    },
+    /// The route set of an established session is being recovered, or is healthy again (S17).
+    Route {
+        /// The session.
+        session: SessionId,
+        /// What it is now.
+        state: RouteState,
+        /// What has failed, where it is being recovered.
+        error: Option<OperationError>,
     },
     /// The peer's answer to our offer (S5).
     AnswerReceived {
@@ -739,6 +761,16 @@ pub enum SessionReason {
     Unreachable,
     /// The route set could not be recovered.
     RecoveryFailed,
+}
+
+/// Whether the requests of an established session find their way (S17).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
+pub enum RouteState {
+    /// They do, as far as is known.
+    Healthy,
+    /// A proxy has lost what the route set stands for, and it is being recovered.
+    Recovering,
 }
 
 /// What becomes of a call that was redirected (S13).

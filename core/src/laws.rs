@@ -133,6 +133,7 @@ machines! {
     referral: crate::session::refer::laws::Referring,
     referee: crate::session::referee::laws::Referred,
     session_timer: crate::session::timer::laws::Timing,
+    recovery: crate::session::Recovering,
     offer: crate::session::laws::Offering,
     renegotiation: crate::session::laws::Renegotiating,
     proposal: crate::session::laws::Proposing,

@@ -170,22 +170,23 @@ pub use action::{
     ResolveError, SrvRecord, TlsFailure, TlsFailureKind, Transport,
 };
 pub use auth::{
-    AllowedProtocols, AuthenticationFailure, AuthenticationFailureReason, AuthenticationProtocol,
-    OfferedProtocol,
+    AllowedProtocols, AssociationPolicy, AuthenticationFailure, AuthenticationFailureReason,
+    AuthenticationProtocol, OfferedProtocol,
 };
 pub use config::{Config, Limits, Throttle};
 pub use connection::{ConnectionInfo, LostAddresses, ManagerConfig, ManagerKind, MutualTls};
 pub use counters::Counters;
 pub use diagnosis::{Diagnostics, DiagnosticsFrom, Explanation};
 pub use endpoint::{
-    PeerToPeerConfig, Profile, Proxy, ReliableResponses, SendOptions, Server, SipEndpointConfig,
+    PeerToPeerConfig, Profile, Proxy, ReliableResponses, RouteRecovery, SendOptions, Server,
+    SipEndpointConfig,
 };
 pub use error::{Misuse, ParseError, Place};
 pub use event::{
     Completion, ConnectionFailure, Content, Event, ExtraHeaders, OperationError, OperationFailure,
     PeerToPeerReason, PeerToPeerState, PublicationReason, PublicationState, RedirectAction, ReferralState,
-    RegistrationReason, RegistrationState, RemovalReason, SessionReason, SessionState, SubscriptionReason,
-    SubscriptionState, WatcherReason,
+    RegistrationReason, RegistrationState, RemovalReason, RouteState, SessionReason, SessionState,
+    SubscriptionReason, SubscriptionState, WatcherReason,
 };
 pub use exchange::NextHop;
 pub use ids::{
@@ -200,5 +201,5 @@ pub use stack::{
     Census, EndpointView, Fingerprint, IncomingView, ManagerView, PublicationView, Reason, SessionView,
     Stack, SubscriptionView, WatcherView,
 };
-pub use subscription::SubscribeOptions;
+pub use subscription::{EventList, SubscribeOptions};
 pub use time::{Time, UnixTime};

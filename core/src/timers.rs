@@ -39,6 +39,8 @@ pub(crate) enum TimerKey {
     Watcher(WatcherId),
     Publication(PublicationId),
     Registration(EndpointId),
+    /// To make a new security association with the server.
+    Association(EndpointId),
     KeepAlive(EndpointId),
     Probe(EndpointId),
     /// The graceful end of the stack.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use sansip::wire::MessageLimits;
 use sansip::{
-    AllowedProtocols, Config, Limits, ManagerConfig, ManagerKind, MutualTls, PeerToPeerConfig, Profile,
-    SipEndpointConfig,
+    AllowedProtocols, AssociationPolicy, Config, Limits, ManagerConfig, ManagerKind, MutualTls,
+    PeerToPeerConfig, Profile, SipEndpointConfig,
 };
 
 /// Takes a value apart, so that no field is forgotten, and compares what each is with the rows of the page.
@@ -113,6 +113,7 @@ fn every_setting_of_a_stack_is_there_with_its_default() {
             reconnect_jitter: time(reconnect_jitter),
             backoff_min: time(backoff_min),
             backoff_max: time(backoff_max),
+            route_recovery_limit: time(route_recovery_limit),
             refresh_floor: time(refresh_floor),
             user_agent: format!("`{}`", user_agent.replace(env!("CARGO_PKG_VERSION"), "VERSION")),
             strict_dispatch: strict_dispatch.to_string(),
@@ -195,6 +196,7 @@ fn every_setting_of_an_endpoint_is_there_with_its_default() {
                 assert_eq!(protocols, AllowedProtocols::all());
                 "all".to_owned()
             },
+            association: below(&association, &AssociationPolicy::default()),
             auto_refresh: auto_refresh.to_string(),
             expires: optional(expires),
             probe: optional(probe),
@@ -215,6 +217,15 @@ fn every_setting_of_an_endpoint_is_there_with_its_default() {
         }
     );
     has_rows!(
+        AssociationPolicy::default(),
+        AssociationPolicy {
+            strict: strict.to_string(),
+            least_version: number(least_version.into()),
+            without_tls: without_tls.to_string(),
+            unchallenging: unchallenging.to_string(),
+        }
+    );
+    has_rows!(
         Profile::default(),
         Profile {
             display_name: optional(display_name),
@@ -228,6 +239,7 @@ fn every_setting_of_an_endpoint_is_there_with_its_default() {
             headers: optional(headers.first()),
             retry_after: retry_after.to_string(),
             reliable_responses: format!("{reliable_responses:?}"),
+            route_recovery: format!("{route_recovery:?}"),
         }
     );
 }

@@ -1348,6 +1348,7 @@ impl Mess {
             | Event::PeerToPeer { endpoint, .. }
             | Event::Outage { endpoint, .. }
             | Event::ServerChanged { endpoint, .. }
+            | Event::Associated { endpoint, .. }
             | Event::EndpointTerminated { endpoint } => Some(endpoint.to_string()),
             Event::MessageReceived {
                 endpoint, incoming, ..

@@ -21,6 +21,7 @@ use sansip::{
     MutualTls, PeerCertificate, PeerToPeerConfig, PublishOptions, SendOptions, Server, SessionId,
     SipEndpointConfig, Stack, SubscribeOptions, Throttle, Time, Transport, UnixTime,
 };
+use sansip_testkit::frontend::{FrontEndConfig, Protocol, Signing};
 use sansip_testkit::world::{self, LineId, Reachability, StackId, World};
 
 use common::{
@@ -163,6 +164,46 @@ fn a_registration_with_a_challenge(world: &mut World, ledger: &Ledger) {
             ("registrations.ended", 1),
         ],
     );
+}
+
+/// A4: under a security association, what the server does not sign, signs wrongly or says twice is dropped.
+fn a_server_that_signs_badly(world: &mut World, ledger: &Ledger) {
+    let config = FrontEndConfig::new("example.com")
+        .with_user("alice", "secret")
+        .with_protocols(&[Protocol::Ntlm]);
+    let server = world.front_end(config);
+    let mut config = world.account(server, "alice");
+    config.credentials[0].realm = None;
+    config.credentials[0].domain = Some("EXAMPLE".into());
+    config.association.without_tls = true;
+    let host = world.stack();
+    let alice = world.sip_endpoint(host, config);
+    let operation = world.register(alice);
+    world.result(host, operation).unwrap();
+    let before = counters(world, host);
+    world.with_server(server, |front, _| front.replay("sip:alice@example.com", None));
+    world.run_for(Duration::from_millis(100));
+    let grown = counters(world, host) - before;
+    ledger.check(grown, &[("received.2xx", 1), ("dropped.replayed", 1)]);
+    for (signing, number) in [
+        (Signing::Wrong, "dropped.forged"),
+        (Signing::Missing, "dropped.unsigned"),
+    ] {
+        let before = counters(world, host);
+        world.with_server(server, |front, _| front.set_signing(signing));
+        world.message(alice, "sip:alice@example.com", "hello");
+        world.run_for(Duration::from_millis(100));
+        let grown = counters(world, host) - before;
+        ledger.check(
+            grown,
+            &[
+                ("sent.MESSAGE", 1),
+                ("transactions.client.started", 1),
+                ("received.MESSAGE", 1),
+                (number, 1),
+            ],
+        );
+    }
 }
 
 /// A refresh, one that is refused and tried again (R10), and a 2xx that does not name us any more (R21).
@@ -1297,6 +1338,7 @@ const FLOWS: &[(&str, Flow)] = &[
     ("publications", publications),
     ("subscriptions in", subscriptions_in),
     ("limits of commands", limits_of_commands),
+    ("a server that signs badly", a_server_that_signs_badly),
     ("limits of a session", limits_of_a_session),
     ("limits of attempts", limits_of_attempts),
     ("limits of targets and turns", limits_of_targets_and_turns),

@@ -9,25 +9,38 @@
 
 mod common;
 
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
-    Action, ConnId, Content, EndOfSubscription, Event, Misuse, OperationError, OperationFailure, OperationId,
-    Time, WatcherId, WatcherReason as Reason, WatcherView,
+    Action, Content, EndOfSubscription, Event, Misuse, OperationError, OperationFailure, WatcherId,
+    WatcherReason as Reason, WatcherView,
 };
 
-use common::host::{BOB, Host, TO_BOB};
+use common::host::{BOB, Host, Stage, TO_BOB};
 use common::{TICK, answer, field, request, secs};
 
 /// bob, who takes subscriptions, and a peer that has sent one.
 struct Notifier {
-    host: Host,
-    conn: ConnId,
+    stage: Stage,
     id: WatcherId,
     /// The tag of bob in the answer.
     tag: String,
-    events: Vec<Event>,
+}
+
+impl Deref for Notifier {
+    type Target = Stage;
+
+    fn deref(&self) -> &Stage {
+        &self.stage
+    }
+}
+
+impl DerefMut for Notifier {
+    fn deref_mut(&mut self) -> &mut Stage {
+        &mut self.stage
+    }
 }
 
 const FIELDS: &str = "Contact: <sip:p@10.0.0.2:5070;transport=tcp>\nEvent: presence;id=7\nExpires: 600";
@@ -50,11 +63,9 @@ fn asked_with(fields: &str) -> Notifier {
         _ => None,
     });
     Notifier {
-        host,
-        conn,
+        stage: Stage::new(host, conn),
         id: received.unwrap(),
         tag: String::new(),
-        events: Vec::new(),
     }
 }
 
@@ -78,33 +89,13 @@ fn state(text: &'static str) -> Option<Content> {
 }
 
 impl Notifier {
-    fn take(&mut self) {
-        let events = self.host.drain().into_iter().filter_map(|action| match action {
-            Action::Event(event) => Some(event),
-            _ => None,
-        });
-        self.events.extend(events);
-    }
-
-    fn sent(&mut self) -> Vec<Message> {
-        let conn = self.conn;
-        let sent = self.host.sent(conn);
-        self.take();
-        sent
-    }
-
     /// The one NOTIFY that is queued.
     fn notify(&mut self) -> Message {
-        let mut sent = self.sent();
-        assert_eq!(sent.len(), 1, "{sent:?}");
-        assert_eq!(sent[0].method(), Some(&Method::Notify));
-        sent.remove(0)
+        self.only(&Method::Notify)
     }
 
     fn respond(&mut self, request: &Message, status: &str) {
-        let conn = self.conn;
-        self.host.say(conn, &answer(request, status, "", ""));
-        self.take();
+        self.tell(&answer(request, status, "", ""));
     }
 
     /// A SUBSCRIBE in the dialog, and all that it leads to.
@@ -121,9 +112,7 @@ impl Notifier {
         let text = text
             .replace("CSeq: 1", &format!("CSeq: {number}"))
             .replace("branch=z9hG4bK1", &format!("branch=z9hG4bK1-{number}"));
-        let conn = self.conn;
-        self.host.say(conn, &text);
-        self.take();
+        self.tell(&text);
         self.sent()
     }
 
@@ -132,16 +121,6 @@ impl Notifier {
         let result = command(&mut self.host.stack.watcher(now, id).unwrap());
         self.take();
         result
-    }
-
-    fn pass_to(&mut self, until: Time) {
-        while let Some((at, _)) = self.host.stack.poll_timeout().filter(|(at, _)| *at <= until) {
-            self.host.now = self.host.now.max(at);
-            let now = self.host.now;
-            self.host.stack.handle_timeout(now);
-            self.take();
-        }
-        self.host.now = until;
     }
 
     fn pass(&mut self, time: Duration) {
@@ -155,16 +134,6 @@ impl Notifier {
             _ => None,
         });
         of.collect()
-    }
-
-    fn result(&self, operation: OperationId) -> Option<Result<(), OperationError>> {
-        self.events.iter().find_map(|event| match event {
-            Event::Completed {
-                operation: which,
-                result,
-            } if *which == operation => Some(result.clone().map(drop)),
-            _ => None,
-        })
     }
 
     fn is_held(&self) -> (usize, usize) {

@@ -9,26 +9,38 @@
 
 mod common;
 
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method};
 use sansip::{
-    Action, ConnId, Content, EndpointId, Event, Misuse, OperationError, OperationFailure, OperationId,
-    PublicationId, PublicationReason as Reason, PublicationState as State, PublicationView, PublishOptions,
-    SendOptions, Time,
+    Content, EndpointId, Event, Misuse, OperationError, OperationFailure, OperationId, PublicationId,
+    PublicationReason as Reason, PublicationState as State, PublicationView, PublishOptions, SendOptions,
 };
 
-use common::host::{Host, registered_as};
+use common::host::{Stage, registered_as};
 use common::{answer, failure_code, field, secs};
 
 /// alice, who is registered at a server and has published there.
 struct Publisher {
-    host: Host,
+    stage: Stage,
     alice: EndpointId,
-    conn: ConnId,
     id: PublicationId,
     operation: OperationId,
-    events: Vec<Event>,
+}
+
+impl Deref for Publisher {
+    type Target = Stage;
+
+    fn deref(&self) -> &Stage {
+        &self.stage
+    }
+}
+
+impl DerefMut for Publisher {
+    fn deref_mut(&mut self) -> &mut Stage {
+        &mut self.stage
+    }
 }
 
 fn state(text: &'static str) -> Content {
@@ -49,12 +61,10 @@ fn publishing_with(options: PublishOptions) -> Publisher {
         .publish("sip:alice@example.com", options, state("one"))
         .unwrap();
     Publisher {
-        host,
+        stage: Stage::new(host, conn),
         alice,
-        conn,
         id,
         operation,
-        events: Vec::new(),
     }
 }
 
@@ -67,33 +77,13 @@ fn published() -> Publisher {
 }
 
 impl Publisher {
-    fn take(&mut self) {
-        let events = self.host.drain().into_iter().filter_map(|action| match action {
-            Action::Event(event) => Some(event),
-            _ => None,
-        });
-        self.events.extend(events);
-    }
-
-    fn sent(&mut self) -> Vec<Message> {
-        let conn = self.conn;
-        let sent = self.host.sent(conn);
-        self.take();
-        sent
-    }
-
     /// The one PUBLISH that is queued.
     fn next(&mut self) -> Message {
-        let mut sent = self.sent();
-        assert_eq!(sent.len(), 1, "{sent:?}");
-        assert_eq!(sent[0].method(), Some(&Method::Publish));
-        sent.remove(0)
+        self.only(&Method::Publish)
     }
 
     fn respond(&mut self, request: &Message, status: &str, more: &str) {
-        let conn = self.conn;
-        self.host.say(conn, &answer(request, status, "server", more));
-        self.take();
+        self.tell(&answer(request, status, "server", more));
     }
 
     fn with<T>(&mut self, command: impl FnOnce(&mut PublicationView<'_>) -> T) -> T {
@@ -101,16 +91,6 @@ impl Publisher {
         let result = command(&mut self.host.stack.publication(now, id).unwrap());
         self.take();
         result
-    }
-
-    fn pass_to(&mut self, until: Time) {
-        while let Some((at, _)) = self.host.stack.poll_timeout().filter(|(at, _)| *at <= until) {
-            self.host.now = self.host.now.max(at);
-            let now = self.host.now;
-            self.host.stack.handle_timeout(now);
-            self.take();
-        }
-        self.host.now = until;
     }
 
     /// Lets time pass until a request of this method, and says when it was.
@@ -151,16 +131,6 @@ impl Publisher {
 
     fn last(&self) -> (State, Reason) {
         *self.states().last().unwrap()
-    }
-
-    fn result(&self, operation: OperationId) -> Option<Result<(), OperationError>> {
-        self.events.iter().find_map(|event| match event {
-            Event::Completed {
-                operation: which,
-                result,
-            } if *which == operation => Some(result.clone().map(drop)),
-            _ => None,
-        })
     }
 }
 

@@ -89,6 +89,12 @@ fn an_early_change() {
     search("an early change", 300);
 }
 
+// rules: S5, S6, S7, X2, X3, X6
+#[test]
+fn reliable_responses_and_early_changes() {
+    search("reliable responses and early changes", 1_000);
+}
+
 // rules: S10, S16, X2, X3, X6
 #[test]
 fn bye_and_refer() {
@@ -120,6 +126,7 @@ fn no_scene_is_left_out() {
         "UPDATE and re-INVITE",
         "UPDATE and UPDATE",
         "an early change",
+        "reliable responses and early changes",
         "BYE and REFER",
         "SUBSCRIBE, NOTIFY and 2xx",
         "two ends of a subscription",

@@ -156,7 +156,7 @@ fn every_kind_of_input_is_replayed() {
         }
     }
     // All there are.
-    assert_eq!(kinds.len(), 54, "{kinds:?}");
+    assert_eq!(kinds.len(), 55, "{kinds:?}");
 }
 
 const PASSWORD: &str = "tr0ub4dor&3";

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
-    Completion, Content, EarlyDialog, Event, Misuse, OperationError, PeerToPeerConfig, ReliableResponses,
-    SessionId, SessionReason as Reason, SessionState as State, Time,
+    Completion, Content, EarlyDialog, Event, Misuse, OperationError, OperationFailure, OperationId,
+    PeerToPeerConfig, ReliableResponses, SessionId, SessionReason as Reason, SessionState as State, Time,
 };
 use sansip_testkit::world::{self, StackId, World};
 
@@ -651,6 +651,407 @@ fn a_change_in_a_fork_that_loses_is_withdrawn() {
     });
 }
 
+/// A callee whose answer is in a reliable response, which waits for its PRACK.
+fn answering(world: &mut World) -> (Callee, SessionId, Side, String) {
+    let it = callee(world, ReliableResponses::Supported);
+    let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+    ring(
+        world,
+        it.host,
+        session,
+        StatusCode::SESSION_PROGRESS,
+        Some(body("answer")),
+    );
+    let (response, number) = heard(world, &it);
+    let side = Side::caller(it.line, &response);
+    (it, session, side, format!("{number} 1 INVITE"))
+}
+
+/// An offer of the application, by UPDATE or in a PRACK, and its operation.
+fn offer(world: &mut World, host: StackId, session: SessionId, method: Method, text: &str) -> OperationId {
+    let offered = command(world, host, session, |view| view.renegotiate(method, body(text)));
+    world.run_for(Duration::from_millis(20));
+    offered.unwrap()
+}
+
+/// The UPDATE that has come, which the peer answers with this body.
+fn update_answered(world: &mut World, it: &Callee, text: &str) -> Message {
+    let update = next_request(world, it.line, &Method::Update);
+    let more = format!(
+        "Contact: <sip:moved@{};transport=tcp>\nContent-Type: application/sdp\n\n{text}",
+        world.ip(it.peer)
+    );
+    world.say(it.line, &answer(&update, "200 OK", "", &more));
+    world.run_for(Duration::from_millis(20));
+    update
+}
+
+// rules: S5, S6, S7
+#[test]
+fn a_callee_changes_an_early_dialog_by_update_when_its_answer_has_its_prack() {
+    world::run(31, |world| {
+        let (it, session, mut side, rack) = answering(world);
+        let changed = offer(world, it.host, session, Method::Update, "early offer");
+        assert!(
+            world.heard(it.line).is_empty(),
+            "RFC 3311 section 5.1: not before the PRACK"
+        );
+        prack(world, &mut side, &rack, "");
+        let update = next_request(world, it.line, &Method::Update);
+        assert_eq!(update.body_bytes(), b"early offer");
+        assert_eq!(
+            field(&update, HeaderName::SessionExpires),
+            "",
+            "that is for the INVITE"
+        );
+        // RFC 3311 section 5.2: what the peer offers meets ours.
+        side.say(world, "UPDATE", BODY);
+        assert_eq!(codes(world, it.line), [491]);
+        world.say(
+            it.line,
+            &answer(
+                &update,
+                "200 OK",
+                "",
+                "Contact: <sip:moved@192.0.2.7>\nContent-Type: application/sdp\n\nearly answer",
+            ),
+        );
+        world.run_for(Duration::from_millis(20));
+        let done = world.result(it.host, changed).unwrap();
+        assert_eq!(done.response().and_then(Message::status), Some(StatusCode::OK));
+        assert_eq!(seen(world, it.host), ["answer early answer"]);
+        // The dialog is settled again: another one, either way, and the 2xx says nothing more.
+        side.say(world, "UPDATE", BODY);
+        command(world, it.host, session, |view| {
+            view.accept_renegotiation(body("taken"))
+        })
+        .unwrap();
+        world.run_for(Duration::from_millis(20));
+        assert_eq!(codes(world, it.line), [200]);
+        let again = offer(world, it.host, session, Method::Update, "again");
+        assert_eq!(
+            update_answered(world, &it, "yes").request_uri(),
+            "sip:moved@192.0.2.7",
+            "a target refresh"
+        );
+        assert!(world.result(it.host, again).is_ok());
+        let accepted = command(world, it.host, session, |view| view.accept(Some(body("late")))).unwrap();
+        world.run_for(Duration::from_millis(20));
+        let (success, _) = heard(world, &it);
+        assert_eq!(
+            (success.status(), success.body_bytes()),
+            (Some(StatusCode::OK), &b""[..])
+        );
+        side.say_numbered(world, "ACK", 1, "");
+        assert_eq!(world.ended(it.host, accepted), Some(&Ok(Completion::Done)));
+    });
+}
+
+// rules: S6, S7
+#[test]
+fn an_early_change_that_fails_leaves_the_invite_as_it_was() {
+    for status in ["488 No", "481 Gone", "408 Late"] {
+        world::run(32, |world| {
+            let (it, session, mut side, rack) = answering(world);
+            prack(world, &mut side, &rack, "");
+            let changed = offer(world, it.host, session, Method::Update, "offer");
+            common::stage::confirm(world, it.line, &Method::Update, status);
+            let error = world.result(it.host, changed).unwrap_err();
+            assert_eq!(
+                error.response().unwrap().status().unwrap().code(),
+                status[..3].parse::<u16>().unwrap()
+            );
+            assert_eq!(last(world, it.host, session), None, "it rings: {status}");
+            // The offer is void, and the peer may make one.
+            side.say(world, "UPDATE", BODY);
+            assert_eq!(seen(world, it.host), ["UPDATE v=1"]);
+        });
+    }
+    // RFC 3311 section 5.2: one that has met the peer's goes out once more.
+    world::run(33, |world| {
+        let (it, session, mut side, rack) = answering(world);
+        prack(world, &mut side, &rack, "");
+        let changed = offer(world, it.host, session, Method::Update, "offer");
+        common::stage::confirm(world, it.line, &Method::Update, "491 Pending");
+        world.run_for(secs(2));
+        update_answered(world, &it, "yes");
+        assert!(world.result(it.host, changed).is_ok());
+    });
+}
+
+// rules: S6, S7, X3
+#[test]
+fn an_early_change_that_is_held_goes_out_in_the_session_or_ends_with_it() {
+    for accepts in [true, false] {
+        world::run(34, |world| {
+            let it = callee(world, ReliableResponses::Supported);
+            let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+            ring(
+                world,
+                it.host,
+                session,
+                StatusCode::SESSION_PROGRESS,
+                Some(body("answer")),
+            );
+            ring(world, it.host, session, StatusCode::RINGING, None);
+            let (response, number) = heard(world, &it);
+            let mut side = Side::caller(it.line, &response);
+            let changed = offer(world, it.host, session, Method::Update, "offer");
+            prack(world, &mut side, &format!("{number} 1 INVITE"), "");
+            assert_eq!(
+                codes(world, it.line),
+                [200, 180],
+                "another response waits for its PRACK"
+            );
+            if !accepts {
+                command(world, it.host, session, |view| {
+                    view.reject(StatusCode::BUSY_HERE, None)
+                })
+                .unwrap();
+                world.run_for(Duration::from_millis(20));
+                assert_eq!(world.ended(it.host, changed), Some(&ended_by(SESSION_TERMINATED)));
+                return;
+            }
+            command(world, it.host, session, |view| view.accept(None)).unwrap();
+            world.run_for(Duration::from_millis(20));
+            assert_eq!(codes(world, it.line), [200]);
+            side.say_numbered(world, "ACK", 1, "");
+            update_answered(world, &it, "yes");
+            assert!(world.result(it.host, changed).is_ok());
+        });
+    }
+}
+
+// rules: S7, S6
+#[test]
+fn a_2xx_may_overtake_the_answer_to_an_early_change() {
+    world::run(35, |world| {
+        let (it, session, mut side, rack) = answering(world);
+        prack(world, &mut side, &rack, "");
+        let changed = offer(world, it.host, session, Method::Update, "offer");
+        let update = next_request(world, it.line, &Method::Update);
+        let accepted = command(world, it.host, session, |view| view.accept(None)).unwrap();
+        world.run_for(Duration::from_millis(20));
+        side.say_numbered(world, "ACK", 1, "");
+        assert_eq!(world.ended(it.host, accepted), Some(&Ok(Completion::Done)));
+        side.say(world, "UPDATE", BODY);
+        assert!(codes(world, it.line).contains(&491), "ours is open still");
+        world.say(
+            it.line,
+            &answer(&update, "200 OK", "", "Content-Type: application/sdp\n\nlate"),
+        );
+        world.run_for(Duration::from_millis(20));
+        assert!(world.result(it.host, changed).is_ok());
+        assert_eq!(seen(world, it.host), ["answer late"]);
+    });
+}
+
+// rules: S6, S7, X2
+#[test]
+fn an_early_change_is_for_who_can_make_one() {
+    let state = |result: Result<OperationId, Misuse>| match result {
+        Err(Misuse::State { state, .. }) => state,
+        other => panic!("{other:?}"),
+    };
+    let change =
+        |method: Method| move |view: &mut sansip::SessionView<'_>| view.renegotiate(method, body("offer"));
+    // A callee that has said nothing, or nothing reliably; a PRACK is the caller's.
+    for supported in [SUPPORTED, ""] {
+        world::run(36, |world| {
+            let it = callee(world, ReliableResponses::Supported);
+            let session = offered(world, &it, 1, &format!("{supported}{BODY}"));
+            let early = "no reliable response has answered the peer, or made an offer";
+            assert_eq!(
+                state(command(world, it.host, session, change(Method::Update))),
+                early
+            );
+            ring(world, it.host, session, StatusCode::RINGING, None);
+            assert_eq!(
+                state(command(world, it.host, session, change(Method::Update))),
+                early
+            );
+            assert_eq!(
+                state(command(world, it.host, session, change(Method::Invite))),
+                "Incoming"
+            );
+            assert_eq!(
+                state(command(world, it.host, session, change(Method::Prack))),
+                "Incoming"
+            );
+            ring(
+                world,
+                it.host,
+                session,
+                StatusCode::SESSION_PROGRESS,
+                Some(body("answer")),
+            );
+            let result = command(world, it.host, session, change(Method::Update));
+            assert_eq!(
+                result.is_ok(),
+                supported == SUPPORTED,
+                "one that waits for its turn counts"
+            );
+            if result.is_ok() {
+                let second = state(command(world, it.host, session, change(Method::Update)));
+                assert_eq!(second, "a renegotiation is under way");
+                command(world, it.host, session, |view| view.accept(None)).unwrap();
+                assert_eq!(
+                    state(command(world, it.host, session, change(Method::Update))),
+                    "Connecting"
+                );
+                assert_eq!(
+                    state(command(world, it.host, session, change(Method::Prack))),
+                    "it is the peer that acknowledges"
+                );
+            }
+        });
+    }
+    // A caller.
+    for policy in [ReliableResponses::Unsupported, ReliableResponses::Supported] {
+        world::run(37, |world| {
+            let caller = caller(world, policy);
+            let call = call(world, &caller, Some(sdp()));
+            assert_eq!(
+                state(command(world, call.host, call.session, change(Method::Update))),
+                "Connecting"
+            );
+            let result = command(world, call.host, call.session, change(Method::Prack));
+            if policy == ReliableResponses::Unsupported {
+                assert_eq!(state(result), "its provisional responses are not acknowledged");
+            } else {
+                result.unwrap();
+            }
+            call.say(world, "200 OK", "t", BODY);
+            assert_eq!(
+                state(command(world, call.host, call.session, change(Method::Prack))),
+                "Connected"
+            );
+        });
+    }
+}
+
+// rules: S5, S7
+#[test]
+fn a_caller_offers_in_the_prack_of_the_response_that_answers() {
+    world::run(38, |world| {
+        let caller = caller(world, ReliableResponses::Supported);
+        let call = call(world, &caller, Some(sdp()));
+        let changed = offer(world, call.host, call.session, Method::Prack, "second offer");
+        say(world, &call, "t", 5, "");
+        assert_eq!(
+            acknowledged(world, &call).body_bytes(),
+            b"",
+            "the INVITE's is open"
+        );
+        say(world, &call, "t", 6, BODY);
+        let prack = next_request(world, call.line, &Method::Prack);
+        assert_eq!(
+            (field(&prack, HeaderName::RAck).as_str(), prack.body_bytes()),
+            ("6 1 INVITE", &b"second offer"[..])
+        );
+        // RFC 3311 section 5.2: until it is answered, what the peer offers meets it.
+        let mut side = call.side("t");
+        side.say(world, "UPDATE", BODY);
+        assert_eq!(codes(world, call.line), [491]);
+        world.say(
+            call.line,
+            &answer(
+                &prack,
+                "200 OK",
+                "",
+                "Content-Type: application/sdp\n\nsecond answer",
+            ),
+        );
+        world.run_for(Duration::from_millis(20));
+        assert!(world.result(call.host, changed).is_ok());
+        assert_eq!(seen(world, call.host), ["answer v=1", "answer second answer"]);
+        side.say(world, "UPDATE", BODY);
+        assert_eq!(seen(world, call.host).last().unwrap(), "UPDATE v=1");
+        command(world, call.host, call.session, |view| {
+            view.accept_renegotiation(sdp())
+        })
+        .unwrap();
+        // One without an answer in its response offers, too, where nothing is open.
+        let again = offer(world, call.host, call.session, Method::Prack, "third");
+        say(world, &call, "t", 7, "");
+        assert_eq!(acknowledged(world, &call).body_bytes(), b"third");
+        assert!(world.result(call.host, again).is_ok());
+        call.say(world, "200 OK", "t", "");
+        next_request(world, call.line, &Method::Ack);
+        assert_established(&world.result(call.host, call.made));
+    });
+}
+
+// rules: S5, S7, S8, X3
+#[test]
+fn an_offer_in_a_prack_ends_with_its_prack_or_its_fork() {
+    let offering = |world: &mut World| {
+        let caller = caller(world, ReliableResponses::Supported);
+        let call = call(world, &caller, Some(sdp()));
+        let changed = offer(world, call.host, call.session, Method::Prack, "offer");
+        (call, changed)
+    };
+    // Refused: the session goes on, and a 491 is not met with a PRACK once more.
+    for status in ["488 No", "491 Pending"] {
+        world::run(39, |world| {
+            let (call, changed) = offering(world);
+            say(world, &call, "t", 5, BODY);
+            common::stage::confirm(world, call.line, &Method::Prack, status);
+            let error = world.result(call.host, changed).unwrap_err();
+            assert_eq!(
+                error.response().unwrap().status().unwrap().code(),
+                status[..3].parse::<u16>().unwrap()
+            );
+            world.run_for(secs(5));
+            assert_eq!(common::stage::methods(world, call.line), []);
+            call.say(world, "200 OK", "t", "");
+            next_request(world, call.line, &Method::Ack);
+            assert_established(&world.result(call.host, call.made));
+        });
+    }
+    // No reliable response comes, or it is given up, or another fork has it.
+    for way in ["none", "cancelled", "elsewhere"] {
+        world::run(40, |world| {
+            let (call, changed) = offering(world);
+            match way {
+                "none" => {}
+                "cancelled" => {
+                    assert!(command(world, call.host, call.session, |view| view.cancel_renegotiation()))
+                }
+                _ => {
+                    say(world, &call, "loses", 5, BODY);
+                    let prack = next_request(world, call.line, &Method::Prack);
+                    assert_eq!(prack.body_bytes(), b"offer");
+                }
+            }
+            if way != "cancelled" {
+                assert_eq!(world.ended(call.host, changed), None);
+                call.say(world, "200 OK", "wins", BODY);
+                next_request(world, call.line, &Method::Ack);
+            }
+            assert_eq!(
+                world.ended(call.host, changed),
+                Some(&ended_by(OperationFailure::Aborted))
+            );
+        });
+    }
+    // The 2xx overtakes the answer.
+    world::run(41, |world| {
+        let (call, changed) = offering(world);
+        say(world, &call, "t", 5, BODY);
+        let prack = next_request(world, call.line, &Method::Prack);
+        call.say(world, "200 OK", "t", "");
+        next_request(world, call.line, &Method::Ack);
+        world.say(
+            call.line,
+            &answer(&prack, "200 OK", "", "Content-Type: application/sdp\n\nlate"),
+        );
+        world.run_for(Duration::from_millis(20));
+        assert!(world.result(call.host, changed).is_ok());
+        assert_eq!(seen(world, call.host), ["answer v=1", "answer late"]);
+    });
+}
+
 // rules: S7
 #[test]
 fn two_stacks_agree_on_reliable_responses() {
@@ -887,4 +1288,91 @@ fn provisional_responses_that_wait_for_a_prack_are_bounded() {
             assert_eq!(result.is_ok(), fits, "one is out, two may wait");
         }
     });
+}
+
+// rules: S9, S6, S8
+#[test]
+fn a_change_is_made_in_one_of_several_early_dialogs() {
+    for accepts_it in [true, false] {
+        world::run(43, |world| {
+            let it = callee(world, ReliableResponses::Supported);
+            let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+            let other = early(world, &it, session);
+            ring(
+                world,
+                it.host,
+                session,
+                StatusCode::SESSION_PROGRESS,
+                Some(body("one")),
+            );
+            heard(world, &it);
+            let change = |view: &mut sansip::SessionView<'_>| view.renegotiate_in(other, body("offer"));
+            let nothing = command(world, it.host, session, change);
+            assert!(
+                matches!(nothing, Err(Misuse::State { .. })),
+                "it has answered in the first only: {nothing:?}"
+            );
+            ring_in(world, &it, session, other, Some(body("two")));
+            let (second, two) = heard(world, &it);
+            let changed = command(world, it.host, session, change).unwrap();
+            let mut side = Side::caller(it.line, &second);
+            prack(world, &mut side, &format!("{two} 1 INVITE"), "");
+            let update = next_request(world, it.line, &Method::Update);
+            assert_eq!(
+                (update.from_().unwrap().tag().unwrap(), update.body_bytes()),
+                (&*tag(&second), &b"offer"[..])
+            );
+            // What goes on in the first meanwhile does not mix with it.
+            ring(world, it.host, session, StatusCode::RINGING, None);
+            if accepts_it {
+                world.say(
+                    it.line,
+                    &answer(&update, "200 OK", "", "Content-Type: application/sdp\n\nanswer"),
+                );
+                world.run_for(Duration::from_millis(20));
+                assert!(world.result(it.host, changed).is_ok());
+                assert_eq!(seen(world, it.host), ["answer answer"]);
+                let accept = |view: &mut sansip::SessionView<'_>| view.accept_in(other, None);
+                command(world, it.host, session, accept).unwrap();
+            } else {
+                let more = common::stage::methods(world, it.line);
+                assert_eq!(more, []);
+                let accept = |view: &mut sansip::SessionView<'_>| view.reject(StatusCode::BUSY_HERE, None);
+                command(world, it.host, session, accept).unwrap();
+                world.run_for(Duration::from_millis(20));
+                assert_eq!(world.ended(it.host, changed), Some(&ended_by(SESSION_TERMINATED)));
+            }
+        });
+    }
+    // The other one is accepted: the change is nobody's, and its answer says nothing any more.
+    for sent in [true, false] {
+        world::run(44, |world| {
+            let it = callee(world, ReliableResponses::Supported);
+            let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+            let other = early(world, &it, session);
+            ring_in(world, &it, session, other, Some(body("two")));
+            let (second, two) = heard(world, &it);
+            let changed = command(world, it.host, session, |view| {
+                view.renegotiate_in(other, body("offer"))
+            })
+            .unwrap();
+            let mut side = Side::caller(it.line, &second);
+            if sent {
+                prack(world, &mut side, &format!("{two} 1 INVITE"), "");
+            }
+            command(world, it.host, session, |view| view.accept(Some(body("one")))).unwrap();
+            world.run_for(Duration::from_millis(20));
+            assert_eq!(
+                world.ended(it.host, changed),
+                Some(&ended_by(OperationFailure::Aborted))
+            );
+            if sent {
+                let update = next_request(world, it.line, &Method::Update);
+                world.say(it.line, &answer(&update, "481 Gone", "", ""));
+                world.run_for(Duration::from_millis(20));
+            }
+            assert_eq!(last(world, it.host, session).unwrap().0, State::Connecting);
+            assert_eq!(seen(world, it.host), [""; 0]);
+        });
+    }
 }

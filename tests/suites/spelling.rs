@@ -616,3 +616,105 @@ fn a_registration_comes_about_however_its_answer_is_written() {
         assert_registers(|register| registered_with(register, "200 OK", other), other);
     }
 }
+
+// rules: M6, S5
+#[test]
+fn a_body_is_taken_for_what_its_disposition_says() {
+    let bob = || {
+        let mut config = PeerToPeerConfig::new(BOB);
+        config.profile.content_types = vec!["application/sdp".into()];
+        config
+    };
+    let body = |kind: &str, disposition: &str| {
+        let disposition = match disposition {
+            "" => String::new(),
+            value => format!("Content-Disposition: {value}\n"),
+        };
+        format!("{disposition}Content-Type: {kind}\n\nv=1\n")
+    };
+    // RFC 3261 sections 8.2.3 and 20.11: what is not understood is refused, unless it may be ignored. What is for anything
+    // but the session is no offer: the 2xx has to make one, which the ACK answers.
+    for (kind, disposition, outcome) in [
+        ("application/sdp", "", Ok((true, "v=1\n"))),
+        ("application/sdp", "Session", Ok((true, "v=1\n"))),
+        (
+            "application/sdp",
+            "session;handling=optional",
+            Ok((true, "v=1\n")),
+        ),
+        ("application/sdp", "render", Ok((false, "v=1\n"))),
+        ("application/sdp", "icon;handling=optional", Ok((false, "v=1\n"))),
+        ("image/gif", "icon;handling=optional", Ok((false, ""))),
+        ("image/gif", "session;handling=Optional", Ok((false, ""))),
+        ("image/gif", "session;handling=required", Err(415)),
+        ("image/gif", "render", Err(415)),
+        ("image/gif", "", Err(415)),
+        ("image/gif", "not one", Err(415)),
+    ] {
+        world::run(60, |world| {
+            let it = callee_with(world, bob());
+            let more = format!(
+                "Contact: <sip:p@{};transport=tcp>\n{}",
+                world.ip(it.peer),
+                body(kind, disposition)
+            );
+            world.say(
+                it.line,
+                &request("INVITE", BOB, "<sip:bob@two.invalid>", 1, &more),
+            );
+            world.run_for(SOON);
+            let (offers, left) = match outcome {
+                Err(code) => {
+                    assert_eq!(codes(world, it.line), [code], "{kind}, {disposition}");
+                    assert_eq!(received(world, it.host), []);
+                    return;
+                }
+                Ok(outcome) => outcome,
+            };
+            let session = *received(world, it.host).last().unwrap();
+            let seen = world.events(it.host).iter().find_map(|(_, event)| match event {
+                sansip::Event::SessionReceived { message, .. } => Some(message.body()),
+                _ => None,
+            });
+            assert_eq!(
+                seen.unwrap(),
+                left,
+                "{kind}, {disposition}: the application sees it"
+            );
+            command(world, it.host, session, |view| view.accept(Some(sdp()))).unwrap();
+            world.run_for(SOON);
+            let success = world.heard(it.line).pop().unwrap();
+            let mut side = Side::caller(it.line, &success);
+            side.say(world, "ACK", &body("application/sdp", ""));
+            let answers = world.events(it.host).iter();
+            let answers = answers.filter(|(_, event)| matches!(event, sansip::Event::AnswerReceived { .. }));
+            assert_eq!(answers.count(), usize::from(!offers), "{kind}, {disposition}");
+        });
+    }
+    // The same of a request of another kind, and of a response.
+    world::run(61, |world| {
+        let it = callee_with(world, bob());
+        for (number, disposition, code) in [(1, "render;handling=optional", 200), (2, "render", 415)] {
+            let text = request(
+                "MESSAGE",
+                BOB,
+                "<sip:bob@two.invalid>",
+                number,
+                &body("text/html", disposition),
+            );
+            world.say(it.line, &text);
+            world.run_for(SOON);
+            assert_eq!(codes(world, it.line), [code], "{disposition}");
+        }
+        let caller = caller(world);
+        let call = call(world, &caller, Some(sdp()));
+        call.say(world, "200 OK", "t", &body("application/sdp", "render"));
+        let answered = |(_, event): &(sansip::Time, sansip::Event)| {
+            matches!(event, sansip::Event::AnswerReceived { .. })
+        };
+        assert!(
+            !world.events(call.host).iter().any(answered),
+            "it is for the user"
+        );
+    });
+}

@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method};
 use sansip::{
-    Action, CloseReason, Completion, ConnId, Content, EndpointId, Event, Misuse, OperationError,
+    Action, CloseReason, Completion, ConnId, Content, EndpointId, Event, EventList, Misuse, OperationError,
     OperationFailure, OperationId, SubscribeOptions, SubscriptionId, SubscriptionReason as Reason,
     SubscriptionState as State, SubscriptionView, Time,
 };
 
 use common::host::{Host, registered_as};
-use common::{TICK, answer, failure_code, field, secs};
+use common::stage::answer;
+use common::{TICK, failure_code, field, secs};
 
 const TARGET: &str = "sip:n@10.0.0.9;transport=tcp";
 const CONTACT: &str = "Contact: <sip:n@10.0.0.9:5060;transport=tcp>";
@@ -907,6 +908,20 @@ fn an_endpoint_ends_its_subscriptions_and_waits_for_no_notify() {
     it.respond_to(&leave, "200 OK", "Expires: 0");
     assert!(it.is_done(end));
     assert_eq!(it.last(), (State::Terminated, Reason::TerminatedLocally));
+    // It may be asked to end again meanwhile (E13).
+    let mut it = established();
+    let ends = [(); 2].map(|()| it.host.stack.terminate(now, endpoint));
+    it.take();
+    let leave = it.next();
+    it.respond_to(&leave, "200 OK", "Expires: 0");
+    assert_eq!(ends.map(|end| it.is_done(end)), [true; 2]);
+    assert_eq!(
+        it.states()
+            .iter()
+            .filter(|(state, _)| *state == State::Terminated)
+            .count(),
+        1
+    );
     // As one that was ended before and waits for its NOTIFY.
     let mut it = established();
     it.with(|view| view.terminate());
@@ -946,4 +961,139 @@ fn subscriptions_are_counted() {
     it.notify("bob", 2, "terminated;reason=noresource");
     assert_eq!(counted(&it), (1, 1, 1));
     assert_eq!(CONTACT, &GRANTED[..CONTACT.len()]);
+}
+
+// rules: B3
+#[test]
+fn a_list_and_what_a_notifier_may_do_are_said_in_every_subscribe() {
+    let tags = |subscribe: &Message| {
+        [
+            HeaderName::Supported,
+            HeaderName::Require,
+            HeaderName::ProxyRequire,
+        ]
+        .map(|name| field(subscribe, name))
+    };
+    assert_eq!(tags(&watcher(presence()).subscribe), ["", "", ""]);
+    let at_notifier = SubscribeOptions {
+        list: EventList::AtNotifier,
+        ..presence()
+    };
+    assert_eq!(tags(&watcher(at_notifier).subscribe), ["eventlist", "", ""]);
+    let list = SubscribeOptions {
+        list: EventList::Carried,
+        benotify: true,
+        piggyback: true,
+        content: Some(Content::new("application/adrl+xml", "bob and carol")),
+        ..presence()
+    };
+    let supported = "eventlist, ms-benotify, ms-piggyback-first-notify";
+    let mut it = watcher(list);
+    assert_eq!(tags(&it.subscribe), [supported, "adhoclist", "ms-benotify"]);
+    it.respond("200 OK", GRANTED);
+    assert_eq!(it.notify("bob", 1, "active;expires=3600"), 200);
+    // Another list goes out in the dialog; without one there is nothing that has to be understood.
+    let changed = it
+        .with(|view| view.update(Some(Content::new("application/adrl+xml", "dave"))))
+        .unwrap();
+    let update = it.next();
+    assert_eq!(
+        (update.body_bytes(), update.to().unwrap().tag()),
+        (&b"dave"[..], Some("bob"))
+    );
+    assert_eq!(tags(&update), [supported, "adhoclist", "ms-benotify"]);
+    it.respond_to(&update, "200 OK", GRANTED);
+    assert!(it.is_done(changed));
+    let (_, refresh) = it.until_next(secs(3600));
+    assert_eq!(refresh.body_bytes(), b"");
+    assert_eq!(tags(&refresh), [supported, "", "ms-benotify"]);
+}
+
+// rules: B3, E10
+#[test]
+fn a_notify_of_a_list_is_for_who_has_asked_for_lists() {
+    let list = "Require: eventlist\nEvent: presence\nSubscription-State: active;expires=3600\n\
+        Content-Type: multipart/related;type=\"application/rlmi+xml\";boundary=x\n\n--x--";
+    for (kind, code) in [
+        (EventList::None, 420),
+        (EventList::AtNotifier, 200),
+        (EventList::Carried, 200),
+    ] {
+        let mut it = watcher(SubscribeOptions {
+            list: kind,
+            ..presence()
+        });
+        it.respond("200 OK", GRANTED);
+        assert_eq!(it.notify_with("bob", 1, list), code, "{kind:?}");
+        let taken = it.bodies(it.id);
+        assert_eq!(taken.len(), usize::from(code == 200));
+        assert!(taken.iter().all(|body| body.starts_with("--x--")), "as it came");
+        // The same in a BENOTIFY, which nothing answers.
+        let benotify = notify_of(&it.subscribe, "bob", 2, list).replace("NOTIFY", "BENOTIFY");
+        it.tell(&benotify);
+        assert_eq!((it.sent(), it.bodies(it.id).len()), (vec![], 2 * taken.len()));
+    }
+}
+
+// rules: B3, B1
+#[test]
+fn a_first_state_in_the_2xx_counts_as_a_notify() {
+    const PIGGYBACK: &str = "Supported: ms-benotify\nSupported: ms-piggyback-first-notify\n";
+    let state = format!("{GRANTED}\n{PIGGYBACK}Content-Type: application/pidf+xml\n\nopen");
+    let asks = |piggyback| SubscribeOptions {
+        piggyback,
+        ..presence()
+    };
+    let mut it = watcher(asks(true));
+    it.respond("200 OK", &state);
+    assert_eq!(it.bodies(it.id), ["open"]);
+    assert_eq!(it.last(), (State::Subscribed, Reason::None));
+    let order: Vec<_> = it
+        .events
+        .iter()
+        .filter(|(_, event)| matches!(event, Event::Notified { .. } | Event::Completed { .. }))
+        .collect();
+    assert!(
+        matches!(
+            order[..],
+            [(_, Event::Notified { .. }), (_, Event::Completed { .. })]
+        ),
+        "X3: {order:?}"
+    );
+    // No NOTIFY is missed: it comes when the state changes.
+    it.pass(secs(100));
+    assert_eq!(
+        (it.last(), it.sent()),
+        ((State::Subscribed, Reason::None), vec![])
+    );
+    assert_eq!(it.notify("bob", 1, "active"), 200);
+    // Each refresh brings one, too.
+    let (_, refresh) = it.until_next(secs(3600));
+    it.respond_to(&refresh, "200 OK", &state.replace("open", "closed"));
+    assert_eq!(it.bodies(it.id), ["open", "", "closed"]);
+
+    // Who has not asked, and a 2xx that does not say so or brings nothing: the NOTIFY is waited for (B2).
+    for (piggyback, more) in [
+        (false, state.clone()),
+        (true, state.replace(PIGGYBACK, "")),
+        (true, format!("{GRANTED}\n{PIGGYBACK}")),
+    ] {
+        let mut it = watcher(asks(piggyback));
+        it.respond("200 OK", &more);
+        assert_eq!(it.bodies(it.id), [""; 0]);
+        it.pass(secs(32));
+        assert_eq!(it.last(), (State::WaitingForRetry, Reason::Silent));
+    }
+
+    // A query is complete with it.
+    let mut host = Host::of(|_| {});
+    let (now, bob) = (host.now, host.bob);
+    let mut endpoint = host.stack.endpoint(now, bob).unwrap();
+    let id = endpoint.create_subscription(TARGET, asks(true)).unwrap();
+    let asked = host.stack.subscription(now, id).unwrap().query().unwrap();
+    let mut it = sent_to_a_peer(host, id, asked);
+    it.respond("200 OK", &state.replace("3600", "0"));
+    assert_eq!(it.bodies(it.id), ["open"]);
+    assert!(it.is_done(asked));
+    assert_eq!(it.last().0, State::Terminated);
 }

@@ -187,6 +187,7 @@ impl Desk {
             | Event::Explained { session, .. }
             | Event::Redirected { session, .. }
             | Event::RefreshNeeded { session }
+            | Event::Route { session, .. }
             | Event::Referral { session, .. }
             | Event::ReferReceived { session, .. }
             | Event::RenegotiationReceived { session, .. }
@@ -238,6 +239,7 @@ impl Desk {
             }
             Event::Registration { endpoint, .. }
             | Event::ServerChanged { endpoint, .. }
+            | Event::Associated { endpoint, .. }
             | Event::PeerToPeer { endpoint, .. }
             | Event::Forgotten { endpoint, .. }
             | Event::Outage { endpoint, .. } => {

@@ -133,6 +133,11 @@ impl Session {
         self.operate(move |session| session.renegotiate(method, offer))
     }
 
+    /// See [`SessionView::renegotiate_in`].
+    pub fn renegotiate_in(&self, early: EarlyDialog, offer: Content) -> Operation {
+        self.operate(move |session| session.renegotiate_in(early, offer))
+    }
+
     /// See [`SessionView::cancel_renegotiation`].
     pub fn cancel_renegotiation(&self) -> Reply<bool> {
         let session = self.clone();

@@ -98,8 +98,16 @@ pub(crate) fn sip_endpoint(
         let name = account.auth_user.clone().or_else(|| user_part(&account.user));
         let name =
             name.ok_or_else(|| Failure::usage("--user has no user part: name the account with --auth-user"))?;
-        config.credentials = vec![Credentials::new(name, secret)];
+        let mut credentials = Credentials::new(name, secret);
+        credentials.domain.clone_from(&account.domain);
+        config.credentials = vec![credentials];
     }
+    if !account.auth.is_empty() {
+        let protocols = account.auth.iter().flat_map(|protocol| protocol.protocols());
+        config.protocols = protocols.copied().collect();
+    }
+    config.association.without_tls = account.ntlm_over_tcp;
+    config.association.strict = account.strict_signatures;
     agent.command(|stack, now| stack.add_sip_endpoint(now, config))
 }
 

@@ -7,7 +7,7 @@ use sansip::security::digest::Algorithm;
 use sansip::security::signing::Version;
 use sansip::wire::uri::Uri;
 use sansip::wire::{Method, StatusCode};
-use sansip::{ReliableResponses, Transport};
+use sansip::{AuthenticationProtocol, ReliableResponses, Transport};
 use sansip_testkit::frontend::Protocol;
 use tracing_subscriber::filter::Targets;
 
@@ -66,6 +66,26 @@ impl From<TransportArg> for Transport {
         match arg {
             TransportArg::Tcp => Self::Tcp,
             TransportArg::Tls => Self::Tls,
+        }
+    }
+}
+
+/// How a user is proved.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ProtocolArg {
+    Ntlm,
+    Digest,
+}
+
+impl ProtocolArg {
+    pub(crate) const fn protocols(self) -> &'static [AuthenticationProtocol] {
+        match self {
+            Self::Ntlm => &[AuthenticationProtocol::Ntlm],
+            Self::Digest => &[
+                AuthenticationProtocol::DigestMd5,
+                AuthenticationProtocol::DigestSha256,
+                AuthenticationProtocol::DigestSha512_256,
+            ],
         }
     }
 }
@@ -168,6 +188,18 @@ pub(crate) struct AccountArgs {
     /// File whose first line is the password; - reads it from standard input
     #[arg(long, value_name = "FILE|-")]
     pub(crate) password_file: Option<String>,
+    /// How the user may be proved; of what the server offers, the strongest is used (by default, all)
+    #[arg(long, value_name = "LIST", value_enum, value_delimiter = ',')]
+    pub(crate) auth: Vec<ProtocolArg>,
+    /// The Windows domain of the account: the server has to ask for the user then
+    #[arg(long, value_name = "NAME")]
+    pub(crate) domain: Option<String>,
+    /// Answer NTLM over TCP, too, where who listens can try passwords on the answer
+    #[arg(long)]
+    pub(crate) ntlm_over_tcp: bool,
+    /// Of a server that signs its messages, take nothing that is not signed
+    #[arg(long)]
+    pub(crate) strict_signatures: bool,
     /// How long a registration is asked to last
     #[arg(long, value_name = "SECS")]
     pub(crate) expires: Option<u64>,

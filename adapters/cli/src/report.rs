@@ -3,8 +3,8 @@
 use sansip::wire::{HeaderName, Message, StatusCode, header};
 use sansip::{
     Completion, Counters, Event, Explanation, PeerToPeerReason, PeerToPeerState, PublicationReason,
-    PublicationState, ReferralState, RegistrationReason, RegistrationState, SessionReason, SessionState,
-    SubscriptionReason, SubscriptionState, WatcherReason,
+    PublicationState, ReferralState, RegistrationReason, RegistrationState, RouteState, SessionReason,
+    SessionState, SubscriptionReason, SubscriptionState, WatcherReason,
 };
 use serde_json::{Map, Value, json};
 
@@ -93,6 +93,24 @@ pub(crate) fn print(out: Output, event: &Event) {
                 vec![("endpoint", json!(endpoint.number()))],
             );
         }
+        Event::Associated {
+            endpoint,
+            protocol,
+            realm,
+            target,
+            version,
+        } => {
+            let fields = vec![
+                ("endpoint", json!(endpoint.number())),
+                ("protocol", json!(protocol.to_string())),
+                ("realm", json!(realm)),
+                ("target", json!(target)),
+                ("version", json!(version)),
+            ];
+            let words =
+                format!("logged on to {target} with {protocol}, every message is signed (version {version})");
+            out.event("associated", words, fields);
+        }
         Event::ServerChanged { endpoint, host, port } => {
             let fields = vec![
                 ("endpoint", json!(endpoint.number())),
@@ -163,6 +181,22 @@ fn requests(out: Output, event: &Event) {
                 format!("answer received: {}", answer.content_type),
                 fields,
             );
+        }
+        Event::Route {
+            session,
+            state,
+            error,
+        } => {
+            let (name, line) = match state {
+                RouteState::Healthy => ("healthy", String::from("the route is healthy again")),
+                RouteState::Recovering => ("recovering", String::from("the route is being recovered")),
+            };
+            let fields = vec![
+                ("session", json!(session.number())),
+                ("state", json!(name)),
+                ("error", json!(error.as_ref().map(ToString::to_string))),
+            ];
+            out.event("route", line, fields);
         }
         Event::RefreshNeeded { session } => {
             let fields = vec![("session", json!(session.number()))];

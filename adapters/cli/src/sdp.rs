@@ -31,12 +31,17 @@ pub(crate) fn offer(address: IpAddr) -> Content {
     Content::new(SDP, text)
 }
 
-/// The answer to an offer: the first audio stream is taken with the first of its formats, the others are refused.
+/// The answer to an offer: the first audio stream is taken with the first of its formats, the others are refused. What that format is
+/// the answer says as the offer does: its number alone names none (RFC 3264 section 6.1).
 pub(crate) fn answer(offer: &[u8], address: IpAddr) -> Content {
     let mut text = session(address);
-    let mut taken = false;
-    for line in String::from_utf8_lossy(offer).lines() {
+    let offer = String::from_utf8_lossy(offer);
+    let (mut taken, mut chosen) = (false, None);
+    for line in offer.lines() {
         let Some(media) = line.strip_prefix("m=") else {
+            if chosen.is_some_and(|format| describes(line, format)) {
+                let _ = write!(text, "{line}\r\n");
+            }
             continue;
         };
         let mut words = media.split_ascii_whitespace();
@@ -45,6 +50,7 @@ pub(crate) fn answer(offer: &[u8], address: IpAddr) -> Content {
         let format = words.next().unwrap_or("0");
         let wanted = !taken && kind == "audio" && port != "0";
         taken |= wanted;
+        chosen = wanted.then_some(format);
         let port = if wanted { PORT } else { 0 };
         let _ = write!(text, "m={kind} {port} {protocol} {format}\r\n");
         if wanted {
@@ -52,6 +58,15 @@ pub(crate) fn answer(offer: &[u8], address: IpAddr) -> Content {
         }
     }
     Content::new(SDP, text)
+}
+
+/// Whether a line of a stream says what this format of it is.
+fn describes(line: &str, format: &str) -> bool {
+    ["a=rtpmap:", "a=fmtp:"].iter().any(|name| {
+        line.strip_prefix(name)
+            .and_then(|rest| rest.split_once(' '))
+            .is_some_and(|(number, _)| number == format)
+    })
 }
 
 /// The same session changed (RFC 3264 section 8): its next version, and on hold where nobody is to send.
@@ -120,6 +135,26 @@ mod tests {
         );
         assert!(text.contains("c=IN IP4 192.0.2.7\r\n"));
         assert_eq!(answer.content_type, "application/sdp");
+    }
+
+    // RFC 3264 section 6.1: a number of 96 and more says nothing without its rtpmap. A phone ends a call that is answered so.
+    #[test]
+    fn an_answer_says_what_its_format_is() {
+        let offer = "v=0\r\nm=audio 5002 RTP/AVP 96 0\r\na=rtpmap:96 opus/48000/2\r\na=fmtp:96 useinbandfec=1\r\na=rtpmap:0 PCMU/8000\r\n\
+                     m=audio 5004 RTP/AVP 96\r\na=rtpmap:96 speex/8000\r\n";
+        let answer = answer(offer.as_bytes(), [192, 0, 2, 7].into());
+        let text = String::from_utf8(answer.body.to_vec()).unwrap();
+        let media: Vec<&str> = text.lines().skip_while(|line| !line.starts_with("m=")).collect();
+        assert_eq!(
+            media,
+            [
+                "m=audio 9 RTP/AVP 96",
+                "a=inactive",
+                "a=rtpmap:96 opus/48000/2",
+                "a=fmtp:96 useinbandfec=1",
+                "m=audio 0 RTP/AVP 96"
+            ]
+        );
     }
 
     #[test]

@@ -75,6 +75,7 @@ fn event(event: &Event) {
         Event::Registration { .. }
         | Event::Outage { .. }
         | Event::Forgotten { .. }
+        | Event::Associated { .. }
         | Event::ServerChanged { .. } => registration(event),
         Event::PeerToPeer {
             endpoint,
@@ -107,6 +108,7 @@ fn event(event: &Event) {
         | Event::Explained { .. }
         | Event::Redirected { .. }
         | Event::RefreshNeeded { .. }
+        | Event::Route { .. }
         | Event::Referral { .. }
         | Event::ReferReceived { .. }
         | Event::RenegotiationReceived { .. }
@@ -171,6 +173,15 @@ fn registration(event: &Event) {
         Event::ServerChanged { endpoint, host, port } => {
             info!(target: REGISTRATION, %endpoint, host, port, "server changed");
         }
+        Event::Associated {
+            endpoint,
+            protocol,
+            realm,
+            target,
+            version,
+        } => {
+            info!(target: REGISTRATION, %endpoint, ?protocol, realm, server = target, version, "associated");
+        }
         _ => {}
     }
 }
@@ -202,6 +213,14 @@ fn session(event: &Event) {
             debug!(target: SESSION, %session, bytes = answer.body.len(), "answer");
         }
         Event::RefreshNeeded { session } => warn!(target: SESSION, %session, "refresh needed"),
+        Event::Route {
+            session,
+            state,
+            error,
+        } => {
+            let error = error.as_ref().map(ToString::to_string);
+            warn!(target: SESSION, %session, ?state, error, "route");
+        }
         Event::Redirected {
             session,
             others,

@@ -11,20 +11,60 @@
 //!      +-------------- answer it -----------------------------+
 //! ```
 
+mod association;
+mod negotiation;
 mod state;
 mod table;
+#[cfg(test)]
+mod tests;
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
 use crate::security::digest::Algorithm;
+use crate::security::ms::Scheme;
+use crate::security::signing::Version;
+use crate::wire::HeaderName;
+use crate::wire::header;
 
 pub(crate) use state::{Attempt, AuthState};
-pub(crate) use table::AuthTable;
+pub(crate) use table::{Admission, AuthTable, Challenged, Login, Next};
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    /// The server that the request is for.
+    Server,
+    /// A proxy on the way.
+    Proxy,
+}
+
+impl Side {
+    const fn answer(self) -> HeaderName {
+        match self {
+            Self::Server => HeaderName::Authorization,
+            Self::Proxy => HeaderName::ProxyAuthorization,
+        }
+    }
+}
+
+/// A challenge as it was received.
+struct Received<'a> {
+    side: Side,
+    challenge: header::Challenge<'a>,
+}
+
+impl Received<'_> {
+    fn realm(&self) -> Option<String> {
+        self.challenge.get("realm").map(Cow::into_owned)
+    }
+}
 
 /// A way to prove who a user is. In the order of strength, weaker before stronger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum AuthenticationProtocol {
     /// Digest with MD5 or MD5-sess.
@@ -33,11 +73,26 @@ pub enum AuthenticationProtocol {
     DigestSha256,
     /// Digest with SHA-512-256 or SHA-512-256-sess.
     DigestSha512_256,
+    /// NTLM version 2 with extended session security, by which every message is signed.
+    Ntlm,
 }
 
 impl AuthenticationProtocol {
     /// All of them, weaker before stronger.
-    pub const ALL: [Self; 3] = [Self::DigestMd5, Self::DigestSha256, Self::DigestSha512_256];
+    pub const ALL: [Self; 4] = [
+        Self::DigestMd5,
+        Self::DigestSha256,
+        Self::DigestSha512_256,
+        Self::Ntlm,
+    ];
+
+    /// That of an association; `None` for a scheme that is recognised and not spoken.
+    const fn of_scheme(scheme: Scheme) -> Option<Self> {
+        match scheme {
+            Scheme::Ntlm => Some(Self::Ntlm),
+            Scheme::Kerberos | Scheme::TlsDsk => None,
+        }
+    }
 
     const fn of(algorithm: Algorithm) -> Self {
         match algorithm {
@@ -52,7 +107,19 @@ impl AuthenticationProtocol {
             Self::DigestMd5 => 1,
             Self::DigestSha256 => 2,
             Self::DigestSha512_256 => 4,
+            Self::Ntlm => 8,
         }
+    }
+}
+
+impl fmt::Display for AuthenticationProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DigestMd5 => "Digest MD5",
+            Self::DigestSha256 => "Digest SHA-256",
+            Self::DigestSha512_256 => "Digest SHA-512-256",
+            Self::Ntlm => "NTLM",
+        })
     }
 }
 
@@ -119,6 +186,39 @@ impl fmt::Debug for AllowedProtocols {
                     .filter(|protocol| self.contains(**protocol)),
             )
             .finish()
+    }
+}
+
+/// What an endpoint asks of servers that log users on with NTLM (rules A4 and A6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub struct AssociationPolicy {
+    /// Drop every message of the server that is not signed. Real servers leave provisional responses, challenges and
+    /// responses to REGISTER unsigned, which are taken unless this is set; `false`.
+    pub strict: bool,
+    /// The lowest version that is spoken: 2, 3 or 4; 3.
+    pub least_version: u8,
+    /// Answer NTLM over a connection that is not TLS, where whoever listens can try passwords on the answer; `false`.
+    pub without_tls: bool,
+    /// Take a server for good that never asks who the user is, where the credentials name a domain; `false`.
+    pub unchallenging: bool,
+}
+
+impl Default for AssociationPolicy {
+    fn default() -> Self {
+        Self {
+            strict: false,
+            least_version: 3,
+            without_tls: false,
+            unchallenging: false,
+        }
+    }
+}
+
+impl AssociationPolicy {
+    /// `None` where there is no such version.
+    pub(crate) fn least(self) -> Option<Version> {
+        Version::at_most(u32::from(self.least_version)).filter(|_| self.least_version <= 4)
     }
 }
 
@@ -198,51 +298,5 @@ impl fmt::Display for OfferedProtocol {
         self.algorithm
             .as_ref()
             .map_or(Ok(()), |algorithm| write!(f, " {algorithm}"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use alloc::format;
-    use alloc::vec;
-
-    use super::AuthenticationProtocol::{DigestMd5, DigestSha256, DigestSha512_256};
-    use super::*;
-
-    // rules: A3
-    #[test]
-    fn a_set_of_protocols_has_what_was_put_in() {
-        assert_eq!(AllowedProtocols::default(), AllowedProtocols::all());
-        for protocol in AuthenticationProtocol::ALL {
-            assert!(AllowedProtocols::all().contains(protocol));
-            assert!(!AllowedProtocols::none().contains(protocol));
-            assert!(!AllowedProtocols::all().without(protocol).contains(protocol));
-        }
-        let strong = AllowedProtocols::at_least(DigestSha256);
-        assert_eq!(
-            strong,
-            AllowedProtocols::none().with(DigestSha512_256).with(DigestSha256)
-        );
-        assert!(!strong.contains(DigestMd5));
-        assert_eq!(format!("{strong:?}"), "{DigestSha256, DigestSha512_256}");
-    }
-
-    // rules: A7
-    #[test]
-    fn a_failure_names_realm_and_offer() {
-        let offered = |scheme: &str, algorithm: Option<&str>| OfferedProtocol {
-            scheme: scheme.into(),
-            algorithm: algorithm.map(Into::into),
-            realm: Some("example.com".into()),
-        };
-        let failure = AuthenticationFailure {
-            reason: AuthenticationFailureReason::NoCommonProtocols,
-            realm: Some("example.com".into()),
-            offered: vec![offered("Digest", Some("AKAv1-MD5")), offered("NTLM", None)],
-        };
-        assert_eq!(
-            format!("{failure}"),
-            "no authentication protocol in common for realm \"example.com\"; offered: Digest AKAv1-MD5, NTLM"
-        );
     }
 }

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use super::{
     AllowedProtocols, AuthenticationFailure, AuthenticationFailureReason as Reason, AuthenticationProtocol,
-    OfferedProtocol,
+    OfferedProtocol, Received, Side,
 };
 use crate::entropy::Entropy;
 use crate::security::digest::{Authorization, Challenge, Info, Qop, Quality};
@@ -33,31 +33,6 @@ const MAX_ANSWERS: u8 = 4;
 
 /// Digits of a cnonce: 128 bits.
 const CNONCE_DIGITS: usize = 32;
-
-/// Who asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
-    /// The server that the request is for.
-    Server,
-    /// A proxy on the way.
-    Proxy,
-}
-
-impl Side {
-    const fn answer(self) -> HeaderName {
-        match self {
-            Self::Server => HeaderName::Authorization,
-            Self::Proxy => HeaderName::ProxyAuthorization,
-        }
-    }
-
-    fn write(self, authorization: &Authorization) -> String {
-        match self {
-            Self::Server => header::to_string(&header::Authorization(authorization.to_header())),
-            Self::Proxy => header::to_string(&header::ProxyAuthorization(authorization.to_header())),
-        }
-    }
-}
 
 /// The realms in which one server, and the proxies behind it, have challenged.
 #[derive(Clone, Debug, Default)]
@@ -92,6 +67,8 @@ pub(crate) struct Attempt {
     sent: Vec<SentAnswer>,
     /// The realms in which its challenges were answered, and how often.
     answered: Vec<(Side, String, u8)>,
+    /// How many handshakes of an association it has led, or waited for.
+    pub(super) handshakes: u8,
 }
 
 #[derive(Clone, Debug)]
@@ -99,18 +76,6 @@ struct SentAnswer {
     side: Side,
     authorization: Authorization,
     ha1: Secret,
-}
-
-/// A challenge as it was received.
-struct Received<'a> {
-    side: Side,
-    challenge: header::Challenge<'a>,
-}
-
-impl Received<'_> {
-    fn realm(&self) -> Option<String> {
-        self.challenge.get("realm").map(Cow::into_owned)
-    }
 }
 
 impl AuthState {
@@ -136,7 +101,7 @@ impl AuthState {
         for association in &mut self.associations {
             if association.scopes.contains(&scope(association.side, uri)) {
                 let authorization = association.sign(entropy, method, uri, body);
-                fields.push((association.side.answer(), association.side.write(&authorization)));
+                fields.push((association.side.answer(), write(association.side, &authorization)));
                 let ha1 = association.ha1.clone();
                 attempt.sent.push(SentAnswer {
                     side: association.side,
@@ -226,13 +191,19 @@ impl AuthState {
         }
     }
 
+    /// Whether the server has asked for the user in any way.
+    pub(super) fn is_challenged(&self) -> bool {
+        !self.associations.is_empty()
+    }
+
     /// The state towards a server to which this one has sent the endpoint (R9). Credentials that name no realm were
-    /// meant for the realms met so far, and stay confined to them.
-    pub(crate) fn redirected(&self) -> Self {
+    /// meant for the realms met so far, that of an association among them, and stay confined to them.
+    pub(crate) fn redirected(&self, met: Option<String>) -> Self {
         let confined = self.confined.clone().unwrap_or_else(|| {
             self.associations
                 .iter()
                 .map(|association| association.challenge.realm.clone())
+                .chain(met)
                 .collect()
         });
         Self {
@@ -284,7 +255,7 @@ impl AuthState {
     }
 
     /// The credentials for a realm: those that name it before those for any.
-    fn choose<'a>(&self, credentials: &'a [Credentials], realm: &str) -> Option<&'a Credentials> {
+    pub(super) fn choose<'a>(&self, credentials: &'a [Credentials], realm: &str) -> Option<&'a Credentials> {
         let named = credentials
             .iter()
             .find(|credentials| credentials.realm.as_deref() == Some(realm));
@@ -435,8 +406,15 @@ impl Attempt {
     }
 }
 
+fn write(side: Side, authorization: &Authorization) -> String {
+    match side {
+        Side::Server => header::to_string(&header::Authorization(authorization.to_header())),
+        Side::Proxy => header::to_string(&header::ProxyAuthorization(authorization.to_header())),
+    }
+}
+
 /// The challenges of a response in their order. What cannot be read as one is passed over.
-fn received(response: &Message) -> Vec<Received<'_>> {
+pub(super) fn received(response: &Message) -> Vec<Received<'_>> {
     let server = response.list().flatten();
     let server = server.map(|WwwAuthenticate(challenge)| Received {
         side: Side::Server,
@@ -466,7 +444,11 @@ fn strongest(
         .max_by_key(|challenge| AuthenticationProtocol::of(challenge.algorithm))
 }
 
-fn failure(reason: Reason, realm: Option<String>, received: &[Received<'_>]) -> AuthenticationFailure {
+pub(super) fn failure(
+    reason: Reason,
+    realm: Option<String>,
+    received: &[Received<'_>],
+) -> AuthenticationFailure {
     let offered = received.iter().map(|one| OfferedProtocol {
         scheme: one.challenge.scheme.to_string(),
         algorithm: one.challenge.get("algorithm").map(Cow::into_owned),
@@ -957,7 +939,7 @@ mod tests {
         ]);
         client.begin(URI);
         client.challenged(&[www("realm=\"met\", nonce=\"n\"")]).unwrap();
-        client.state = client.state.redirected().redirected();
+        client.state = client.state.redirected(None).redirected(None);
         assert_eq!(client.begin(URI), vec![]);
         assert_eq!(
             client.refused(&[www("realm=\"new\", nonce=\"n\"")]).0,

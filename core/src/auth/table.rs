@@ -1,65 +1,141 @@
 //! The authentication of every endpoint that has credentials.
 
-use alloc::string::String;
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::time::Duration;
 
-use super::{AllowedProtocols, Attempt, AuthState, AuthenticationFailure};
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::association::{Association, Signed};
+use super::negotiation::{MAX_HANDSHAKES, Means, Negotiation, Offer, offers};
+use super::state::{failure, received};
+use super::{
+    AllowedProtocols, AssociationPolicy, Attempt, AuthState, AuthenticationFailure,
+    AuthenticationFailureReason as Reason, AuthenticationProtocol, Received,
+};
+use crate::cx::Cx;
 use crate::entropy::Entropy;
-use crate::ids::EndpointId;
+use crate::event::Event;
+use crate::ids::{ConnId, EndpointId, ExchangeId};
 use crate::map::{HashKey, Map};
 use crate::security::Credentials;
+use crate::security::ms::{Info, Scheme};
+use crate::security::signing::Version;
+use crate::time::UnixTime;
+use crate::timers::{TimerId, TimerKey};
+use crate::wire::header::{self, AuthenticationInfo, Date, ProxyAuthenticationInfo};
 use crate::wire::{HeaderName, Message, Method};
 
-/// One [`AuthState`] for each endpoint, beside its credentials.
+/// How long an association is used before a new one is made: the eight hours of NTLM less a margin (MS-SIPAE section
+/// 3.2.2, rule A5).
+const LIFETIME: Duration = Duration::from_secs(8 * 3600 - 300);
+
+/// One [`AuthState`] for each endpoint, beside its credentials, and the security association with its server.
 #[derive(Clone, Debug)]
 pub(crate) struct AuthTable {
     accounts: Map<EndpointId, Account>,
+    /// The connections over which associations are made and used.
+    by_conn: BTreeSet<(ConnId, EndpointId)>,
+}
+
+/// What an endpoint logs on with.
+#[derive(Clone, Debug)]
+pub(crate) struct Login {
+    pub(crate) credentials: Vec<Credentials>,
+    pub(crate) allowed: AllowedProtocols,
+    pub(crate) policy: AssociationPolicy,
+    /// What tells it from others on one connection.
+    pub(crate) epid: Box<str>,
 }
 
 #[derive(Clone, Debug)]
 struct Account {
-    credentials: Vec<Credentials>,
-    allowed: AllowedProtocols,
+    login: Login,
     state: AuthState,
+    /// The connection over which it is made and used.
+    conn: Option<ConnId>,
+    negotiation: Option<Box<Negotiation>>,
+    association: Option<Box<Established>>,
+}
+
+/// An association in use.
+#[derive(Clone, Debug)]
+struct Established {
+    association: Association,
+    /// When a new one is to be made; `None` while it is.
+    renewal: Option<TimerId>,
+}
+
+/// A request that was challenged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Challenged<'a> {
+    pub(crate) endpoint: EndpointId,
+    pub(crate) exchange: ExchangeId,
+    /// It went over TLS.
+    pub(crate) secure: bool,
+    pub(crate) response: &'a Message,
+}
+
+/// What becomes of a request that was challenged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// It is sent again.
+    Again,
+    /// It waits for the end of the handshake that another one leads.
+    Wait,
+}
+
+/// Whether a received message is taken (A4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Taken,
+    /// It has no signature where it needs one.
+    Unsigned,
+    /// Its signature is wrong, or one of an association that there is not.
+    Forged,
+    /// It has been there before.
+    Replayed,
 }
 
 impl AuthTable {
     pub(crate) fn new(key: HashKey) -> Self {
         Self {
             accounts: Map::new(key),
+            by_conn: BTreeSet::new(),
         }
     }
 
     /// Begins for an endpoint, or begins anew with other credentials or for another server of its own choice.
-    pub(crate) fn insert(
-        &mut self,
-        endpoint: EndpointId,
-        credentials: Vec<Credentials>,
-        allowed: AllowedProtocols,
-    ) {
-        self.accounts.insert(
-            endpoint,
-            Account {
-                credentials,
-                allowed,
-                state: AuthState::default(),
-            },
-        );
+    pub(crate) fn insert(&mut self, endpoint: EndpointId, login: Login) {
+        let account = Account {
+            login,
+            state: AuthState::default(),
+            conn: None,
+            negotiation: None,
+            association: None,
+        };
+        self.accounts.insert(endpoint, account);
     }
 
-    pub(crate) fn remove(&mut self, endpoint: EndpointId) {
+    pub(crate) fn remove(&mut self, cx: &mut Cx<'_>, endpoint: EndpointId) {
+        self.drop_association(cx, endpoint);
         self.accounts.remove(&endpoint);
     }
 
     /// The server has sent the endpoint to another one (R9): nothing agreed with the old one is shown to the new one.
-    pub(crate) fn redirect(&mut self, endpoint: EndpointId) {
+    pub(crate) fn redirect(&mut self, cx: &mut Cx<'_>, endpoint: EndpointId) {
+        let realm = self.drop_association(cx, endpoint);
         if let Some(account) = self.accounts.get_mut(&endpoint) {
-            account.state = account.state.redirected();
+            account.state = account.state.redirected(realm);
         }
     }
 
     /// The endpoint is back at the server that it was told (R9), for which its credentials were given.
-    pub(crate) fn returned(&mut self, endpoint: EndpointId) {
+    pub(crate) fn returned(&mut self, cx: &mut Cx<'_>, endpoint: EndpointId) {
+        self.drop_association(cx, endpoint);
         if let Some(account) = self.accounts.get_mut(&endpoint) {
             account.state = AuthState::default();
         }
@@ -81,20 +157,32 @@ impl AuthTable {
         }
     }
 
-    /// See [`AuthState::handle_challenge`].
+    /// See [`AuthState::handle_challenge`]; a challenge of Microsoft's schemes begins a handshake, or is a step of one.
     pub(crate) fn handle_challenge(
         &mut self,
-        endpoint: EndpointId,
-        response: &Message,
+        cx: &mut Cx<'_>,
+        challenged: Challenged<'_>,
         attempt: &mut Attempt,
-    ) -> Result<(), AuthenticationFailure> {
-        match self.accounts.get_mut(&endpoint) {
-            Some(account) => {
-                account
+    ) -> Result<Next, AuthenticationFailure> {
+        let response = challenged.response;
+        let Some(account) = self.accounts.get_mut(&challenged.endpoint) else {
+            let none = AllowedProtocols::all();
+            let answer = AuthState::default().handle_challenge(response, &[], none, attempt);
+            return answer.map(|()| Next::Again);
+        };
+        let received = received(response);
+        match account.negotiate(cx, challenged, &received, attempt) {
+            Some(Ok(next)) => Ok(next),
+            Some(Err((reason, realm))) => Err(failure(reason, Some(realm), &received)),
+            None => {
+                let Login {
+                    credentials, allowed, ..
+                } = &account.login;
+                let answer = account
                     .state
-                    .handle_challenge(response, &account.credentials, account.allowed, attempt)
+                    .handle_challenge(response, credentials, *allowed, attempt);
+                answer.map(|()| Next::Again)
             }
-            None => AuthState::default().handle_challenge(response, &[], AllowedProtocols::all(), attempt),
         }
     }
 
@@ -103,6 +191,400 @@ impl AuthTable {
         if let Some(account) = self.accounts.get_mut(&endpoint) {
             account.state.handle_success(response, attempt);
         }
+    }
+
+    /// A final response that is no challenge: who leads a handshake has brought it to its end. Whether it was one.
+    pub(crate) fn handle_final(
+        &mut self,
+        cx: &mut Cx<'_>,
+        endpoint: EndpointId,
+        exchange: ExchangeId,
+    ) -> bool {
+        let Some(account) = self.accounts.get_mut(&endpoint) else {
+            return false;
+        };
+        let ended = account
+            .negotiation
+            .take_if(|negotiation| negotiation.leader == exchange);
+        let Some(negotiation) = ended else { return false };
+        if let Some(association) = negotiation.end() {
+            self.install(cx, endpoint, association);
+        }
+        true
+    }
+
+    fn install(&mut self, cx: &mut Cx<'_>, endpoint: EndpointId, association: Association) {
+        let Some(account) = self.accounts.get_mut(&endpoint) else {
+            return;
+        };
+        let name = &association.name;
+        if let Some(protocol) = AuthenticationProtocol::of_scheme(name.scheme) {
+            cx.out.event(Event::Associated {
+                endpoint,
+                protocol,
+                realm: name.realm.to_string(),
+                target: name.target.to_string(),
+                version: name.version.number(),
+            });
+        }
+        let renewal = cx.timers.set(cx.now + LIFETIME, TimerKey::Association(endpoint));
+        let new = Established {
+            association,
+            renewal: Some(renewal),
+        };
+        let old = account.association.replace(Box::new(new));
+        if let Some(renewal) = old.and_then(|old| old.renewal) {
+            cx.timers.stop(renewal);
+        }
+    }
+
+    /// The association of an endpoint is no more; its realm.
+    fn drop_association(&mut self, cx: &mut Cx<'_>, endpoint: EndpointId) -> Option<String> {
+        let account = self.accounts.get_mut(&endpoint)?;
+        if let Some(conn) = account.conn.take() {
+            self.by_conn.remove(&(conn, endpoint));
+        }
+        let old = account.association.take()?;
+        if let Some(renewal) = old.renewal {
+            cx.timers.stop(renewal);
+        }
+        Some(old.association.name.realm.to_string())
+    }
+
+    /// The association has been used for long enough: the next REGISTER goes out without signature, for the server to
+    /// challenge it.
+    pub(crate) fn renew(&mut self, endpoint: EndpointId) {
+        let account = self.accounts.get_mut(&endpoint);
+        if let Some(established) = account.and_then(|account| account.association.as_mut()) {
+            established.renewal = None;
+        }
+    }
+
+    /// A connection is gone, and with it what was made, or being made, over it: a server looks for it by connection first.
+    pub(crate) fn handle_lost(&mut self, cx: &mut Cx<'_>, conn: ConnId) {
+        let over: SmallVec<[EndpointId; 1]> = self.over(conn).collect();
+        for endpoint in over {
+            self.drop_association(cx, endpoint);
+            if let Some(account) = self.accounts.get_mut(&endpoint) {
+                account.negotiation = None;
+            }
+        }
+    }
+
+    /// Who leads a handshake leads it no more.
+    pub(crate) fn abandon(&mut self, endpoint: EndpointId, exchange: ExchangeId) {
+        if let Some(account) = self.accounts.get_mut(&endpoint) {
+            account
+                .negotiation
+                .take_if(|negotiation| negotiation.leader == exchange);
+        }
+    }
+
+    /// Who leads the handshake of an endpoint, while there is one.
+    pub(crate) fn leader(&self, endpoint: EndpointId) -> Option<ExchangeId> {
+        let negotiation = self.accounts.get(&endpoint)?.negotiation.as_ref()?;
+        Some(negotiation.leader)
+    }
+
+    /// The protocol of an endpoint's association (UCMA's `AuthenticationProtocol`).
+    pub(crate) fn protocol(&self, endpoint: EndpointId) -> Option<AuthenticationProtocol> {
+        let established = self.accounts.get(&endpoint)?.association.as_ref()?;
+        AuthenticationProtocol::of_scheme(established.association.name.scheme)
+    }
+
+    /// Whether the server of an endpoint should have asked for its user, and has not (A6).
+    pub(crate) fn is_unchallenged(&self, endpoint: EndpointId) -> bool {
+        let Some(account) = self.accounts.get(&endpoint) else {
+            return false;
+        };
+        let Login {
+            credentials,
+            allowed,
+            policy,
+            ..
+        } = &account.login;
+        let names_domain =
+            |credentials: &Credentials| credentials.domain.is_some() || credentials.user.contains('\\');
+        allowed.contains(AuthenticationProtocol::Ntlm)
+            && !policy.unchallenging
+            && account.association.is_none()
+            && !account.state.is_challenged()
+            && credentials.iter().any(names_domain)
+    }
+
+    /// The request of who leads a handshake, with its token, as it goes out over a connection.
+    pub(crate) fn stamp(
+        &mut self,
+        cx: &mut Cx<'_>,
+        endpoint: EndpointId,
+        (exchange, conn): (ExchangeId, ConnId),
+        bytes: Bytes,
+    ) -> Bytes {
+        let Some(account) = self.accounts.get_mut(&endpoint) else {
+            return bytes;
+        };
+        let negotiation = account.negotiation.as_mut();
+        let Some(negotiation) = negotiation.filter(|negotiation| negotiation.leader == exchange) else {
+            return bytes;
+        };
+        if account.conn != Some(conn) {
+            if let Some(old) = account.conn.replace(conn) {
+                self.by_conn.remove(&(old, endpoint));
+            }
+            self.by_conn.insert((conn, endpoint));
+        }
+        negotiation.put(cx.entropy, &cx.config.limits.message, bytes)
+    }
+
+    /// A message as it goes out over a connection: signed where an association is used over it.
+    pub(crate) fn seal(&mut self, cx: &mut Cx<'_>, conn: ConnId, bytes: Bytes) -> Bytes {
+        if self.over(conn).next().is_none() {
+            return bytes;
+        }
+        let limits = &cx.config.limits.message;
+        let Ok(message) = Message::parse(bytes.clone(), limits) else {
+            return bytes;
+        };
+        let own = if message.is_request() {
+            HeaderName::From
+        } else {
+            HeaderName::To
+        };
+        let Some(account) = self.account_over(conn, &message, own) else {
+            return bytes;
+        };
+        let Some(established) = &mut account.association else {
+            return bytes;
+        };
+        let renews = established.renewal.is_none() && message.method() == Some(&Method::Register);
+        if renews || is_stamped(&message) {
+            return bytes;
+        }
+        established.association.sign(cx.entropy, limits, bytes, None)
+    }
+
+    /// Whether a message that has come over a connection is taken: where an association is used over it, only with a
+    /// signature of the server that is good and new, but for what real servers do not sign.
+    pub(crate) fn admit(&mut self, conn: ConnId, message: &Message) -> Admission {
+        let peer = if message.is_request() {
+            HeaderName::To
+        } else {
+            HeaderName::From
+        };
+        let Some(account) = self.account_over(conn, message, peer) else {
+            return Admission::Taken;
+        };
+        let server = message.list().flatten().map(|AuthenticationInfo(info)| info);
+        let proxies = message.list().flatten().map(|ProxyAuthenticationInfo(info)| info);
+        let fields: Vec<header::AuthInfo<'_>> = server.chain(proxies).collect();
+        let infos = fields.iter().filter_map(|field| Info::read(field).ok());
+        let mut worst = None;
+        for info in infos.filter(|info| info.signature.is_some()) {
+            match account.verify(message, &info) {
+                Some(Signed::Well) => return Admission::Taken,
+                Some(Signed::Replayed) => worst = Some(Admission::Replayed),
+                Some(Signed::Forged) | None => worst = worst.or(Some(Admission::Forged)),
+            }
+        }
+        match worst {
+            Some(refusal) => refusal,
+            None if account.has_to_be_signed(message) => Admission::Unsigned,
+            None => Admission::Taken,
+        }
+    }
+
+    fn over(&self, conn: ConnId) -> impl Iterator<Item = EndpointId> + '_ {
+        let from = self.by_conn.range((conn, EndpointId::FIRST)..);
+        from.take_while(move |(other, _)| *other == conn)
+            .map(|(_, endpoint)| *endpoint)
+    }
+
+    /// The account whose message this is. Where several endpoints share a connection, the epid of their own side tells.
+    fn account_over(&mut self, conn: ConnId, message: &Message, own: HeaderName) -> Option<&mut Account> {
+        let first = self.over(conn).next()?;
+        let chosen = if self.over(conn).nth(1).is_none() {
+            first
+        } else {
+            let epid = epid_of(message, own)?;
+            let has_epid = |endpoint: &EndpointId| {
+                let account = self.accounts.get(endpoint);
+                account.is_some_and(|account| *account.login.epid == *epid)
+            };
+            self.over(conn).find(has_epid)?
+        };
+        self.accounts.get_mut(&chosen)
+    }
+}
+
+impl Account {
+    /// Whether the server has to sign this: what comes under an association in use, and what makes one so.
+    fn has_to_be_signed(&self, message: &Message) -> bool {
+        let makes = self
+            .negotiation
+            .as_ref()
+            .is_some_and(|negotiation| negotiation.is_closing())
+            && message.status().is_some_and(|status| status.is_success());
+        (self.association.is_some() || makes) && (self.login.policy.strict || !is_left_unsigned(message))
+    }
+
+    /// What a handshake makes of a challenge; `None` where it is none of Microsoft's schemes that could be answered.
+    fn negotiate(
+        &mut self,
+        cx: &mut Cx<'_>,
+        challenged: Challenged<'_>,
+        received: &[Received<'_>],
+        attempt: &mut Attempt,
+    ) -> Option<Result<Next, (Reason, String)>> {
+        let policy = self.login.policy;
+        let allowed = if challenged.secure || policy.without_tls {
+            self.login.allowed
+        } else {
+            self.login.allowed.without(AuthenticationProtocol::Ntlm)
+        };
+        let offers = offers(received, allowed, policy.least().unwrap_or(Version::V4));
+        let leads = match &self.negotiation {
+            Some(negotiation) if negotiation.leader != challenged.exchange => {
+                let waits = offers.iter().any(|offer| negotiation.is_of(offer));
+                return waits.then(|| self.count(attempt, negotiation.realm()).map(|()| Next::Wait));
+            }
+            Some(_) => true,
+            None => false,
+        };
+        let outcome = if leads {
+            self.go_on(cx, &offers)
+        } else {
+            self.begin(cx, challenged, &offers, attempt)?
+        };
+        if outcome.is_err() {
+            self.negotiation = None;
+        }
+        Some(outcome.map(|()| Next::Again))
+    }
+
+    fn count(&self, attempt: &mut Attempt, realm: String) -> Result<(), (Reason, String)> {
+        if attempt.handshakes >= MAX_HANDSHAKES {
+            return Err((Reason::InvalidCredentials, realm));
+        }
+        attempt.handshakes += 1;
+        Ok(())
+    }
+
+    fn begin(
+        &mut self,
+        cx: &mut Cx<'_>,
+        challenged: Challenged<'_>,
+        offers: &[Offer<'_>],
+        attempt: &mut Attempt,
+    ) -> Option<Result<(), (Reason, String)>> {
+        let best = offers.iter().find_map(|offer| {
+            let credentials = self
+                .state
+                .choose(&self.login.credentials, offer.challenge.realm)?;
+            Some((offer, credentials))
+        });
+        let Some((offer, credentials)) = best else {
+            // Who has none for this may have some for a Digest beside it.
+            let only = offers.first().filter(|_| !offers_digest(challenged.response))?;
+            return Some(Err((
+                Reason::MissingCredentials,
+                only.challenge.realm.to_string(),
+            )));
+        };
+        let realm = offer.challenge.realm.to_string();
+        if let Err(refusal) = self.count(attempt, realm.clone()) {
+            return Some(Err(refusal));
+        }
+        let clock = challenged.response.typed::<Date>().ok().flatten();
+        let means = Means {
+            credentials,
+            now: cx.unix,
+        };
+        let clock = clock.map(|date| UnixTime(date.unix()));
+        match Negotiation::begin(cx.entropy, challenged.exchange, offer, means, clock) {
+            Ok(negotiation) => {
+                self.negotiation = Some(Box::new(negotiation));
+                Some(Ok(()))
+            }
+            Err(reason) => Some(Err((reason, realm))),
+        }
+    }
+
+    fn go_on(&mut self, cx: &mut Cx<'_>, offers: &[Offer<'_>]) -> Result<(), (Reason, String)> {
+        let Some(negotiation) = &mut self.negotiation else {
+            return Ok(());
+        };
+        let realm = negotiation.realm();
+        let credentials = self.state.choose(&self.login.credentials, &realm);
+        let offer = offers.iter().find(|offer| negotiation.is_of(offer));
+        let outcome = match (offer, credentials) {
+            (Some(offer), Some(credentials)) => {
+                let means = Means {
+                    credentials,
+                    now: cx.unix,
+                };
+                negotiation.go_on(cx.entropy, offer, means)
+            }
+            _ if negotiation.is_closing() => Err(negotiation.refused(cx.unix)),
+            _ => Err(Reason::NoCommonProtocols),
+        };
+        outcome.map_err(|reason| (reason, realm))
+    }
+
+    /// Judges a signature by the association that it speaks of, the one that is being made or the one in use; `None` where
+    /// there is none of that name.
+    fn verify(&mut self, message: &Message, info: &Info<'_>) -> Option<Signed> {
+        let made = self
+            .negotiation
+            .as_mut()
+            .and_then(|negotiation| negotiation.association());
+        let used = self
+            .association
+            .as_mut()
+            .map(|established| &mut established.association);
+        let mut known = None;
+        for association in made.into_iter().chain(used) {
+            if association.name.is_of(info) {
+                match association.verify(message, info) {
+                    Signed::Well => return Some(Signed::Well),
+                    other => known = Some(other),
+                }
+            }
+        }
+        known
+    }
+}
+
+/// Whether a message has the credentials of one of Microsoft's schemes already.
+fn is_stamped(message: &Message) -> bool {
+    [HeaderName::Authorization, HeaderName::ProxyAuthorization]
+        .into_iter()
+        .flat_map(|name| message.raw_all(name))
+        .filter_map(|value| value.split(|octet| octet.is_ascii_whitespace()).next())
+        .any(|scheme| core::str::from_utf8(scheme).is_ok_and(|scheme| Scheme::from_token(scheme).is_some()))
+}
+
+/// What real servers do not sign: provisional responses, challenges, and responses to REGISTER.
+fn is_left_unsigned(message: &Message) -> bool {
+    let Some(status) = message.status() else {
+        return false;
+    };
+    !status.is_final()
+        || matches!(status.code(), 401 | 407)
+        || message.cseq().is_ok_and(|cseq| cseq.method == Method::Register)
+}
+
+fn offers_digest(response: &Message) -> bool {
+    received(response).iter().any(|one| {
+        one.challenge
+            .scheme
+            .eq_ignore_ascii_case(crate::security::digest::SCHEME)
+    })
+}
+
+fn epid_of(message: &Message, field: HeaderName) -> Option<String> {
+    match field {
+        HeaderName::From => message.from_().ok()?.epid().map(|epid| epid.to_string()),
+        _ => message.to().ok()?.epid().map(|epid| epid.to_string()),
     }
 }
 
@@ -114,6 +596,7 @@ mod tests {
 
     use super::*;
     use crate::auth::AuthenticationFailureReason as Reason;
+    use crate::connection::testing::Services;
     use crate::ids::Ids;
     use crate::security::Secret;
     use crate::wire::MessageLimits;
@@ -129,9 +612,22 @@ mod tests {
         let mut ids = Ids::default();
         let (alice, bob): (EndpointId, EndpointId) = (ids.next(), ids.next());
         let mut entropy = Entropy::new([5; 32]);
+        let mut services = Services::new();
         let mut table = AuthTable::new(entropy.hash_key());
-        let credentials = vec![Credentials::new("alice", Secret::new("wonder"))];
-        table.insert(alice, credentials, AllowedProtocols::all());
+        let challenge = challenge();
+        let challenged = |endpoint| Challenged {
+            endpoint,
+            exchange: ExchangeId::FIRST,
+            secure: true,
+            response: &challenge,
+        };
+        let login = Login {
+            credentials: vec![Credentials::new("alice", Secret::new("wonder"))],
+            allowed: AllowedProtocols::all(),
+            policy: AssociationPolicy::default(),
+            epid: "01".into(),
+        };
+        table.insert(alice, login);
         let mut answers = |table: &mut AuthTable, endpoint, attempt: &mut Attempt| {
             table
                 .authorize(
@@ -147,22 +643,23 @@ mod tests {
 
         let mut attempt = Attempt::default();
         assert_eq!(answers(&mut table, alice, &mut attempt), 0);
-        assert_eq!(table.handle_challenge(alice, &challenge(), &mut attempt), Ok(()));
+        let next = table.handle_challenge(&mut services.cx(), challenged(alice), &mut attempt);
+        assert_eq!(next, Ok(Next::Again));
         assert_eq!(answers(&mut table, alice, &mut attempt), 1);
 
         let mut attempt = Attempt::default();
         assert_eq!(answers(&mut table, bob, &mut attempt), 0);
         let failure = table
-            .handle_challenge(bob, &challenge(), &mut attempt)
+            .handle_challenge(&mut services.cx(), challenged(bob), &mut attempt)
             .unwrap_err();
         assert_eq!(
             (failure.reason, failure.realm.as_deref()),
             (Reason::MissingCredentials, Some("r"))
         );
 
-        table.redirect(alice);
+        table.redirect(&mut services.cx(), alice);
         assert_eq!(answers(&mut table, alice, &mut Attempt::default()), 0);
-        table.remove(alice);
+        table.remove(&mut services.cx(), alice);
         assert_eq!(table.accounts.len(), 0);
     }
 }

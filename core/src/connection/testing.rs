@@ -19,7 +19,7 @@ use crate::entropy::Entropy;
 use crate::event::Event;
 use crate::ids::{ConnId, Ids, ManagerId, QueryId};
 use crate::map::HashKey;
-use crate::time::Time;
+use crate::time::{Time, UnixTime};
 use crate::timers::{TimerKey, Timers};
 use crate::wire::write::Scratch;
 
@@ -27,6 +27,7 @@ use crate::wire::write::Scratch;
 #[derive(Clone, Debug)]
 pub(crate) struct Services {
     pub(crate) now: Time,
+    pub(crate) unix: UnixTime,
     pub(crate) timers: Timers,
     pub(crate) ids: Ids,
     pub(crate) entropy: Entropy,
@@ -41,6 +42,7 @@ impl Services {
     pub(crate) fn new() -> Self {
         Self {
             now: Time::from_secs(100),
+            unix: UnixTime(0),
             timers: Timers::default(),
             ids: Ids::default(),
             entropy: Entropy::new([9; 32]),
@@ -55,6 +57,7 @@ impl Services {
     pub(crate) fn cx(&mut self) -> Cx<'_> {
         Cx {
             now: self.now,
+            unix: self.unix,
             timers: &mut self.timers,
             ids: &mut self.ids,
             entropy: &mut self.entropy,

@@ -131,6 +131,17 @@ impl Dialog {
         }
     }
 
+    /// Takes the route of a target refresh that went without one (MS-SIPRE section 3.7.5.3.4): of our own its response
+    /// has it reversed.
+    pub(crate) fn refresh_route(&mut self, message: &Message) {
+        if let Ok(mut route) = record_route(message) {
+            if !message.is_request() {
+                route.reverse();
+            }
+            self.route = route;
+        }
+    }
+
     /// The remote target.
     pub(crate) fn target(&self) -> &str {
         &self.target

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::action::Transport;
-use crate::auth::AllowedProtocols;
+use crate::auth::{AllowedProtocols, AssociationPolicy};
 use crate::event::ExtraHeaders;
 use crate::exchange::NextHop;
 use crate::ids::ManagerId;
@@ -41,6 +41,22 @@ pub struct Profile {
     pub retry_after: bool,
     /// Whether provisional responses to INVITE are acknowledged (S7).
     pub reliable_responses: ReliableResponses,
+    /// Whether the route set of a session is recovered that a proxy has lost (S17).
+    pub route_recovery: RouteRecovery,
+}
+
+/// What becomes of a session whose route set a proxy has lost (MS-SIPRE, S17).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub enum RouteRecovery {
+    /// Its requests fail.
+    #[default]
+    None,
+    /// The route is recovered, while requests wait; the session ends where that takes longer than
+    /// [`route_recovery_limit`](crate::Config::route_recovery_limit).
+    LimitedRetry,
+    /// The same; but where only the peer can recover the route, requests are tried, and the session waits for ever.
+    MaximumRetry,
 }
 
 /// Whether provisional responses to INVITE, but 100, are acknowledged, and so arrive (RFC 3262, S7).
@@ -76,6 +92,7 @@ impl Default for Profile {
             headers: Vec::new(),
             retry_after: true,
             reliable_responses: ReliableResponses::default(),
+            route_recovery: RouteRecovery::default(),
         }
     }
 }
@@ -110,6 +127,8 @@ pub struct SipEndpointConfig {
     pub credentials: Vec<Credentials>,
     /// What it may answer them with (A3).
     pub protocols: AllowedProtocols,
+    /// What it asks of a server that signs its messages (A4, A6).
+    pub association: AssociationPolicy,
     /// Refresh the registration before it expires, and make it anew when the connection drops (R4, R5).
     pub auto_refresh: bool,
     /// The expiry asked for; [`Config::register_expires`](crate::Config::register_expires) if absent.
@@ -136,6 +155,7 @@ impl SipEndpointConfig {
             manager: None,
             credentials: Vec::new(),
             protocols: AllowedProtocols::all(),
+            association: AssociationPolicy::default(),
             auto_refresh: true,
             expires: None,
             probe: None,

@@ -67,7 +67,7 @@ impl Endpoints {
             if let Kind::Sip(sip) = &mut endpoint.kind {
                 sip.registration.stop(cx);
                 sip.upkeep.stop(cx, below);
-                below.low.auth.remove(id);
+                below.low.auth.remove(cx, id);
                 below.exchanges.drop_sequence(sip.sequence);
                 if let Some(flow) = sip.flow.take() {
                     self.by_flow.remove(&(flow.conn(), id));

@@ -23,6 +23,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use crate::action::Transport;
+use crate::auth::Login;
 use crate::connection::{Connections, Hop, Lease, ManagerKind};
 use crate::cx::Cx;
 use crate::error::Misuse;
@@ -43,7 +44,8 @@ use crate::wire::write::{HeaderBlock, Parties};
 use crate::wire::{Message, Method, write};
 
 pub use config::{
-    PeerToPeerConfig, Profile, Proxy, ReliableResponses, SendOptions, Server, SipEndpointConfig,
+    PeerToPeerConfig, Profile, Proxy, ReliableResponses, RouteRecovery, SendOptions, Server,
+    SipEndpointConfig,
 };
 pub(crate) use deregister::{Notice, REGISTRATION_EVENT};
 use directory::Directory;
@@ -102,6 +104,8 @@ struct Sip {
     upkeep: Upkeep,
     /// The address of the server that registered it last.
     registered_at: Option<SocketAddr>,
+    /// The dialogs of the endpoint wait for its registration to be refreshed (S17).
+    reroutes: bool,
 }
 
 /// What only a peer-to-peer endpoint has.
@@ -153,6 +157,7 @@ pub(crate) struct Endpoints {
     forgotten: Vec<EndpointId>,
     /// Those that are registered at another server than before, until their subscriptions have been told (B7).
     moved: Vec<EndpointId>,
+    rerouted: Vec<EndpointId>,
     default: Option<EndpointId>,
 }
 
@@ -167,6 +172,7 @@ impl Endpoints {
             changed: Vec::new(),
             forgotten: Vec::new(),
             moved: Vec::new(),
+            rerouted: Vec::new(),
             default: None,
         }
     }
@@ -201,6 +207,9 @@ impl Endpoints {
         if config.redirects > 5 {
             return Err(Misuse::argument("redirects", "0 to 5"));
         }
+        if config.association.least().is_none() {
+            return Err(Misuse::argument("association.least_version", "2 to 4"));
+        }
         let manager = config.manager.unwrap_or(default_manager);
         let identity = Identity::new(
             cx.entropy,
@@ -216,7 +225,13 @@ impl Endpoints {
         let server = Hop::new(&host, port, config.transport);
         let id: EndpointId = cx.ids.next();
         let expires = config.expires.unwrap_or(cx.config.register_expires).as_secs();
-        low.auth.insert(id, config.credentials, config.protocols);
+        let login = Login {
+            credentials: config.credentials,
+            allowed: config.protocols,
+            policy: config.association,
+            epid: identity.epid.clone(),
+        };
+        low.auth.insert(id, login);
         let kind = Kind::Sip(Box::new(Sip {
             registration: Registration::new(id, config.auto_refresh),
             exchange: None,
@@ -234,6 +249,7 @@ impl Endpoints {
             path: Vec::new(),
             upkeep: Upkeep::new(config.probe.unwrap_or(cx.config.probe_interval)),
             registered_at: None,
+            reroutes: false,
         }));
         self.insert(cx.config, id, identity, manager, config.profile, kind);
         Ok(id)
@@ -511,6 +527,11 @@ impl Endpoints {
         core::mem::take(&mut self.moved)
     }
 
+    /// The endpoints whose registration was refreshed for their dialogs since the last call (S17).
+    pub(crate) fn take_rerouted(&mut self) -> Vec<EndpointId> {
+        core::mem::take(&mut self.rerouted)
+    }
+
     /// The endpoints that their server had lost since the last call (R14).
     pub(crate) fn take_forgotten(&mut self) -> Vec<EndpointId> {
         core::mem::take(&mut self.forgotten)
@@ -645,6 +666,7 @@ impl Endpoint {
             via_proxy: matches!(&self.kind, Kind::PeerToPeer(peer) if peer.proxy.is_some()),
             route: self.route().to_vec(),
             reliable: self.profile.reliable_responses,
+            route_recovery: self.profile.route_recovery,
             voice: self.voice.clone(),
             redirects: self.profile.redirects,
             session_timer: self.profile.session_timer,

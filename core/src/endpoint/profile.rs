@@ -3,11 +3,11 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{Endpoints, Kind, Profile, ReliableResponses, register};
+use super::{Endpoints, Kind, Profile, ReliableResponses, RouteRecovery, register};
 use crate::error::Misuse;
 use crate::exchange::{Voice, Words};
 use crate::ids::EndpointId;
-use crate::session::RELIABLE;
+use crate::session::{RELIABLE, ROUTE_TAG};
 use crate::wire::{Method, write};
 
 impl Endpoints {
@@ -56,7 +56,9 @@ pub(crate) const OPTION_TAGS: [&str; 3] = ["gruu", "replaces", crate::session::T
 /// Those of an endpoint.
 pub(crate) fn option_tags(profile: &Profile) -> impl Iterator<Item = &str> {
     let reliable = profile.reliable_responses != ReliableResponses::Unsupported;
-    OPTION_TAGS.into_iter().chain(reliable.then_some(RELIABLE))
+    let recovers = profile.route_recovery != RouteRecovery::None;
+    let tags = OPTION_TAGS.into_iter().chain(reliable.then_some(RELIABLE));
+    tags.chain(recovers.then_some(ROUTE_TAG))
 }
 
 /// The value of Allow for an endpoint.

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::action::Transport;
+use crate::auth::{AuthenticationFailure, AuthenticationFailureReason};
 use crate::cx::Cx;
 use crate::error::{Misuse, ParseError};
 use crate::event::{Completion, Event, OperationError, RegistrationReason, RegistrationState};
@@ -92,6 +93,22 @@ impl Endpoints {
         self.register_step(cx, below, id, Input::Fired, None);
     }
 
+    /// The security association has been used for long enough (A5): a REGISTER that is not signed makes a new one. Who is
+    /// not registered makes one with the next request, when the server wants it.
+    pub(crate) fn handle_association_timer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: EndpointId,
+    ) {
+        below.low.auth.renew(id);
+        if self.may_command(id, "register").is_ok()
+            && self.registration_state(id) == Some(RegistrationState::Registered)
+        {
+            self.register_step(cx, below, id, Input::NetworkChanged, None);
+        }
+    }
+
     /// What the exchange of a REGISTER reports.
     pub(crate) fn handle_register_exchange(
         &mut self,
@@ -107,6 +124,14 @@ impl Endpoints {
         // Who leaves does not need a better server.
         let leaves = self.registration_state(id) == Some(RegistrationState::Unregistering);
         let input = match outcome.result {
+            Ok(response) if below.low.auth.is_unchallenged(id) && !leaves => {
+                let failure = AuthenticationFailure {
+                    reason: AuthenticationFailureReason::UnchallengingServer,
+                    realm: None,
+                    offered: Vec::new(),
+                };
+                Input::Refused(OperationError::Authentication { failure, response })
+            }
             Ok(response) => {
                 let sent = self.sent_contact(cx, below, id, outcome.facts.conn);
                 match self.take_answer(cx, id, &response, sent.as_deref()) {
@@ -135,7 +160,26 @@ impl Endpoints {
                 Input::Refused(as_register_error(error))
             }
         };
+        let rerouted = matches!(input, Input::Accepted { .. });
         self.register_step(cx, below, id, input, outcome.facts.conn);
+        if rerouted
+            && self
+                .sip_mut(id)
+                .is_some_and(|sip| core::mem::take(&mut sip.reroutes))
+        {
+            self.rerouted.push(id);
+        }
+    }
+
+    /// Refreshes a registration soon, for the dialogs of its endpoint (S17); whether there is one that can be.
+    pub(crate) fn reroute(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: EndpointId) -> bool {
+        let registered = self.registration_state(id) == Some(RegistrationState::Registered);
+        let Some(sip) = self.sip_mut(id).filter(|_| registered) else {
+            return false;
+        };
+        sip.reroutes = true;
+        self.register_step(cx, below, id, Input::NetworkChanged, None);
+        true
     }
 
     /// The server has sent the REGISTER elsewhere (R9).
@@ -178,9 +222,9 @@ impl Endpoints {
         let old = core::mem::replace(&mut sip.server, server);
         let home = sip.home.take().unwrap_or_else(|| Box::new(old));
         if *home == sip.server {
-            below.low.auth.returned(id);
+            below.low.auth.returned(cx, id);
         } else {
-            below.low.auth.redirect(id);
+            below.low.auth.redirect(cx, id);
             sip.home = Some(home);
         }
         if let Some(flow) = sip.flow.take() {

@@ -94,6 +94,8 @@ pub(crate) enum SessionPart {
     Bye,
     /// The target refresh that tells the peer our new address (C13).
     Refresh,
+    /// The target refresh that recovers the route set (S17).
+    Heal,
     /// The acknowledgement of a provisional response (S7).
     Prack,
     /// The re-INVITE or UPDATE that offers a change (S6).

@@ -673,7 +673,10 @@ impl Exchanges {
             Some(_) | None => Vec::new(),
         };
         let branch = write::new_branch(cx.entropy);
-        let bytes = write::request(cx.scratch, &exchange.draft, &reach, &branch, cseq, &credentials);
+        let mut bytes = write::request(cx.scratch, &exchange.draft, &reach, &branch, cseq, &credentials);
+        if let Some(endpoint) = exchange.policy.identity {
+            bytes = low.auth.stamp(cx, endpoint, (id, conn), bytes);
+        }
         exchange.facts = Facts {
             conn: Some(conn),
             cseq,
@@ -682,7 +685,7 @@ impl Exchanges {
         };
         if matches!(exchange.draft.method, Method::Benotify | Method::Ack) {
             let label = Label::request(&exchange.draft.method);
-            let Ok(place) = low.connections.send(cx, conn, bytes, label) else {
+            let Some(place) = low.send(cx, conn, bytes, label) else {
                 return self.reconnect(cx, low, id, up);
             };
             exchange.state = State::Unanswered { place };
@@ -853,6 +856,10 @@ impl Exchanges {
             State::Sent { .. } | State::Unanswered { .. } | State::Moving | State::Accepted { .. } => {}
         }
         self.leave_window(exchange.policy.identity.filter(|_| exchange.counted), held);
+        if let Some(endpoint) = exchange.policy.identity {
+            low.auth.abandon(endpoint, id);
+            self.gate(low, endpoint);
+        }
         if let Some(lease) = exchange.lease.take() {
             low.connections.release(cx, lease);
         }

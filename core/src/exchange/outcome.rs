@@ -7,6 +7,8 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::{Cancel, Exchanges, Indication, Lost, Lower, Outcome, Owner, State, Up, What};
+use crate::action::Transport;
+use crate::auth::{Challenged, Next};
 use crate::connection::Hop;
 use crate::cx::Cx;
 use crate::event::{ExtraHeaders, OperationError};
@@ -36,6 +38,15 @@ impl Exchanges {
             }
         );
         let status = response.status().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
+        if let Some(endpoint) = exchange.policy.identity
+            && !matches!(status.code(), 401 | 407)
+            && low.auth.handle_final(cx, endpoint, id)
+        {
+            self.gate(low, endpoint);
+        }
+        let Some(exchange) = self.table.get(&id) else {
+            return;
+        };
         if status.is_success() {
             return self.on_success(cx, low, id, response, up);
         }
@@ -120,16 +131,29 @@ impl Exchanges {
         let Some(endpoint) = exchange.policy.identity else {
             return self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up);
         };
-        match low.auth.handle_challenge(endpoint, &response, &mut exchange.auth) {
-            Ok(()) => self.send_or_wait(cx, low, id, up),
+        let over = exchange
+            .facts
+            .conn
+            .and_then(|conn| low.connections.manager_of(conn));
+        let challenged = Challenged {
+            endpoint,
+            exchange: id,
+            secure: over.is_some_and(|(_, transport)| transport == Transport::Tls),
+            response: &response,
+        };
+        let led = low.auth.leader(endpoint) == Some(id);
+        let next = low.auth.handle_challenge(cx, challenged, &mut exchange.auth);
+        self.gate(low, endpoint);
+        match next {
+            Ok(Next::Again) => self.send_or_wait(cx, low, id, up),
+            Ok(Next::Wait) => self.hold(cx, id, endpoint),
             Err(failure) => {
-                self.finish(
-                    cx,
-                    low,
-                    id,
-                    Err(OperationError::Authentication { failure, response }),
-                    up,
-                );
+                let error = OperationError::Authentication { failure, response };
+                // Wrong credentials are tried once (A7): those who have waited do not try them again.
+                if led {
+                    self.fail_held(cx, low, endpoint, &error, up);
+                }
+                self.finish(cx, low, id, Err(error), up);
             }
         }
     }

@@ -13,6 +13,7 @@ use super::write::{Reach, asks_for_sips, contact_value, reach};
 use crate::action::Transport;
 use crate::auth::AuthTable;
 use crate::connection::{Connections, Hop, Lease, Sent};
+use crate::counters::Label;
 use crate::cx::Cx;
 use crate::diagnosis::Diagnosis;
 use crate::event::Content;
@@ -177,12 +178,15 @@ impl Lower<'_> {
     pub(crate) fn flush(&mut self, cx: &mut Cx<'_>, out: Vec<Transmission>) -> Option<Sent> {
         let mut place = None;
         for transmission in out {
-            place = self
-                .connections
-                .send(cx, transmission.conn, transmission.bytes, transmission.label)
-                .ok();
+            place = self.send(cx, transmission.conn, transmission.bytes, transmission.label);
         }
         place
+    }
+
+    /// Queues a message, signed where the connection's endpoint signs (A4): each time anew, also what has been sent before.
+    pub(super) fn send(&mut self, cx: &mut Cx<'_>, conn: ConnId, bytes: Bytes, label: Label) -> Option<Sent> {
+        let bytes = self.auth.seal(cx, conn, bytes);
+        self.connections.send(cx, conn, bytes, label).ok()
     }
 
     fn return_elsewhere(&mut self, cx: &mut Cx<'_>, request: &Pending, status: StatusCode, bytes: Bytes) {

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::action::{Action, Answer, CloseReason, Established, Question, SrvRecord, Transport};
-use crate::auth::{AllowedProtocols, AuthTable, AuthenticationFailureReason};
+use crate::auth::{AllowedProtocols, AssociationPolicy, AuthTable, AuthenticationFailureReason, Login};
 use crate::config::Throttle;
 use crate::connection::testing::Services;
 use crate::connection::{Connections, Hop, Indication as FromConnection, ManagerConfig, ManagerKind};
@@ -366,6 +366,7 @@ impl Bench {
                 | TimerKey::Refresh(..)
                 | TimerKey::Ringing(_)
                 | TimerKey::Registration(_)
+                | TimerKey::Association(_)
                 | TimerKey::Probe(_)
                 | TimerKey::KeepAlive(_)
                 | TimerKey::Subscription(..)
@@ -508,9 +509,13 @@ fn authenticated(bench: &mut Bench, mut request: Request) -> Request {
     let mut credentials = Credentials::new("alice", Secret::new("secret"));
     credentials.realm = Some("example.com".into());
     let endpoint = EndpointId::from_number(ENDPOINT);
-    bench
-        .auth
-        .insert(endpoint, vec![credentials], AllowedProtocols::all());
+    let login = Login {
+        credentials: vec![credentials],
+        allowed: AllowedProtocols::all(),
+        policy: AssociationPolicy::default(),
+        epid: "01".into(),
+    };
+    bench.auth.insert(endpoint, login);
     request.policy.identity = Some(endpoint);
     request
 }
@@ -648,6 +653,101 @@ fn a_stale_nonce_is_no_wrong_password() {
     bench.answer("200 OK", "");
     assert_eq!(bench.sent(&Method::Register).len(), 3);
     assert_eq!(bench.story(id), ["ok 200"]);
+    bench.assert_quiescent();
+}
+
+const NTLM: &str = "WWW-Authenticate: NTLM realm=\"r\", targetname=\"fe.example.com\", version=4\r\n";
+
+/// A REGISTER that was challenged by NTLM, a MESSAGE that was, too, and one that has come after.
+fn handshake(bench: &mut Bench) -> [ExchangeId; 3] {
+    let mut login = |request| {
+        let request = authenticated(bench, request);
+        let endpoint = request.policy.identity.unwrap();
+        bench.auth.insert(
+            endpoint,
+            Login {
+                credentials: vec![Credentials::new("alice", Secret::new("secret"))],
+                allowed: AllowedProtocols::all(),
+                policy: AssociationPolicy {
+                    without_tls: true,
+                    ..AssociationPolicy::default()
+                },
+                epid: "01".into(),
+            },
+        );
+        request
+    };
+    let requests = [
+        login(register()),
+        login(request(Method::Message)),
+        login(request(Method::Message)),
+    ];
+    let [leader, other, later] = requests;
+    let [leader, other] = [leader, other].map(|request| bench.start(request));
+    let (conn, challenged) = (*bench.streams.keys().last().unwrap(), bench.taken.clone());
+    for (_, request) in &challenged {
+        bench.respond(conn, request, "401 Unauthorized", NTLM);
+    }
+    [leader, other, bench.start(later)]
+}
+
+// rules: A5
+#[test]
+fn while_a_handshake_is_under_way_the_others_wait_and_they_fail_as_it_does() {
+    let mut bench = Bench::new();
+    let [leader, other, later] = handshake(&mut bench);
+    assert_eq!(bench.sent(&Method::Register).len(), 2, "with an empty token");
+    assert_eq!(bench.sent(&Method::Message).len(), 1);
+    // The server does not go on.
+    bench.answer("401 Unauthorized", NTLM);
+    for id in [leader, other, later] {
+        assert_eq!(
+            bench.story(id),
+            [format!(
+                "{:?} 401",
+                AuthenticationFailureReason::NoCommonProtocols
+            )]
+        );
+    }
+    assert_eq!(
+        bench.sent(&Method::Message).len(),
+        1,
+        "they do not try what has failed"
+    );
+    bench.assert_quiescent();
+}
+
+// rules: A5
+#[test]
+fn what_has_waited_for_a_handshake_goes_out_when_it_is_over() {
+    let mut bench = Bench::new();
+    let [leader, other, later] = handshake(&mut bench);
+    // The server is content with what it has.
+    bench.answer("200 OK", "");
+    assert_eq!(bench.story(leader), ["ok 200"]);
+    let again: Vec<Message> = bench
+        .sent(&Method::Message)
+        .into_iter()
+        .skip(1)
+        .cloned()
+        .collect();
+    assert_eq!(again.len(), 2);
+    let conn = *bench.streams.keys().last().unwrap();
+    for request in &again {
+        bench.respond(conn, request, "200 OK", "");
+    }
+    for id in [other, later] {
+        assert_eq!(bench.story(id), ["ok 200"]);
+    }
+    bench.assert_quiescent();
+    // Nobody waits for who leads no more.
+    let mut bench = Bench::new();
+    let [leader, other, _] = handshake(&mut bench);
+    bench.pass(bench.services.config.t1.saturating_mul(64));
+    assert_eq!((bench.outcomes(leader), bench.outcomes(other)), (1, 0));
+    assert_eq!(bench.sent(&Method::Message).len(), 3);
+    bench.pass(Duration::from_secs(100));
+    assert_eq!(bench.outcomes(other), 1);
     bench.assert_quiescent();
 }
 

@@ -18,6 +18,14 @@ use crate::wire::Method;
 pub(super) struct Window {
     outstanding: usize,
     held: BTreeSet<ExchangeId>,
+    /// A handshake of its security association is under way: nobody goes out but who leads it.
+    is_shut: bool,
+}
+
+impl Window {
+    fn is_over(&self) -> bool {
+        self.held.is_empty() && self.outstanding == 0 && !self.is_shut
+    }
 }
 
 /// Whether a request goes out whatever else waits, and whatever the throttle says.
@@ -47,22 +55,60 @@ impl Exchanges {
             let error = OperationError::OperationFailure(OperationFailure::ConnectionThrottled);
             return self.finish(cx, low, id, Err(error), up);
         }
-        let endpoint = exchange
-            .window_over(low, conn)
-            .filter(|_| !is_urgent(&exchange.draft.method) && exchange.draft.method != Method::Benotify);
-        let window = endpoint.and_then(|endpoint| self.windows.get_mut(&endpoint));
-        if let Some(window) = window
-            && (window.outstanding >= cx.config.limits.outstanding
-                || window.held.first().is_some_and(|first| *first < id))
+        let waits = !is_urgent(&exchange.draft.method) && exchange.draft.method != Method::Benotify;
+        if let Some(endpoint) = exchange.policy.identity.filter(|_| waits)
+            && let Some(window) = self.windows.get(&endpoint)
+            && low.auth.leader(endpoint) != Some(id)
+            && (window.is_shut
+                || exchange.window_over(low, conn).is_some()
+                    && (window.outstanding >= cx.config.limits.outstanding
+                        || window.held.first().is_some_and(|first| *first < id)))
         {
-            window.held.insert(id);
-            let timer = cx
-                .timers
-                .set(cx.now + cx.config.t1.saturating_mul(64), TimerKey::Exchange(id));
-            exchange.state = State::Held { timer };
-            return;
+            return self.hold(cx, id, endpoint);
         }
         self.send(cx, low, id, conn, up);
+    }
+
+    /// Lets a request wait for its turn.
+    pub(super) fn hold(&mut self, cx: &mut Cx<'_>, id: ExchangeId, endpoint: EndpointId) {
+        let Some(exchange) = self.table.get_mut(&id) else {
+            return;
+        };
+        self.windows.entry(endpoint).or_default().held.insert(id);
+        let timer = cx
+            .timers
+            .set(cx.now + cx.config.t1.saturating_mul(64), TimerKey::Exchange(id));
+        exchange.state = State::Held { timer };
+    }
+
+    /// Shuts the window of an endpoint while a handshake is under way, and opens it again.
+    pub(super) fn gate(&mut self, low: &Lower<'_>, endpoint: EndpointId) {
+        let shut = low.auth.leader(endpoint).is_some();
+        if shut {
+            self.windows.entry(endpoint).or_default().is_shut = true;
+        } else if let Some(window) = self.windows.get_mut(&endpoint)
+            && core::mem::replace(&mut window.is_shut, false)
+        {
+            self.freed.push(endpoint);
+        }
+    }
+
+    /// Those who have waited for a handshake end as it has.
+    pub(super) fn fail_held(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        endpoint: EndpointId,
+        error: &OperationError,
+        up: &mut Up,
+    ) {
+        let window = self.windows.get_mut(&endpoint);
+        for id in window
+            .map(|window| core::mem::take(&mut window.held))
+            .unwrap_or_default()
+        {
+            self.finish(cx, low, id, Err(error.clone()), up);
+        }
     }
 
     /// A request is on its way.
@@ -103,7 +149,7 @@ impl Exchanges {
         if counted.is_some() {
             window.outstanding -= 1;
         }
-        if window.held.is_empty() && window.outstanding == 0 {
+        if window.is_over() {
             self.windows.remove(&endpoint);
         } else if counted.is_some() && !window.held.is_empty() {
             self.freed.push(endpoint);
@@ -114,6 +160,7 @@ impl Exchanges {
     pub(crate) fn release_held(&mut self, cx: &mut Cx<'_>, low: &mut Lower<'_>, up: &mut Up) {
         for endpoint in core::mem::take(&mut self.freed) {
             while let Some(window) = self.windows.get_mut(&endpoint)
+                && !window.is_shut
                 && window.outstanding < cx.config.limits.outstanding
                 && let Some(id) = window.held.pop_first()
             {
@@ -124,8 +171,7 @@ impl Exchanges {
                 }
                 self.send_or_wait(cx, low, id, up);
             }
-            let is_over = |window: &Window| window.held.is_empty() && window.outstanding == 0;
-            if self.windows.get(&endpoint).is_some_and(is_over) {
+            if self.windows.get(&endpoint).is_some_and(Window::is_over) {
                 self.windows.remove(&endpoint);
             }
         }

@@ -9,6 +9,7 @@ use core::mem::swap;
 
 use super::offer::{self, Carrier, Offers};
 use super::provisional::Provisionals;
+use super::receive::describes_session;
 use super::{Below, Session, Sessions, key, reliable};
 use crate::cx::Cx;
 use crate::dialog::Dialog;
@@ -21,9 +22,9 @@ use crate::wire::{Message, StatusCode};
 
 /// One of the early dialogs of an incoming session: [`SessionView::early_dialog`](crate::SessionView::early_dialog) makes
 /// another. It means something in its session, until that is accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
-pub struct EarlyDialog(u8);
+pub struct EarlyDialog(pub(super) u8);
 
 impl EarlyDialog {
     /// The one that an incoming session begins with.
@@ -33,12 +34,12 @@ impl EarlyDialog {
 /// What an early dialog has of its own.
 #[derive(Clone, Debug)]
 pub(super) struct Branch {
-    number: u8,
+    pub(super) number: u8,
     tag: Box<str>,
     dialog: Option<Dialog>,
     sequence: SequenceId,
-    offers: Offers,
-    provisionals: Provisionals,
+    pub(super) offers: Offers,
+    pub(super) provisionals: Provisionals,
 }
 
 /// One in canonical form: its number, what is open, what waits for a PRACK.
@@ -46,7 +47,7 @@ pub(super) type Fingerprint = (u8, offer::State, (reliable::Fingerprint, usize, 
 
 /// What an INVITE of the peer opens.
 pub(super) fn offer_of(invite: &Message) -> offer::Input {
-    if invite.body_bytes().is_empty() {
+    if invite.body_bytes().is_empty() || !describes_session(invite) {
         offer::Input::Asked
     } else {
         offer::Input::Received(Carrier::Invite)
@@ -152,6 +153,10 @@ impl Sessions {
             return;
         };
         session.enter_of_tag(&tag);
+        self.drop_change_elsewhere(cx, below, id, None);
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
         let others = core::mem::take(&mut session.branches);
         let call_id = session.call_id.clone();
         for mut branch in others {

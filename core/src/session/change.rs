@@ -1,23 +1,26 @@
 //! Changes of an established session (rules S5, S6): what the application and the network bring to the machines of
-//! [`renegotiation`](super::renegotiation) and [`proposal`](super::proposal), and what these ask for as messages.
+//! [`renegotiation`](super::renegotiation) and [`proposal`](super::proposal). What these ask for is in [`effects`].
 
+mod effects;
+
+use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::string::ToString;
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::Bytes;
 
+use super::early::{self, aborted, legal_in};
 use super::invitation::{self, State};
 use super::offer::{self, Carrier, Meaning, Offers};
 use super::proposal::{self, Proposal};
 use super::receive::{Fork, allows_update, content_of};
 use super::renegotiation::{self, Renegotiation};
-use super::{Ack, Below, Session, Sessions, start, too_brief};
+use super::{Ack, Below, EarlyDialog, Offered, Session, Sessions, start, too_brief};
 use crate::cx::Cx;
 use crate::diagnosis::Diagnosis;
 use crate::error::Misuse;
-use crate::event::{Completion, Content, Event, OperationError, OperationFailure, SessionState};
+use crate::event::{Content, Event, OperationError, OperationFailure, SessionState};
 use crate::exchange::{Outcome, Pending, Reply, SessionPart, retry_after};
 use crate::ids::{ExchangeId, OperationId, SessionId};
 use crate::wire::{HeaderName, Message, Method, StatusCode};
@@ -26,15 +29,15 @@ use crate::wire::{HeaderName, Message, Method, StatusCode};
 #[derive(Clone, Debug)]
 pub(super) struct Change {
     pub(super) offers: Offers,
-    ours: Renegotiation,
+    pub(super) ours: Renegotiation,
     theirs: Proposal,
-    /// What this side offers, and the request that carries it.
-    offer: Option<Box<(Method, Content)>>,
+    /// What this side offers.
+    pub(super) offer: Option<Box<Offered>>,
     pub(super) exchange: Option<ExchangeId>,
     /// What the peer offers.
     request: Option<Box<Proposed>>,
     /// The ACK to the last re-INVITE, for a 2xx that comes again.
-    ack: Option<Box<Ack>>,
+    pub(super) ack: Option<Box<Ack>>,
 }
 
 /// A re-INVITE or UPDATE of the peer.
@@ -51,6 +54,7 @@ pub(crate) struct Fingerprint {
     offers: offer::State,
     ours: renegotiation::Fingerprint,
     theirs: proposal::Fingerprint,
+    offer: Option<early::Fingerprint>,
 }
 
 impl Change {
@@ -71,6 +75,7 @@ impl Change {
             offers: self.offers.state(),
             ours: self.ours.fingerprint(now),
             theirs: self.theirs.fingerprint(now),
+            offer: self.offer.as_ref().map(|offered| offered.fingerprint()),
         }
     }
 
@@ -93,15 +98,30 @@ impl Change {
         request.is_some_and(|request| request.pending.message.method() != Some(&Method::Invite))
     }
 
-    fn is_reinvite(&self) -> bool {
-        self.offer.as_ref().is_some_and(|offer| offer.0 == Method::Invite)
+    pub(super) fn is_reinvite(&self) -> bool {
+        let offered = self.offer.as_ref();
+        offered.is_some_and(|offered| offered.method == Method::Invite)
     }
 }
 
 impl Session {
     /// Whether no change of the peer is open, so that one of this side may begin.
-    const fn is_free(&self) -> bool {
-        self.change.theirs.is_idle() && matches!(self.invitation.machine_state(), State::Connected)
+    pub(super) fn is_free(&mut self) -> bool {
+        if !self.change.theirs.is_idle() {
+            return false;
+        }
+        match self.invitation.machine_state() {
+            State::Connected => true,
+            State::Offered { .. } => self.is_free_early(),
+            State::Idle
+            | State::Inviting { .. }
+            | State::Redirecting { .. }
+            | State::Cancelling { .. }
+            | State::Answering { .. }
+            | State::Accepting { .. }
+            | State::Leaving { .. }
+            | State::Disconnected => false,
+        }
     }
 
     /// Whether an INVITE of this side has not had its end (RFC 3261 section 14.1).
@@ -116,10 +136,20 @@ impl Session {
 
 /// What the application commands.
 impl Sessions {
-    /// A change is for an established session, one at a time, and not while one of the peer's waits for the application.
-    pub(crate) fn may_renegotiate(&self, id: SessionId) -> Result<(), Misuse> {
+    /// A change is for an established session, or for an [early](early) dialog, one at a time, and not while one of the
+    /// peer's waits for the application.
+    pub(crate) fn may_renegotiate(
+        &self,
+        id: SessionId,
+        method: &Method,
+        early: EarlyDialog,
+    ) -> Result<(), Misuse> {
         let operation = "renegotiate";
-        self.may(id, operation, SessionState::Connected)?;
+        let legal = legal_in(method, self.known(id)?.state);
+        self.may(id, operation, legal)?;
+        if legal != SessionState::Connected {
+            self.may_change_early(id, method, early)?;
+        }
         if self.known(id)?.asked.is_some() {
             let state = "a change that the peer offers waits for an answer";
             return Err(Misuse::State { operation, state });
@@ -141,12 +171,20 @@ impl Sessions {
         below: &mut Below<'_, '_>,
         id: SessionId,
         operation: OperationId,
-        (method, offer): (Method, Content),
+        offered: Offered,
     ) {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
-        session.change.offer = Some(Box::new((method, offer)));
+        let waits = matches!(
+            session.invitation.machine_state(),
+            State::Inviting { .. } | State::Redirecting { .. }
+        );
+        if offered.method == Method::Prack && !waits {
+            cx.out.complete(operation, Err(aborted()));
+            return;
+        }
+        session.change.offer = Some(Box::new(offered));
         let (free, bounded) = (session.is_free(), session.change.is_reinvite());
         let input = renegotiation::Input::Renegotiate {
             operation,
@@ -228,8 +266,11 @@ impl Sessions {
             Some(Method::Prack) => (false, Carrier::PrackSuccess),
             _ => (false, Carrier::UpdateSuccess),
         };
+        // A PRACK is no target refresh.
+        let heals = carrier != Carrier::PrackSuccess && session.refresh_by(message);
         let (agreed, fields) = session.agree(message, cx.config);
         let reply = Reply {
+            record_route: heals,
             contact: Some(&session.local.contact),
             block: Some(&session.local.voice.description()),
             headers: &fields,
@@ -237,12 +278,6 @@ impl Sessions {
             ..Reply::new(StatusCode::OK)
         };
         let success = below.low.reply(cx, &request.pending, &reply);
-        // A PRACK is no target refresh.
-        if carrier != Carrier::PrackSuccess
-            && let Some(dialog) = session.dialog_of(message)
-        {
-            dialog.refresh_target(message);
-        }
         session.offers_of(message).step(cx, offer::Input::Sent(carrier));
         if acknowledged {
             let success = Some(success);
@@ -254,6 +289,9 @@ impl Sessions {
         };
         self.step_theirs(cx, below, id, input);
         self.step_timer(cx, below, id, agreed);
+        if heals {
+            self.on_healed(cx, below, id);
+        }
     }
 
     /// Refuses the peer's change with 400 to 699: the session is as it was (RFC 3261 section 14.2).
@@ -338,18 +376,20 @@ impl Sessions {
                 refuse_clash(cx, below, request, meaning);
             }
             Meaning::Nothing | Meaning::Answer => {
-                if let Some(dialog) = session.dialog_of(&request.message) {
-                    dialog.refresh_target(&request.message);
-                }
+                let heals = session.refresh_by(&request.message);
                 let (agreed, fields) = session.agree(&request.message, cx.config);
                 let reply = Reply {
                     contact: Some(&session.local.contact),
                     block: Some(&session.local.voice.description()),
                     headers: &fields,
+                    record_route: heals,
                     ..Reply::new(StatusCode::OK)
                 };
                 below.low.reply(cx, request, &reply);
                 self.step_timer(cx, below, id, agreed);
+                if heals {
+                    self.on_healed(cx, below, id);
+                }
             }
         }
     }
@@ -455,7 +495,7 @@ impl Sessions {
         &mut self,
         cx: &mut Cx<'_>,
         below: &mut Below<'_, '_>,
-        id: SessionId,
+        (id, exchange): (SessionId, ExchangeId),
         outcome: Outcome,
     ) {
         let Outcome { result, facts } = outcome;
@@ -468,33 +508,45 @@ impl Sessions {
             }
             return;
         };
+        // The early dialog that it was for may have lost.
+        if session.change.exchange != Some(exchange) {
+            return;
+        }
         session.change.exchange = None;
+        session.enter_change();
+        let offered = session.change.offer.as_ref();
+        let early = offered.is_some_and(|offered| offered.is_early);
+        let pracks = offered.is_some_and(|offered| offered.method == Method::Prack);
         match result {
             Ok(response) => {
-                if let Some(dialog) = &mut session.dialog {
+                // A PRACK is no target refresh.
+                if let Some(dialog) = session.dialog.as_mut().filter(|_| !pracks) {
                     dialog.refresh_target(&response);
                 }
-                let mut carrier = Carrier::UpdateSuccess;
+                let mut carrier = if pracks {
+                    Carrier::PrackSuccess
+                } else {
+                    Carrier::UpdateSuccess
+                };
                 if is_to_invite(&response) {
                     carrier = Carrier::Success;
-                    let ack = Ack {
-                        facts,
-                        answer: None,
-                        invite: None,
-                    };
+                    let ack = Ack::new(cx, facts, None);
                     session.send_ack(cx, below, id, &ack);
                     session.change.ack = Some(Box::new(ack));
                 }
                 session.take_answer(cx, id, &response, carrier);
-                self.on_agreed(cx, below, id, &response);
+                if !early {
+                    self.on_agreed(cx, below, id, &response);
+                }
                 let effects = self.advance_ours(cx, id, renegotiation::Input::Taken);
                 self.carry_out_ours(cx, below, id, effects, Some(response));
             }
             Err(error) => {
-                session.change.settle(cx);
-                // One that was given up, or that never left, says nothing of the session.
-                let says = facts.cseq > 0 && !session.change.ours.is_cancelling();
+                session.void_offer(cx);
+                // One that was given up, that never left, or that was early says nothing of the session.
+                let says = facts.cseq > 0 && !session.change.ours.is_cancelling() && !early;
                 let ends = end_of(&error).filter(|_| says);
+                let lost = error.clone();
                 let again = session.may_ask_again(cx, &error).filter(|_| ends.is_none());
                 let effects = self.advance_ours(cx, id, renegotiation::Input::Refused(error, again));
                 match ends {
@@ -502,6 +554,7 @@ impl Sessions {
                     // Where it was to refresh the session there may be time for another.
                     None => self.on_not_refreshed(cx, below, id),
                 }
+                self.on_flow_failed(cx, below, id, None, &lost);
                 self.carry_out_ours(cx, below, id, effects, None);
             }
         }
@@ -533,7 +586,7 @@ impl Sessions {
         id: SessionId,
         timer: renegotiation::Timer,
     ) {
-        let Some(session) = self.table.get(&id) else {
+        let Some(session) = self.table.get_mut(&id) else {
             return;
         };
         let (free, bounded) = (session.is_free(), session.change.is_reinvite());
@@ -545,158 +598,6 @@ impl Sessions {
     pub(super) fn end_changes(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId) {
         self.step_theirs(cx, below, id, proposal::Input::Over);
         self.step_ours(cx, below, id, renegotiation::Input::Over);
-    }
-}
-
-/// The machines, and what they ask for.
-impl Sessions {
-    fn step_ours(
-        &mut self,
-        cx: &mut Cx<'_>,
-        below: &mut Below<'_, '_>,
-        id: SessionId,
-        input: renegotiation::Input,
-    ) {
-        let effects = self.advance_ours(cx, id, input);
-        self.carry_out_ours(cx, below, id, effects, None);
-    }
-
-    fn advance_ours(
-        &mut self,
-        cx: &mut Cx<'_>,
-        id: SessionId,
-        input: renegotiation::Input,
-    ) -> Vec<renegotiation::Effect> {
-        let mut effects = Vec::new();
-        if let Some(session) = self.table.get_mut(&id) {
-            session.change.ours.step(cx, input, &mut effects);
-        }
-        effects
-    }
-
-    fn carry_out_ours(
-        &mut self,
-        cx: &mut Cx<'_>,
-        below: &mut Below<'_, '_>,
-        id: SessionId,
-        effects: Vec<renegotiation::Effect>,
-        mut response: Option<Box<Message>>,
-    ) {
-        use renegotiation::Effect;
-        for effect in effects {
-            match (effect, self.table.get_mut(&id)) {
-                (Effect::Send, Some(session)) => session.send_change(cx, below, id),
-                (Effect::SendCancel, Some(session)) => {
-                    if let Some(exchange) = session.change.exchange {
-                        let none = Vec::new();
-                        below.exchanges.cancel(cx, below.low, exchange, none, below.up);
-                    }
-                }
-                (Effect::Complete(operation, result), session) => {
-                    if let Some(session) = session {
-                        session.change.offer = None;
-                    }
-                    let response = response.take();
-                    let completion = || response.map_or(Completion::Done, Completion::Response);
-                    cx.out.complete(operation, result.map(|()| completion()));
-                }
-                (Effect::Send | Effect::SendCancel, None) => {}
-            }
-        }
-    }
-
-    fn step_theirs(
-        &mut self,
-        cx: &mut Cx<'_>,
-        below: &mut Below<'_, '_>,
-        id: SessionId,
-        input: proposal::Input,
-    ) {
-        let Some(session) = self.table.get_mut(&id) else {
-            return;
-        };
-        let mut effects = Vec::new();
-        session.change.theirs.step(cx, input, &mut effects);
-        for effect in effects {
-            self.carry_out_theirs(cx, below, id, effect);
-        }
-        let Some(session) = self.table.get_mut(&id) else {
-            return;
-        };
-        if session.change.theirs.is_idle() {
-            if let Some(request) = session.change.request.take() {
-                self.by_invite.remove(&request.pending.transaction);
-            }
-            let bounded = session.change.is_reinvite();
-            if session.is_free() {
-                self.step_ours(cx, below, id, renegotiation::Input::Free { bounded });
-            }
-        }
-    }
-
-    pub(super) fn handle_proposal_timer(
-        &mut self,
-        cx: &mut Cx<'_>,
-        below: &mut Below<'_, '_>,
-        id: SessionId,
-        timer: proposal::Timer,
-    ) {
-        self.step_theirs(cx, below, id, proposal::Input::Fired(timer));
-    }
-
-    fn carry_out_theirs(
-        &mut self,
-        cx: &mut Cx<'_>,
-        below: &mut Below<'_, '_>,
-        id: SessionId,
-        effect: proposal::Effect,
-    ) {
-        use proposal::Effect;
-        match effect {
-            Effect::Refuse(code) => {
-                if let Some(status) = StatusCode::new(code) {
-                    self.refuse_proposal(cx, below, id, &Reply::new(status));
-                }
-            }
-            Effect::Withdrawn => cx.out.event(Event::RenegotiationWithdrawn { session: id }),
-            Effect::Repeat => {
-                let request = self.table.get(&id).and_then(|it| it.change.request.as_ref());
-                if let Some(request) = request
-                    && let Some(success) = &request.success
-                {
-                    below
-                        .low
-                        .send_reply(cx, &request.pending, StatusCode::OK, success.clone());
-                }
-            }
-            Effect::Unacknowledged => self.step(cx, below, id, invitation::Input::Unanswered),
-            Effect::Complete(operation, result) => {
-                cx.out.complete(operation, result.map(|()| Completion::Done));
-            }
-        }
-    }
-
-    /// Answers the peer's change with a failure: its offer is void.
-    fn refuse_proposal(
-        &mut self,
-        cx: &mut Cx<'_>,
-        below: &mut Below<'_, '_>,
-        id: SessionId,
-        reply: &Reply<'_>,
-    ) {
-        let Some(session) = self.table.get_mut(&id) else {
-            return;
-        };
-        session.enter_proposal();
-        let Some(request) = session.change.request.take() else {
-            return;
-        };
-        below.low.reply(cx, &request.pending, reply);
-        let offers = session.offers_of(&request.pending.message);
-        if !offers.is_settled() {
-            offers.step(cx, offer::Input::Lapsed);
-        }
-        self.by_invite.remove(&request.pending.transaction);
     }
 }
 
@@ -718,31 +619,53 @@ impl Session {
         message: &Message,
         carrier: Carrier,
     ) {
-        if !self.change.offers.is_settled()
+        let over = self.known.over;
+        let offers = self.offers_of_change();
+        if !offers.is_settled()
             && let Some(answer) = content_of(message)
-            && self.change.offers.step(cx, offer::Input::Received(carrier)) == Meaning::Answer
-            && !self.known.over
+            && offers.step(cx, offer::Input::Received(carrier)) == Meaning::Answer
+            && !over
         {
             cx.out.event(Event::AnswerReceived { session: id, answer });
         }
-        self.change.settle(cx);
+        self.void_offer(cx);
+    }
+
+    /// What this side has offered and the peer not answered is void.
+    fn void_offer(&mut self, cx: &mut Cx<'_>) {
+        let offers = self.offers_of_change();
+        if !offers.is_settled() {
+            offers.step(cx, offer::Input::Lapsed);
+        }
+    }
+
+    /// What is open in the dialog of our change.
+    fn offers_of_change(&mut self) -> &mut Offers {
+        let offered = self.change.offer.as_ref();
+        let fork = offered.and_then(|offered| offered.fork().map(ToOwned::to_owned));
+        self.offers_with(fork.as_deref())
     }
 
     /// Sends our change.
     fn send_change(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId) {
-        let (Some(dialog), Some(offer)) = (&self.dialog, &self.change.offer) else {
-            return;
+        let early = self.is_early();
+        let (Some(dialog), Some(offered)) = (&self.dialog, &mut self.change.offer) else {
+            return self.send_offer_in_prack(cx, below, id);
         };
-        let (method, content) = &**offer;
+        offered.is_early = early;
+        let method = &offered.method;
         let mut draft = dialog.request(method.clone(), Some(self.local.contact.clone()));
         draft.block = self.local.voice.full_request(method);
-        draft.content = Some(content.clone());
-        draft.extra = self.change_fields(cx.config);
+        draft.content = Some(offered.content.clone());
         let carrier = if *method == Method::Invite {
             Carrier::Invite
         } else {
             Carrier::Update
         };
+        // How long the session lasts is for its INVITE to say (RFC 4028).
+        if !early {
+            draft.extra = self.change_fields(cx.config);
+        }
         self.change.offers.step(cx, offer::Input::Sent(carrier));
         self.change.exchange = Some(start(cx, below, self, id, draft, SessionPart::Renegotiate));
     }
@@ -751,6 +674,11 @@ impl Session {
     /// (E12).
     fn may_ask_again(&self, cx: &mut Cx<'_>, error: &OperationError) -> Option<Duration> {
         let response = error.response()?;
+        // A PRACK goes with its response.
+        let offered = self.change.offer.as_ref();
+        if offered.is_some_and(|offered| offered.method == Method::Prack) {
+            return None;
+        }
         if !self.change.ours.is_open() || self.change.ours.is_cancelling() {
             return None;
         }

@@ -240,6 +240,20 @@ impl Sessions {
         method: Method,
         cargo: Cargo,
     ) {
+        if !self.holds(id, operation, &method, &cargo) {
+            self.send_now(cx, below, id, operation, method, cargo);
+        }
+    }
+
+    pub(super) fn send_now(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        operation: OperationId,
+        method: Method,
+        cargo: Cargo,
+    ) {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
@@ -247,7 +261,8 @@ impl Sessions {
         // RFC 3515 section 2.2.
         let contact = (method == Method::Refer).then(|| session.local.contact.clone());
         let mut draft = dialog.request(method.clone(), contact);
-        draft.block = session.local.voice.full_request(&method);
+        let block = session.local.voice.full_request(&method);
+        draft.block = block.and(session.route_field(&method));
         draft.content = cargo.content;
         draft.extra = cargo.extra;
         let part = SessionPart::Request(operation);
@@ -264,7 +279,9 @@ impl Sessions {
 
     /// How many requests of a session are under way.
     pub(crate) fn pending(&self, id: SessionId) -> usize {
-        self.table.get(&id).map_or(0, |session| session.requests.len())
+        self.table
+            .get(&id)
+            .map_or(0, |session| session.requests.len() + session.held())
     }
 
     /// The session's own connection, for a request inside that asks for one: several that a lost connection held get one

@@ -70,8 +70,7 @@ impl Session {
 
     /// What a request of ours inside says of it: who refreshes stays as it is.
     pub(super) fn refresh_fields(&self, config: &Config) -> ExtraHeaders {
-        let agreed = self.timer.as_ref().and_then(|timer| timer.agreed());
-        agreed.map_or_else(Vec::new, |(interval, ours)| {
+        self.agreed_timer().map_or_else(Vec::new, |(interval, ours)| {
             let refresher = if ours { Refresher::Uac } else { Refresher::Uas };
             request_fields(interval, Some(refresher), config)
         })
@@ -91,7 +90,7 @@ impl Session {
     /// what was agreed before, else our own wish; who refreshes is as the peer asks, else as it was, else the peer if
     /// it can.
     pub(super) fn agree(&self, request: &Message, config: &Config) -> (Input, Vec<(HeaderName, Box<str>)>) {
-        let before = self.timer.as_ref().and_then(|timer| timer.agreed());
+        let before = self.agreed_timer();
         let asked = asked(request);
         let least_of_peer = request.typed::<MinSe<'_>>().ok().flatten();
         let least_of_peer = least_of_peer.map_or(Duration::ZERO, |it| Duration::from_secs(it.seconds.into()));

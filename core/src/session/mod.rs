@@ -5,6 +5,7 @@
 mod branch;
 mod change;
 mod command;
+mod early;
 mod expiry;
 mod invitation;
 #[cfg(test)]
@@ -13,12 +14,14 @@ mod offer;
 mod proposal;
 mod provisional;
 mod receive;
+mod recovery;
 mod redirect;
 pub(crate) mod refer;
 pub(crate) mod referee;
 mod reliable;
 mod renegotiation;
 mod ringing;
+mod route;
 pub(crate) mod timer;
 mod transfer;
 
@@ -33,7 +36,7 @@ use crate::connection::Lease;
 use crate::cx::Cx;
 use crate::diagnosis::Diagnosis;
 use crate::dialog::Dialog;
-use crate::endpoint::ReliableResponses;
+use crate::endpoint::{ReliableResponses, RouteRecovery};
 use crate::error::ParseError;
 use crate::event::{
     Completion, Content, Event, ExtraHeaders, OperationError, OperationFailure, SessionReason, SessionState,
@@ -51,6 +54,7 @@ use crate::wire::{HeaderName, Message, Method, StatusCode};
 use branch::Branch;
 pub use branch::EarlyDialog;
 use change::Change;
+pub(crate) use early::Offered;
 pub(crate) use expiry::{TAG as TIMER_TAG, too_brief};
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use invitation::cells::MACHINE as INVITATION;
@@ -62,6 +66,10 @@ pub(crate) use proposal::cells::MACHINE as PROPOSAL;
 use provisional::{Early, Provisionals};
 pub(crate) use provisional::{RELIABLE, takes_reliable};
 use receive::{allows_update, names_user};
+#[cfg(any(test, feature = "cells"))]
+pub(crate) use recovery::cells::MACHINE as RECOVERY;
+#[cfg(test)]
+pub(crate) use recovery::laws::Recovering;
 use redirect::Redirection;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use refer::cells::MACHINE as REFERRAL;
@@ -72,6 +80,8 @@ pub(crate) use reliable::cells::MACHINE as RELIABLE_RESPONSES;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use renegotiation::cells::MACHINE as RENEGOTIATION;
 use ringing::Ringing;
+use route::Route;
+pub(crate) use route::TAG as ROUTE_TAG;
 use timer::SessionTimer;
 #[cfg(any(test, feature = "cells"))]
 pub(crate) use timer::cells::MACHINE as TIMER;
@@ -85,6 +95,7 @@ pub(crate) enum Timer {
     Renegotiation(renegotiation::Timer),
     Proposal(proposal::Timer),
     Reliable(u8, reliable::Timer),
+    Recovery(recovery::Timer),
 }
 
 /// How an endpoint appears in its requests. The texts are ready to be written.
@@ -108,6 +119,7 @@ pub(crate) struct Local {
     pub(crate) redirects: bool,
     /// The interval of the session timer that it asks for.
     pub(crate) session_timer: Option<Duration>,
+    pub(crate) route_recovery: RouteRecovery,
 }
 
 impl Local {
@@ -185,6 +197,8 @@ struct Session {
     redirection: Option<Box<Redirection>>,
     /// Where one was agreed on.
     timer: Option<Box<SessionTimer>>,
+    /// Where its endpoint recovers routes, and it has sent something (S17).
+    route: Option<Box<Route>>,
     /// Few sessions have to do with them.
     transfers: Option<Box<Transfers>>,
     known: Known,
@@ -225,6 +239,7 @@ pub(crate) struct Fingerprint {
     /// When it says again that it rings.
     rings: Option<Duration>,
     timer: Option<timer::Fingerprint>,
+    route: Option<route::Fingerprint>,
     why: Option<Diagnosis>,
     /// What is still to be tried, how many are known, and whether all are to be.
     redirection: Option<(Vec<Box<str>>, usize, bool)>,
@@ -239,6 +254,19 @@ struct Ack {
     answer: Option<Content>,
     /// The INVITE that has made the session, which knows its forks.
     invite: Option<ExchangeId>,
+    /// When a 2xx that comes again is not acknowledged any more.
+    until: Time,
+}
+
+impl Ack {
+    fn new(cx: &Cx<'_>, facts: Facts, invite: Option<ExchangeId>) -> Self {
+        Self {
+            facts,
+            answer: None,
+            invite,
+            until: cx.now + cx.config.t1.saturating_mul(64),
+        }
+    }
 }
 
 /// All sessions of a stack.
@@ -250,6 +278,8 @@ pub(crate) struct Sessions {
     /// Ended, but the application has not taken the event yet (X2).
     ended: BTreeMap<SessionId, (EndpointId, Known)>,
     just_ended: Vec<(SessionId, EndpointId)>,
+    /// Whose registration is to be refreshed for their dialogs.
+    unrouted: Vec<EndpointId>,
     /// No peer begins a session any more.
     closed: bool,
 }
@@ -271,6 +301,7 @@ impl Sessions {
             by_invite: Map::new(key),
             ended: BTreeMap::new(),
             just_ended: Vec::new(),
+            unrouted: Vec::new(),
             closed: false,
         }
     }
@@ -330,6 +361,7 @@ impl Sessions {
                 .as_ref()
                 .map(|ringing| ringing.again().at().since(now)),
             timer: session.timer.as_ref().map(|timer| timer.fingerprint(now)),
+            route: session.route.as_ref().map(|route| route.fingerprint(now)),
             why: session.why,
             redirection: session
                 .redirection
@@ -437,6 +469,7 @@ impl Sessions {
                 ringing: None,
                 redirection: None,
                 timer: None,
+                route: None,
                 transfers: None,
                 known: Known::new(SessionState::Idle),
                 incoming: false,
@@ -499,6 +532,7 @@ impl Sessions {
             ringing: None,
             redirection: None,
             timer: None,
+            route: None,
             transfers: replaces.map(|replaces| Box::new(Transfers::replacing(replaces))),
             known: Known::new(SessionState::Incoming),
             incoming: true,
@@ -543,6 +577,9 @@ impl Sessions {
                     {
                         SessionReason::SessionTimerExpired
                     }
+                    Some(Diagnosis::RouteLost) if reason == SessionReason::TerminatedLocally => {
+                        SessionReason::RecoveryFailed
+                    }
                     Some(_) | None => reason,
                 };
                 cx.out.event(Event::Session {
@@ -554,6 +591,7 @@ impl Sessions {
                 if new == SessionState::Connected {
                     cx.counters.calls(session.incoming).connected += 1;
                     self.settle(cx, id);
+                    self.free_change(cx, below, id);
                 }
                 if new == SessionState::Disconnected {
                     self.end(cx, below, id, endpoint);
@@ -623,6 +661,7 @@ impl Sessions {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
+        session.leave_route(cx, below);
         let extra = session.parting_words(cx);
         if let Some(dialog) = &session.dialog {
             let mut draft = dialog.request(Method::Bye, None);
@@ -684,6 +723,7 @@ impl Sessions {
             let ended = OperationError::OperationFailure(OperationFailure::SessionTerminated);
             cx.out.complete(operation, Err(ended));
         }
+        Self::end_route(cx, below, session.route);
         self.end_transfers(cx, below, session.transfers);
     }
 }
@@ -824,7 +864,12 @@ fn start_over(
                 part,
                 SessionPart::Renegotiate | SessionPart::Prack | SessionPart::Report(_)
             ),
-        repeatable: policy.repeatable || ends || matches!(part, SessionPart::Refresh | SessionPart::Prack),
+        repeatable: policy.repeatable
+            || ends
+            || matches!(
+                part,
+                SessionPart::Refresh | SessionPart::Prack | SessionPart::Heal
+            ),
         ..policy
     };
     let request = Request {

@@ -136,6 +136,17 @@ impl Offers {
         matches!(self.state, State::Owed | State::Theirs(Carrier::Invite))
     }
 
+    /// Whether what is open ends with the INVITE that it began with.
+    pub(crate) const fn is_of_invite(self) -> bool {
+        matches!(
+            self.state,
+            State::Awaited
+                | State::Owed
+                | State::Ours(Carrier::Invite | Carrier::Reliable | Carrier::Success)
+                | State::Theirs(Carrier::Invite | Carrier::Reliable | Carrier::Success)
+        )
+    }
+
     #[cfg_attr(
         not(any(test, feature = "cells")),
         expect(clippy::needless_pass_by_ref_mut, reason = "the cells are written down in it")

@@ -89,6 +89,17 @@ impl Provisionals {
         rest.accept.map(|(operation, _)| operation)
     }
 
+    /// Whether no response waits for its PRACK.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.machine.is_idle()
+    }
+
+    /// Whether one that waits for its turn has a body.
+    pub(super) fn has_body_to_come(&self) -> bool {
+        let rest = self.rest.as_ref();
+        rest.is_some_and(|rest| rest.queue.iter().any(|(_, content)| content.is_some()))
+    }
+
     pub(super) fn fingerprint(&self, now: crate::time::Time) -> (reliable::Fingerprint, usize, bool) {
         let rest = self.rest.as_ref();
         let queued = rest.map_or(0, |rest| rest.queue.len());
@@ -345,6 +356,7 @@ impl Sessions {
             self.send_reliably(cx, below, id, status, content);
         } else {
             session.provisionals.rest = None;
+            self.free_change(cx, below, id);
         }
     }
 }
@@ -436,7 +448,11 @@ impl Sessions {
             }
             _ => {}
         }
-        session.send_prack(cx, below, id, (tag, number), None);
+        if !self.offers_in_prack(cx, below, id, (tag, number))
+            && let Some(session) = self.table.get_mut(&id)
+        {
+            session.send_prack(cx, below, id, (tag, number), None);
+        }
     }
 
     /// The application's answer to an offer in a reliable response; whether there is one.
@@ -495,8 +511,13 @@ impl Session {
             .from_()
             .ok()
             .and_then(|from| from.tag().map(ToOwned::to_owned));
+        self.offers_with(tag.as_deref())
+    }
+
+    /// What is open with this fork, or in the one dialog.
+    pub(super) fn offers_with(&mut self, tag: Option<&str>) -> &mut Offers {
         let early = self.early.iter_mut();
-        let mut with = early.filter(|early| early.dialog.is_with(tag.as_deref()));
+        let mut with = early.filter(|early| early.dialog.is_with(tag));
         match with.next() {
             Some(early) => &mut early.offers,
             None => &mut self.change.offers,
@@ -512,22 +533,18 @@ impl Session {
         Some(number)
     }
 
-    fn send_prack(
+    pub(super) fn send_prack(
         &mut self,
         cx: &mut Cx<'_>,
         below: &mut Below<'_, '_>,
         id: SessionId,
         (tag, number): (&str, u32),
-        answer: Option<Content>,
-    ) {
+        content: Option<Content>,
+    ) -> Option<ExchangeId> {
         let facts = self.exchange.and_then(|exchange| below.exchanges.facts(exchange));
-        let Some((cseq, conn)) = facts.map(|facts| (facts.cseq, facts.conn)) else {
-            return;
-        };
+        let (cseq, conn) = facts.map(|facts| (facts.cseq, facts.conn))?;
         let via_proxy = self.local.via_proxy;
-        let Some(early) = self.early_mut(Some(tag)) else {
-            return;
-        };
+        let early = self.early_mut(Some(tag))?;
         let begin = || below.exchanges.new_sequence(cx, cseq.saturating_add(1));
         early.dialog.sequence = *early.sequence.get_or_insert_with(begin);
         let rack = RAck {
@@ -542,11 +559,12 @@ impl Session {
         let mut draft = early.dialog.request(Method::Prack, None);
         let block = self.local.voice.request(&Method::Prack);
         draft.block = block.and([(HeaderName::RAck.as_str(), &*value)]);
-        draft.content = answer;
+        draft.content = content;
         let prack = start_over(cx, below, self, id, (draft, SessionPart::Prack), conn);
         if let Some(early) = self.early_mut(Some(tag)) {
             early.prack = Some(prack);
         }
+        Some(prack)
     }
 
     fn send_provisional(

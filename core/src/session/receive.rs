@@ -14,7 +14,8 @@ use crate::endpoint::ReliableResponses;
 use crate::event::{Completion, Content, Event, OperationError, OperationFailure, SessionReason};
 use crate::exchange::{Facts, Outcome, Owner, Pending, Policy, Reply, Request, Sequence, SessionPart, What};
 use crate::ids::{ConnId, ExchangeId, OperationId, SessionId, TransactionId};
-use crate::wire::header::Allow;
+use crate::time::Time;
+use crate::wire::header::{Allow, ContentDisposition};
 use crate::wire::write::HeaderBlock;
 use crate::wire::{HeaderName, Message, Method, StatusCode};
 
@@ -42,8 +43,9 @@ impl Sessions {
                 let fork = Fork::of(cx, below, exchange, &response);
                 self.on_further(cx, below, Some(id), facts, &response, fork);
             }
-            (SessionPart::Renegotiate, What::Outcome(outcome)) => {
-                self.on_renegotiated(cx, below, id, *outcome);
+            // A PRACK without an offer that fails leaves the INVITE to its own end.
+            (SessionPart::Renegotiate | SessionPart::Prack, What::Outcome(outcome)) => {
+                self.on_renegotiated(cx, below, (id, exchange), *outcome);
             }
             (SessionPart::Renegotiate, What::Further(response)) => {
                 let facts = below.exchanges.facts(exchange).cloned().unwrap_or_default();
@@ -58,9 +60,21 @@ impl Sessions {
                     }
                 }
                 self.on_refresh_outcome(cx, below, id, &outcome.result);
+                if let Err(error) = &outcome.result {
+                    self.on_flow_failed(cx, below, id, None, error);
+                }
                 self.on_request_outcome(cx, below, id, None, *outcome);
             }
+            (SessionPart::Heal, What::Outcome(outcome)) => {
+                self.on_healing(cx, below, (id, exchange), outcome.result);
+            }
             (SessionPart::Request(operation), What::Outcome(outcome)) => {
+                if let Err(error) = &outcome.result
+                    && self.on_flow_failed(cx, below, id, Some(operation), error)
+                {
+                    return;
+                }
+                self.forget_request(id, operation);
                 self.on_refer_outcome(cx, below, id, operation, &outcome);
                 self.on_request_outcome(cx, below, id, Some(operation), *outcome);
             }
@@ -71,13 +85,13 @@ impl Sessions {
             (
                 SessionPart::Bye
                 | SessionPart::Refresh
+                | SessionPart::Heal
                 | SessionPart::Request(_)
                 | SessionPart::Report(_)
                 | SessionPart::Ack,
                 What::Provisional(_) | What::Further(_),
             )
-            // A PRACK that fails leaves the INVITE to its own end.
-            | (SessionPart::Prack, _)
+            | (SessionPart::Prack, What::Provisional(_) | What::Further(_))
             | (SessionPart::Renegotiate, What::Provisional(_))
             | (SessionPart::Ack, What::Outcome(_))
             | (_, What::Taken) => {}
@@ -109,6 +123,10 @@ impl Sessions {
             session.change.offers = early.offers;
         }
         session.drop_early(cx, below, tag.as_deref());
+        self.drop_change_elsewhere(cx, below, id, tag.as_deref());
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
         let dialog = match Dialog::from_response(&response, session.sequence) {
             Ok(dialog) => dialog,
             Err(error) => return self.on_failure(cx, below, id, OperationError::MessageParsing(error)),
@@ -125,11 +143,7 @@ impl Sessions {
         {
             below.low.connections.release(cx, old);
         }
-        session.ack = Some(Ack {
-            facts,
-            answer: None,
-            invite: Some(invite),
-        });
+        session.ack = Some(Ack::new(cx, facts, Some(invite)));
         let cancelled = matches!(session.invitation.machine_state(), State::Cancelling { .. });
         if !cancelled {
             self.on_agreed(cx, below, id, &response);
@@ -155,7 +169,12 @@ impl Sessions {
                 cx.out.event(Event::AnswerReceived { session: id, answer });
             }
             (Meaning::Offer | Meaning::Answer, _) => {}
-            (Meaning::Nothing | Meaning::Glare | Meaning::Busy, _) => session.change.settle(cx),
+            // A change that is open in the early dialog goes on.
+            (Meaning::Nothing | Meaning::Glare | Meaning::Busy, _) => {
+                if session.change.offers.is_of_invite() {
+                    session.change.settle(cx);
+                }
+            }
         }
         if !cancelled {
             self.report(cx, below, id, StatusCode::OK);
@@ -279,6 +298,7 @@ impl Sessions {
                 self.step(cx, below, id, Input::Fired(timer));
             }
             Timer::Renegotiation(timer) => self.handle_renegotiation_timer(cx, below, id, timer),
+            Timer::Recovery(timer) => self.handle_recovery_timer(cx, below, id, timer),
             Timer::Proposal(timer) => self.handle_proposal_timer(cx, below, id, timer),
             Timer::Reliable(branch, timer) => {
                 self.handle_reliable_timer(cx, below, id, (branch, timer));
@@ -308,6 +328,20 @@ impl Sessions {
         Some((id, self.table.get(&id)?.ack.as_ref()?))
     }
 
+    /// Whether a 2xx comes again so late that its INVITE is over (RFC 3261 section 13.2.2.4: 64*T1 after the first one).
+    fn is_acknowledged(&self, id: SessionId, response: &Message, now: Time) -> bool {
+        let Some(session) = self.table.get(&id) else {
+            return false;
+        };
+        let to = response.to().ok();
+        let tag = to.as_ref().and_then(|to| to.tag());
+        let acks = [session.ack.as_ref(), session.change.ack.as_deref()];
+        let number = response.cseq().map_or(0, |cseq| cseq.number);
+        let mut acks = acks.into_iter().flatten();
+        session.dialog.as_ref().is_some_and(|dialog| dialog.is_with(tag))
+            && acks.any(|ack| ack.facts.cseq == number && now >= ack.until)
+    }
+
     /// A 2xx to INVITE that no transaction takes any more: repeated, or from a late fork.
     pub(crate) fn handle_stray(
         &mut self,
@@ -319,6 +353,10 @@ impl Sessions {
         let Some((id, ack)) = self.find_inviting(response) else {
             return;
         };
+        if self.is_acknowledged(id, response, cx.now) {
+            cx.counters.retransmissions.received += 1;
+            return;
+        }
         let facts = Facts {
             conn: Some(conn),
             ..ack.facts.clone()
@@ -393,7 +431,10 @@ impl Sessions {
             if number(ack) != invite {
                 return;
             }
-            session.take_answer(cx, id, ack, Carrier::Ack);
+            // An UPDATE of ours that is open has its own answer.
+            if session.change.offers.is_of_invite() {
+                session.take_answer(cx, id, ack, Carrier::Ack);
+            }
         }
         self.step(cx, below, id, Input::Ack);
     }
@@ -582,8 +623,10 @@ fn end_fork(cx: &mut Cx<'_>, below: &mut Below<'_, '_>, response: &Message, fact
     }
 }
 
+/// The session description of a message. A body that is to be taken for anything else (RFC 3261 section 20.11) is only the
+/// application's; one that does not say what it is for is for the session, whatever its type.
 pub(super) fn content_of(message: &Message) -> Option<Content> {
-    if message.body_bytes().is_empty() {
+    if message.body_bytes().is_empty() || !describes_session(message) {
         return None;
     }
     let content_type = message.raw(HeaderName::ContentType).unwrap_or(b"application/sdp");
@@ -591,6 +634,11 @@ pub(super) fn content_of(message: &Message) -> Option<Content> {
         String::from_utf8_lossy(content_type).trim(),
         message.body(),
     ))
+}
+
+pub(super) fn describes_session(message: &Message) -> bool {
+    let disposition = message.typed::<ContentDisposition<'_>>().ok().flatten();
+    disposition.is_none_or(|disposition| disposition.kind.eq_ignore_ascii_case("session"))
 }
 
 /// Whether a request is for a user, not for one endpoint by its GRUU or epid: then a server forks it (S8).

@@ -116,6 +116,11 @@ impl Renegotiation {
         matches!(self.state, State::Idle)
     }
 
+    /// Whether it waits for the dialog to let it go out.
+    pub(crate) const fn is_held(&self) -> bool {
+        matches!(self.state, State::Held { .. })
+    }
+
     /// Whether its request is in the peer's hands, or on its way there.
     pub(crate) const fn is_open(&self) -> bool {
         matches!(self.state, State::Sent { .. } | State::Cancelling { .. })
@@ -230,7 +235,7 @@ impl Renegotiation {
                 State::Idle
             }
 
-            // Ignored. Most changes of the peer meet none of ours, and most sessions end without one.
+            // Ignored. Only what is held is freed, and most sessions end without a change.
             (
                 state @ (State::Idle | State::Sent { .. } | State::Cancelling { .. } | State::Waiting { .. }),
                 Input::Free { .. },

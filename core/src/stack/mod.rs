@@ -771,6 +771,7 @@ impl Stack {
         let mut parts = Parts {
             cx: Cx {
                 now: self.now,
+                unix: self.unix(),
                 timers: &mut self.timers,
                 ids: &mut self.ids,
                 entropy: &mut self.entropy,
@@ -829,7 +830,7 @@ const fn reason_of(key: &TimerKey) -> Reason {
         }
         TimerKey::Subscription(..) | TimerKey::Watcher(_) => Reason::Subscription,
         TimerKey::Publication(_) => Reason::Publication,
-        TimerKey::Registration(_) => Reason::Registration,
+        TimerKey::Registration(_) | TimerKey::Association(_) => Reason::Registration,
         TimerKey::KeepAlive(_) => Reason::KeepAlive,
         TimerKey::Probe(_) => Reason::Probe,
         TimerKey::Drain => Reason::Ending,

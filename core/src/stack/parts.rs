@@ -63,6 +63,7 @@ impl Parts<'_> {
     /// What no report tells: connections that closed as a consequence, sessions and endpoints that have ended. Whether
     /// there is more to hand on.
     fn settle(&mut self) -> bool {
+        self.recover_routes();
         for (session, endpoint) in self.sessions.take_ended() {
             self.endpoints.remove_session(endpoint, session);
         }
@@ -148,6 +149,10 @@ impl Parts<'_> {
             }
             TimerKey::Watcher(id) => self.watchers.handle_timer(&mut self.cx, below!(self), id),
             TimerKey::Publication(id) => self.publications.handle_timer(&mut self.cx, below!(self), id),
+            TimerKey::Association(id) => {
+                self.endpoints
+                    .handle_association_timer(&mut self.cx, below!(self), id);
+            }
             TimerKey::KeepAlive(id) => self
                 .endpoints
                 .handle_keep_alive_timer(&mut self.cx, below!(self), id),
@@ -209,6 +214,31 @@ impl Parts<'_> {
             .terminate(&mut self.cx, below!(self), id, operation);
     }
 
+    /// The registrations that the recovery of routes waits for are refreshed, and then all dialogs of their endpoints are
+    /// recovered (S17): sessions by a target refresh, subscriptions anew.
+    fn recover_routes(&mut self) {
+        for endpoint in self.sessions.take_unrouted() {
+            if !self.endpoints.reroute(&mut self.cx, below!(self), endpoint) {
+                self.reroute(endpoint);
+            }
+        }
+        for endpoint in self.endpoints.take_rerouted() {
+            self.reroute(endpoint);
+        }
+    }
+
+    fn reroute(&mut self, endpoint: EndpointId) {
+        for session in self.endpoints.sessions(endpoint) {
+            self.sessions.recover(&mut self.cx, below!(self), session);
+        }
+        for life in self.endpoints.lives(endpoint) {
+            if let Life::Subscription(id) = life {
+                let why = SubscriptionReason::Forgotten;
+                self.subscriptions.forget(&mut self.cx, below!(self), id, why);
+            }
+        }
+    }
+
     /// The established sessions of endpoints that their server had lost are over (R14), and their subscriptions are made
     /// again; so are those of endpoints that have another server (B7).
     fn forget_sessions(&mut self) {
@@ -256,7 +286,10 @@ impl Parts<'_> {
                 reason,
                 taken,
                 target,
-            } => self.on_ended(Ended::lost(conn, &reason, taken, target)),
+            } => {
+                self.low.auth.handle_lost(&mut self.cx, conn);
+                self.on_ended(Ended::lost(conn, &reason, taken, target));
+            }
             FromConnection::Message { conn, bytes } => self.receive(conn, bytes),
             FromConnection::BadFraming { conn, error } => self.refuse_framing(conn, &error),
             FromConnection::Ping(_) | FromConnection::Pong(_) => {}

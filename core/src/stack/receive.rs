@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::parts::{Parts, below, pending};
+use crate::auth::Admission;
 use crate::counters::{Kind, Label};
 use crate::diagnosis::Diagnosis;
 use crate::endpoint::{Life, Notice, REGISTRATION_EVENT, ReliableResponses};
@@ -16,9 +17,10 @@ use crate::event::Event;
 use crate::exchange::{Pending, Reply};
 use crate::ids::{ConnId, EndpointId, SessionId, SubscriptionId, TransactionId, WatcherId};
 use crate::session::{self, Inside, RELIABLE, takes_reliable};
+use crate::subscription::EVENT_LIST;
 use crate::subscription::Taken;
 use crate::transaction::{ResponseMatch, ServerMatch};
-use crate::wire::check::{self, Refusal, UserAgent};
+use crate::wire::check::{self, Body, Refusal, UserAgent};
 use crate::wire::frame::{FrameError, FrameErrorKind};
 use crate::wire::header::Event as EventHeader;
 use crate::wire::write::ResponseBuilder;
@@ -39,6 +41,18 @@ impl Parts<'_> {
                 }
             }
         }
+    }
+
+    /// What the server has to sign and has not, or not well, nobody hears of (A4).
+    fn admits(&mut self, conn: ConnId, message: &Message) -> bool {
+        let dropped = &mut self.cx.counters.dropped;
+        match self.low.auth.admit(conn, message) {
+            Admission::Taken => return true,
+            Admission::Unsigned => dropped.unsigned += 1,
+            Admission::Forged => dropped.forged += 1,
+            Admission::Replayed => dropped.replayed += 1,
+        }
+        false
     }
 
     /// The stream cannot be cut any further; if the head of a request could be read, its sender is told.
@@ -67,6 +81,9 @@ impl Parts<'_> {
         self.low.connections.proven(&mut self.cx, conn);
         let status = message.status().unwrap_or(StatusCode::TRYING);
         self.cx.counters.received.count(Kind::response(status));
+        if !self.admits(conn, &message) {
+            return;
+        }
         let mut out = Vec::new();
         let found = self
             .low
@@ -99,6 +116,9 @@ impl Parts<'_> {
     fn receive_request(&mut self, conn: ConnId, message: Message) {
         if let Err(mut refusal) = check::request(&message) {
             self.count_malformed(&message);
+            if !self.admits(conn, &message) {
+                return;
+            }
             if refusal.status == StatusCode::NOT_IMPLEMENTED {
                 let methods = crate::endpoint::allow(&crate::endpoint::Profile::default());
                 refusal.headers.push((HeaderName::Allow, methods));
@@ -108,6 +128,9 @@ impl Parts<'_> {
         self.low.connections.proven(&mut self.cx, conn);
         if let Some(method) = message.method() {
             self.cx.counters.received.count(Kind::request(method));
+        }
+        if !self.admits(conn, &message) {
+            return;
         }
         // What came in one read with a request whose answer closed the connection: nobody is left to be answered.
         if message.method() != Some(&Method::Ack) && self.low.connections.manager_of(conn).is_none() {
@@ -198,7 +221,8 @@ impl Parts<'_> {
         if session.is_none()
             && let Some(subscription) = self.subscriptions.find(message)
         {
-            if support_notice(message).is_ok() && !self.is_too_much(message) {
+            let lists = self.subscriptions.takes_lists(subscription);
+            if support_notice(message, lists).is_ok() && !self.is_too_much(message) {
                 self.take_notify(subscription, conn, message);
             }
             return;
@@ -211,7 +235,7 @@ impl Parts<'_> {
         match notice {
             None | Some(Notice::Stands(_)) => {}
             Some(notice) => {
-                if let (Notice::Ends(endpoint, reason), Ok(())) = (notice, support_notice(message)) {
+                if let (Notice::Ends(endpoint, reason), Ok(_)) = (notice, support_notice(message, false)) {
                     self.endpoints
                         .deregister(&mut self.cx, below!(self), endpoint, reason, conn);
                 }
@@ -219,9 +243,10 @@ impl Parts<'_> {
                 return;
             }
         }
-        if self.support(endpoint, message, session.is_some()).is_err()
-            || (session.is_none() && notice.is_none() && claims_dialog(message))
-        {
+        let Ok(body) = self.support(endpoint, message, session.is_some()) else {
+            return;
+        };
+        if session.is_none() && notice.is_none() && claims_dialog(message) {
             return;
         }
         if self.is_too_much(message) {
@@ -232,7 +257,7 @@ impl Parts<'_> {
                 return;
             }
             let incoming = self.cx.ids.next();
-            let message = Box::new(message.to_owned_small());
+            let message = Box::new(taken_of(message, body));
             self.cx.out.event(Event::SessionMessage {
                 session,
                 incoming,
@@ -240,7 +265,7 @@ impl Parts<'_> {
             });
         } else if let Some(endpoint) = endpoint {
             let incoming = self.cx.ids.next();
-            let message = Box::new(message.to_owned_small());
+            let message = Box::new(taken_of(message, body));
             self.cx.out.event(Event::MessageReceived {
                 endpoint,
                 incoming,
@@ -259,7 +284,8 @@ impl Parts<'_> {
     /// A new request: its dialog, else its endpoint, else nobody (M5).
     fn dispatch(&mut self, conn: ConnId, message: Message, transaction: TransactionId) {
         let message = message.to_owned_small();
-        let Some(pending) = pending(&mut self.cx, self.low.connections, transaction, conn, message) else {
+        let Some(mut pending) = pending(&mut self.cx, self.low.connections, transaction, conn, message)
+        else {
             return;
         };
         let session = self.sessions.find(&pending.message);
@@ -282,8 +308,10 @@ impl Parts<'_> {
         if let Some(notice) = self.notice(conn, session, endpoint, &pending.message) {
             return self.receive_notice(conn, notice, pending);
         }
-        if let Err(refusal) = self.support(endpoint, &pending.message, session.is_some()) {
-            return self.refuse_pending(&pending, &refusal);
+        match self.support(endpoint, &pending.message, session.is_some()) {
+            Ok(Body::Taken) => {}
+            Ok(Body::Ignored) => *pending.message = pending.message.without_body(),
+            Err(refusal) => return self.refuse_pending(&pending, &refusal),
         }
         match (session, endpoint) {
             (Some(session), _) => self.dispatch_inside(session, pending),
@@ -307,7 +335,8 @@ impl Parts<'_> {
 
     /// A NOTIFY of a subscription, which the stack answers itself; no application has to take NOTIFY for that.
     fn receive_notify(&mut self, subscription: SubscriptionId, pending: &Pending) {
-        if let Err(refusal) = support_notice(&pending.message) {
+        let lists = self.subscriptions.takes_lists(subscription);
+        if let Err(refusal) = support_notice(&pending.message, lists) {
             return self.refuse_pending(pending, &refusal);
         }
         let taken = self.take_notify(subscription, pending.conn, &pending.message);
@@ -414,7 +443,7 @@ impl Parts<'_> {
 
     /// The registrar's word on a registration, which the stack answers itself.
     fn receive_notice(&mut self, conn: ConnId, notice: Notice, pending: Pending) {
-        if let Err(refusal) = support_notice(&pending.message) {
+        if let Err(refusal) = support_notice(&pending.message, false) {
             return self.refuse_pending(&pending, &refusal);
         }
         let accept = [(HeaderName::Accept, Box::from(REGISTRATION_EVENT))];
@@ -573,7 +602,7 @@ impl Parts<'_> {
         endpoint: Option<EndpointId>,
         message: &Message,
         in_session: bool,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Body, Refusal> {
         let profile = endpoint.and_then(|endpoint| self.endpoints.profile(endpoint));
         let default = crate::endpoint::Profile::default();
         let profile = profile.unwrap_or(&default);
@@ -651,11 +680,27 @@ impl Parts<'_> {
     }
 }
 
+/// What the application gets of a message.
+fn taken_of(message: &Message, body: Body) -> Message {
+    match body {
+        Body::Taken => message.to_owned_small(),
+        Body::Ignored => message.without_body().to_owned_small(),
+    }
+}
+
 /// Whether the stack can read the registrar's word on a registration; no application has to take NOTIFY for that.
-fn support_notice(message: &Message) -> Result<(), Refusal> {
+fn support_notice(message: &Message, lists: bool) -> Result<Body, Refusal> {
+    const WITH_LISTS: [&str; 4] = {
+        let [gruu, replaces, timer] = crate::endpoint::OPTION_TAGS;
+        [gruu, replaces, timer, EVENT_LIST]
+    };
     let agent = UserAgent {
         methods: &[Method::Notify, Method::Benotify],
-        options: &crate::endpoint::OPTION_TAGS,
+        options: if lists {
+            &WITH_LISTS
+        } else {
+            &crate::endpoint::OPTION_TAGS
+        },
         content_types: &[],
     };
     check::support(message, &agent)

@@ -14,16 +14,17 @@ use core::time::Duration;
 use super::parts::below;
 use super::{Stack, record};
 use crate::action::Transport;
+use crate::auth::AuthenticationProtocol;
 use crate::connection::{Hop, ManagerKind};
 use crate::endpoint::{PageMessage, SendOptions, reach};
 use crate::error::{Misuse, ParseError};
 use crate::event::{
     Content, ExtraHeaders, OperationError, OperationFailure, PeerToPeerState, RedirectAction,
-    RegistrationState, SessionState,
+    RegistrationState, RouteState, SessionState,
 };
 use crate::exchange::NextHop;
 use crate::ids::{EndpointId, ListenerId, ManagerId, OperationId, SessionId};
-use crate::session::{Cargo, EarlyDialog};
+use crate::session::{Cargo, EarlyDialog, Offered};
 use crate::wire::uri::Uri;
 use crate::wire::{Method, StatusCode, write};
 
@@ -360,6 +361,12 @@ impl EndpointView<'_> {
     /// Ends the endpoint (E13); see [`Stack::terminate`].
     pub fn terminate(&mut self) -> OperationId {
         self.stack.terminate(self.stack.now, self.id)
+    }
+
+    /// How the user of a SipEndpoint was proved when the security association with its server was made; `None` without one,
+    /// as with Digest, which has none.
+    pub fn authentication_protocol(&self) -> Option<AuthenticationProtocol> {
+        self.stack.auth.protocol(self.id)
     }
 
     /// The state of the registration; `None` for a peer-to-peer endpoint.
@@ -733,9 +740,15 @@ impl SessionView<'_> {
     /// [`Event::AnswerReceived`](crate::Event::AnswerReceived); refused, it leaves the session as it was. One that meets a
     /// change of the peer is offered once more after a while, by itself.
     ///
+    /// Before the session is established a callee offers a change by UPDATE, once it has sent a
+    /// [provisional response](Self::provisional) with a body: it goes out when that has its PRACK, and nothing else is
+    /// open (RFC 3311 section 5.1). A caller offers one by PRACK: the next reliable response whose fork has answered takes
+    /// it with its PRACK (RFC 3262 section 5); where none comes, or another fork is established, it ends as Aborted.
+    ///
     /// # Errors
-    /// Any state but Connected; another method; a malformed content type; one is under way; a change that the peer offers
-    /// waits for the application.
+    /// INVITE in any state but Connected, UPDATE in any but Connected and Incoming, PRACK in any but Connecting and
+    /// Alerted; another method; provisional responses are not reliable here, or none with a body was sent; a malformed
+    /// content type; one is under way; a change that the peer offers waits for the application.
     pub fn renegotiate(&mut self, method: Method, offer: Content) -> Result<OperationId, Misuse> {
         record!(
             self.stack,
@@ -746,18 +759,48 @@ impl SessionView<'_> {
                 offer: offer.clone()
             }
         );
-        if !matches!(method, Method::Invite | Method::Update) {
-            return Err(Misuse::argument("method", "INVITE or UPDATE"));
+        if !matches!(method, Method::Invite | Method::Update | Method::Prack) {
+            return Err(Misuse::argument("method", "INVITE, UPDATE or PRACK"));
         }
+        self.renegotiate_dialog(EarlyDialog::FIRST, method, offer)
+    }
+
+    /// Offers a change by UPDATE in another of the session's early dialogs (S9).
+    ///
+    /// # Errors
+    /// As [`renegotiate`](Self::renegotiate), and any state but Incoming; an early dialog of another session.
+    pub fn renegotiate_in(&mut self, early: EarlyDialog, offer: Content) -> Result<OperationId, Misuse> {
+        record!(
+            self.stack,
+            self.stack.now,
+            RenegotiateIn {
+                session: self.id,
+                early,
+                offer: offer.clone()
+            }
+        );
+        self.stack
+            .sessions
+            .may(self.id, "renegotiate_in", SessionState::Incoming)?;
+        self.renegotiate_dialog(early, Method::Update, offer)
+    }
+
+    fn renegotiate_dialog(
+        &mut self,
+        early: EarlyDialog,
+        method: Method,
+        offer: Content,
+    ) -> Result<OperationId, Misuse> {
         check_cargo(Some(&offer), &[])?;
-        self.stack.sessions.may_renegotiate(self.id)?;
+        self.stack.sessions.may_renegotiate(self.id, &method, early)?;
         if let Some(operation) = self.overtaken() {
             return operation;
         }
         let (operation, id) = (start(self.stack, self.endpoint())?, self.id);
         self.stack.step(self.stack.now, |p| {
+            let offered = Offered::new(method, offer, early);
             p.sessions
-                .renegotiate(&mut p.cx, below!(p), id, operation, (method, offer));
+                .renegotiate(&mut p.cx, below!(p), id, operation, offered);
         });
         Ok(operation)
     }
@@ -828,7 +871,13 @@ impl SessionView<'_> {
         Ok(())
     }
 
-    /// Sends a request inside the session: MESSAGE, INFO, OPTIONS or NOTIFY (S15).
+    /// Whether the requests of the session find their way (S17).
+    pub fn route_state(&self) -> RouteState {
+        self.stack.sessions.route_state(self.id)
+    }
+
+    /// Sends a request inside the session: MESSAGE, INFO, OPTIONS or NOTIFY (S15). While its route set is being recovered it
+    /// waits (S17).
     ///
     /// # Errors
     /// Any state but Connected; another method; a malformed header field or content type; too many under way.

@@ -49,9 +49,37 @@ pub struct SubscribeOptions {
     pub content: Option<Content>,
     /// Header fields of each SUBSCRIBE, checked before anything is sent (E11).
     pub headers: ExtraHeaders,
+    /// Whether the states of several are subscribed to in one dialog (B3).
+    pub list: EventList,
+    /// The notifier may send BENOTIFY, which nothing answers, in place of NOTIFY (MS-SIP, B3). A server that cannot refuses the
+    /// SUBSCRIBE with 420.
+    pub benotify: bool,
+    /// The notifier may put the first state into its 2xx, in place of a NOTIFY (MS-SIP, B3).
+    pub piggyback: bool,
     /// Where to send the first one, for a peer-to-peer endpoint (P9).
     pub next_hop: Option<NextHop>,
 }
+
+/// Whether a subscription is to the states of several (B3). The notifications are `multipart/related`, with a list and the
+/// states of those on it; the stack does not look inside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
+pub enum EventList {
+    /// To the state of the target alone.
+    #[default]
+    None,
+    /// The target may be a list that the notifier keeps (RFC 4662).
+    AtNotifier,
+    /// The SUBSCRIBE brings the list, as its content (MS-SIP): [`update`](crate::SubscriptionView::update) brings another
+    /// one. A notifier that cannot take one refuses it with 420.
+    Carried,
+}
+
+/// The option tags of B3.
+pub(crate) const EVENT_LIST: &str = "eventlist";
+const CARRIED_LIST: &str = "adhoclist";
+const BENOTIFY: &str = "ms-benotify";
+const PIGGYBACK: &str = "ms-piggyback-first-notify";
 
 impl SubscribeOptions {
     /// A subscription to this event package.
@@ -62,6 +90,9 @@ impl SubscribeOptions {
             expires: None,
             content: None,
             headers: Vec::new(),
+            list: EventList::None,
+            benotify: false,
+            piggyback: false,
             next_hop: None,
         }
     }
@@ -179,6 +210,12 @@ impl Subscriptions {
 
     pub(crate) fn call_id(&self, id: SubscriptionId) -> Option<&str> {
         self.table.get(&id).map(|subscription| &*subscription.call_id)
+    }
+
+    /// Whether a subscription may be notified of a list.
+    pub(crate) fn takes_lists(&self, id: SubscriptionId) -> bool {
+        let lists = |subscription: &Subscription| subscription.options.list != EventList::None;
+        self.table.get(&id).is_some_and(lists)
     }
 
     /// The URI that the next hop of the next SUBSCRIBE is found from: inside the dialog its route or target, before it
@@ -341,9 +378,28 @@ impl Subscription {
         let event = (HeaderName::Event.as_str(), &*self.options.event);
         let accept = self.options.accept.join(", ");
         let accept = (HeaderName::Accept.as_str(), &*accept);
-        draft.block = draft
-            .block
-            .and(core::iter::once(event).chain((!accept.1.is_empty()).then_some(accept)));
+        let options = &*self.options;
+        let supported = [
+            (options.list != EventList::None).then_some(EVENT_LIST),
+            options.benotify.then_some(BENOTIFY),
+            options.piggyback.then_some(PIGGYBACK),
+        ];
+        let supported: Vec<&str> = supported.into_iter().flatten().collect();
+        let supported = supported.join(", ");
+        let supported = (!supported.is_empty()).then_some((HeaderName::Supported.as_str(), &*supported));
+        // Who would not understand the list would take it for something else.
+        let carries = options.list == EventList::Carried && draft.content.is_some();
+        draft.block = draft.block.and(
+            core::iter::once(event)
+                .chain((!accept.1.is_empty()).then_some(accept))
+                .chain(supported)
+                .chain(carries.then_some((HeaderName::Require.as_str(), CARRIED_LIST)))
+                .chain(
+                    options
+                        .benotify
+                        .then_some((HeaderName::ProxyRequire.as_str(), BENOTIFY)),
+                ),
+        );
         draft.extra.clone_from(&self.options.headers);
     }
 

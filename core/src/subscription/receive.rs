@@ -5,14 +5,14 @@ use alloc::boxed::Box;
 use core::time::Duration;
 
 use super::usage::{Input, Refusal, Standing, State, Timer, Usage, Why};
-use super::{Known, Subscription, Subscriptions, dialog_key};
+use super::{Known, PIGGYBACK, Subscription, Subscriptions, dialog_key};
 use crate::cx::Cx;
 use crate::dialog::Dialog;
 use crate::event::{Event, OperationError, OperationFailure, SubscriptionReason, SubscriptionState};
 use crate::exchange::{Facts, Outcome, What, retry_after};
 use crate::ids::{ConnId, EndpointId, SubscriptionId};
 use crate::session::Below;
-use crate::wire::header::{self, Expires};
+use crate::wire::header::{self, Expires, Supported};
 use crate::wire::{Message, StatusCode};
 
 /// What became of a NOTIFY.
@@ -40,13 +40,37 @@ impl Subscriptions {
         subscription.exchange = None;
         let Outcome { result, facts } = *outcome;
         let input = match result {
-            Ok(response) => subscription.on_success(cx, below, response, &facts),
+            Ok(response) => {
+                let first = subscription.brings_state(&response).then(|| response.clone());
+                let input = subscription.on_success(cx, below, response, &facts);
+                if let (Input::Accepted { .. }, Some(message)) = (&input, first) {
+                    self.take_first_state(cx, below, id, message);
+                }
+                input
+            }
             Err(error) => {
                 subscription.response = None;
                 Input::Refused(refusal_of(&error), error)
             }
         };
         self.step(cx, below, id, input);
+    }
+
+    /// A state that came with the 2xx counts as one that came in a NOTIFY before it (B3).
+    fn take_first_state(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SubscriptionId,
+        message: Box<Message>,
+    ) {
+        // How long it lasts the 2xx says itself.
+        let standing = Standing::Lasts { expires: None };
+        cx.out.event(Event::Notified {
+            subscription: id,
+            message,
+        });
+        self.step(cx, below, id, Input::Notified(standing));
     }
 
     /// A timer of this subscription.
@@ -230,6 +254,14 @@ impl Subscription {
         };
         header::Event::parse(&self.options.event)
             .is_ok_and(|ours| ours.package.eq_ignore_ascii_case(&theirs.package) && ours.id() == theirs.id())
+    }
+
+    /// Whether a 2xx has the state that a NOTIFY would bring (MS-SIP section 3.4.5.1).
+    fn brings_state(&self, response: &Message) -> bool {
+        let mut supported = response.list::<Supported<'_>>();
+        self.options.piggyback
+            && !response.body_bytes().is_empty()
+            && supported.any(|tag| tag.is_ok_and(|tag| tag.0.eq_ignore_ascii_case(PIGGYBACK)))
     }
 
     /// A 2xx: its dialog is ours where no NOTIFY has made one before, and its connection (C9), unless that led to an

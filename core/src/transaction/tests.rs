@@ -54,6 +54,7 @@ impl Bench {
     ) -> T {
         let cx = &mut Cx {
             now: self.now,
+            unix: crate::time::UnixTime(0),
             timers: &mut self.timers,
             ids: &mut self.ids,
             entropy: &mut self.entropy,

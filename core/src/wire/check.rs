@@ -11,8 +11,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::header::{
-    Accept, Contact, ContentEncoding, ContentType, From, ListHeader, MaxForwards, ProxyRequire, RecordRoute,
-    Require, Route, To, Via,
+    Accept, Contact, ContentDisposition, ContentEncoding, ContentType, From, ListHeader, MaxForwards,
+    ProxyRequire, RecordRoute, Require, Route, To, Via,
 };
 use super::uri::Uri;
 use super::{HeaderName, Message, MessageLimits, Method, StatusCode};
@@ -236,13 +236,13 @@ fn in_range(range: &str, type_: &str, subtype: &str) -> bool {
 
 /// Whether `agent` supports what a well-formed request asks for, in the order of RFC 3261 section 8.2 (rule M6): its
 /// method (501 where the stack has no name for it, else 405), the scheme of its Request-URI (416), the extensions it
-/// requires (420), its body (415), and an answer of a type that the caller reads (406).
+/// requires (420), its body (415, unless its handling is optional), and an answer of a type that the caller reads (406).
 ///
 /// # Errors
 /// What to answer, with the header fields that go with it.
-pub fn support(message: &Message, agent: &UserAgent<'_>) -> Result<(), Refusal> {
+pub fn support(message: &Message, agent: &UserAgent<'_>) -> Result<Body, Refusal> {
     let Some(method) = message.method() else {
-        return Ok(());
+        return Ok(Body::Taken);
     };
     if !agent.methods.contains(method) {
         let status = if method.is_known() {
@@ -264,13 +264,34 @@ pub fn support(message: &Message, agent: &UserAgent<'_>) -> Result<(), Refusal> 
     if !matches!(method, Method::Ack | Method::Cancel) {
         extensions(message, agent)?;
     }
-    if !message.body_bytes().is_empty() {
-        body(message, agent)?;
+    let mut taken = Body::Taken;
+    if !message.body_bytes().is_empty()
+        && let Err(refusal) = body(message, agent)
+    {
+        let handling = message.typed::<ContentDisposition<'_>>();
+        if handling
+            .ok()
+            .flatten()
+            .is_none_or(|handling| handling.is_required())
+        {
+            return Err(refusal);
+        }
+        taken = Body::Ignored;
     }
     if *method == Method::Invite {
         answer(message)?;
     }
-    Ok(())
+    Ok(taken)
+}
+
+/// What becomes of the body of a request that is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// It goes with the request, where there is one.
+    Taken,
+    /// The agent does not understand it, and its sender has said that it may be ignored: `handling=optional` of
+    /// Content-Disposition (RFC 3261 section 20.11).
+    Ignored,
 }
 
 fn extensions(message: &Message, agent: &UserAgent<'_>) -> Result<(), Refusal> {
@@ -381,7 +402,7 @@ pub fn verdict(bytes: &[u8], agent: &UserAgent<'_>, limits: &MessageLimits) -> V
     };
     let syntax = syntax.and_then(|()| broken.map_or(Ok(()), |error| Err(refusal_of_broken(error))));
     let accepted = syntax.is_ok();
-    let refusal = syntax.and_then(|()| support(&message, agent)).err();
+    let refusal = syntax.and_then(|()| support(&message, agent).map(|_| ())).err();
     let silent = matches!(message.method(), None | Some(Method::Ack | Method::Benotify));
     let (status, reason, header) = match refusal {
         Some(refusal) => {

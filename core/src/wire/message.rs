@@ -428,6 +428,13 @@ impl Message {
         small
     }
 
+    /// The same without its body; its header fields say of it what they did.
+    pub(crate) fn without_body(&self) -> Self {
+        let mut head = self.clone();
+        head.bytes.truncate(self.body_start());
+        head
+    }
+
     /// The typed value of a field; `None` when the message has no such field. Of a field that may repeat, the first.
     ///
     /// # Errors

@@ -202,3 +202,69 @@ pub(crate) fn incoming(event: &Event) -> Option<IncomingId> {
         _ => None,
     }
 }
+
+/// A host, its connection with the other side, and what its application was told.
+pub(crate) struct Stage {
+    pub(crate) host: Host,
+    pub(crate) conn: ConnId,
+    pub(crate) events: Vec<Event>,
+}
+
+impl Stage {
+    pub(crate) const fn new(host: Host, conn: ConnId) -> Self {
+        Self {
+            host,
+            conn,
+            events: Vec::new(),
+        }
+    }
+
+    pub(crate) fn take(&mut self) {
+        let events = self.host.drain().into_iter().filter_map(|action| match action {
+            Action::Event(event) => Some(event),
+            _ => None,
+        });
+        self.events.extend(events);
+    }
+
+    pub(crate) fn tell(&mut self, text: &str) {
+        let conn = self.conn;
+        self.host.say(conn, text);
+        self.take();
+    }
+
+    pub(crate) fn sent(&mut self) -> Vec<Message> {
+        let conn = self.conn;
+        let sent = self.host.sent(conn);
+        self.take();
+        sent
+    }
+
+    /// The one request that is queued, which is of this method.
+    pub(crate) fn only(&mut self, method: &Method) -> Message {
+        let mut sent = self.sent();
+        assert_eq!(sent.len(), 1, "{sent:?}");
+        assert_eq!(sent[0].method(), Some(method));
+        sent.remove(0)
+    }
+
+    pub(crate) fn pass_to(&mut self, until: Time) {
+        while let Some((at, _)) = self.host.stack.poll_timeout().filter(|(at, _)| *at <= until) {
+            self.host.now = self.host.now.max(at);
+            let now = self.host.now;
+            self.host.stack.handle_timeout(now);
+            self.take();
+        }
+        self.host.now = until;
+    }
+
+    pub(crate) fn result(&self, operation: OperationId) -> Option<Result<(), OperationError>> {
+        self.events.iter().find_map(|event| match event {
+            Event::Completed {
+                operation: which,
+                result,
+            } if *which == operation => Some(result.clone().map(drop)),
+            _ => None,
+        })
+    }
+}

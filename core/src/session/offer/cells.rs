@@ -17,7 +17,8 @@ names! {
     Input {
         SentInRequest: Self::Sent(Carrier::Invite | Carrier::Update),
         SentInInviteResponse: Self::Sent(Carrier::Reliable | Carrier::Success),
-        SentInOther: Self::Sent(Carrier::Ack | Carrier::Prack | Carrier::PrackSuccess | Carrier::UpdateSuccess),
+        SentInPrack: Self::Sent(Carrier::Prack),
+        SentInOther: Self::Sent(Carrier::Ack | Carrier::PrackSuccess | Carrier::UpdateSuccess),
         ReceivedInRequest: Self::Received(Carrier::Invite | Carrier::Prack | Carrier::Update),
         ReceivedInInviteResponse: Self::Received(Carrier::Reliable | Carrier::Success),
         ReceivedInOther: Self::Received(
@@ -40,7 +41,12 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
         Impossible {
             states: &["Settled", "Awaited", "Ours"],
             inputs: &["SentInInviteResponse", "SentInOther"],
-            reason: "its session sends no body in a response, an ACK or a PRACK that means nothing",
+            reason: "its session sends no body in a response or an ACK that means nothing",
+        },
+        Impossible {
+            states: &["Awaited", "Owed", "Ours"],
+            inputs: &["SentInPrack"],
+            reason: "its session puts into a PRACK an answer that waits for it, or an offer where nothing is open",
         },
         Impossible {
             states: &["Owed"],

@@ -56,9 +56,9 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             reason: "its session asks for no repetition of what is given up",
         },
         Impossible {
-            states: &["Sent", "Cancelling"],
+            states: &["Idle", "Sent", "Cancelling", "Waiting"],
             inputs: &["Free"],
-            reason: "it begins where no change of the peer is open, and keeps others away",
+            reason: "its session frees what is held, and nothing else",
         },
         Impossible {
             states: &["Idle", "Held", "Cancelling"],

@@ -198,6 +198,12 @@ pub enum Input {
         method: Method,
         offer: Content,
     },
+    /// [`SessionView::renegotiate_in`](crate::SessionView::renegotiate_in).
+    RenegotiateIn {
+        session: SessionId,
+        early: EarlyDialog,
+        offer: Content,
+    },
     /// [`SessionView::cancel_renegotiation`](crate::SessionView::cancel_renegotiation).
     CancelRenegotiation { session: SessionId },
     /// [`SessionView::accept_renegotiation`](crate::SessionView::accept_renegotiation).
@@ -493,6 +499,13 @@ impl Stack {
                 offer,
             } => {
                 self.session(now, session)?.renegotiate(method, offer)?;
+            }
+            Input::RenegotiateIn {
+                session,
+                early,
+                offer,
+            } => {
+                self.session(now, session)?.renegotiate_in(early, offer)?;
             }
             Input::CancelRenegotiation { session } => {
                 self.session(now, session)?.cancel_renegotiation();

@@ -164,11 +164,6 @@ pub(crate) const MACHINE: Machine = Machine::new::<State, Input>(
             reason: "no NOTIFY is waited for, or the answer comes first",
         },
         Impossible {
-            states: &["LeavingInHaste"],
-            inputs: &["TerminateInHaste"],
-            reason: "an endpoint ends its subscriptions once",
-        },
-        Impossible {
             states: &["Terminated"],
             inputs: Input::NAMES,
             reason: "it is taken out of the table as it ends",

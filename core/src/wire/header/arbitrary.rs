@@ -262,6 +262,7 @@ read_back! {
     in_reply_to_is_read_back: "[a-z0-9]{1,20}(@[a-z0-9.]{1,12})?".prop_map(|id| InReplyTo(owned(id)));
     supported_is_read_back: token().prop_map(owned).prop_map(Supported);
     require_is_read_back: token().prop_map(owned).prop_map(Require);
+    dialog_recovery_action_is_read_back: token().prop_map(owned).prop_map(DialogRecoveryAction);
     proxy_require_is_read_back: token().prop_map(owned).prop_map(ProxyRequire);
     unsupported_is_read_back: token().prop_map(owned).prop_map(Unsupported);
     privacy_is_read_back: vec(token(), 1..4).prop_map(|values| Privacy::parse(&values.join(";")).unwrap().into_owned());

@@ -43,8 +43,8 @@ pub use rewrite::rewrite;
 pub use session::{MinSe, Reason, Refresher, Replaces, SessionExpires};
 pub use text::{AlertInfo, CallInfo, Date, ErrorInfo, Organization, Server, Subject, UserAgent, Warning};
 pub use token::{
-    Allow, CallId, InReplyTo, Priority, Privacy, ProxyRequire, Require, SipETag, SipIfMatch, Supported,
-    Unsupported,
+    Allow, CallId, DialogRecoveryAction, InReplyTo, Priority, Privacy, ProxyRequire, Require, SipETag,
+    SipIfMatch, Supported, Unsupported,
 };
 pub use via::Via;
 

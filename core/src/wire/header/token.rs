@@ -78,6 +78,8 @@ word_fields! {
     Supported: Supported, token, ListHeader(true);
     /// An option tag that the recipient must support (RFC 3261 section 20.32).
     Require: Require, token, ListHeader(false);
+    /// What is to be done where a proxy has lost the state behind a route (MS-SIPRE section 2.2.18).
+    DialogRecoveryAction: PDialogRecoveryAction, token, ListHeader(false);
     /// An option tag that proxies must support (RFC 3261 section 20.29).
     ProxyRequire: ProxyRequire, token, ListHeader(false);
     /// An option tag that was required and is not supported (RFC 3261 section 20.40).

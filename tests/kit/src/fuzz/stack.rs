@@ -11,7 +11,7 @@ use sansip::{
     Action, CloseReason, Config, ConnId, Connect, Content, EndOfSubscription, EndpointId, Established, Event,
     IncomingId, ListenError, ListenerId, LostAddresses, Misuse, OperationId, PeerCertificate,
     PeerToPeerConfig, PublicationId, PublishOptions, QueryId, Question, RedirectAction, ReferralId,
-    ReliableResponses, ResolveError, SendOptions, Server, SessionId, SipEndpointConfig, Stack,
+    ReliableResponses, ResolveError, RouteRecovery, SendOptions, Server, SessionId, SipEndpointConfig, Stack,
     SubscribeOptions, SubscriptionId, Throttle, Time, Transport, UnixTime, WatcherId,
 };
 use siphasher::sip::SipHasher13;
@@ -95,7 +95,7 @@ const FINAL: [u16; 8] = [200, 202, 404, 486, 488, 500, 603, 180];
 /// | `j` | 13, how | it follows or refuses the last REFER of a peer |
 /// | `j` | 15, session, how | the application decides where a call goes that is redirected |
 /// | `j` | 14, request, report, id | a peer says what came of a REFER |
-/// | `j` | 8, session, way | a session is changed: by INVITE, by UPDATE, not after all; a change of the peer is taken, refused; another early dialog rings, is accepted |
+/// | `j` | 8, session, way | a session is changed: by INVITE, by UPDATE, not after all; a change of the peer is taken, refused; another early dialog rings, is accepted; by an offer in a PRACK; another early dialog rings and is changed |
 /// | `j` | 3, watcher, what | the application accepts, refuses, notifies or ends a subscription of a peer |
 /// | `j` | 9, endpoint, target, way | the application subscribes, asks once, or publishes |
 /// | `j` | 10, subscription, what | it begins one, changes it, or ends it; 5, publication, what: it removes or changes what is published |
@@ -274,6 +274,7 @@ impl<'a> Run<'a> {
         }
         let mut carol = PeerToPeerConfig::new("sip:carol@two.invalid");
         carol.profile.reliable_responses = ReliableResponses::Supported;
+        carol.profile.route_recovery = RouteRecovery::MaximumRetry;
         carol.profile.methods.push(Method::Refer);
         carol.profile.session_timer = Some(Duration::from_secs(90));
         carol.profile.redirects = true;
@@ -886,7 +887,7 @@ impl<'a> Run<'a> {
     }
 
     fn change_session(&mut self) {
-        let (at, way) = (self.script.latest(self.sessions.len()), self.script.pick(7));
+        let (at, way) = (self.script.latest(self.sessions.len()), self.script.pick(9));
         let Some(id) = at.and_then(|at| self.sessions.get(at)).copied() else {
             return;
         };
@@ -897,17 +898,20 @@ impl<'a> Run<'a> {
         let begun = match way {
             0 => view.renegotiate(Method::Invite, sdp()).ok(),
             1 => view.renegotiate(Method::Update, sdp()).ok(),
+            7 => view.renegotiate(Method::Prack, sdp()).ok(),
             2 => {
                 view.cancel_renegotiation();
                 None
             }
             3 => view.accept_renegotiation(sdp()).ok(),
-            5 | 6 => match view.early_dialog() {
+            5 | 6 | 8 => match view.early_dialog() {
                 Ok(early) if way == 6 => view.accept_in(early, Some(sdp())).ok(),
                 Ok(early) => {
                     // It may have too many that wait.
                     let _ = view.provisional_in(early, StatusCode::SESSION_PROGRESS, Some(sdp()));
-                    None
+                    (way == 8)
+                        .then(|| view.renegotiate_in(early, sdp()).ok())
+                        .flatten()
                 }
                 Err(_) => None,
             },

@@ -31,6 +31,14 @@ const METHODS: [&str; 16] = [
     "FOO",
 ];
 
+/// What a 430 asks for.
+const REMEDIES: [&str; 4] = [
+    "Dialog-Route-Set-Update",
+    "Registration-Route-Set-Update, Dialog-Route-Set-Update",
+    "Wait-For-Session-Update",
+    "Unheard-Of",
+];
+
 /// Expiries that a registrar grants, in seconds.
 const GRANTED: [u32; 4] = [3600, 600, 20, 0];
 
@@ -149,6 +157,7 @@ fn write_usual(out: &mut String, code: u16, request: &Message, variant: usize, c
         200..=299 if request.method() == Some(&Method::Subscribe) => {
             let expires = GRANTED.get(variant & 3).copied().unwrap_or_default();
             let _ = write!(out, "Expires: {expires}\r\n");
+            out.push_str("Supported: ms-piggyback-first-notify\r\n");
             if !odd {
                 out.push_str("Contact: <sip:p@192.0.2.1;transport=tcp>\r\n");
             }
@@ -159,6 +168,10 @@ fn write_usual(out: &mut String, code: u16, request: &Message, variant: usize, c
             if !odd {
                 let _ = write!(out, "SIP-ETag: e{count}\r\n");
             }
+        }
+        430 => {
+            let action = REMEDIES.get(variant & 3).copied().unwrap_or_default();
+            let _ = write!(out, "P-Dialog-Recovery-Action: {action}\r\n");
         }
         302 if odd => out.push_str("Contact: *\r\n"),
         302 => out.push_str(
@@ -320,7 +333,7 @@ impl Talk {
     }
 
     /// An answer to something heard. Arguments: which request, counted from the last; the status, as in [`STATUS`], but
-    /// that a PUBLISH is answered 412 in place of 202;
+    /// that a PUBLISH is answered 412 in place of 202, and a request in a call 430, as in [`REMEDIES`], in place of 302;
     /// and what it carries: 1 a body, 2 a Record-Route, 4 the tag of another fork, 8 another Contact than the usual, and of
     /// 183 and 180 that it is reliable. Of a
     /// REGISTER the first two are the expiry, as in [`GRANTED`], and the third says that it was unknown.
@@ -333,6 +346,13 @@ impl Talk {
             412
         } else {
             code
+        };
+        // Nobody is sent elsewhere from inside a dialog.
+        let inside = request.to().is_ok_and(|to| to.tag().is_some());
+        let code = match request.method() {
+            Some(Method::Invite | Method::Bye | Method::Subscribe | Method::Notify) | None => code,
+            Some(_) if code == 302 && inside => 430,
+            Some(_) => code,
         };
         let status = StatusCode::new(code)?;
         let method = request.method()?.clone();

@@ -207,9 +207,9 @@ impl Contract {
                 assert_eq!(known.unwrap_or(*old), *old, "{event:?}");
                 assert_ne!(old, new, "{event:?}");
             }
-            Event::ServerChanged { endpoint, .. } | Event::Outage { endpoint, .. } => {
-                self.alive(*endpoint, event)
-            }
+            Event::ServerChanged { endpoint, .. }
+            | Event::Associated { endpoint, .. }
+            | Event::Outage { endpoint, .. } => self.alive(*endpoint, event),
             Event::Forgotten { endpoint, .. } => {
                 self.alive(*endpoint, event);
                 let state = self.registration(*endpoint);
@@ -249,6 +249,7 @@ impl Contract {
             | Event::Explained { session, .. }
             | Event::Redirected { session, .. }
             | Event::RefreshNeeded { session }
+            | Event::Route { session, .. }
             | Event::OfferReceived { session, .. }
             | Event::AnswerReceived { session, .. }
             | Event::RenegotiationReceived { session, .. }

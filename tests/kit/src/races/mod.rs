@@ -75,7 +75,8 @@ impl Scene {
     }
 
     fn begin(&self) -> System {
-        let mut system = System::new();
+        let reliable = self.scripts.concat().contains(&Command::Progress);
+        let mut system = System::new(reliable);
         for (party, command) in self.before {
             let scripts: [&[Command]; 2] = match party {
                 0 => [&[*command], &[]],

@@ -66,6 +66,14 @@ pub const SCENES: &[Scene] = &[
         scripts: [&[Invite, Update, Terminate], &[Ring, Accept, Reinvite, Take]],
     },
     Scene {
+        name: "reliable responses and early changes",
+        before: &[],
+        scripts: [
+            &[Invite, OfferInPrack, Take, Terminate],
+            &[Progress, Update, Take, Accept],
+        ],
+    },
+    Scene {
         name: "BYE and REFER",
         before: CALL,
         scripts: [&[Refer, Terminate], &[Follow, Decline, Terminate]],

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use sansip::wire::{Message, MessageLimits, Method, StatusCode};
 use sansip::{
     Action, CloseReason, Config, ConnId, Connect, Content, EndOfSubscription, EndpointId, Established, Event,
-    ListenerId, Misuse, OperationId, PeerToPeerConfig, ReferralId, SendOptions, SessionId, SessionState,
-    Stack, SubscribeOptions, SubscriptionId, SubscriptionState, Time, UnixTime, WatcherId,
+    ListenerId, Misuse, OperationId, PeerToPeerConfig, ReferralId, ReliableResponses, SendOptions, SessionId,
+    SessionState, Stack, SubscribeOptions, SubscriptionId, SubscriptionState, Time, UnixTime, WatcherId,
 };
 
 /// What an application can do; each stands for itself in a path.
@@ -25,6 +25,10 @@ pub enum Command {
     Answer,
     /// 180.
     Ring,
+    /// 183 with the answer, for a PRACK.
+    Progress,
+    /// Offers a change in the PRACK.
+    OfferInPrack,
     /// Accepts the call.
     Accept,
     /// Refuses it: 486.
@@ -155,7 +159,7 @@ fn content(text: &'static str) -> Content {
 }
 
 impl Party {
-    fn new(at: usize) -> Self {
+    fn new(at: usize, reliable: bool) -> Self {
         let now = Time::from_secs(1);
         let seed = u8::try_from(at).unwrap_or_default();
         let mut stack = Stack::new(Config::default(), [seed; 32], now, UnixTime(1_700_000_000));
@@ -166,6 +170,9 @@ impl Party {
         listening.expect("a free address");
         let mut config = PeerToPeerConfig::new(format!("sip:party{at}@example.invalid"));
         config.profile.methods.extend([Method::Subscribe, Method::Refer]);
+        if reliable {
+            config.profile.reliable_responses = ReliableResponses::Supported;
+        }
         let endpoint = stack.add_peer_to_peer_endpoint(now, config).expect("an endpoint");
         Self {
             at,
@@ -209,6 +216,13 @@ impl Party {
                     .provisional(StatusCode::RINGING, None)?;
                 None
             }
+            Command::Progress => {
+                let (session, status) = (session(self)?, StatusCode::SESSION_PROGRESS);
+                self.stack
+                    .session(now, session)?
+                    .provisional(status, Some(content("answer")))?;
+                None
+            }
             Command::Accept => {
                 let session = session(self)?;
                 Some(
@@ -224,9 +238,11 @@ impl Party {
                     .reject(StatusCode::BUSY_HERE, None)?;
                 None
             }
-            Command::Reinvite | Command::Update => {
+            Command::Reinvite | Command::Update | Command::OfferInPrack => {
                 let method = if command == Command::Update {
                     Method::Update
+                } else if command == Command::OfferInPrack {
+                    Method::Prack
                 } else {
                     Method::Invite
                 };
@@ -354,10 +370,10 @@ impl Party {
 }
 
 impl System {
-    /// Two who listen, and have said nothing yet.
-    pub(super) fn new() -> Self {
+    /// Two who listen, and have said nothing yet; `reliable` where they acknowledge provisional responses.
+    pub(super) fn new(reliable: bool) -> Self {
         let mut system = Self {
-            parties: [Party::new(0), Party::new(1)],
+            parties: [Party::new(0, reliable), Party::new(1, reliable)],
             lines: Vec::new(),
             fired: 0,
             resets: 0,

@@ -8,7 +8,7 @@ use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
     Config, ConnId, Content, EndpointId, Event, ExtraHeaders, IncomingId, ManagerConfig, ManagerId,
     ManagerKind, MutualTls, OperationId, PeerToPeerConfig, RedirectAction, ReferralId, ReliableResponses,
-    SendOptions, Server, SessionId, SipEndpointConfig, Stack, Time, Transport,
+    RouteRecovery, SendOptions, Server, SessionId, SipEndpointConfig, Stack, Time, Transport,
 };
 
 use crate::frontend::FrontEndConfig;
@@ -226,6 +226,7 @@ impl Role {
                     port: Some(5060),
                 });
                 config.expires = Some(Duration::from_secs(600));
+                config.profile.route_recovery = RouteRecovery::LimitedRetry;
             }
         }
         config
@@ -236,6 +237,11 @@ impl Role {
         // Where one takes part the other may.
         config.profile.reliable_responses = ReliableResponses::Supported;
         config.profile.redirects = self.user != "eve";
+        config.profile.route_recovery = match self.user {
+            "carol" => RouteRecovery::LimitedRetry,
+            "dave" => RouteRecovery::MaximumRetry,
+            _ => RouteRecovery::None,
+        };
         config.profile.session_timer = (self.user == "carol").then_some(Duration::from_secs(1800));
         config.profile.methods.push(Method::Refer);
         config.profile.methods.push(Method::Subscribe);

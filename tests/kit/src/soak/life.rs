@@ -486,7 +486,13 @@ impl<'a> Life<'a> {
             }
             What::Release => self.release(first, second),
             What::Follow => self.follow(first, second),
-            What::End => self.end_actor(usize::from(first) % CAST.len()),
+            What::End => {
+                let at = usize::from(first) % CAST.len();
+                if second & 1 != 0 {
+                    self.end_once(at);
+                }
+                self.end_actor(at);
+            }
             What::EndAll => {
                 let host = usize::from(first) % HOSTS;
                 (0..CAST.len())
@@ -720,10 +726,10 @@ impl<'a> Life<'a> {
                     None
                 }
                 What::Change => {
-                    let method = if second % 4 == 1 {
-                        Method::Update
-                    } else {
-                        Method::Invite
+                    let method = match second % 8 {
+                        1 | 5 => Method::Update,
+                        6 => Method::Prack,
+                        _ => Method::Invite,
                     };
                     Some(view.renegotiate(method, body())?)
                 }
@@ -748,6 +754,7 @@ impl<'a> Life<'a> {
         let (target, host) = (actor.role.target(second), actor.role.host);
         let mut options = SubscribeOptions::new("presence");
         options.expires = (third & 4 != 0).then(|| Duration::from_secs(120));
+        (options.piggyback, options.benotify) = (third & 8 != 0, third & 8 != 0);
         let made = self.world.with(endpoint.host, |stack, now| {
             let mut view = stack.endpoint(now, endpoint.id)?;
             if third & 2 == 0 {
@@ -929,14 +936,18 @@ impl<'a> Life<'a> {
     }
 
     pub(super) fn end_for_good(&mut self, at: usize) {
-        let Some((actor, endpoint)) = self.endpoint(at) else {
-            return;
-        };
-        let operation = self.world.terminate(endpoint);
-        self.began(actor.role.host, operation, None);
+        let Some(actor) = self.end_once(at) else { return };
         if let Some(place) = self.places.get_mut(actor.role.host) {
             place.gone.push(actor);
         }
+    }
+
+    /// The command to end, which may be given more than once (E13).
+    fn end_once(&mut self, at: usize) -> Option<Actor> {
+        let (actor, endpoint) = self.endpoint(at)?;
+        let operation = self.world.terminate(endpoint);
+        self.began(actor.role.host, operation, None);
+        Some(actor)
     }
 
     /// An endpoint ends, and another takes its place.

@@ -77,7 +77,7 @@ steps! {
     Habit "habit" 10,
     /// A request that was held is answered: which, how.
     Release "release" 5,
-    /// An endpoint ends, and another takes its place: endpoint.
+    /// An endpoint ends, and another takes its place: endpoint, whether it is told so twice.
     End "end" 4,
     /// All endpoints of a host end, and others take their place: host.
     EndAll "end-all" 2,

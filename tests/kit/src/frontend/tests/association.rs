@@ -785,7 +785,7 @@ fn what_a_restart_has_lost_is_challenged_and_what_it_has_kept_goes_on() {
     }
 }
 
-// More than there may be is refused with 503, and what is not ended is forgotten.
+// rules: C31
 #[test]
 fn associations_and_handshakes_are_bounded() {
     let mut config = config();

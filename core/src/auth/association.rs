@@ -1,0 +1,158 @@
+//! A security association: what a handshake has made, with which every message of one side is signed and every message of
+//! the other verified (rule A4; MS-SIP section 3.1.4.2, MS-SIPAE section 3.2).
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::Side;
+use crate::entropy::Entropy;
+use crate::security::ms::{Credentials, Info, Mic, Scheme, Signature};
+use crate::security::ntlm::Keys;
+use crate::security::signing::{self, Stamp, Version};
+use crate::security::window::ReplayWindow;
+use crate::wire::header::{Authorization, ProxyAuthorization};
+use crate::wire::write::with_header;
+use crate::wire::{Message, MessageLimits};
+
+/// Digits of `crand`.
+const RANDOM_DIGITS: usize = 8;
+
+/// What a server has named itself and the association.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Name {
+    /// Who has asked for it, and so in which field it is spoken of.
+    pub(super) side: Side,
+    pub(super) scheme: Scheme,
+    pub(super) realm: Box<str>,
+    pub(super) target: Box<str>,
+    /// The server's handle, once there is one.
+    pub(super) opaque: Option<Box<str>>,
+    pub(super) version: Version,
+}
+
+impl Name {
+    /// The credentials without token and signature.
+    pub(super) fn credentials(&self) -> Credentials<'_> {
+        Credentials {
+            scheme: self.scheme,
+            realm: &self.realm,
+            target: &self.target,
+            opaque: self.opaque.as_deref(),
+            version: None,
+            token: None,
+            signature: None,
+        }
+    }
+
+    /// A message with these credentials.
+    pub(super) fn put(&self, credentials: &Credentials<'_>, message: &[u8]) -> Bytes {
+        match self.side {
+            Side::Server => with_header(message, &Authorization(credentials.to_header())),
+            Side::Proxy => with_header(message, &ProxyAuthorization(credentials.to_header())),
+        }
+    }
+
+    /// Whether a server speaks of this one. Its handle tells apart two of one target, the old and the new.
+    pub(super) fn is_of(&self, info: &Info<'_>) -> bool {
+        self.scheme == info.scheme
+            && *self.realm == *info.realm
+            && *self.target == *info.target
+            && self
+                .opaque
+                .as_deref()
+                .is_none_or(|own| info.opaque.is_none_or(|other| own == other))
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct Association {
+    pub(super) name: Name,
+    keys: Keys,
+    /// How many messages have been signed: the last `cnum`.
+    signed: u32,
+    window: ReplayWindow,
+}
+
+/// What a received signature is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signed {
+    Well,
+    Forged,
+    Replayed,
+}
+
+impl Association {
+    pub(super) fn new(name: Name, keys: Keys) -> Self {
+        Self {
+            name,
+            keys,
+            signed: 0,
+            window: ReplayWindow::new(),
+        }
+    }
+
+    /// The message with a signature of its own; with `token` it is the last one of the handshake. As it is where what
+    /// would be signed does not stand in it plainly.
+    pub(super) fn sign(
+        &mut self,
+        entropy: &mut Entropy,
+        limits: &MessageLimits,
+        bytes: Bytes,
+        token: Option<Vec<u8>>,
+    ) -> Bytes {
+        let Ok(message) = Message::parse(bytes.clone(), limits) else {
+            return bytes;
+        };
+        let random = entropy.hex(RANDOM_DIGITS);
+        let number = self.signed.saturating_add(1);
+        let stamp = Stamp {
+            scheme: self.name.scheme,
+            random: &random,
+            number,
+            realm: &self.name.realm,
+            target: &self.name.target,
+        };
+        let mut buffer = Vec::new();
+        if signing::buffer(&mut buffer, self.name.version, &stamp, &message).is_err() {
+            return bytes;
+        }
+        self.signed = number;
+        let credentials = Credentials {
+            version: token.as_ref().map(|_| self.name.version),
+            token,
+            signature: Some(Signature {
+                random: Cow::Borrowed(&random),
+                number,
+                mic: Mic::new(&self.keys.sign(&buffer)),
+            }),
+            ..self.name.credentials()
+        };
+        self.name.put(&credentials, &bytes)
+    }
+
+    /// Judges what the server says to have signed.
+    pub(super) fn verify(&mut self, message: &Message, info: &Info<'_>) -> Signed {
+        let (Some(signature), Some(stamp)) = (&info.signature, info.stamp()) else {
+            return Signed::Forged;
+        };
+        if !self.window.is_new(signature.number) {
+            return Signed::Replayed;
+        }
+        let mut buffer = Vec::new();
+        if signing::buffer(&mut buffer, self.name.version, &stamp, message).is_err()
+            || !self.keys.verify(&buffer, &signature.mic)
+        {
+            return Signed::Forged;
+        }
+        self.window.record(signature.number);
+        // The server may give its handle with its first signature only.
+        if self.name.opaque.is_none() {
+            self.name.opaque = info.opaque.map(Box::from);
+        }
+        Signed::Well
+    }
+}

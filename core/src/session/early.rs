@@ -1,0 +1,232 @@
+//! Changes of this side before the session is established (rules S5, S7, S9): a callee's UPDATE in an early dialog (RFC 3311
+//! section 5.1), and a caller's offer in a PRACK (RFC 3262 section 5). Each waits in the machine of
+//! [`renegotiation`](super::renegotiation) until the dialog lets it go out.
+
+use alloc::boxed::Box;
+
+use super::invitation::State;
+use super::offer::{self, Carrier};
+use super::renegotiation::Input;
+use super::{Below, EarlyDialog, Session, Sessions, let_go};
+use crate::cx::Cx;
+use crate::endpoint::ReliableResponses;
+use crate::error::Misuse;
+use crate::event::{Content, OperationError, OperationFailure, SessionState};
+use crate::ids::SessionId;
+use crate::wire::Method;
+
+/// A change that this side offers.
+#[derive(Clone, Debug)]
+pub(crate) struct Offered {
+    /// The request that carries it.
+    pub(super) method: Method,
+    pub(super) content: Content,
+    /// The early dialog of a callee that it is for.
+    early: EarlyDialog,
+    /// The fork of a caller that it goes to, by its tag, and the number of the response that its PRACK is for.
+    fork: Option<(Box<str>, u32)>,
+    /// It went out before the session was established: it says nothing of how long that lasts, or whether it does.
+    pub(super) is_early: bool,
+}
+
+/// What is offered, in canonical form: by which method, in which early dialog, whether it went out early.
+pub(super) type Fingerprint = (Method, EarlyDialog, bool, bool);
+
+impl Offered {
+    pub(crate) fn new(method: Method, content: Content, early: EarlyDialog) -> Self {
+        Self {
+            method,
+            content,
+            early,
+            fork: None,
+            is_early: false,
+        }
+    }
+
+    /// The tag of the fork that it goes to.
+    pub(super) fn fork(&self) -> Option<&str> {
+        self.fork.as_ref().map(|(tag, _)| &**tag)
+    }
+
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        (
+            self.method.clone(),
+            self.early,
+            self.fork.is_some(),
+            self.is_early,
+        )
+    }
+}
+
+/// What the application commands.
+impl Sessions {
+    /// What a change needs before the session is established: for an UPDATE a reliable response that has taken a body, in
+    /// this early dialog; for an offer in a PRACK that this side takes reliable responses.
+    pub(super) fn may_change_early(
+        &self,
+        id: SessionId,
+        method: &Method,
+        early: EarlyDialog,
+    ) -> Result<(), Misuse> {
+        let refused = |state| {
+            Err(Misuse::State {
+                operation: "renegotiate",
+                state,
+            })
+        };
+        self.may_enter(id, early)?;
+        let Some(session) = self.table.get(&id) else {
+            return Ok(());
+        };
+        if *method == Method::Prack {
+            if session.incoming {
+                return refused("it is the peer that acknowledges");
+            }
+            if session.local.reliable == ReliableResponses::Unsupported {
+                return refused("its provisional responses are not acknowledged");
+            }
+        } else if !session.has_answered(early) {
+            return refused("no reliable response has answered the peer, or made an offer");
+        }
+        Ok(())
+    }
+
+    /// A change that was held back goes out, where the dialog lets it now.
+    pub(super) fn free_change(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId) {
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
+        let bounded = session.change.is_reinvite();
+        if session.change.ours.is_held() && session.is_free() {
+            self.step_ours(cx, below, id, Input::Free { bounded });
+        }
+    }
+
+    /// Whether our offer goes out in the PRACK for this response, which is the next of its fork.
+    pub(super) fn offers_in_prack(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        (tag, number): (&str, u32),
+    ) -> bool {
+        let Some(session) = self.table.get_mut(&id) else {
+            return false;
+        };
+        let settled = session
+            .early(Some(tag))
+            .is_some_and(|fork| fork.offers.is_settled());
+        let held = session.change.ours.is_held() && !session.known.over;
+        let offered = session.change.offer.as_mut();
+        let Some(offered) = offered.filter(|it| it.method == Method::Prack && settled && held) else {
+            return false;
+        };
+        offered.fork = Some((tag.into(), number));
+        self.step_ours(cx, below, id, Input::Free { bounded: false });
+        true
+    }
+
+    /// One early dialog has won, or the last is gone: a change of this side in another comes about nowhere, and one that
+    /// waits for a PRACK has no more to wait for.
+    pub(super) fn drop_change_elsewhere(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        id: SessionId,
+        fork: Option<&str>,
+    ) {
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
+        let Some(offered) = &session.change.offer else {
+            return;
+        };
+        let wins = if offered.method == Method::Prack {
+            offered.fork.is_some() && offered.fork() == fork
+        } else {
+            offered.early.0 == session.branch
+        };
+        if wins {
+            return;
+        }
+        if let Some(exchange) = session.change.exchange.take() {
+            let_go(cx, below, exchange);
+        }
+        let input = if session.change.ours.is_open() {
+            Input::Refused(aborted(), None)
+        } else {
+            Input::Cancel
+        };
+        self.step_ours(cx, below, id, input);
+    }
+}
+
+impl Session {
+    /// Whether an early dialog of a callee has answered the offer of the INVITE, or made one, in a reliable response.
+    fn has_answered(&self, early: EarlyDialog) -> bool {
+        let other = self.branches.iter().find(|other| other.number == early.0);
+        let (offers, provisionals) = match other {
+            Some(other) => (other.offers, &other.provisionals),
+            None => (self.change.offers, &self.provisionals),
+        };
+        self.is_reliable && (!offers.awaits_response() || provisionals.has_body_to_come())
+    }
+
+    /// Whether the change that waits may go out before the 2xx: nothing is open, and no response waits for its PRACK (RFC
+    /// 3311 section 5.1).
+    pub(super) fn is_free_early(&mut self) -> bool {
+        let offered = self.change.offer.as_ref();
+        let Some(early) = offered
+            .filter(|it| it.method == Method::Update)
+            .map(|it| it.early)
+        else {
+            return false;
+        };
+        self.enter(early.0);
+        self.change.offers.is_settled() && self.provisionals.is_idle()
+    }
+
+    /// Sends our offer in the PRACK that it has waited for.
+    pub(super) fn send_offer_in_prack(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId) {
+        let Some(offered) = &mut self.change.offer else {
+            return;
+        };
+        let Some((tag, number)) = offered.fork.clone() else {
+            return;
+        };
+        offered.is_early = true;
+        let content = offered.content.clone();
+        if let Some(fork) = self.early_mut(Some(&tag)) {
+            fork.offers.step(cx, offer::Input::Sent(Carrier::Prack));
+        }
+        self.change.exchange = self.send_prack(cx, below, id, (&tag, number), Some(content));
+    }
+
+    /// Whether an UPDATE that goes out now is in an early dialog.
+    pub(super) const fn is_early(&self) -> bool {
+        matches!(self.invitation.machine_state(), State::Offered { .. })
+    }
+
+    /// Works in the early dialog of our change.
+    pub(super) fn enter_change(&mut self) {
+        if let Some(early) = self.change.offer.as_ref().map(|offered| offered.early)
+            && self.is_early()
+        {
+            self.enter(early.0);
+        }
+    }
+}
+
+/// In which state the application has to see a session for a change by this method.
+pub(super) fn legal_in(method: &Method, known: SessionState) -> SessionState {
+    match (method, known) {
+        (Method::Prack, SessionState::Connecting) => SessionState::Connecting,
+        (Method::Prack, _) => SessionState::Alerted,
+        (Method::Update, SessionState::Incoming) => SessionState::Incoming,
+        _ => SessionState::Connected,
+    }
+}
+
+pub(super) const fn aborted() -> OperationError {
+    OperationError::OperationFailure(OperationFailure::Aborted)
+}

@@ -1,0 +1,359 @@
+//! Security associations end to end: SipEndpoints that log on with NTLM at a front end that verifies and signs, and what
+//! becomes of them when it forgets, doubts, signs wrongly or says a thing twice.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "in a suite, a panic is a failed test"
+)]
+
+mod common;
+
+use sansip::security::signing::Version;
+use sansip::security::{Credentials, Secret};
+use sansip::wire::StatusCode;
+use sansip::{
+    AuthenticationFailureReason as Reason, AuthenticationProtocol, Completion, Event, OperationError,
+    RegistrationState, SipEndpointConfig,
+};
+use sansip_testkit::frontend::{AssociationCounts, FrontEndConfig, Protocol, Signing};
+use sansip_testkit::world::{self, Endpoint, FrontEndId, World};
+
+use common::{accept_calls, sdp, secs};
+
+const ALICE: &str = "sip:alice@example.com";
+const BOB: &str = "sip:bob@example.com";
+
+/// A server that asks for NTLM, and for Digest where it is said.
+fn served(world: &mut World, protocols: &[Protocol], change: impl FnOnce(&mut FrontEndConfig)) -> FrontEndId {
+    let mut config = FrontEndConfig::new("example.com")
+        .with_user("alice", "Pa55word")
+        .with_user("bob", "Geheim")
+        .with_protocols(protocols);
+    change(&mut config);
+    world.front_end(config)
+}
+
+/// The settings of a user whose account is in the domain of the server.
+fn account(world: &World, server: FrontEndId, user: &str) -> SipEndpointConfig {
+    let mut config = world.account(server, user);
+    for credentials in &mut config.credentials {
+        credentials.domain = Some("EXAMPLE".into());
+        credentials.realm = None;
+    }
+    // The lines of this world are not wiretapped.
+    config.association.without_tls = true;
+    config
+}
+
+fn endpoint(world: &mut World, server: FrontEndId, user: &str) -> Endpoint {
+    let config = account(world, server, user);
+    let host = world.stack();
+    world.sip_endpoint(host, config)
+}
+
+fn registered(world: &mut World, server: FrontEndId, user: &str) -> Endpoint {
+    let endpoint = endpoint(world, server, user);
+    let operation = world.register(endpoint);
+    world.result(endpoint.host, operation).unwrap();
+    endpoint
+}
+
+fn associations(world: &World, of: Endpoint) -> usize {
+    let associated =
+        |(_, event): &&(_, Event)| matches!(event, Event::Associated { endpoint, .. } if *endpoint == of.id);
+    world.events(of.host).iter().filter(associated).count()
+}
+
+fn counts(world: &World, server: FrontEndId) -> AssociationCounts {
+    world.server(server).association_counts()
+}
+
+fn state(world: &mut World, of: Endpoint) -> Option<RegistrationState> {
+    world.with(of.host, |stack, now| {
+        stack.endpoint(now, of.id).unwrap().registration_state()
+    })
+}
+
+fn says(world: &mut World, from: Endpoint, to: &str) -> Result<Completion, OperationError> {
+    let operation = world.message(from, to, "hello");
+    world.result(from.host, operation)
+}
+
+/// How many MESSAGEs its application has had.
+fn heard(world: &World, of: Endpoint) -> usize {
+    let message = |(_, event): &&(_, Event)| matches!(event, Event::MessageReceived { endpoint, .. } if *endpoint == of.id);
+    world.events(of.host).iter().filter(message).count()
+}
+
+fn dropped(world: &mut World, of: Endpoint) -> [u64; 3] {
+    let dropped = world.with(of.host, |stack, _| stack.counters().dropped);
+    [dropped.unsigned, dropped.forged, dropped.replayed]
+}
+
+/// Nothing that either side has sent was dropped by the other.
+fn all_is_well(world: &mut World, server: FrontEndId, endpoints: &[Endpoint]) {
+    for endpoint in endpoints {
+        assert_eq!(dropped(world, *endpoint), [0; 3]);
+    }
+    let counts = counts(world, server);
+    let dropped = [counts.unsigned, counts.forged, counts.replayed, counts.foreign];
+    assert_eq!((dropped, counts.unknown), ([0; 4], 0));
+}
+
+// rules: A1, A4
+#[test]
+fn endpoints_register_say_something_call_and_leave_with_every_message_signed() {
+    for (seed, version) in (1..).zip([Version::V2, Version::V3, Version::V4]) {
+        world::run(seed, |world| {
+            let server = served(world, &[Protocol::Ntlm], |config| {
+                config.associations.version = version
+            });
+            let both = ["alice", "bob"].map(|user| {
+                let mut config = account(world, server, user);
+                config.association.least_version = 2;
+                let host = world.stack();
+                let endpoint = world.sip_endpoint(host, config);
+                let operation = world.register(endpoint);
+                world.result(host, operation).unwrap();
+                let protocol = world.with(host, |stack, now| {
+                    stack
+                        .endpoint(now, endpoint.id)
+                        .unwrap()
+                        .authentication_protocol()
+                });
+                assert_eq!(protocol, Some(AuthenticationProtocol::Ntlm));
+                endpoint
+            });
+            let [alice, bob] = both;
+            says(world, alice, BOB).unwrap();
+            assert_eq!(heard(world, bob), 1);
+            accept_calls(world, bob.host);
+            let (session, made) = world.invite(alice, BOB, Some(sdp()));
+            world.result(alice.host, made).unwrap();
+            world.run_for(secs(1));
+            let ended = world.with(alice.host, |stack, now| {
+                stack.session(now, session).unwrap().terminate()
+            });
+            world.result(alice.host, ended).unwrap();
+            // Refreshes go on under the same association.
+            world.run_for(secs(7200));
+            assert_eq!((associations(world, alice), associations(world, bob)), (1, 1));
+            for endpoint in both {
+                assert_eq!(state(world, endpoint), Some(RegistrationState::Registered));
+                let operation = world.unregister(endpoint);
+                world.result(endpoint.host, operation).unwrap();
+            }
+            all_is_well(world, server, &both);
+            // Each of these at least: REGISTER, MESSAGE and its 200, INVITE, 200, ACK, BYE, 200, two REGISTERs to leave.
+            assert!(
+                counts(world, server).verified >= 10,
+                "{:?}",
+                counts(world, server)
+            );
+        });
+    }
+}
+
+// rules: A3, A7
+#[test]
+fn the_strongest_protocol_is_used_and_a_wrong_password_is_tried_once() {
+    world::run(10, |world| {
+        let server = served(world, &[Protocol::Digest, Protocol::Ntlm], |_| {});
+        let alice = registered(world, server, "alice");
+        assert_eq!(associations(world, alice), 1);
+    });
+    world::run(11, |world| {
+        let server = served(world, &[Protocol::Ntlm], |_| {});
+        let mut config = account(world, server, "alice");
+        config.credentials[0].password = Secret::new("wrong");
+        let host = world.stack();
+        let alice = world.sip_endpoint(host, config);
+        let operation = world.register(alice);
+        let Err(OperationError::Authentication { failure, .. }) = world.result(host, operation) else {
+            panic!("it is refused");
+        };
+        assert_eq!(failure.reason, Reason::InvalidCredentials);
+        world.run_for(secs(3600));
+        assert_eq!(counts(world, server).failed, 1);
+    });
+}
+
+// rules: A6
+#[test]
+fn a_server_that_never_asks_is_no_good_unless_that_is_allowed() {
+    for (seed, allowed) in [(20, false), (21, true)] {
+        world::run(seed, |world| {
+            // It knows nobody, and so asks nobody who they are.
+            let server = world.front_end(FrontEndConfig::new("example.com"));
+            let mut config = account(world, server, "alice");
+            let credentials = Credentials::new("alice", Secret::new("Pa55word")).with_domain("EXAMPLE");
+            config.credentials = vec![credentials];
+            config.association.unchallenging = allowed;
+            let host = world.stack();
+            let alice = world.sip_endpoint(host, config);
+            let operation = world.register(alice);
+            match world.result(host, operation) {
+                Ok(_) => assert!(allowed),
+                Err(OperationError::Authentication { failure, .. }) => {
+                    assert_eq!((failure.reason, allowed), (Reason::UnchallengingServer, false));
+                }
+                other => panic!("{other:?}"),
+            }
+        });
+    }
+}
+
+// rules: A5
+#[test]
+fn an_association_is_renewed_before_its_time_and_nothing_is_lost() {
+    world::run(30, |world| {
+        let server = served(world, &[Protocol::Ntlm], |_| {});
+        let (alice, bob) = (
+            registered(world, server, "alice"),
+            registered(world, server, "bob"),
+        );
+        // MS-SIPAE section 3.2.2: eight hours; a day has three of them, and a bit.
+        for hour in 1..=24 {
+            world.run_for(secs(3600));
+            says(world, alice, BOB).unwrap();
+            assert_eq!(heard(world, bob), hour);
+        }
+        assert_eq!((associations(world, alice), associations(world, bob)), (4, 4));
+        all_is_well(world, server, &[alice, bob]);
+    });
+}
+
+// rules: A5
+#[test]
+fn a_server_that_has_lost_its_associations_gets_new_ones_and_what_was_asked_is_asked_again() {
+    let losses: [fn(&mut World, FrontEndId); 3] = [
+        |world, server| assert_eq!(world.with_server(server, |front, _| front.lose_associations()), 2),
+        |world, server| {
+            let over = |user| world.with_server(server, |front, _| front.expire_associations(user, None));
+            assert_eq!([ALICE, BOB].map(over), [1, 1]);
+        },
+        |world, server| {
+            let doubted = |user| world.with_server(server, |front, _| front.challenge_again(user, None, 1));
+            assert_eq!([ALICE, BOB].map(doubted), [1, 1]);
+        },
+    ];
+    for (seed, lose) in (40..).zip(losses) {
+        world::run(seed, |world| {
+            let server = served(world, &[Protocol::Ntlm], |_| {});
+            let (alice, bob) = (
+                registered(world, server, "alice"),
+                registered(world, server, "bob"),
+            );
+            accept_calls(world, bob.host);
+            let (session, made) = world.invite(alice, BOB, Some(sdp()));
+            world.result(alice.host, made).unwrap();
+            world.run_for(secs(1));
+            lose(world, server);
+            // The server can say nothing to bob before he has logged on again, which he does with whatever he asks.
+            let unknown = says(world, bob, "sip:nobody@example.com").unwrap_err();
+            assert_eq!(
+                unknown.response().and_then(|response| response.status()),
+                Some(StatusCode::NOT_FOUND)
+            );
+            // Several at once: one leads the handshake, the others wait for it.
+            let asked: Vec<_> = (0..5).map(|_| world.message(alice, BOB, "hello")).collect();
+            for operation in asked {
+                let result = world.result(alice.host, operation);
+                assert!(result.is_ok(), "{result:?}");
+            }
+            assert_eq!(associations(world, alice), 2);
+            // In the middle of a call, too.
+            let ended = world.with(alice.host, |stack, now| {
+                stack.session(now, session).unwrap().terminate()
+            });
+            assert_eq!(world.result(alice.host, ended), Ok(Completion::Done));
+            world.run_for(secs(4000));
+            assert_eq!(state(world, alice), Some(RegistrationState::Registered));
+            assert_eq!(state(world, bob), Some(RegistrationState::Registered));
+        });
+    }
+}
+
+// rules: A4
+#[test]
+fn what_the_server_does_not_sign_well_nobody_hears_of() {
+    for (seed, signing, expected) in [(50, Signing::Wrong, [0, 1, 0]), (51, Signing::Missing, [1, 0, 0])] {
+        world::run(seed, |world| {
+            let server = served(world, &[Protocol::Ntlm], |_| {});
+            let (alice, bob) = (
+                registered(world, server, "alice"),
+                registered(world, server, "bob"),
+            );
+            world.with_server(server, |front, _| front.set_signing(signing));
+            let operation = world.message(alice, BOB, "hello");
+            world.run_for(secs(1));
+            assert_eq!(heard(world, bob), 0);
+            let after = dropped(world, bob);
+            assert!(
+                after
+                    .iter()
+                    .zip(expected)
+                    .all(|(count, least)| (*count > 0) == (least > 0)),
+                "{after:?}"
+            );
+            // It ends as a message does that nobody answers.
+            assert!(world.result(alice.host, operation).is_err());
+            // The server comes to itself.
+            world.with_server(server, |front, _| front.set_signing(Signing::Right));
+            world.run_for(secs(600));
+            assert_eq!(state(world, bob), Some(RegistrationState::Registered));
+            says(world, alice, BOB).unwrap();
+            assert_eq!(heard(world, bob), 1);
+        });
+    }
+}
+
+// rules: A4
+#[test]
+fn what_the_server_says_twice_is_heard_once() {
+    world::run(60, |world| {
+        let server = served(world, &[Protocol::Ntlm], |_| {});
+        let (alice, bob) = (
+            registered(world, server, "alice"),
+            registered(world, server, "bob"),
+        );
+        says(world, alice, BOB).unwrap();
+        assert_eq!(world.with_server(server, |front, _| front.replay(BOB, None)), 1);
+        world.run_for(secs(1));
+        assert_eq!((heard(world, bob), dropped(world, bob)), (1, [0, 0, 1]));
+    });
+}
+
+// rules: A5, R6
+#[test]
+fn a_new_connection_has_a_new_association() {
+    world::run(70, |world| {
+        let server = served(world, &[Protocol::Ntlm], |_| {});
+        let alice = registered(world, server, "alice");
+        world.with_server(server, |front, _| front.lose_associations());
+        let conns = world.with(alice.host, |stack, _| stack.census().connections);
+        assert_eq!(conns, 1);
+        world.reset(world.link_between(alice.host, server));
+        world.run_for(secs(60));
+        assert_eq!(associations(world, alice), 2);
+        assert_eq!(state(world, alice), Some(RegistrationState::Registered));
+        all_is_well(world, server, &[alice]);
+    });
+}
+
+// rules: A9
+#[test]
+fn no_event_or_trace_shows_a_password() {
+    world::run(80, |world| {
+        let server = served(world, &[Protocol::Ntlm], |_| {});
+        let alice = registered(world, server, "alice");
+        let _ = says(world, alice, BOB);
+        let shown = format!("{:?}", world.events(alice.host));
+        let stack = world.with(alice.host, |stack, _| format!("{stack:?}"));
+        for text in [shown, stack, format!("{:?}", world.trace())] {
+            assert!(!text.contains("Pa55word"));
+        }
+    });
+}
