@@ -12,15 +12,15 @@ mod common;
 
 use sansip::security::signing::Version;
 use sansip::security::{Credentials, Secret};
-use sansip::wire::StatusCode;
+use sansip::wire::{Method, StatusCode};
 use sansip::{
     AuthenticationFailureReason as Reason, AuthenticationProtocol, Completion, Event, OperationError,
-    RegistrationState, SipEndpointConfig,
+    RegistrationState, SessionState, SipEndpointConfig,
 };
-use sansip_testkit::frontend::{AssociationCounts, FrontEndConfig, Protocol, Signing};
+use sansip_testkit::frontend::{AssociationCounts, FrontEndConfig, Memory, Protocol, Signing};
 use sansip_testkit::world::{self, Endpoint, FrontEndId, World};
 
-use common::{accept_calls, sdp, secs};
+use common::{accept_calls, sdp, secs, session_states};
 
 const ALICE: &str = "sip:alice@example.com";
 const BOB: &str = "sip:bob@example.com";
@@ -356,4 +356,100 @@ fn no_event_or_trace_shows_a_password() {
             assert!(!text.contains("Pa55word"));
         }
     });
+}
+
+// MS-SIPAE section 3.3.5.1: what is signed depends on the version of the challenge.
+// rules: A4
+#[test]
+fn each_version_is_spoken_with_a_server_that_asks_for_it() {
+    for (seed, version) in [(90, Version::V2), (91, Version::V3), (92, Version::V4)] {
+        world::run(seed, |world| {
+            let server = served(world, &[Protocol::Ntlm], |config| {
+                config.associations.version = version;
+            });
+            let [alice, bob] = ["alice", "bob"].map(|user| {
+                let mut config = account(world, server, user);
+                config.association.least_version = 2;
+                let host = world.stack();
+                let endpoint = world.sip_endpoint(host, config);
+                let operation = world.register(endpoint);
+                world.result(host, operation).unwrap();
+                endpoint
+            });
+            says(world, alice, BOB).unwrap();
+            // A refresh or two.
+            world.run_for(secs(7200));
+            says(world, bob, ALICE).unwrap();
+            assert_eq!((heard(world, alice), heard(world, bob)), (1, 1));
+            all_is_well(world, server, &[alice, bob]);
+        });
+    }
+}
+
+// rules: A5
+#[test]
+fn a_challenge_in_the_middle_of_a_call_loses_nothing() {
+    world::run(93, |world| {
+        let server = served(world, &[Protocol::Ntlm], |_| {});
+        let (alice, bob) = (
+            registered(world, server, "alice"),
+            registered(world, server, "bob"),
+        );
+        accept_calls(world, bob.host);
+        let (session, answered) = world.invite(alice, BOB, Some(sdp()));
+        world.result(alice.host, answered).unwrap();
+        let faults: [&dyn Fn(&mut World) -> usize; 2] = [
+            &|world| world.with_server(server, |front, _| front.challenge_again(ALICE, None, 1)),
+            &|world| world.with_server(server, |front, _| front.expire_associations(ALICE, None)),
+        ];
+        for fault in faults {
+            assert_eq!(fault(world), 1);
+            let info = world.with(alice.host, |stack, now| {
+                stack
+                    .session(now, session)
+                    .unwrap()
+                    .send(Method::Info, None, Vec::new())
+            });
+            world.result(alice.host, info.unwrap()).unwrap();
+        }
+        let ended = world.with(alice.host, |stack, now| {
+            stack.session(now, session).unwrap().terminate()
+        });
+        world.result(alice.host, ended).unwrap();
+        world.run_for(secs(1));
+        assert_eq!(
+            session_states(world, bob.host).last(),
+            Some(&SessionState::Disconnected)
+        );
+        for of in [alice, bob] {
+            assert_eq!(dropped(world, of), [0, 0, 0]);
+        }
+        let counts = counts(world, server);
+        // The one request that came under what had expired was challenged, and nothing dropped.
+        assert_eq!(counts.unknown, 1);
+        assert_eq!(
+            [counts.unsigned, counts.forged, counts.replayed, counts.foreign],
+            [0; 4]
+        );
+    });
+}
+
+// rules: A5, R6
+#[test]
+fn a_restart_of_the_server_is_overcome_with_and_without_its_associations() {
+    for (seed, memory) in [(94, Memory::Kept), (95, Memory::Lost)] {
+        world::run(seed, |world| {
+            let server = served(world, &[Protocol::Ntlm], |_| {});
+            let (alice, bob) = (
+                registered(world, server, "alice"),
+                registered(world, server, "bob"),
+            );
+            world.restart(server, memory);
+            world.run_for(secs(120));
+            says(world, alice, BOB).unwrap();
+            says(world, bob, ALICE).unwrap();
+            assert_eq!((heard(world, alice), heard(world, bob)), (1, 1));
+            all_is_well(world, server, &[alice, bob]);
+        });
+    }
 }

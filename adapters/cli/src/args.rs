@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sansip::security::digest::Algorithm;
+use sansip::security::signing::Version;
 use sansip::wire::uri::Uri;
 use sansip::wire::{Method, StatusCode};
 use sansip::{AuthenticationProtocol, ReliableResponses, Transport};
+use sansip_testkit::frontend::Protocol;
 use tracing_subscriber::filter::Targets;
 
 use crate::address::{Hop, ListenAt};
@@ -448,7 +450,25 @@ pub(crate) struct ServeArgs {
     /// The domain of its users (repeatable)
     #[arg(long = "domain", value_name = "DOMAIN", default_value = "example.com")]
     pub(crate) domains: Vec<String>,
-    /// The algorithm of its challenges (both if absent, SHA-256 first)
+    /// How its users may prove who they are, in the order in which they are asked: ntlm, digest
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_parser = protocol,
+        value_delimiter = ',',
+        default_value = "digest",
+    )]
+    pub(crate) auth: Vec<Protocol>,
+    /// The realm of its challenges (the first domain for Digest, "SIP Communications Service" for NTLM if absent)
+    #[arg(long, value_name = "TEXT", value_parser = realm)]
+    pub(crate) realm: Option<String>,
+    /// The Windows domain of its users for NTLM (the first domain up to its first dot, in upper case, if absent)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) windows_domain: Option<String>,
+    /// Which version of signatures it speaks with NTLM
+    #[arg(long, value_name = "2|3|4", value_parser = version, default_value = "4")]
+    pub(crate) signature_version: Version,
+    /// The algorithm of its Digest challenges (both if absent, SHA-256 first)
     #[arg(long, value_name = "MD5|SHA-256", value_parser = algorithm)]
     pub(crate) algorithm: Option<Algorithm>,
     /// Write a capture (pcapng) of what passes; in plain over TLS, too, so keep the file to yourself
@@ -553,6 +573,27 @@ fn header(text: &str) -> Result<(String, String), String> {
             Ok((name.trim().to_owned(), value.trim().to_owned()))
         }
         _ => Err(String::from("a header field is given as 'Name: value'")),
+    }
+}
+
+fn protocol(text: &str) -> Result<Protocol, String> {
+    Protocol::from_name(text).ok_or_else(|| String::from("ntlm, digest, or both with a comma between"))
+}
+
+/// In NTLM's header fields nothing is escaped.
+fn realm(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.chars().any(|c| c.is_control() || c == '"' || c == '\\') {
+        return Err(String::from("a text without quotes and backslashes"));
+    }
+    Ok(text.to_owned())
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    match text {
+        "2" => Ok(Version::V2),
+        "3" => Ok(Version::V3),
+        "4" => Ok(Version::V4),
+        _ => Err(String::from("2, 3 or 4")),
     }
 }
 

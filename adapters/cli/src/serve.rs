@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sansip_mio::seed;
+use sansip_mio::{seed, unix_time};
 use sansip_net::TlsServerConfig;
 use sansip_testkit::frontend::{FrontEnd, FrontEndConfig, FrontEndEvent, PresenceLimits, User};
 use serde_json::json;
@@ -61,12 +61,30 @@ fn config(args: &ServeArgs) -> Result<FrontEndConfig, Failure> {
     let first = domains.next().map_or("example.com", String::as_str);
     let mut config = FrontEndConfig::new(first);
     config.domains.extend(domains.cloned());
+    config.protocols.clear();
     config.presence = Some(PresenceLimits::default());
     for user in &args.users {
         config
             .users
             .push(User::parse(user).map_err(|error| Failure::usage(format!("--user: {error}")))?);
     }
+    for protocol in &args.auth {
+        if config.protocols.contains(protocol) {
+            let name = protocol.name().to_ascii_lowercase();
+            return Err(Failure::usage(format!("--auth: {name} is there twice")));
+        }
+        config.protocols.push(*protocol);
+    }
+    if let Some(realm) = &args.realm {
+        config.realm.clone_from(realm);
+        config.associations.realm.clone_from(realm);
+    }
+    if let Some(domain) = &args.windows_domain {
+        config.associations.domain.clone_from(domain);
+    }
+    config.associations.version = args.signature_version;
+    config.associations.says_time = true;
+    config.epoch = Some(unix_time());
     if let Some(algorithm) = args.algorithm {
         config.algorithms = vec![algorithm];
     }
@@ -92,6 +110,9 @@ const fn name(event: &FrontEndEvent) -> &'static str {
         FrontEndEvent::Unsubscribed { .. } => "unsubscribed",
         FrontEndEvent::Published { .. } => "published",
         FrontEndEvent::Challenged { .. } => "challenged",
+        FrontEndEvent::Proven { .. } => "authenticated",
+        FrontEndEvent::NotProven { .. } => "rejected",
+        FrontEndEvent::AssociationOver { .. } => "association-over",
         FrontEndEvent::Answered { .. } => "answered",
         FrontEndEvent::Forwarded { .. } => "forwarded",
         FrontEndEvent::Returned { .. } => "returned",

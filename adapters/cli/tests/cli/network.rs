@@ -1,6 +1,7 @@
 //! Commands that talk to each other over the loopback interface, and what they say when they cannot.
 
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 
 use std::time::{Duration, Instant};
 
@@ -454,6 +455,60 @@ fn a_wrong_password_is_said_and_not_tried_again() {
         &["--password-file", "no/such/file"],
     ));
     assert!(outcome.failure().contains("no/such/file"), "{}", outcome.stderr);
+}
+
+// rules: A1, A3
+#[test]
+fn a_server_asks_with_the_protocols_that_it_was_told_in_their_order() {
+    for (auth, realms) in [
+        ("ntlm,digest", ["NTLM", "Digest"].as_slice()),
+        ("digest,ntlm", ["Digest", "NTLM"].as_slice()),
+        ("ntlm", ["NTLM"].as_slice()),
+    ] {
+        let args = [
+            "--user",
+            "alice:secret",
+            "--algorithm",
+            "MD5",
+            "--realm",
+            "here",
+            "--auth",
+            auth,
+        ];
+        let mut server = Running::start(&[&["serve", "--listen", "tcp:127.0.0.1:0"], &args[..]].concat());
+        let mut line = TcpStream::connect(server.listening()).unwrap();
+        line.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let request = "REGISTER sip:example.com SIP/2.0\r\n\
+            Via: SIP/2.0/TCP a.invalid;branch=z9hG4bK1\r\n\
+            From: <sip:alice@example.com>;tag=1;epid=01\r\n\
+            To: <sip:alice@example.com>\r\n\
+            Call-ID: 1\r\nCSeq: 1 REGISTER\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n";
+        line.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        for head in BufReader::new(line).lines() {
+            let head = head.unwrap();
+            if head.is_empty() {
+                break;
+            }
+            answer.push_str(&head);
+            answer.push('\n');
+        }
+        assert!(answer.starts_with("SIP/2.0 401 "), "{answer}");
+        assert!(answer.contains("\nDate: "), "{answer}");
+        let asked = answer
+            .lines()
+            .filter_map(|head| head.strip_prefix("WWW-Authenticate: "));
+        let asked: Vec<&str> = asked.collect();
+        assert!(
+            asked.iter().all(|challenge| challenge.contains("realm=\"here\"")),
+            "{answer}"
+        );
+        let schemes: Vec<&str> = asked
+            .iter()
+            .filter_map(|challenge| challenge.split(' ').next())
+            .collect();
+        assert_eq!(schemes, realms, "{answer}");
+    }
 }
 
 // rules: A9, X7

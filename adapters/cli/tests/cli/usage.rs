@@ -23,7 +23,7 @@ fn help_names_every_command_and_the_exit_codes() {
 #[test]
 fn wrong_usage_exits_with_2() {
     let user = ["--user", "sip:a@example.com"];
-    let cases: [&[&str]; 28] = [
+    let cases: [&[&str]; 33] = [
         &[],
         &["dance"],
         &["inspect"],
@@ -69,6 +69,11 @@ fn wrong_usage_exits_with_2() {
         &["publish", user[0], user[1], "--body", ""],
         &["listen", "--listen", "udp:127.0.0.1:5060"],
         &["serve", "--listen", "tcp:127.0.0.1:0", "--algorithm", "ROT13"],
+        &["serve", "--listen", "tcp:127.0.0.1:0", "--auth", "basic"],
+        &["serve", "--listen", "tcp:127.0.0.1:0", "--auth", "ntlm,ntlm"],
+        &["serve", "--listen", "tcp:127.0.0.1:0", "--auth", ""],
+        &["serve", "--listen", "tcp:127.0.0.1:0", "--realm", "a\"b"],
+        &["serve", "--listen", "tcp:127.0.0.1:0", "--signature-version", "5"],
         &["listen", "--listen", "tcp:127.0.0.1:0", "--reliable", "perhaps"],
         &["listen", "--listen", "tcp:127.0.0.1:0", "--hold", "message"],
         // It takes the place of hanging up.

@@ -275,7 +275,7 @@ impl Associations {
             return Err(Failure::NotTheirs);
         }
         let mut association = Association {
-            party: party.clone(),
+            party,
             user,
             keys,
             seen: ReplayWindow::new(),

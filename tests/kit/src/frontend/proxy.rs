@@ -56,7 +56,7 @@ impl FrontEnd {
             sender: self.sender(conn, &message),
             party: standing.party().cloned(),
             message: message.clone(),
-            method: method.clone(),
+            method,
             key: key.clone(),
             state: Upstream::Proceeding,
             response: None,

@@ -145,9 +145,11 @@ impl FrontEnd {
                 Err(_) => Err(Unsound::Forged),
             },
         };
-        let standing = standing.and_then(|standing| match standing {
-            Standing::Plain if !answered => self.check_hop(conn, message).map(|()| Standing::Plain),
-            standing => Ok(standing),
+        let standing = standing.and_then(|standing| {
+            if standing == Standing::Plain && !answered {
+                self.check_hop(conn, message)?;
+            }
+            Ok(standing)
         });
         standing
             .map_err(|unsound| self.drop_unsound(conn, message, unsound))

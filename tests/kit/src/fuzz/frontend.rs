@@ -12,7 +12,9 @@ use siphasher::sip::SipHasher13;
 
 use super::script::Script;
 use super::talk::Talk;
-use crate::frontend::{Conn, Deregistration, FrontEnd, FrontEndConfig, Lost, Memory, Output, PresenceLimits};
+use crate::frontend::{
+    Conn, Deregistration, FrontEnd, FrontEndConfig, Lost, Memory, Output, PresenceLimits, Protocol,
+};
 
 /// Waits, in milliseconds.
 const WAITS: [u64; 8] = [1, 500, 4_000, 32_000, 61_000, 190_000, 600_000, 3_600_000];
@@ -75,6 +77,10 @@ impl<'a> Run<'a> {
         }
         config.remove_lost_flows = choice & 2 != 0;
         config.gruu = choice & 4 == 0;
+        if choice & 5 == 5 {
+            config = config.with_protocols(&[Protocol::Ntlm, Protocol::Digest]);
+            (config.associations.most, config.associations.most_handshakes) = (3, 3);
+        }
         config.presence_state = choice & 8 != 0;
         config.presence = (choice & 8 != 0).then_some(PresenceLimits {
             subscriptions: 3,
@@ -117,6 +123,7 @@ impl<'a> Run<'a> {
             "held at the end"
         );
         assert_eq!(census.bindings, 0, "bindings outlive their expiry");
+        assert_eq!(census.handshakes, 0, "handshakes outlive their time");
         assert_eq!(
             (census.subscriptions, census.publications),
             (0, 0),

@@ -14,7 +14,7 @@ use sansip::{
 use super::net::Listening;
 use super::observer::Observer;
 use super::{EPOCH, Endpoint, FrontEndId, Host, ServerHost, StackHost, StackId, Trace, World};
-use crate::frontend::{FrontEnd, FrontEndConfig, FrontEndEvent};
+use crate::frontend::{FrontEnd, FrontEndConfig, FrontEndEvent, Protocol};
 
 impl World {
     /// A host with a stack of the usual settings.
@@ -59,8 +59,10 @@ impl World {
     }
 
     /// A host with a front end that listens on ports 5060 (TCP) and 5061 (TLS). Its certificate and the domain name
-    /// system name its domains and its host, the latter with NAPTR and SRV records.
-    pub fn front_end(&mut self, config: FrontEndConfig) -> FrontEndId {
+    /// system name its domains and its host, the latter with NAPTR and SRV records. Where the settings do not say what the
+    /// wall clock shows, it shows the time of the world.
+    pub fn front_end(&mut self, mut config: FrontEndConfig) -> FrontEndId {
+        config.epoch.get_or_insert(EPOCH);
         let id = FrontEndId(self.servers.len());
         let host = Host::FrontEnd(id);
         let ip = self.settle_in(host);
@@ -277,11 +279,19 @@ impl World {
             port: Some(5060),
         });
         config.transport = Transport::Tcp;
-        let known = served.users.iter().find(|known| known.name == user);
-        config.credentials = known
-            .map(|known| Credentials::new(user, known.password.clone()).with_realm(served.realm.as_str()))
-            .into_iter()
-            .collect();
+        if let Some(known) = served.users.iter().find(|known| known.name == user) {
+            let credentials = |protocol: &Protocol| {
+                let plain = Credentials::new(user, known.password.clone());
+                let ntlm = &served.associations;
+                match protocol {
+                    Protocol::Digest => plain.with_realm(served.realm.as_str()),
+                    Protocol::Ntlm => plain
+                        .with_domain(ntlm.domain.as_str())
+                        .with_realm(ntlm.realm.as_str()),
+                }
+            };
+            config.credentials = served.protocols.iter().map(credentials).collect();
+        }
         config
     }
 

@@ -124,7 +124,7 @@ impl Endpoint {
         let found = only_challenge(challenge);
         let challenge = ms::Challenge::read(&found).unwrap();
         self.opaque = challenge.opaque.unwrap().to_owned();
-        let token = challenge.token.clone().unwrap();
+        let token = challenge.token.unwrap();
         let parsed = ntlm::Challenge::parse(&token).unwrap();
         let hash = NtHash::of(&Secret::new(self.password));
         let identity = Identity::new(self.user, Some(self.domain), hash);
@@ -135,6 +135,9 @@ impl Endpoint {
         token
     }
 }
+
+/// What becomes of the last request of a handshake.
+type Change = dyn Fn(&mut Lab, &mut Endpoint, String) -> String;
 
 fn only_challenge(message: &Message) -> header::Challenge<'_> {
     let all: Vec<header::WwwAuthenticate<'_>> = message.list().map(Result::unwrap).collect();
@@ -312,7 +315,7 @@ fn a_handshake_that_is_not_signed_rightly_or_of_another_version_makes_nothing() 
         lab.one(of.conn);
         last.replace("branch=", "branch=z9hG4bK")
     };
-    let cases: [(&str, &dyn Fn(&mut Lab, &mut Endpoint, String) -> String); 7] = [
+    let cases: [(&str, &Change); 7] = [
         ("unsigned", &unsigned),
         ("forged", &forged),
         ("older", &older),
