@@ -108,6 +108,7 @@ pub(crate) fn sip_endpoint(
     }
     config.association.without_tls = account.ntlm_over_tcp;
     config.association.strict = account.strict_signatures;
+    config.association.least_version = account.least_signature_version;
     agent.command(|stack, now| stack.add_sip_endpoint(now, config))
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use sansip::security::digest::Algorithm;
 use sansip::security::signing::Version;
 use sansip::wire::uri::Uri;
@@ -200,6 +200,9 @@ pub(crate) struct AccountArgs {
     /// Of a server that signs its messages, take nothing that is not signed
     #[arg(long)]
     pub(crate) strict_signatures: bool,
+    /// The lowest version of signatures that is spoken with a server: 2, 3 or 4
+    #[arg(long, value_name = "2|3|4", value_parser = value_parser!(u8).range(2..=4), default_value_t = 3)]
+    pub(crate) least_signature_version: u8,
     /// How long a registration is asked to last
     #[arg(long, value_name = "SECS")]
     pub(crate) expires: Option<u64>,

@@ -125,7 +125,9 @@ const fn authentication(reason: AuthenticationFailureReason) -> Option<&'static 
         AuthenticationFailureReason::MissingCredentials => {
             Some("give the password with --password-file FILE")
         }
-        AuthenticationFailureReason::NoCommonProtocols => Some("the server has to offer Digest"),
+        AuthenticationFailureReason::NoCommonProtocols => Some(
+            "of Digest and NTLM, --auth says what is allowed; NTLM also takes --ntlm-over-tcp or TLS, and --least-signature-version",
+        ),
         AuthenticationFailureReason::NoAuthenticatingAuthority
         | AuthenticationFailureReason::SkewedClock
         | AuthenticationFailureReason::UnchallengingServer => None,
