@@ -584,6 +584,10 @@ impl FrontEnd {
             .registrar
             .register(now, &registration, &source, &self.config, &mut names)?;
         headers.extend(done.headers);
+        // Clients that sign read here how long it lasts, as their servers say it, and take a 2xx without it for an end.
+        if let (Some(_), Some((_, seconds, _))) = (standing.party(), done.bound.first()) {
+            headers.push((HeaderName::Expires, seconds.to_string()));
+        }
         if let (Some(offer), Some(time)) = (message.raw(HeaderName::MsKeepAlive), self.config.keep_alive)
             && offer.to_ascii_uppercase().starts_with(b"UAC")
         {

@@ -274,6 +274,8 @@ fn a_handshake_makes_an_association_in_each_version() {
         let ok = lab.one(alice.conn);
         assert_eq!(ok.status(), Some(StatusCode::OK));
         alice.verify(&ok);
+        // RFC 3261 section 20.10: a client of the dialect takes a 2xx without it for the end of its registration.
+        assert_eq!(ok.raw(HeaderName::Expires), Some(&b"3600"[..]));
         assert_eq!(
             (lab.front.census().associations, lab.front.census().handshakes),
             (1, 0)
