@@ -1,6 +1,6 @@
 //! A real-time endpoint: its registration, and its messages outside dialogs.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{check_cargo, check_request_uri, may_start, start};
@@ -89,7 +89,7 @@ impl EndpointView<'_> {
             self.stack.now,
             SendMessage {
                 endpoint: self.id,
-                target: target.to_string(),
+                target: target.into(),
                 method: method.clone(),
                 content: content.clone(),
                 options: options.clone()
@@ -139,7 +139,7 @@ impl EndpointView<'_> {
             self.stack.now,
             CreateSession {
                 endpoint: self.id,
-                target: target.to_string()
+                target: target.into()
             }
         );
         self.make_session(target)
@@ -177,7 +177,7 @@ impl EndpointView<'_> {
             self.stack.now,
             Invite {
                 endpoint: self.id,
-                target: target.to_string(),
+                target: target.into(),
                 offer: offer.clone(),
                 options: options.clone()
             }

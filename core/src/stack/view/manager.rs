@@ -1,6 +1,5 @@
 //! A connection manager.
 
-use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -98,7 +97,7 @@ impl ManagerView<'_> {
             self.stack.now,
             SetPoolMaximum {
                 manager: self.id,
-                host: host.to_string(),
+                host: host.into(),
                 port,
                 transport,
                 size

@@ -1,6 +1,5 @@
 //! A signaling session.
 
-use alloc::string::ToString;
 use core::time::Duration;
 
 use super::{check_cargo, check_refusal, check_target, start};
@@ -130,7 +129,7 @@ impl SessionView<'_> {
             Reject {
                 session: self.id,
                 status,
-                reason: reason.map(ToString::to_string)
+                reason: reason.map(Into::into)
             }
         );
         check_refusal(status, reason)?;
@@ -154,7 +153,7 @@ impl SessionView<'_> {
             Redirect {
                 session: self.id,
                 status,
-                targets: targets.iter().map(ToString::to_string).collect()
+                targets: targets.iter().map(|target| (*target).into()).collect()
             }
         );
         if !status.is_redirection() {
@@ -417,7 +416,7 @@ impl SessionView<'_> {
             RejectRenegotiation {
                 session: self.id,
                 status,
-                reason: reason.map(ToString::to_string)
+                reason: reason.map(Into::into)
             }
         );
         check_refusal(status, reason)?;
