@@ -125,6 +125,8 @@ pub(crate) struct Talked {
     /// How many connections have been lost, and when something went wrong last.
     losses: usize,
     trouble: Option<Time>,
+    /// What reaches the stack and is not taken by it, since its signature is not right.
+    unheard: BTreeSet<Bytes>,
     /// Messages judged.
     pub(crate) messages: usize,
 }
@@ -245,6 +247,15 @@ impl Talked {
     /// Something went wrong with the network: what is due may not come.
     pub(crate) fn on_trouble(&mut self, at: Time) {
         self.trouble = self.trouble.max(Some(at));
+    }
+
+    /// The stack must not take this message, should it come.
+    pub(crate) fn will_not_hear(&mut self, message: &Bytes) {
+        self.unheard.insert(message.clone());
+    }
+
+    pub(crate) fn is_unheard(&self, message: &Bytes) -> bool {
+        self.unheard.contains(message)
     }
 
     fn blur(&mut self, line: Line) {
@@ -485,6 +496,9 @@ impl Talked {
     }
 
     fn on_heard(&mut self, at: Time, line: Line, bytes: Bytes) {
+        if self.unheard.contains(&bytes) {
+            return;
+        }
         let message = Message::parse(bytes, &MessageLimits::default());
         let Ok(message) = message else {
             return self.blur(line);
