@@ -81,7 +81,7 @@ impl Life<'_> {
                     && (*how == Signing::Wrong || !may_be_unsigned(message))
                 {
                     let places = self.places.iter_mut();
-                    places.for_each(|place| place.talked.will_not_hear(message));
+                    places.for_each(|place| place.talked.will_not_hear(message, *how == Signing::Wrong));
                 }
             }
             bound.extend(fresh.iter().filter_map(|(at, event)| match event {

@@ -371,7 +371,7 @@ impl<'a> Life<'a> {
                     endpoint, message, ..
                 } if message.method() == Some(&Method::Message) => {
                     assert!(
-                        !place.talked.is_unheard(message.bytes()),
+                        !place.talked.is_unheard(message),
                         "badly signed, and heard: {}",
                         message.bytes().escape_ascii()
                     );
