@@ -16,8 +16,8 @@ use sansip::security::signing::Version;
 use sansip::security::{Credentials, Secret};
 use sansip::wire::{Method, StatusCode};
 use sansip::{
-    AuthenticationFailureReason as Reason, AuthenticationProtocol, Completion, Content, Event, OperationError,
-    PublishOptions, RegistrationState, SessionState, SipEndpointConfig,
+    AuthenticationFailureReason as Reason, AuthenticationProtocol, Completion, Content, Event,
+    OperationError, PublishOptions, RegistrationState, SessionState, SipEndpointConfig,
 };
 use sansip_testkit::frontend::{AssociationCounts, FrontEndConfig, Memory, Protocol, Signing};
 use sansip_testkit::world::{self, Endpoint, FrontEndId, World};

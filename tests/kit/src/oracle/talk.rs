@@ -688,7 +688,9 @@ fn has_token(request: &Message) -> bool {
 fn unsigned(bytes: &Bytes) -> Vec<&[u8]> {
     let lines = bytes.split(|octet| *octet == b'\n');
     lines
-        .filter(|line| !line.starts_with(b"Authorization: NTLM ") && !line.starts_with(b"Proxy-Authorization: NTLM "))
+        .filter(|line| {
+            !line.starts_with(b"Authorization: NTLM ") && !line.starts_with(b"Proxy-Authorization: NTLM ")
+        })
         .collect()
 }
 

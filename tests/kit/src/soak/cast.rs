@@ -86,10 +86,7 @@ impl Setup {
         config.presence_state = !self.plain;
         if let Some(version) = self.ntlm {
             let protocols = [Protocol::Digest, Protocol::Ntlm];
-            config.protocols = protocols
-                .into_iter()
-                .skip(usize::from(!self.digest))
-                .collect();
+            config.protocols = protocols.into_iter().skip(usize::from(!self.digest)).collect();
             config.associations.version = version;
         }
         config

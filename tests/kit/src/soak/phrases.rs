@@ -351,6 +351,8 @@ const OF_ASSOCIATIONS: &[&str] = &[
     "enroll, wait 8, sign * 1/2, restart *, wait 8/12, sign * 0, wait 12",
     "enroll, wait 8, dissociate * 0, sign * 1/2, message 0 1, wait 5/12, sign * 0, message 3 0, wait 12",
     "enroll, wait 8, subscribe 0 1, publish 3 1, wait 7, dissociate * 0, renew, republish, wait 7, unsubscribe, withdraw, wait 8",
+    "publish 4 4, wait 7, reply 0 3 0, wait 5, republish, republish, wait 5, reply 0 3 0, wait 5, reply 0 3 0, withdraw, wait 5, reply 0 3 0, wait 6",
+    "tls 0 2, enroll, wait 10, mend, enroll, wait 8",
     "register 0, register 1, wait 3/4/5, reset 0, wait 8, message 0 1, message 1 0, wait 8",
     "enroll, wait 8, dissociate * 0, message 0 1, message 0 1, wait 3/4, reset/disconnect 0, wait 8, message 1 0, wait 8",
     "enroll, wait 8, dissociate * 0, message 0 1, message 1 0, wait 2/3/4, end/unregister 0, wait 8, register 0, wait 8",

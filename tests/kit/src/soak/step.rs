@@ -275,7 +275,11 @@ impl Scenario {
         if seed % 4 == 3 {
             // Chance alone makes associations too seldom.
             let all = ASSOCIATIONS.to_le_bytes();
-            bytes.iter_mut().skip(1).zip(all).for_each(|(byte, bit)| *byte |= bit);
+            bytes
+                .iter_mut()
+                .skip(1)
+                .zip(all)
+                .for_each(|(byte, bit)| *byte |= bit);
         }
         let mut scenario = Self {
             seed,

@@ -149,7 +149,11 @@ impl Life<'_> {
     /// What a server does to the security associations of its endpoints.
     pub(super) fn harm_associations(&mut self, step: Step) {
         let [first, second, third] = step.arguments;
-        let whose = if step.what == What::Dissociate { third } else { first };
+        let whose = if step.what == What::Dissociate {
+            third
+        } else {
+            first
+        };
         let Some((actor, _)) = self.endpoint(usize::from(whose) % CAST.len()) else {
             return;
         };
