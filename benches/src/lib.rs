@@ -11,6 +11,7 @@ pub mod measure;
 pub mod messages;
 pub mod pair;
 pub mod registrar;
+pub mod signing;
 pub mod wire;
 
 use measure::Case;
@@ -21,5 +22,6 @@ pub fn cases() -> Vec<Case> {
         .into_iter()
         .chain(pair::cases())
         .chain(registrar::cases())
+        .chain(signing::cases())
         .collect()
 }

@@ -173,8 +173,9 @@ fn a_server_that_signs_badly(world: &mut World, ledger: &Ledger) {
         .with_protocols(&[Protocol::Ntlm]);
     let server = world.front_end(config);
     let mut config = world.account(server, "alice");
-    config.credentials[0].realm = None;
-    config.credentials[0].domain = Some("EXAMPLE".into());
+    for credentials in &mut config.credentials {
+        (credentials.realm, credentials.domain) = (None, Some("EXAMPLE".into()));
+    }
     config.association.without_tls = true;
     let host = world.stack();
     let alice = world.sip_endpoint(host, config);

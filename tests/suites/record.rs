@@ -14,6 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use md4::Md4;
 use md5::{Digest, Md5};
 use proptest::prelude::*;
 use rand_chacha::ChaCha12Rng;
@@ -26,7 +27,7 @@ use sansip::{
     Action, Config, ConnId, Content, Event, LostAddresses, ManagerConfig, ManagerKind, PeerToPeerConfig,
     Stack, Time, Transport, UnixTime,
 };
-use sansip_testkit::frontend::FrontEndConfig;
+use sansip_testkit::frontend::{FrontEndConfig, Protocol};
 use sansip_testkit::fuzz;
 use sansip_testkit::soak::{self, Scenario};
 use sansip_testkit::world::{World, seeds};
@@ -178,6 +179,28 @@ fn registered(algorithm: Algorithm) -> Vec<u8> {
     recording
 }
 
+/// The recording of a log-on with NTLM.
+fn logged_on() -> Vec<u8> {
+    let mut world = World::new(78);
+    world.recording = Some(usize::MAX);
+    let config = FrontEndConfig::new("example.com")
+        .with_user("alice", PASSWORD)
+        .with_protocols(&[Protocol::Ntlm]);
+    let server = world.front_end(config);
+    let host = world.stack();
+    let mut account = world.account(server, "alice");
+    account.association.without_tls = true;
+    for credentials in &mut account.credentials {
+        (credentials.realm, credentials.domain) = (None, Some("EXAMPLE".into()));
+    }
+    let alice = world.sip_endpoint(host, account);
+    let registered = world.register(alice);
+    world.result(host, registered).unwrap();
+    let recording = world.take_recordings().remove(0);
+    world.finish();
+    recording
+}
+
 fn contains(all: &[u8], part: &[u8]) -> bool {
     all.windows(part.len()).any(|window| window == part)
 }
@@ -225,6 +248,28 @@ fn no_secret_is_in_a_recording_and_it_is_given_again() {
         // What looks for them finds what is there.
         assert!(contains(&recording, b"WWW-Authenticate: Digest"));
     }
+}
+
+// rules: X8, A9
+#[test]
+fn no_secret_of_a_log_on_with_ntlm_is_in_a_recording_and_it_is_replayed() {
+    let recording = logged_on();
+    let replay = Replay::open(recording.clone()).unwrap();
+    let mut replay = replay.with_secret(|_, _| Some(Secret::new(PASSWORD)));
+    let mut associated = 0;
+    while let Some(step) = replay.step().unwrap() {
+        let made = |action: &&Action| matches!(action, Action::Event(Event::Associated { .. }));
+        associated += step.actions.iter().filter(made).count();
+    }
+    assert_eq!(associated, 1);
+    // MS-NLMP section 3.3.1: what Windows keeps of it proves the user as the password does.
+    let wide: Vec<u8> = PASSWORD.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let hash = Md4::digest(&wide).to_vec();
+    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    for secret in [PASSWORD.as_bytes(), &wide, &hash, hex.as_bytes()] {
+        assert!(!contains(&recording, secret), "{}", secret.escape_ascii());
+    }
+    assert!(contains(&recording, b"WWW-Authenticate: NTLM"));
 }
 
 // rules: X8

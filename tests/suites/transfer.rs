@@ -553,6 +553,40 @@ fn a_notify_that_says_nothing_is_refused_and_changes_nothing() {
     });
 }
 
+// rules: S14
+#[test]
+fn an_end_with_parameters_that_cannot_be_read_is_an_end() {
+    world::run(33, |world| {
+        let caller = caller(world);
+        let (call, mut side) = connected(world, &caller);
+        refer(world, &call, "sip:dave@four.invalid");
+        answer_refer(world, &call, "202 Accepted");
+        codes(world, call.line);
+        // Not RFC 6665 section 8.4, and yet what a user agent says.
+        notify(
+            world,
+            &mut side,
+            "refer",
+            "terminated;reason=reason=noresource",
+            "SIP/2.0 200 OK",
+        );
+        assert_eq!(codes(world, call.line), [200]);
+        assert_eq!(
+            states(world, call.host).last(),
+            Some(&(Referral::Succeeded, Some(200)))
+        );
+        // What goes on has to say until when.
+        notify(
+            world,
+            &mut side,
+            "refer",
+            "active;expires=expires=60",
+            "SIP/2.0 200 OK",
+        );
+        assert_eq!(codes(world, call.line), [400]);
+    });
+}
+
 // rules: S14, X2, X3
 #[test]
 fn the_end_of_a_session_is_the_end_of_its_refers() {

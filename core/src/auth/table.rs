@@ -349,12 +349,7 @@ impl AuthTable {
         let Ok(message) = Message::parse(bytes.clone(), limits) else {
             return bytes;
         };
-        let own = if message.is_request() {
-            HeaderName::From
-        } else {
-            HeaderName::To
-        };
-        let Some(account) = self.account_over(conn, &message, own) else {
+        let Some(account) = self.account_over(conn, &message, true) else {
             return bytes;
         };
         let Some(established) = &mut account.association else {
@@ -370,12 +365,7 @@ impl AuthTable {
     /// Whether a message that has come over a connection is taken: where an association is used over it, only with a
     /// signature of the server that is good and new, but for what real servers do not sign.
     pub(crate) fn admit(&mut self, conn: ConnId, message: &Message) -> Admission {
-        let peer = if message.is_request() {
-            HeaderName::To
-        } else {
-            HeaderName::From
-        };
-        let Some(account) = self.account_over(conn, message, peer) else {
+        let Some(account) = self.account_over(conn, message, false) else {
             return Admission::Taken;
         };
         let server = message.list().flatten().map(|AuthenticationInfo(info)| info);
@@ -404,12 +394,12 @@ impl AuthTable {
     }
 
     /// The account whose message this is. Where several endpoints share a connection, the epid of their own side tells.
-    fn account_over(&mut self, conn: ConnId, message: &Message, own: HeaderName) -> Option<&mut Account> {
+    fn account_over(&mut self, conn: ConnId, message: &Message, sent: bool) -> Option<&mut Account> {
         let first = self.over(conn).next()?;
         let chosen = if self.over(conn).nth(1).is_none() {
             first
         } else {
-            let epid = epid_of(message, own)?;
+            let epid = own_epid(message, sent)?;
             let has_epid = |endpoint: &EndpointId| {
                 let account = self.accounts.get(endpoint);
                 account.is_some_and(|account| *account.login.epid == *epid)
@@ -550,7 +540,7 @@ impl Account {
             if association.name.is_of(info) {
                 match association.verify(message, info) {
                     Signed::Well => return Some(Signed::Well),
-                    other => known = Some(other),
+                    wrong @ (Signed::Forged | Signed::Replayed) => known = Some(wrong),
                 }
             }
         }
@@ -585,10 +575,12 @@ fn offers_digest(response: &Message) -> bool {
     })
 }
 
-fn epid_of(message: &Message, field: HeaderName) -> Option<String> {
-    match field {
-        HeaderName::From => message.from_().ok()?.epid().map(|epid| epid.to_string()),
-        _ => message.to().ok()?.epid().map(|epid| epid.to_string()),
+/// The epid of this side in a message that it sends, or has received: its request, and the answer to it, have it in From.
+fn own_epid(message: &Message, sent: bool) -> Option<String> {
+    if message.is_request() == sent {
+        message.from_().ok()?.epid().map(|epid| epid.to_string())
+    } else {
+        message.to().ok()?.epid().map(|epid| epid.to_string())
     }
 }
 

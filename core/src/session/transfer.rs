@@ -263,7 +263,7 @@ impl Sessions {
     ) -> Result<(ReferralId, refer::Input, bool), StatusCode> {
         let bad = |_| StatusCode::BAD_REQUEST;
         let event: EventHeader<'_> = notify.required().map_err(bad)?;
-        let state: SubscriptionState<'_> = notify.required().map_err(bad)?;
+        let state = SubscriptionState::of(notify).map_err(bad)?;
         let session = self.table.get(&id).ok_or(StatusCode::NO_SUCH_CALL)?;
         let transfers = session.transfers.as_ref().ok_or(StatusCode::NO_SUCH_CALL)?;
         // What is still queued has had no number yet.

@@ -325,10 +325,8 @@ impl Subscription {
 /// # Errors
 /// What is wrong with its Subscription-State.
 fn standing(notify: &Message) -> Result<Standing, &'static str> {
-    let state = notify.typed::<header::SubscriptionState<'_>>();
-    let Some(state) = state.map_err(|_| "Subscription-State is malformed")? else {
-        return Err("Subscription-State is missing");
-    };
+    let state = header::SubscriptionState::of(notify);
+    let state = state.map_err(|_| "Subscription-State is missing or malformed")?;
     let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
     if !state.is_terminated() {
         let expires = state.expires().map(seconds);

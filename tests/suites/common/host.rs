@@ -244,8 +244,9 @@ impl Stage {
     pub(crate) fn only(&mut self, method: &Method) -> Message {
         let mut sent = self.sent();
         assert_eq!(sent.len(), 1, "{sent:?}");
-        assert_eq!(sent[0].method(), Some(method));
-        sent.remove(0)
+        let only = sent.remove(0);
+        assert_eq!(only.method(), Some(method));
+        only
     }
 
     pub(crate) fn pass_to(&mut self, until: Time) {

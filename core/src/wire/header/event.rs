@@ -7,8 +7,8 @@ use super::media::word_and_params;
 use super::token::word_fields;
 use super::{Header, ListHeader, Params};
 use crate::error::ParseError;
-use crate::wire::HeaderName;
 use crate::wire::grammar::{self, Parsed};
+use crate::wire::{HeaderName, Message};
 
 /// `event-type`: tokens without a dot, with dots between them.
 fn is_event_type(text: &str) -> bool {
@@ -49,7 +49,27 @@ impl Event<'_> {
     }
 }
 
-impl SubscriptionState<'_> {
+impl<'a> SubscriptionState<'a> {
+    /// How a NOTIFY says that its subscription stands. That it is terminated counts also where the parameters behind that
+    /// cannot be read, which say no more than why: some user agents write `reason=reason=noresource`.
+    ///
+    /// # Errors
+    /// The field is missing, repeated or malformed.
+    pub fn of(notify: &'a Message) -> Result<Self, ParseError> {
+        notify.required().or_else(|error| {
+            let mut values = notify.raw_all(Self::NAME);
+            let (only, further) = (values.next(), values.next());
+            let word = only.and_then(|value| value.split(|octet| *octet == b';').next());
+            match word.map(<[u8]>::trim_ascii) {
+                Some(word) if further.is_none() && word.eq_ignore_ascii_case(b"terminated") => Ok(Self {
+                    state: Cow::Borrowed("terminated"),
+                    params: Params::default(),
+                }),
+                Some(_) | None => Err(error),
+            }
+        })
+    }
+
     /// Whether the state is `terminated`, in any case.
     pub fn is_terminated(&self) -> bool {
         self.state.eq_ignore_ascii_case("terminated")

@@ -58,6 +58,9 @@ struct Asked {
     answer: Option<(Time, Bytes)>,
 }
 
+/// How long an adapter takes at most for what the stack wants.
+const LAZINESS: Duration = Duration::from_millis(200);
+
 /// A 2xx that has to be acknowledged, and by a BYE ended where its fork has lost.
 #[derive(Clone, Debug)]
 struct Due {
@@ -116,8 +119,8 @@ pub(crate) struct Talked {
     numbers: BTreeMap<(String, String, Option<String>), Counted>,
     acknowledged: BTreeMap<(Dialog, u32), Time>,
     ended: BTreeMap<Dialog, Time>,
-    /// Dialogs whose BYE was answered by the peer.
-    over: BTreeMap<Dialog, Time>,
+    /// Dialogs whose BYE was answered by the peer, and the line that the BYE went over.
+    over: BTreeMap<Dialog, (Time, Line)>,
     /// Those in which the peer's BYE was answered, each with the other connections that there were then: on one of them
     /// a BYE of this side's own may wait behind other bytes.
     left: BTreeMap<Dialog, Vec<Line>>,
@@ -222,6 +225,9 @@ impl Talked {
             Passed::Gone => {
                 stream.gone = Some(at);
                 self.losses += 1;
+                // A lazy adapter brings what the stack no longer hears, having given the connection up.
+                self.over
+                    .retain(|_, (heard, over)| *over != line || at.since(*heard) >= LAZINESS);
                 return self.on_trouble(at);
             }
         };
@@ -558,7 +564,7 @@ impl Talked {
         match method {
             Some(Method::Bye) if success || status == StatusCode::NO_SUCH_CALL => {
                 if let Some(dialog) = dialog_of(&begun.message, true) {
-                    self.over.insert(dialog, at);
+                    self.over.insert(dialog, (at, begun.line));
                 }
             }
             Some(Method::Invite) if !success => begun.refused |= begun.succeeded.is_none(),
@@ -622,9 +628,8 @@ impl Talked {
         self.untagged.retain(|_, at| *at >= before);
         self.numbers.retain(|_, counted| counted.at >= before);
         self.acknowledged.retain(|_, at| *at >= before);
-        for dialogs in [&mut self.ended, &mut self.over] {
-            dialogs.retain(|_, at| *at >= before);
-        }
+        self.ended.retain(|_, at| *at >= before);
+        self.over.retain(|_, (at, _)| *at >= before);
         let ended = &self.ended;
         self.left.retain(|dialog, _| ended.contains_key(dialog));
     }
