@@ -10,12 +10,14 @@
 
 mod common;
 
+use std::time::Duration;
+
 use sansip::security::signing::Version;
 use sansip::security::{Credentials, Secret};
 use sansip::wire::{Method, StatusCode};
 use sansip::{
-    AuthenticationFailureReason as Reason, AuthenticationProtocol, Completion, Event, OperationError,
-    RegistrationState, SessionState, SipEndpointConfig,
+    AuthenticationFailureReason as Reason, AuthenticationProtocol, Completion, Content, Event,
+    OperationError, PublishOptions, RegistrationState, SessionState, SipEndpointConfig,
 };
 use sansip_testkit::frontend::{AssociationCounts, FrontEndConfig, Memory, Protocol, Signing};
 use sansip_testkit::world::{self, Endpoint, FrontEndId, World};
@@ -452,4 +454,57 @@ fn a_restart_of_the_server_is_overcome_with_and_without_its_associations() {
             all_is_well(world, server, &[alice, bob]);
         });
     }
+}
+
+// A server that has not let somebody in signs nothing, and has no association: what it says is the outcome, and no more.
+// rules: A4
+#[test]
+fn a_refusal_that_is_not_signed_makes_no_association() {
+    for (seed, signing, made) in [(96, Signing::Right, 1), (97, Signing::Missing, 0)] {
+        world::run(seed, |world| {
+            let server = served(world, &[Protocol::Ntlm], |_| {});
+            let alice = endpoint(world, server, "alice");
+            world.with_server(server, |front, _| front.set_signing(signing));
+            let refused = says(world, alice, "sip:nobody@example.com").unwrap_err();
+            assert_eq!(
+                refused.response().and_then(|response| response.status()),
+                Some(StatusCode::NOT_FOUND)
+            );
+            assert_eq!(associations(world, alice), made);
+        });
+    }
+}
+
+// What has asked for the end of a publication while it leads a handshake is not sent again, and leaves the handshake.
+// rules: A5
+#[test]
+fn a_publication_that_ends_within_a_handshake_holds_up_nobody() {
+    world::run(98, |world| {
+        let server = served(world, &[Protocol::Ntlm], |_| {});
+        let (alice, bob) = (
+            registered(world, server, "alice"),
+            registered(world, server, "bob"),
+        );
+        world.with_server(server, |front, _| front.lose_associations());
+        let (publication, _) = world
+            .with(alice.host, |stack, now| {
+                let mut alice = stack.endpoint(now, alice.id).unwrap();
+                alice.publish(ALICE, PublishOptions::new("presence"), Content::text("here"))
+            })
+            .unwrap();
+        // The challenge has come, and the empty token has gone out.
+        let sent = |world: &World| world.server(server).association_counts().unknown;
+        while sent(world) == 0 {
+            world.run_for(Duration::from_millis(1));
+        }
+        world.run_for(Duration::from_millis(45));
+        let removed = world.with(alice.host, |stack, now| {
+            stack.publication(now, publication).unwrap().remove()
+        });
+        world.result(alice.host, removed).unwrap();
+        let unknown = says(world, bob, "sip:nobody@example.com").unwrap_err();
+        assert!(unknown.response().is_some());
+        says(world, alice, BOB).unwrap();
+        assert_eq!((heard(world, bob), associations(world, alice)), (1, 2));
+    });
 }

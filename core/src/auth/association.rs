@@ -75,6 +75,7 @@ pub(super) struct Association {
     /// How many messages have been signed: the last `cnum`.
     signed: u32,
     window: ReplayWindow,
+    is_shared: bool,
 }
 
 /// What a received signature is worth.
@@ -92,6 +93,7 @@ impl Association {
             keys,
             signed: 0,
             window: ReplayWindow::new(),
+            is_shared: false,
         }
     }
 
@@ -134,6 +136,11 @@ impl Association {
         self.name.put(&credentials, &bytes)
     }
 
+    /// Whether the server has shown with a signature that it has it, too.
+    pub(super) const fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
     /// Judges what the server says to have signed.
     pub(super) fn verify(&mut self, message: &Message, info: &Info<'_>) -> Signed {
         let (Some(signature), Some(stamp)) = (&info.signature, info.stamp()) else {
@@ -149,6 +156,7 @@ impl Association {
             return Signed::Forged;
         }
         self.window.record(signature.number);
+        self.is_shared = true;
         // The server may give its handle with its first signature only.
         if self.name.opaque.is_none() {
             self.name.opaque = info.opaque.map(Box::from);

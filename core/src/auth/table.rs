@@ -193,12 +193,14 @@ impl AuthTable {
         }
     }
 
-    /// A final response that is no challenge: who leads a handshake has brought it to its end. Whether it was one.
+    /// A final response that is no challenge: who leads a handshake has brought it to its end. Whether it was one. A
+    /// refusal that is not signed does not say that the server has the association.
     pub(crate) fn handle_final(
         &mut self,
         cx: &mut Cx<'_>,
         endpoint: EndpointId,
         exchange: ExchangeId,
+        succeeded: bool,
     ) -> bool {
         let Some(account) = self.accounts.get_mut(&endpoint) else {
             return false;
@@ -207,7 +209,9 @@ impl AuthTable {
             .negotiation
             .take_if(|negotiation| negotiation.leader == exchange);
         let Some(negotiation) = ended else { return false };
-        if let Some(association) = negotiation.end() {
+        if let Some(association) = negotiation.end()
+            && (succeeded || association.is_shared())
+        {
             self.install(cx, endpoint, association);
         }
         true

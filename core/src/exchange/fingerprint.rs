@@ -26,7 +26,7 @@ pub(crate) struct Fingerprint {
     /// How many forks have accepted.
     forks: usize,
     /// Whether Retry-After has been waited for, whether a fresh connection was asked for, and whether it is outstanding (C24).
-    flags: [bool; 3],
+    flags: [bool; 4],
 }
 
 impl Exchanges {
@@ -86,7 +86,12 @@ impl Exchanges {
                 redirects: exchange.policy.redirects,
                 failed: exchange.failed.len(),
                 forks: exchange.forks.iter().filter(|fork| fork.accepted).count(),
-                flags: [exchange.waited, exchange.reconnected, exchange.counted],
+                flags: [
+                    exchange.waited,
+                    exchange.reconnected,
+                    exchange.is_last,
+                    exchange.counted,
+                ],
             }
         };
         self.table

@@ -146,6 +146,8 @@ struct Exchange {
     forks: Vec<Fork>,
     waited: bool,
     reconnected: bool,
+    /// It is not sent again, whatever is answered.
+    is_last: bool,
     /// It has a place in the window of its endpoint.
     counted: bool,
     /// It was sent once more for a longer session interval.
@@ -339,6 +341,7 @@ impl Exchanges {
                 forks: Vec::new(),
                 waited: false,
                 reconnected: false,
+                is_last: false,
                 counted: false,
                 enlarged: false,
                 farewell: Vec::new(),
@@ -426,13 +429,10 @@ impl Exchanges {
     /// A request that is under way is not sent again, whatever becomes of it: what it was for has come about without it.
     pub(crate) fn repeat_no_more(&mut self, id: ExchangeId) {
         if let Some(exchange) = self.table.get_mut(&id) {
-            exchange.policy = Policy {
-                retry_after: false,
-                repeatable: false,
-                redirects: 0,
-                identity: None,
-            };
+            // It is its endpoint's still: it may have a place in the window, or lead a handshake.
+            exchange.policy.repeatable = false;
             exchange.reconnected = true;
+            exchange.is_last = true;
         }
     }
 

@@ -40,7 +40,7 @@ impl Exchanges {
         let status = response.status().unwrap_or(StatusCode::SERVER_INTERNAL_ERROR);
         if let Some(endpoint) = exchange.policy.identity
             && !matches!(status.code(), 401 | 407)
-            && low.auth.handle_final(cx, endpoint, id)
+            && low.auth.handle_final(cx, endpoint, id, status.is_success())
         {
             self.gate(low, endpoint);
         }
@@ -56,8 +56,8 @@ impl Exchanges {
                 300..=399 => exchange.policy.redirects > 0,
                 _ => false,
             };
-        if cancelled || is_worn {
-            cx.counters.refusals.attempts += u64::from(is_worn && !cancelled);
+        if cancelled || is_worn || exchange.is_last {
+            cx.counters.refusals.attempts += u64::from(is_worn && !cancelled && !exchange.is_last);
             return self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up);
         }
         match status.code() {

@@ -751,6 +751,32 @@ fn what_has_waited_for_a_handshake_goes_out_when_it_is_over() {
     bench.assert_quiescent();
 }
 
+// rules: A5
+#[test]
+fn who_leads_a_handshake_and_is_not_sent_again_holds_up_nobody() {
+    let mut bench = Bench::new();
+    let [leader, other, later] = handshake(&mut bench);
+    bench.exchanges.repeat_no_more(leader);
+    bench.answer("401 Unauthorized", NTLM);
+    assert_eq!(bench.story(leader), ["failed 401"]);
+    assert_eq!(bench.sent(&Method::Register).len(), 2);
+    let again: Vec<Message> = bench
+        .sent(&Method::Message)
+        .into_iter()
+        .skip(1)
+        .cloned()
+        .collect();
+    assert_eq!(again.len(), 2, "both that have waited");
+    let conn = *bench.streams.keys().last().unwrap();
+    for request in &again {
+        bench.respond(conn, request, "200 OK", "");
+    }
+    for id in [other, later] {
+        assert_eq!(bench.story(id), ["ok 200"]);
+    }
+    bench.assert_quiescent();
+}
+
 // rules: A10
 #[test]
 fn without_an_identity_the_challenge_is_the_outcome() {

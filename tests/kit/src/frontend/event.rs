@@ -3,10 +3,12 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use bytes::Bytes;
 use sansip::Transport;
 use sansip::wire::{Method, StatusCode};
 
 use super::Conn;
+use super::association::Signing;
 
 /// Something that happened at a front end, for people to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +122,21 @@ pub enum FrontEndEvent {
     AssociationOver {
         /// Which.
         who: String,
+    },
+    /// Something was sent to an endpoint with a signature that is wrong, or without the one that it should have, as
+    /// [`set_signing`](super::FrontEnd::set_signing) has it.
+    SignedBadly {
+        /// Over which connection.
+        conn: Conn,
+        /// What is wrong.
+        how: Signing,
+        /// What was sent.
+        message: Bytes,
+    },
+    /// What was signed last was sent once more.
+    Replayed {
+        /// Over which connection.
+        conn: Conn,
     },
     /// A request was answered by the front end itself.
     Answered {
@@ -253,6 +270,15 @@ impl fmt::Display for FrontEndEvent {
             } => write!(f, "{from} is {user}, proved by {how} over {conn}"),
             Self::NotProven { from, why } => write!(f, "{from} not proved: {why}"),
             Self::AssociationOver { who } => write!(f, "the security association of {who} is over"),
+            Self::SignedBadly { conn, how, .. } => {
+                let how = if *how == Signing::Wrong {
+                    "wrongly"
+                } else {
+                    "not at all"
+                };
+                write!(f, "what goes over {conn} is signed {how}")
+            }
+            Self::Replayed { conn } => write!(f, "what was signed last goes over {conn} once more"),
             Self::Answered { method, uri, status } => {
                 write!(f, "{method} {uri} answered {status} {}", status.default_reason())
             }

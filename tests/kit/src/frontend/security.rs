@@ -93,7 +93,10 @@ impl FrontEnd {
             .filter(|(conn, _)| self.connections.contains_key(conn))
             .collect();
         let count = last.len();
-        last.into_iter().for_each(|(conn, bytes)| self.send(conn, bytes));
+        for (conn, bytes) in last {
+            self.log(FrontEndEvent::Replayed { conn });
+            self.send(conn, bytes);
+        }
         count
     }
 
@@ -462,11 +465,29 @@ impl FrontEnd {
     pub(super) fn send_to(&mut self, party: Option<&Party>, conn: Conn, bytes: Bytes) {
         match party {
             Some(party) if self.connections.contains_key(&conn) => {
-                let bytes = self.signed(party, conn, &bytes).unwrap_or(bytes);
+                let signed = self.signed(party, conn, &bytes);
+                let how = self.associations.signing;
+                let is_bad = match how {
+                    Signing::Right => false,
+                    Signing::Wrong => signed.is_some(),
+                    Signing::Missing => self.should_be_signed(party, &bytes),
+                };
+                let bytes = signed.unwrap_or(bytes);
+                if is_bad {
+                    let message = bytes.clone();
+                    self.log(FrontEndEvent::SignedBadly { conn, how, message });
+                }
                 self.send(conn, bytes);
             }
             _ => self.send(conn, bytes),
         }
+    }
+
+    fn should_be_signed(&self, party: &Party, bytes: &Bytes) -> bool {
+        let message = self.reread(bytes.clone());
+        let status = message.as_ref().and_then(Message::status);
+        let is_provisional = status.is_some_and(|status| status.is_provisional());
+        self.associations.has(party) && (!is_provisional || self.config.associations.sign_provisional)
     }
 
     fn signed(&mut self, party: &Party, conn: Conn, bytes: &Bytes) -> Option<Bytes> {

@@ -128,6 +128,8 @@ pub(crate) struct Talked {
     /// How many connections have been lost, and when something went wrong last.
     losses: usize,
     trouble: Option<Time>,
+    /// What reaches the stack and is not taken by it, since its signature is not right; whether it has one.
+    unheard: BTreeMap<Bytes, bool>,
     /// Messages judged.
     pub(crate) messages: usize,
 }
@@ -251,6 +253,24 @@ impl Talked {
     /// Something went wrong with the network: what is due may not come.
     pub(crate) fn on_trouble(&mut self, at: Time) {
         self.trouble = self.trouble.max(Some(at));
+    }
+
+    /// The stack must not take this message, should it come, whose signature is wrong, or missing.
+    pub(crate) fn will_not_hear(&mut self, message: &Bytes, is_signed: bool) {
+        self.unheard.insert(message.clone(), is_signed);
+    }
+
+    /// Whether it must not. Without a signature a server may refuse who has not yet an association.
+    pub(crate) fn is_unheard(&self, message: &Message) -> bool {
+        let Some(is_signed) = self.unheard.get(message.bytes()) else {
+            return false;
+        };
+        let refuses = message
+            .status()
+            .is_some_and(|status| status.is_final() && !status.is_success());
+        let begun = || self.begun.get(&branch_of(message)?);
+        let ends_handshake = || begun().is_some_and(|begun| has_token(&begun.message));
+        *is_signed || !refuses || !ends_handshake()
     }
 
     fn blur(&mut self, line: Line) {
@@ -469,7 +489,7 @@ impl Talked {
         if method == Some(Method::Invite) && status.is_success() {
             match &asked.answer {
                 Some((first, known)) => assert!(
-                    known == message.bytes() || at.since(*first) >= MEMORY,
+                    unsigned(known) == unsigned(message.bytes()) || at.since(*first) >= MEMORY,
                     "another answer: {}\nfirst: {}",
                     shown(&message),
                     known.escape_ascii()
@@ -495,6 +515,9 @@ impl Talked {
         let Ok(message) = message else {
             return self.blur(line);
         };
+        if self.is_unheard(&message) {
+            return;
+        }
         let flawed =
             message.defect().is_some() || (message.is_request() && check::request(&message).is_err());
         if flawed {
@@ -653,6 +676,27 @@ impl Talked {
             );
         }
     }
+}
+
+/// Whether a request brings the last token of a handshake: the first one is empty.
+fn has_token(request: &Message) -> bool {
+    let mut values = [HeaderName::Authorization, HeaderName::ProxyAuthorization]
+        .into_iter()
+        .flat_map(|name| request.raw_all(name));
+    values.any(|value| {
+        let value = String::from_utf8_lossy(value);
+        value.contains("gssapi-data=\"") && !value.contains("gssapi-data=\"\"")
+    })
+}
+
+/// A message without its signature, which is another each time that it is sent (MS-SIPAE section 3.2.5.1).
+fn unsigned(bytes: &Bytes) -> Vec<&[u8]> {
+    let lines = bytes.split(|octet| *octet == b'\n');
+    lines
+        .filter(|line| {
+            !line.starts_with(b"Authorization: NTLM ") && !line.starts_with(b"Proxy-Authorization: NTLM ")
+        })
+        .collect()
 }
 
 /// Whether a CANCEL or an ACK belongs to this INVITE (RFC 3261 sections 9.1 and 17.1.1.3).

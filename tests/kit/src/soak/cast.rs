@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use sansip::security::signing::Version;
 use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
     Config, ConnId, Content, EndpointId, Event, ExtraHeaders, IncomingId, ManagerConfig, ManagerId,
@@ -11,7 +12,8 @@ use sansip::{
     RouteRecovery, SendOptions, Server, SessionId, SipEndpointConfig, Stack, Time, Transport,
 };
 
-use crate::frontend::FrontEndConfig;
+use super::step::has_associations;
+use crate::frontend::{FrontEndConfig, Protocol};
 use crate::world::{FrontEndId, World};
 
 /// The users of the domain, each with a password.
@@ -34,6 +36,10 @@ pub(super) struct Setup {
     pub(super) servers: Option<Sharing>,
     /// The clock begins a week before the end of the range of time.
     pub(super) far: bool,
+    /// The servers ask for NTLM, in this version.
+    pub(super) ntlm: Option<Version>,
+    /// Beside it they offer Digest.
+    digest: bool,
 }
 
 /// Whether two servers share their bindings.
@@ -58,6 +64,12 @@ impl Setup {
             plain: bit(7),
             servers: (bit(8) && bit(9)).then_some(Sharing(bit(10))),
             far: bit(11) && bit(12),
+            ntlm: has_associations(bits).then_some(match (bit(0), bit(8)) {
+                (true, false) => Version::V3,
+                (true, true) => Version::V2,
+                _ => Version::V4,
+            }),
+            digest: bit(9) && !bit(8),
         }
     }
 
@@ -72,6 +84,11 @@ impl Setup {
             config.keep_alive = None;
         }
         config.presence_state = !self.plain;
+        if let Some(version) = self.ntlm {
+            let protocols = [Protocol::Digest, Protocol::Ntlm];
+            config.protocols = protocols.into_iter().skip(usize::from(!self.digest)).collect();
+            config.associations.version = version;
+        }
         config
     }
 
@@ -205,6 +222,9 @@ impl Role {
     pub(super) fn sip_config(self, world: &World, server: FrontEndId, generation: u32) -> SipEndpointConfig {
         let mut config = world.account(server, self.user);
         config.uri = self.uri();
+        // The lines of a life are not wiretapped.
+        config.association.without_tls = true;
+        config.association.least_version = 2;
         config.profile.methods.push(Method::Refer);
         config.epid = Some(self.epid(generation));
         // One of them asks whether its server is still there.

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use sansip::RegistrationState;
+use sansip::wire::{Message, MessageLimits, Method};
 
 use super::cast::{Kind, Role};
 use super::life::{Actor, Life, RECOVERY};
-use crate::frontend::FrontEndEvent;
+use crate::frontend::{FrontEndEvent, Signing};
 use crate::world::Host;
 
 impl Life<'_> {
@@ -66,14 +68,22 @@ impl Life<'_> {
         self.judge_the_gone();
     }
 
-    /// An outage is over as soon as the server has bound the endpoint anew.
-    pub(super) fn collect_recoveries(&mut self) {
+    /// An outage is over as soon as the server has bound the endpoint anew. What it signs badly nobody hears (A4).
+    pub(super) fn collect_from_servers(&mut self) {
         self.heard_of_servers.resize(self.servers.len(), 0);
         let mut bound = Vec::new();
         for (server, heard) in self.servers.iter().zip(&mut self.heard_of_servers) {
             let events = self.world.server_events(*server);
             let fresh = events.get(*heard..).unwrap_or_default();
             *heard = events.len();
+            for (_, event) in fresh {
+                if let FrontEndEvent::SignedBadly { how, message, .. } = event
+                    && (*how == Signing::Wrong || !may_be_unsigned(message))
+                {
+                    let places = self.places.iter_mut();
+                    places.for_each(|place| place.talked.will_not_hear(message, *how == Signing::Wrong));
+                }
+            }
             bound.extend(fresh.iter().filter_map(|(at, event)| match event {
                 FrontEndEvent::Registered { aor, contact, .. } => Some((*at, aor, contact)),
                 _ => None,
@@ -206,4 +216,16 @@ impl Life<'_> {
             );
         }
     }
+}
+
+/// What endpoints take without a signature: challenges, and responses to REGISTER (A4).
+fn may_be_unsigned(bytes: &Bytes) -> bool {
+    let Ok(message) = Message::parse(bytes.clone(), &MessageLimits::default()) else {
+        return false;
+    };
+    let challenges = |code| matches!(code, 401 | 407);
+    let registers = || message.cseq().is_ok_and(|cseq| cseq.method == Method::Register);
+    message
+        .status()
+        .is_some_and(|status| challenges(status.code()) || registers())
 }

@@ -308,6 +308,7 @@ impl<'a> Life<'a> {
         for at in 0..self.places.len() {
             self.collect_events(at);
         }
+        self.collect_from_servers();
         for passage in self.world.take_passages() {
             if let Some(place) = self
                 .places
@@ -329,7 +330,16 @@ impl<'a> Life<'a> {
             self.tally.faults.count(strike.fault, busy);
             if !matches!(
                 strike.fault,
-                Fault::Jitter | Fault::Rechunking | Fault::Laziness | Fault::Repeated
+                Fault::Jitter
+                    | Fault::Rechunking
+                    | Fault::Laziness
+                    | Fault::Repeated
+                    | Fault::AssociationsLost
+                    | Fault::AssociationOver
+                    | Fault::Doubted
+                    | Fault::Replayed
+                    | Fault::WrongSignature
+                    | Fault::MissingSignature
             ) {
                 place.talked.on_trouble(strike.at);
             }
@@ -337,7 +347,6 @@ impl<'a> Life<'a> {
         for place in &mut self.places {
             place.talked.judge(now);
         }
-        self.collect_recoveries();
         self.listen_to_mallory()
     }
 
@@ -361,6 +370,11 @@ impl<'a> Life<'a> {
                 Event::MessageReceived {
                     endpoint, message, ..
                 } if message.method() == Some(&Method::Message) => {
+                    assert!(
+                        !place.talked.is_unheard(message),
+                        "badly signed, and heard: {}",
+                        message.bytes().escape_ascii()
+                    );
                     let text = String::from_utf8_lossy(message.body_bytes()).into_owned();
                     *self.delivered.entry((text, at, *endpoint)).or_default() += 1;
                 }
@@ -549,6 +563,7 @@ impl<'a> Life<'a> {
             What::Echo => self.echo(first, second, third),
             What::Crowd => self.crowd(),
             What::Network => self.change_network(first, second),
+            What::Dissociate | What::Doubt | What::Replay | What::Sign => self.harm_associations(step),
             What::Dial
             | What::Ask
             | What::Reply

@@ -333,17 +333,52 @@ const PHRASES: &[&str] = &[
     "dns 3 *, crowd, wait 11, mend",
 ];
 
+/// The same of what servers do that have security associations.
+const OF_ASSOCIATIONS: &[&str] = &[
+    "enroll, wait 8, message 0 1, message 3 0, wait 8",
+    "enroll, wait 8, dissociate * 0, message 0 1, message 0 1, message 3 0, wait 8",
+    "enroll, wait 8, dissociate * 1 *, message 0/1/2/3 *, wait 8, message 3 0, wait 8",
+    "enroll, wait 8, habit 0 4, habit 2 4, call 0 1 1, wait 8, dissociate * 0, inside, wait 6, hang-up, wait 8",
+    "enroll, wait 8, habit 0 4, habit 2 4, dissociate * 0, call 0 1 1, wait 3/8, hang-up, wait 8",
+    "enroll, wait 8, habit 0 2, habit 2 2, call 0/3 0/1 1, wait 7, doubt * * *, ring 0 1 1, accept 0 1, wait 7, doubt *, hang-up, wait 8",
+    "enroll, wait 8, doubt 0 *, doubt 3 *, message 0 1, message 0 1, message 3 0, call 0 1 1, wait 8, hang-up, wait 8",
+    "enroll, wait 8, message 0 1, message 3 0, wait 7, replay 0, replay 1, replay 2, replay 3, wait 7",
+    "enroll, wait 8, habit 0 4, habit 2 4, call 0 1 1, wait 7, replay 0, replay 1, replay 3, wait 6, hang-up, wait 5, replay 3, wait 7",
+    "enroll, wait 8, sign * 1/2, message 0 1, message 3 0, wait 6/8, sign * 0, message 0 1, wait 12",
+    "enroll, wait 8, habit 0 4, habit 2 4, call 0 1 1, wait 3/7, sign * 1/2, inside, hang-up, wait 12, sign * 0, wait 8",
+    "enroll, wait 8, habit 0 4, habit 2 4, sign * 1/2, call 0/3 0/1 *, wait 4/8, sign * 0, wait 12, hang-up, wait 8",
+    "sign * 1/2, enroll, wait 6/12, sign * 0, wait 8, enroll, wait 8",
+    "enroll, wait 8, sign * 1/2, restart *, wait 8/12, sign * 0, wait 12",
+    "enroll, wait 8, dissociate * 0, sign * 1/2, message 0 1, wait 5/12, sign * 0, message 3 0, wait 12",
+    "enroll, wait 8, subscribe 0 1, publish 3 1, wait 7, dissociate * 0, renew, republish, wait 7, unsubscribe, withdraw, wait 8",
+    "publish 4 4, wait 7, reply 0 3 0, wait 5, republish, republish, wait 5, reply 0 3 0, wait 5, reply 0 3 0, withdraw, wait 5, reply 0 3 0, wait 6",
+    "tls 0 2, enroll, wait 10, mend, enroll, wait 8",
+    "register 0, register 1, wait 3/4/5, reset 0, wait 8, message 0 1, message 1 0, wait 8",
+    "enroll, wait 8, dissociate * 0, message 0 1, message 0 1, wait 3/4, reset/disconnect 0, wait 8, message 1 0, wait 8",
+    "enroll, wait 8, dissociate * 0, message 0 1, message 1 0, wait 2/3/4, end/unregister 0, wait 8, register 0, wait 8",
+    "register 0, wait 3/4/5, unregister 0, wait 7, register 0, wait 3/4/5, end 0, wait 8",
+    "enroll, wait 8, dissociate * 0, call 0 1 1, call 3 0 1, wait 2/3/4/5, hang-up, hang-up, wait 8",
+    "enroll, wait 8, dissociate * 0, message 0 1, message 0 1, wait 2/3/4, black-hole/half-open 0, wait 12, wait 12",
+];
+
 /// One of the phrases, with its choices made.
-pub(super) fn phrase(dice: &mut ChaCha12Rng) -> Vec<Step> {
+pub(super) fn phrase(dice: &mut ChaCha12Rng, associations: bool) -> Vec<Step> {
     let mut below = |bound: usize| {
         let bound = u32::try_from(bound.max(1)).unwrap_or(1);
         usize::try_from(dice.next_u32() % bound).unwrap_or_default()
     };
+    if associations && below(3) == 0 {
+        let text = OF_ASSOCIATIONS.get(below(OF_ASSOCIATIONS.len()));
+        return chosen(text.copied().unwrap_or_default(), below);
+    }
     // Those of hundreds are dear, and are the last two.
     let dear = below(20) == 0;
     let cheap = PHRASES.len() - 2;
     let at = if dear { cheap + below(2) } else { below(cheap) };
-    let text = PHRASES.get(at).copied().unwrap_or_default();
+    chosen(PHRASES.get(at).copied().unwrap_or_default(), below)
+}
+
+fn chosen(text: &str, mut below: impl FnMut(usize) -> usize) -> Vec<Step> {
     let step = |step: &str| {
         let words = step.split_whitespace().map(|word| {
             let choices: Vec<&str> = word.split('/').collect();
@@ -367,8 +402,10 @@ mod tests {
     #[test]
     fn every_phrase_is_one() {
         let mut dice = ChaCha12Rng::seed_from_u64(1);
-        for _ in 0..PHRASES.len() * 20 {
-            assert!(phrase(&mut dice).len() > 1);
+        for associations in [false, true] {
+            for _ in 0..PHRASES.len() * 20 {
+                assert!(phrase(&mut dice, associations).len() > 1);
+            }
         }
     }
 }

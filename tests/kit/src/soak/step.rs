@@ -159,6 +159,25 @@ steps! {
     Misbehave "misbehave" 4,
     /// A host is in another network: host, which addresses it has lost.
     Network "network" 3,
+    /// A server has lost security associations: which server, whether all of them, else whose.
+    Dissociate "dissociate" 5,
+    /// A server challenges requests that are signed as they should be: whose, how many, at which server.
+    Doubt "doubt" 5,
+    /// A server says once more what it has signed last: for whom, at which server.
+    Replay "replay" 5,
+    /// How a server signs from now on: which server, how.
+    Sign "sign" 5,
+}
+
+/// The last steps mean something only where servers have security associations; bytes mean them only there.
+const OF_ASSOCIATIONS: usize = 4;
+
+/// The bits of a setup that, all together, say that servers ask for NTLM.
+const ASSOCIATIONS: u16 = 0xE000;
+
+/// Whether in a life that is set up like this servers ask for NTLM.
+pub(super) const fn has_associations(setup: u16) -> bool {
+    setup & ASSOCIATIONS == ASSOCIATIONS
 }
 
 /// For how many an endpoint has something at [`What::Crowd`].
@@ -181,10 +200,12 @@ impl Step {
 }
 
 impl What {
-    fn of_byte(byte: u8) -> Self {
-        let total: usize = WHAT.iter().map(|(.., weight)| weight).sum();
+    fn of_byte(byte: u8, associations: bool) -> Self {
+        let meant = WHAT.len() - if associations { 0 } else { OF_ASSOCIATIONS };
+        let meant = WHAT.get(..meant).unwrap_or(WHAT);
+        let total: usize = meant.iter().map(|(.., weight)| weight).sum();
         let mut rest = usize::from(byte) * total / 256;
-        for (what, _, weight) in WHAT {
+        for (what, _, weight) in meant {
             if rest < *weight {
                 return *what;
             }
@@ -251,10 +272,20 @@ impl Scenario {
         let mut dice = ChaCha12Rng::seed_from_u64(seed);
         let mut bytes = vec![0; 3 + 4 * steps];
         dice.fill_bytes(&mut bytes);
+        if seed % 4 == 3 {
+            // Chance alone makes associations too seldom.
+            let all = ASSOCIATIONS.to_le_bytes();
+            bytes
+                .iter_mut()
+                .skip(1)
+                .zip(all)
+                .for_each(|(byte, bit)| *byte |= bit);
+        }
         let mut scenario = Self {
             seed,
             ..Self::of_bytes(&bytes)
         };
+        let associations = has_associations(scenario.setup);
         let random = std::mem::take(&mut scenario.steps);
         let mut random = random.into_iter();
         while scenario.steps.len() < steps {
@@ -262,7 +293,7 @@ impl Scenario {
                 scenario.steps.extend(random.by_ref().take(3));
                 continue;
             }
-            for step in phrase(&mut dice) {
+            for step in phrase(&mut dice, associations) {
                 if dice.next_u32().is_multiple_of(12) {
                     scenario.steps.extend(random.next());
                 }
@@ -276,13 +307,14 @@ impl Scenario {
     pub fn of_bytes(bytes: &[u8]) -> Self {
         let (head, rest) = bytes.split_at_checked(3).unwrap_or((bytes, &[]));
         let byte = |bytes: &[u8], at: usize| bytes.get(at).copied().unwrap_or(0);
+        let setup = u16::from_le_bytes([byte(head, 1), byte(head, 2)]);
         let step = |bytes: &[u8]| Step {
-            what: What::of_byte(byte(bytes, 0)),
+            what: What::of_byte(byte(bytes, 0), has_associations(setup)),
             arguments: [byte(bytes, 1), byte(bytes, 2), byte(bytes, 3)],
         };
         Self {
             seed: u64::from(byte(head, 0)),
-            setup: u16::from_le_bytes([byte(head, 1), byte(head, 2)]),
+            setup,
             steps: rest.chunks(4).map(step).collect(),
         }
     }
@@ -350,12 +382,20 @@ mod tests {
 
     #[test]
     fn all_bytes_are_a_scenario_and_every_step_can_be_meant() {
-        let mut bytes = vec![1, 2, 0];
-        (0..=255).for_each(|byte| bytes.extend([byte, 1, 2, 3]));
-        let scenario = Scenario::of_bytes(&bytes);
-        assert_eq!((scenario.seed, scenario.setup, scenario.steps.len()), (1, 2, 256));
-        for (what, word, _) in WHAT {
-            assert!(scenario.steps.iter().any(|step| step.what == *what), "{word}");
+        let kinds = [(0, WHAT.len() - OF_ASSOCIATIONS), (0xE0, WHAT.len())];
+        for (high, meant) in kinds {
+            let mut bytes = vec![1, 2, high];
+            (0..=255).for_each(|byte| bytes.extend([byte, 1, 2, 3]));
+            let scenario = Scenario::of_bytes(&bytes);
+            let setup = u16::from(high) << 8 | 2;
+            assert_eq!(
+                (scenario.seed, scenario.setup, scenario.steps.len()),
+                (1, setup, 256)
+            );
+            for (at, (what, word, _)) in WHAT.iter().enumerate() {
+                let is_meant = scenario.steps.iter().any(|step| step.what == *what);
+                assert_eq!(is_meant, at < meant, "{word}");
+            }
         }
         assert_eq!(Scenario::of_bytes(&[]).steps, []);
         assert_eq!(Scenario::of_bytes(&[5, 0, 0, 255]).steps.len(), 1);

@@ -8,10 +8,10 @@ use sansip::{
     CloseReason, Established, ListenError, LostAddresses, ResolveError, SendOptions, TlsFailureKind,
 };
 
-use super::cast::{Desk, HOSTS};
+use super::cast::{CAST, Desk, HOSTS};
 use super::life::{LONGEST, Life, latest, one};
 use super::step::{CROWD, Step, What};
-use crate::frontend::Manner;
+use crate::frontend::{Manner, Signing};
 use crate::fuzz::script::Script;
 use crate::oracle::{Contract, Talked};
 use crate::world::{Fault, Host, LineId, Reachability};
@@ -146,10 +146,64 @@ impl Life<'_> {
             .with_server(server, |server, _| server.set_manner(manner));
     }
 
+    /// What a server does to the security associations of its endpoints.
+    pub(super) fn harm_associations(&mut self, step: Step) {
+        let [first, second, third] = step.arguments;
+        let whose = if step.what == What::Dissociate {
+            third
+        } else {
+            first
+        };
+        let Some((actor, _)) = self.endpoint(usize::from(whose) % CAST.len()) else {
+            return;
+        };
+        let (uri, epid) = (actor.role.uri(), actor.role.epid(actor.generation));
+        let choice = match step.what {
+            What::Dissociate | What::Sign => first,
+            What::Replay => second,
+            _ => third,
+        };
+        let server = self.server(choice);
+        let (struck, fault) = self.world.with_server(server, |front, _| match step.what {
+            What::Dissociate if second & 1 == 0 => (front.lose_associations(), Some(Fault::AssociationsLost)),
+            What::Dissociate => (
+                front.expire_associations(&uri, Some(&epid)),
+                Some(Fault::AssociationOver),
+            ),
+            What::Doubt => (
+                front.challenge_again(&uri, Some(&epid), 1 + u32::from(second) % 3),
+                Some(Fault::Doubted),
+            ),
+            // The server says itself what it sends twice, or with a bad signature.
+            What::Replay => (front.replay(&uri, Some(&epid)), None),
+            _ => {
+                let ways = [Signing::Right, Signing::Wrong, Signing::Missing];
+                front.set_signing(one(&ways, second).unwrap_or_default());
+                (0, None)
+            }
+        });
+        if struck == 0 {
+            return;
+        }
+        let hosts: Vec<_> = if fault == Some(Fault::AssociationsLost) {
+            let has_server = |at: &usize| CAST.iter().any(|role| role.host == *at && role.has_server());
+            (0..HOSTS).filter(has_server).collect()
+        } else {
+            vec![actor.role.host]
+        };
+        for at in hosts {
+            if let (Some(place), Some(fault)) = (self.places.get(at), fault) {
+                self.world.strike(place.id, fault);
+            }
+        }
+    }
+
     pub(super) fn mend(&mut self) {
         for server in self.servers.clone() {
-            self.world
-                .with_server(server, |server, _| server.set_manner(Manner::Usual));
+            self.world.with_server(server, |server, _| {
+                server.set_manner(Manner::Usual);
+                server.set_signing(Signing::Right);
+            });
         }
         for address in self.addresses() {
             self.world.set_reachability(address, Reachability::Open);

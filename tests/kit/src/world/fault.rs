@@ -117,6 +117,18 @@ faults! {
     FarClock "far clock",
     /// A host does not listen any more, though nobody told it to stop.
     ListeningLost "listening lost",
+    /// A server has lost all its security associations.
+    AssociationsLost "associations lost",
+    /// The time of an endpoint's security association is over for the server.
+    AssociationOver "association over",
+    /// A server challenges an endpoint that has signed as it should.
+    Doubted "challenged anew",
+    /// A server says once more what it has signed.
+    Replayed "replayed",
+    /// A server's signature is wrong.
+    WrongSignature "wrong signature",
+    /// A server's signature is missing.
+    MissingSignature "missing signature",
 }
 
 impl Fault {

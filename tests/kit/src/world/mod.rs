@@ -47,7 +47,7 @@ use sansip::{
     PeerCertificate, QueryId, ResolveError, Stack, Time, TlsFailureKind, UnixTime,
 };
 
-use crate::frontend::{Conn, FrontEnd, FrontEndEvent, Manner, Memory, Output};
+use crate::frontend::{Conn, FrontEnd, FrontEndEvent, Manner, Memory, Output, Signing};
 
 pub use self::fault::{Connecting, Fault, Passage, Passed, Strike};
 pub use self::names::Names;
@@ -805,6 +805,19 @@ impl World {
                     },
                 );
             }
+        }
+        let badly = match event {
+            FrontEndEvent::SignedBadly { conn, how, .. } if *how == Signing::Wrong => {
+                Some((*conn, Fault::WrongSignature))
+            }
+            FrontEndEvent::SignedBadly { conn, .. } => Some((*conn, Fault::MissingSignature)),
+            FrontEndEvent::Replayed { conn } => Some((*conn, Fault::Replayed)),
+            _ => None,
+        };
+        if let Some((conn, fault)) = badly
+            && let Some(host) = far(self, conn)
+        {
+            self.strike(host, fault);
         }
         if let FrontEndEvent::TurnedAway { conn, status, .. } = event
             && let Some(host) = far(self, *conn)
