@@ -263,7 +263,7 @@ impl Client {
     fn succeed(&mut self) -> bool {
         let leader = ExchangeId::from_number(LEADER);
         let cx = &mut self.services.cx();
-        self.table.handle_final(cx, self.endpoint, leader)
+        self.table.handle_final(cx, self.endpoint, leader, true)
     }
 
     fn events(&mut self) -> Vec<Event> {
