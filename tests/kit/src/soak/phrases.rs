@@ -337,7 +337,7 @@ const PHRASES: &[&str] = &[
 const OF_ASSOCIATIONS: &[&str] = &[
     "enroll, wait 8, message 0 1, message 3 0, wait 8",
     "enroll, wait 8, dissociate * 0, message 0 1, message 0 1, message 3 0, wait 8",
-    "enroll, wait 8, dissociate * 1 *, message 0/1/2/3 *, wait 8, message 3 0, wait 8",
+    "enroll, wait 8, message 0 1, message 3 0, dissociate * 1 0/3, message 0/1/2/3 *, wait 8, message 3 0, wait 8",
     "enroll, wait 8, habit 0 4, habit 2 4, call 0 1 1, wait 8, dissociate * 0, inside, wait 6, hang-up, wait 8",
     "enroll, wait 8, habit 0 4, habit 2 4, dissociate * 0, call 0 1 1, wait 3/8, hang-up, wait 8",
     "enroll, wait 8, habit 0 2, habit 2 2, call 0/3 0/1 1, wait 7, doubt * * *, ring 0 1 1, accept 0 1, wait 7, doubt *, hang-up, wait 8",

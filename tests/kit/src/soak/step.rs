@@ -272,14 +272,13 @@ impl Scenario {
         let mut dice = ChaCha12Rng::seed_from_u64(seed);
         let mut bytes = vec![0; 3 + 4 * steps];
         dice.fill_bytes(&mut bytes);
-        if seed % 4 == 3 {
-            // Chance alone makes associations too seldom.
-            let all = ASSOCIATIONS.to_le_bytes();
-            bytes
-                .iter_mut()
-                .skip(1)
-                .zip(all)
-                .for_each(|(byte, bit)| *byte |= bit);
+        // One in eight has associations, however the bits have fallen.
+        for (byte, bits) in bytes.iter_mut().skip(1).zip(ASSOCIATIONS.to_le_bytes()) {
+            if seed % 8 == 7 {
+                *byte |= bits;
+            } else {
+                *byte &= !bits;
+            }
         }
         let mut scenario = Self {
             seed,

@@ -1,7 +1,7 @@
 use super::*;
 
 /// How many scenarios, on two threads; `SANSIP_SEED` names a single one.
-const SCENARIOS: u64 = 3500;
+const SCENARIOS: u64 = 4000;
 
 // rules: E13, X1, X2, X3, X6, R7, S4, S8, S10, C33, C35
 #[test]

@@ -806,13 +806,17 @@ impl World {
                 );
             }
         }
-        let badly = match event {
-            FrontEndEvent::SignedBadly { conn, how, .. } if *how == Signing::Wrong => {
-                Some((*conn, Fault::WrongSignature))
-            }
-            FrontEndEvent::SignedBadly { conn, .. } => Some((*conn, Fault::MissingSignature)),
-            FrontEndEvent::Replayed { conn } => Some((*conn, Fault::Replayed)),
-            _ => None,
+        let badly = if let FrontEndEvent::SignedBadly { conn, how, .. } = event {
+            let fault = if *how == Signing::Wrong {
+                Fault::WrongSignature
+            } else {
+                Fault::MissingSignature
+            };
+            Some((*conn, fault))
+        } else if let FrontEndEvent::Replayed { conn } = event {
+            Some((*conn, Fault::Replayed))
+        } else {
+            None
         };
         if let Some((conn, fault)) = badly
             && let Some(host) = far(self, conn)
