@@ -396,17 +396,19 @@ impl AuthTable {
     /// The account whose message this is. Where several endpoints share a connection, the epid of their own side tells.
     fn account_over(&mut self, conn: ConnId, message: &Message, sent: bool) -> Option<&mut Account> {
         let first = self.over(conn).next()?;
-        let chosen = if self.over(conn).nth(1).is_none() {
-            first
-        } else {
-            let epid = own_epid(message, sent)?;
-            let has_epid = |endpoint: &EndpointId| {
-                let account = self.accounts.get(endpoint);
-                account.is_some_and(|account| *account.login.epid == *epid)
-            };
-            self.over(conn).find(has_epid)?
+        let only = Some(first).filter(|_| self.over(conn).nth(1).is_none());
+        let chosen = match own_epid(message, sent) {
+            Some(epid) => {
+                let has_epid = |endpoint: &EndpointId| {
+                    let account = self.accounts.get(endpoint);
+                    account.is_some_and(|account| account.login.epid.eq_ignore_ascii_case(&epid))
+                };
+                // What comes is not excused by a name that nobody has here; what another endpoint sends is its own affair.
+                self.over(conn).find(has_epid).or(only.filter(|_| !sent))
+            }
+            None => only,
         };
-        self.accounts.get_mut(&chosen)
+        self.accounts.get_mut(&chosen?)
     }
 }
 

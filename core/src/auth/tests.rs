@@ -739,6 +739,19 @@ fn endpoints_that_share_a_connection_are_told_apart_by_their_epid() {
     let mut servers = [Server::new(4), Server::new(4)];
     let mut client = Client::new(|_| {});
     client.log_on(&mut servers[0]);
+    // What one without an association sends goes out as it is; what comes does not pass for another's.
+    let foreign = |bytes: &[u8]| {
+        String::from_utf8(bytes.to_vec())
+            .unwrap()
+            .replace("epid=01", "epid=02")
+    };
+    let bytes = foreign(&request("MESSAGE", 4));
+    assert_eq!(servers[0].take(&client.seal(Bytes::from(bytes))), Seen::default());
+    let bytes = message(1).replace(
+        "To: <sip:alice@example.com>",
+        "To: <sip:alice@example.com>;epid=02",
+    );
+    assert_eq!(client.admit(&parse(bytes)), Admission::Unsigned);
     let second = EndpointId::from_number(4);
     let credentials = Credentials::new("alice", Secret::new("Pa55word")).with_domain("EXAMPLE");
     let login = Login {
