@@ -457,7 +457,7 @@ fn a_restart_of_the_server_is_overcome_with_and_without_its_associations() {
 }
 
 // A server that has not let somebody in signs nothing, and has no association: what it says is the outcome, and no more.
-// rules: A4
+// rules: A1, A4
 #[test]
 fn a_refusal_that_is_not_signed_makes_no_association() {
     for (seed, signing, made) in [(96, Signing::Right, 1), (97, Signing::Missing, 0)] {
