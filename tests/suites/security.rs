@@ -79,7 +79,7 @@ fn info(message: &Message) -> (header::AuthInfo<'_>, HeaderName) {
 
 // A whole log-on of Communicator 2007 R2 as it was captured: the answer to the challenge, byte for byte; the signature of
 // the request that carries it; the server's.
-// rules: A1, A4
+// rules: A1, A4, A11
 #[test]
 fn a_log_on_that_was_captured() -> Result<(), Box<dyn Error>> {
     let Some(vectors) = of_kind(&["sip-ntlm-v4"]) else {
