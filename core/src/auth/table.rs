@@ -404,7 +404,7 @@ impl AuthTable {
                     account.is_some_and(|account| account.login.epid.eq_ignore_ascii_case(&epid))
                 };
                 // What comes is not excused by a name that nobody has here; what another endpoint sends is its own affair.
-                self.over(conn).find(has_epid).or(only.filter(|_| !sent))
+                self.over(conn).find(has_epid).or_else(|| only.filter(|_| !sent))
             }
             None => only,
         };

@@ -165,7 +165,7 @@ impl EndpointView<'_> {
     /// Makes a session and establishes it: an INVITE, with an offer or without one (S5).
     ///
     /// # Errors
-    /// As [`create_session`](Self::create_session) and [`SessionView::establish`].
+    /// As [`create_session`](Self::create_session) and [`SessionView::establish`](crate::SessionView::establish).
     pub fn invite(
         &mut self,
         target: &str,
