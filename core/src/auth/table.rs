@@ -59,6 +59,9 @@ struct Account {
     conn: Option<ConnId>,
     negotiation: Option<Box<Negotiation>>,
     association: Option<Box<Established>>,
+    /// The server has taken the credentials before: where it does not, it may have lost the handshake, and is asked once
+    /// more.
+    is_proven: bool,
 }
 
 /// An association in use.
@@ -116,6 +119,7 @@ impl AuthTable {
             conn: None,
             negotiation: None,
             association: None,
+            is_proven: false,
         };
         self.accounts.insert(endpoint, account);
     }
@@ -130,6 +134,7 @@ impl AuthTable {
         let realm = self.drop_association(cx, endpoint);
         if let Some(account) = self.accounts.get_mut(&endpoint) {
             account.state = account.state.redirected(realm);
+            account.is_proven = false;
         }
     }
 
@@ -236,6 +241,7 @@ impl AuthTable {
             association,
             renewal: Some(renewal),
         };
+        account.is_proven = true;
         let old = account.association.replace(Box::new(new));
         if let Some(renewal) = old.and_then(|old| old.renewal) {
             cx.timers.stop(renewal);
@@ -447,7 +453,13 @@ impl Account {
             None => false,
         };
         let outcome = if leads {
-            self.go_on(cx, &offers)
+            match self.go_on(cx, &offers) {
+                Err((Reason::InvalidCredentials, _)) if core::mem::take(&mut self.is_proven) => {
+                    self.negotiation = None;
+                    self.begin(cx, challenged, &offers, attempt)?
+                }
+                outcome => outcome,
+            }
         } else {
             self.begin(cx, challenged, &offers, attempt)?
         };

@@ -418,6 +418,36 @@ fn a_wrong_password_is_tried_once_and_wrong_clocks_are_told_apart() {
     }
 }
 
+// rules: A5, A7
+#[test]
+fn a_server_that_has_taken_the_credentials_before_is_asked_once_more() {
+    let mut server = Server::new(4);
+    let mut client = Client::new(|_| {});
+    client.log_on(&mut server);
+    client.table.handle_lost(&mut client.services.cx(), client.conn);
+    let token = |client: &mut Client, server: &Server| {
+        client
+            .challenged(&server.challenge(2, "REGISTER", true, ""))
+            .unwrap();
+        client.lead(3);
+    };
+    let fresh = server.challenge(1, "REGISTER", false, "");
+    client.challenged(&fresh).unwrap();
+    token(&mut client, &server);
+    // It has started anew in the midst of the handshake, and does not know of it.
+    assert_eq!(client.challenged(&fresh), Ok(Next::Again));
+    token(&mut client, &server);
+    assert_eq!(client.challenged(&fresh), Err(Reason::InvalidCredentials));
+    client.attempt = Attempt::default();
+    client.challenged(&fresh).unwrap();
+    token(&mut client, &server);
+    assert_eq!(
+        client.challenged(&fresh),
+        Err(Reason::InvalidCredentials),
+        "not each time"
+    );
+}
+
 // rules: A7
 #[test]
 fn a_server_that_challenges_for_ever_is_given_up() {
