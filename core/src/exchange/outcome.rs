@@ -368,6 +368,13 @@ impl Exchanges {
         let Some(exchange) = self.table.get(&id) else {
             return;
         };
+        // The handshake that it may have led went with the connection.
+        if let Some(endpoint) = exchange.policy.identity {
+            self.gate(low, endpoint);
+        }
+        let Some(exchange) = self.table.get(&id) else {
+            return;
+        };
         let State::Sent { place, cancel, .. } = &exchange.state else {
             return;
         };

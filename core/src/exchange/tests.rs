@@ -150,6 +150,7 @@ impl Bench {
                 let target = target.as_ref().map(|(hop, remote)| (hop, *remote));
                 let lost = Lost { error, taken, target };
                 self.go(|exchanges, cx, low, up| {
+                    low.auth.handle_lost(cx, conn);
                     let mut indications = Vec::new();
                     while low
                         .transactions
@@ -748,6 +749,22 @@ fn what_has_waited_for_a_handshake_goes_out_when_it_is_over() {
     assert_eq!(bench.sent(&Method::Message).len(), 3);
     bench.pass(Duration::from_secs(100));
     assert_eq!(bench.outcomes(other), 1);
+    bench.assert_quiescent();
+}
+
+// rules: A5, C35
+#[test]
+fn a_handshake_that_is_cut_off_holds_up_nobody() {
+    let mut bench = Bench::new();
+    let [_, other, later] = handshake(&mut bench);
+    let led = |(_, request): &&(ConnId, Message)| request.method() == Some(&Method::Register);
+    let (conn, _) = bench.taken.iter().rev().find(led).cloned().unwrap();
+    bench.close(conn);
+    // Nobody waits for an answer to who has led it, who is on the way again like them.
+    assert_eq!(bench.sent(&Method::Register).len(), 3);
+    assert_eq!(bench.sent(&Method::Message).len(), 3);
+    bench.pass(Duration::from_secs(100));
+    assert_eq!((bench.outcomes(other), bench.outcomes(later)), (1, 1));
     bench.assert_quiescent();
 }
 
