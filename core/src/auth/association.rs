@@ -13,9 +13,9 @@ use crate::security::ms::{Credentials, Info, Mic, Scheme, Signature};
 use crate::security::ntlm::Keys;
 use crate::security::signing::{self, Stamp, Version};
 use crate::security::window::ReplayWindow;
+use crate::wire::Message;
 use crate::wire::header::{Authorization, ProxyAuthorization};
 use crate::wire::write::with_header;
-use crate::wire::{Message, MessageLimits};
 
 /// Digits of `crand`.
 const RANDOM_DIGITS: usize = 8;
@@ -99,16 +99,7 @@ impl Association {
 
     /// The message with a signature of its own; with `token` it is the last one of the handshake. As it is where what
     /// would be signed does not stand in it plainly.
-    pub(super) fn sign(
-        &mut self,
-        entropy: &mut Entropy,
-        limits: &MessageLimits,
-        bytes: Bytes,
-        token: Option<Vec<u8>>,
-    ) -> Bytes {
-        let Ok(message) = Message::parse(bytes.clone(), limits) else {
-            return bytes;
-        };
+    pub(super) fn sign(&mut self, entropy: &mut Entropy, message: &Message, token: Option<Vec<u8>>) -> Bytes {
         let random = entropy.hex(RANDOM_DIGITS);
         let number = self.signed.saturating_add(1);
         let stamp = Stamp {
@@ -119,8 +110,8 @@ impl Association {
             target: &self.name.target,
         };
         let mut buffer = Vec::new();
-        if signing::buffer(&mut buffer, self.name.version, &stamp, &message).is_err() {
-            return bytes;
+        if signing::buffer(&mut buffer, self.name.version, &stamp, message).is_err() {
+            return message.bytes().clone();
         }
         self.signed = number;
         let credentials = Credentials {
@@ -133,7 +124,7 @@ impl Association {
             }),
             ..self.name.credentials()
         };
-        self.name.put(&credentials, &bytes)
+        self.name.put(&credentials, message.bytes())
     }
 
     /// Whether the server has shown with a signature that it has it, too.

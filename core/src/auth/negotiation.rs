@@ -30,7 +30,7 @@ use crate::security::ms;
 use crate::security::ntlm::{self, FileTime, Fresh, Identity, NtHash};
 use crate::security::signing::Version;
 use crate::time::UnixTime;
-use crate::wire::MessageLimits;
+use crate::wire::{Message, MessageLimits};
 
 /// How many handshakes one request leads. One that was cut off by a lost connection is begun anew.
 pub(super) const MAX_HANDSHAKES: u8 = 3;
@@ -195,7 +195,10 @@ impl Negotiation {
                 name.put(&credentials, &bytes)
             }
             Stage::Closing { association, token } if association.name.version.signs_final_token() => {
-                association.sign(entropy, limits, bytes, Some(token.clone()))
+                match Message::parse(bytes.clone(), limits) {
+                    Ok(message) => association.sign(entropy, &message, Some(token.clone())),
+                    Err(_) => bytes,
+                }
             }
             Stage::Closing { association, token } => {
                 let name = &association.name;

@@ -351,8 +351,7 @@ impl AuthTable {
         if self.over(conn).next().is_none() {
             return bytes;
         }
-        let limits = &cx.config.limits.message;
-        let Ok(message) = Message::parse(bytes.clone(), limits) else {
+        let Ok(message) = Message::parse(bytes.clone(), &cx.config.limits.message) else {
             return bytes;
         };
         let Some(account) = self.account_over(conn, &message, true) else {
@@ -365,7 +364,7 @@ impl AuthTable {
         if renews || is_stamped(&message) {
             return bytes;
         }
-        established.association.sign(cx.entropy, limits, bytes, None)
+        established.association.sign(cx.entropy, &message, None)
     }
 
     /// Whether a message that has come over a connection is taken: where an association is used over it, only with a
@@ -447,7 +446,7 @@ impl Account {
         let leads = match &self.negotiation {
             Some(negotiation) if negotiation.leader != challenged.exchange => {
                 let waits = offers.iter().any(|offer| negotiation.is_of(offer));
-                return waits.then(|| self.count(attempt, negotiation.realm()).map(|()| Next::Wait));
+                return waits.then(|| count(attempt, negotiation.realm()).map(|()| Next::Wait));
             }
             Some(_) => true,
             None => false,
@@ -467,14 +466,6 @@ impl Account {
             self.negotiation = None;
         }
         Some(outcome.map(|()| Next::Again))
-    }
-
-    fn count(&self, attempt: &mut Attempt, realm: String) -> Result<(), (Reason, String)> {
-        if attempt.handshakes >= MAX_HANDSHAKES {
-            return Err((Reason::InvalidCredentials, realm));
-        }
-        attempt.handshakes += 1;
-        Ok(())
     }
 
     fn begin(
@@ -499,15 +490,15 @@ impl Account {
             )));
         };
         let realm = offer.challenge.realm.to_string();
-        if let Err(refusal) = self.count(attempt, realm.clone()) {
+        if let Err(refusal) = count(attempt, realm.clone()) {
             return Some(Err(refusal));
         }
-        let clock = challenged.response.typed::<Date>().ok().flatten();
+        let date = challenged.response.typed::<Date>().ok().flatten();
+        let clock = date.map(|date| UnixTime(date.unix()));
         let means = Means {
             credentials,
             now: cx.unix,
         };
-        let clock = clock.map(|date| UnixTime(date.unix()));
         match Negotiation::begin(cx.entropy, challenged.exchange, offer, means, clock) {
             Ok(negotiation) => {
                 self.negotiation = Some(Box::new(negotiation));
@@ -560,6 +551,15 @@ impl Account {
         }
         known
     }
+}
+
+/// One more handshake that a request leads, or waits for.
+fn count(attempt: &mut Attempt, realm: String) -> Result<(), (Reason, String)> {
+    if attempt.handshakes >= MAX_HANDSHAKES {
+        return Err((Reason::InvalidCredentials, realm));
+    }
+    attempt.handshakes += 1;
+    Ok(())
 }
 
 /// Whether a message has the credentials of one of Microsoft's schemes already.
