@@ -212,6 +212,7 @@ impl Client {
         let credentials = Credentials::new("alice", Secret::new("Pa55word")).with_domain("EXAMPLE");
         let mut login = Login {
             credentials: vec![credentials],
+            default_credential: false,
             allowed: AllowedProtocols::all(),
             policy: AssociationPolicy::default(),
             epid: "01".into(),
@@ -257,7 +258,7 @@ impl Client {
     }
 
     fn admit(&mut self, message: &Message) -> Admission {
-        self.table.admit(self.conn, message)
+        self.table.admit(&mut self.services.cx(), self.conn, message)
     }
 
     fn succeed(&mut self) -> bool {
@@ -312,12 +313,16 @@ fn a_set_of_protocols_has_what_was_put_in() {
     assert_eq!(
         strong,
         AllowedProtocols::none()
+            .with(AuthenticationProtocol::Kerberos)
             .with(AuthenticationProtocol::Ntlm)
             .with(DigestSha512_256)
             .with(DigestSha256)
     );
     assert!(!strong.contains(DigestMd5));
-    assert_eq!(format!("{strong:?}"), "{DigestSha256, DigestSha512_256, Ntlm}");
+    assert_eq!(
+        format!("{strong:?}"),
+        "{DigestSha256, DigestSha512_256, Ntlm, Kerberos}"
+    );
 }
 
 // rules: A7
@@ -332,6 +337,7 @@ fn a_failure_names_realm_and_offer() {
         reason: AuthenticationFailureReason::NoCommonProtocols,
         realm: Some("example.com".into()),
         offered: vec![offered("Digest", Some("AKAv1-MD5")), offered("NTLM", None)],
+        kerberos: None,
     };
     assert_eq!(
         format!("{failure}"),
@@ -786,6 +792,7 @@ fn endpoints_that_share_a_connection_are_told_apart_by_their_epid() {
     let credentials = Credentials::new("alice", Secret::new("Pa55word")).with_domain("EXAMPLE");
     let login = Login {
         credentials: vec![credentials],
+        default_credential: false,
         allowed: AllowedProtocols::all(),
         policy: AssociationPolicy::default(),
         epid: "02".into(),

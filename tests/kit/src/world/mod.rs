@@ -42,6 +42,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
+use sansip::security::{KerberosFailure, KerberosFailureKind};
 use sansip::{
     Action, Answer, CloseReason, Config, ConnId, EndpointId, Event, Fingerprint, ListenError, ListenerId,
     PeerCertificate, QueryId, ResolveError, Stack, Time, TlsFailureKind, UnixTime,
@@ -744,6 +745,16 @@ impl World {
                     }
                     self.after(time, Happening::Resolved(id, query, answer));
                 }
+            }
+            Action::Authenticate(wanted) => {
+                let failure = KerberosFailure::new(KerberosFailureKind::Unsupported);
+                let now = self.now;
+                self.host_mut(id).stack.handle_authenticated(
+                    now,
+                    wanted.endpoint,
+                    wanted.handshake,
+                    Err(failure),
+                );
             }
             Action::Event(event) => self.on_stack_event(id, event),
         }
