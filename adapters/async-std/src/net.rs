@@ -170,6 +170,12 @@ impl Net {
         self.clock.until(time)
     }
 
+    /// What wakes the task of the owner from other threads.
+    pub(crate) fn bell(&self) -> impl Fn() + Send + Sync + 'static {
+        let woken = Arc::clone(&self.woken);
+        move || woken.wake_task()
+    }
+
     // --- commands
 
     /// Begins to connect. It always ends in [`NetEvent::Connected`] or [`NetEvent::Closed`], unless it is closed first. How
