@@ -108,6 +108,49 @@ fn wrong_usage_exits_with_2() {
     }
 }
 
+// rules: A1, A2
+#[cfg(not(feature = "kerberos"))]
+#[test]
+fn whoever_wants_kerberos_is_told_how_to_build_it() {
+    for wanted in [["--auth", "ntlm,kerberos"].as_slice(), &["--default-credential"]] {
+        let account = [
+            "register",
+            "--user",
+            "sip:a@example.com",
+            "--server",
+            "127.0.0.1:1",
+        ];
+        let outcome = sansip(&[&account, wanted].concat());
+        assert_eq!(outcome.code, Some(2), "{}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains("--features kerberos"),
+            "{}",
+            outcome.stderr
+        );
+        assert!(outcome.stderr.contains(wanted[0]), "{}", outcome.stderr);
+    }
+}
+
+// rules: A2
+#[cfg(feature = "kerberos")]
+#[test]
+fn whoever_wants_kerberos_and_has_it_gets_as_far_as_the_server() {
+    for wanted in [["--auth", "kerberos"].as_slice(), &["--default-credential"]] {
+        let account = [
+            "register",
+            "--user",
+            "sip:a@example.com",
+            "--server",
+            "127.0.0.1:1",
+            "--for",
+            "1",
+        ];
+        let outcome = sansip(&[&account, wanted].concat());
+        assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("refused"), "{}", outcome.stderr);
+    }
+}
+
 /// What only the stack can know to be wrong is wrong usage as well, in one line.
 #[test]
 fn what_the_stack_refuses_as_misuse_exits_with_2() {
