@@ -547,6 +547,47 @@ fn ntlm_is_stronger_than_digest_and_tls_dsk_is_passed_over() {
     assert!(fields[0].1.starts_with("Digest "));
 }
 
+// MS-SIP section 3.1.5.1: the target of Kerberos is the principal of a service, `sip/` and the name of a host. A server that
+// names another service would have a ticket for it.
+// rules: A9, A11
+#[test]
+fn a_ticket_is_asked_for_a_server_of_sip_alone() {
+    let ask = |target: &str| {
+        let field =
+            format!("WWW-Authenticate: Kerberos realm=\"{REALM}\", targetname=\"{target}\", version=4\r\n");
+        let response = text("SIP/2.0 401 Unauthorized", 1, "REGISTER", &field);
+        let mut client = Client::new(|_| {});
+        let next = client.challenged(&parse(&response));
+        let wanted = client.services.out.pop();
+        (next, wanted)
+    };
+    for target in ["sip/fe.example.com", "SIP/fe.example.com"] {
+        let (next, wanted) = ask(target);
+        assert_eq!(next, Ok(Next::Wait));
+        let Some(Action::Authenticate(wanted)) = wanted else {
+            panic!("{wanted:?}")
+        };
+        assert_eq!(wanted.target, target);
+        let user = wanted.credentials.unwrap();
+        assert_eq!(
+            (user.user.as_str(), user.domain.as_deref()),
+            ("alice", Some("EXAMPLE"))
+        );
+    }
+    for target in [
+        "http/fe.example.com",
+        "fe.example.com",
+        "sip/",
+        "sip",
+        "",
+        "sip/fe.example.com/http",
+        "sip/fe@OTHER.EXAMPLE",
+        "sip/a\\b",
+    ] {
+        assert_eq!(ask(target), (Err(Reason::NoCommonProtocols), None), "{target}");
+    }
+}
+
 fn to_string_of(bytes: &Bytes) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
