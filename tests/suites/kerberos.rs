@@ -393,6 +393,40 @@ fn a_restart_of_the_server_is_overcome() {
     });
 }
 
+// What was registered once goes on trying: a center may be back as a server may (R7). Only what is said of the password is
+// for good.
+// rules: A7, R7
+#[test]
+fn a_center_that_is_gone_for_a_while_ends_no_registration_and_one_that_refuses_the_password_does() {
+    for (seed, kind, ends) in [
+        (85, Kind::Unreachable, false),
+        (86, Kind::NoTicket, false),
+        (87, Kind::SkewedClock, false),
+        (88, Kind::WrongCredentials, true),
+    ] {
+        world::run(seed, |world| {
+            let server = served(world, &[Protocol::Kerberos], |_| {});
+            let alice = registered(world, server, "alice");
+            world.center.failure = Some(kind);
+            world.with_server(server, |front, _| front.lose_associations());
+            world.run_for(secs(7200));
+            let outages = world.events(alice.host).iter();
+            let outages = outages
+                .filter(|(_, event)| matches!(event, Event::Outage { .. }))
+                .count();
+            assert_eq!(outages, 1, "{kind:?}");
+            world.center.failure = None;
+            world.run_for(secs(70));
+            let expected = if ends {
+                RegistrationState::Unregistered
+            } else {
+                RegistrationState::Registered
+            };
+            assert_eq!(state(world, alice), Some(expected), "{kind:?}");
+        });
+    }
+}
+
 // rules: A6
 #[test]
 fn who_has_a_default_credential_expects_to_be_asked() {

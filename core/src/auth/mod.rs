@@ -23,10 +23,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::security::KerberosFailure;
 use crate::security::digest::Algorithm;
 use crate::security::ms::Scheme;
 use crate::security::signing::Version;
+use crate::security::{KerberosFailure, KerberosFailureKind};
 use crate::wire::HeaderName;
 use crate::wire::header;
 
@@ -241,6 +241,25 @@ pub struct AuthenticationFailure {
     pub offered: Vec<OfferedProtocol>,
     /// What became of Kerberos, where it was tried for this.
     pub kerberos: Option<KerberosFailure>,
+}
+
+impl AuthenticationFailure {
+    /// Whether it may be otherwise later without anybody's doing: nobody could be asked, and no password was refused.
+    pub(crate) fn may_pass(&self) -> bool {
+        use KerberosFailureKind as Kind;
+        let kind = self.kerberos.as_ref().map(|failure| failure.kind);
+        self.reason != AuthenticationFailureReason::InvalidCredentials
+            && matches!(
+                kind,
+                Some(
+                    Kind::NoTicket
+                        | Kind::UnknownService
+                        | Kind::Unreachable
+                        | Kind::SkewedClock
+                        | Kind::Other
+                )
+            )
+    }
 }
 
 impl fmt::Display for AuthenticationFailure {

@@ -769,7 +769,11 @@ impl World {
             Action::Authenticate(wanted) => {
                 let logged_on = self.host_mut(id).user.clone();
                 let result = self.center.issue(self.now, &wanted, logged_on.as_deref());
+                if !self.center.delay.is_zero() {
+                    self.strike(id, Fault::LateTicket);
+                }
                 if let Err(failure) = &result {
+                    self.strike(id, Fault::NoTicket);
                     self.trace
                         .push(self.now, Some(Host::Stack(id)), format!("no ticket: {failure}"));
                 }
