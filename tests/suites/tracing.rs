@@ -27,11 +27,13 @@ mod peers;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use sansip::Transport;
+use sansip::security::{KerberosFailure, KerberosFailureKind, SecurityContext};
+use sansip::{Authenticate, Transport};
+use sansip_net::Kerberos;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -43,6 +45,7 @@ use on_mio::Mio;
 use peers::{Front, answer_to, read_request};
 
 const PASSWORD: &str = "open-sesame-4711";
+const PRINCIPAL: &str = "alice@EXAMPLE.COM";
 
 // ---------------------------------------------------------------- the collector
 
@@ -195,7 +198,7 @@ fn down<A: Agent>(setup: Setup) -> Vec<Seen> {
     agent.shut_down(Duration::ZERO);
     for seen in &seen {
         for value in seen.fields.values() {
-            for secret in [PASSWORD, "Digest", "response=", "n0nce"] {
+            for secret in [PASSWORD, "Digest", "response=", "n0nce", PRINCIPAL] {
                 assert!(!value.contains(secret), "{secret} in {seen:?}");
             }
         }
@@ -241,6 +244,46 @@ fn the_server_freezes<A: Agent>() {
     cause(&seen, removed, ("sansip::connection", "connected"), "conn");
 }
 
+/// Its words name users, which no event does.
+#[derive(Debug)]
+struct Away;
+
+impl Kerberos for Away {
+    fn make_context(&self, _: &Authenticate) -> Result<SecurityContext, KerberosFailure> {
+        Err(KerberosFailure {
+            kind: KerberosFailureKind::Unreachable,
+            detail: format!("no center for {PRINCIPAL}"),
+        })
+    }
+}
+
+fn no_center_gives_a_ticket<A: Agent>() {
+    let server = server(|_, mut stream| {
+        let register = read_request(&mut stream);
+        let challenge =
+            "WWW-Authenticate: Kerberos realm=\"example.com\", targetname=\"sip/fe\", version=4\r\n";
+        answer_to(&mut stream, &register, "401 Unauthorized", challenge);
+        while !read_request(&mut stream).is_empty() {}
+    });
+    let mut setup = setup(server, Transport::Tcp);
+    setup.kerberos = Some(Arc::new(Away));
+    let seen = down::<A>(setup);
+    let end = seen.last().unwrap();
+    assert_eq!(
+        (end.get("old"), end.get("reason")),
+        ("Registering", "Authentication")
+    );
+    let failed = cause(&seen, end, ("sansip::registration", "no context"), "endpoint");
+    assert_eq!(failed.get("error"), "Unreachable");
+    let wanted = cause(
+        &seen,
+        failed,
+        ("sansip::registration", "context wanted"),
+        "handshake",
+    );
+    assert_eq!(wanted.get("server"), "sip/fe");
+}
+
 fn the_server_forbids<A: Agent>() {
     let forbids = server(|_, mut stream| {
         let register = challenge(&mut stream);
@@ -281,6 +324,7 @@ fn all<A: Agent>() {
     the_server_resets::<A>();
     the_server_freezes::<A>();
     the_server_forbids::<A>();
+    no_center_gives_a_ticket::<A>();
     the_server_has_a_wrong_certificate::<A>();
 }
 

@@ -134,7 +134,7 @@ pub(crate) struct Net {
 }
 
 impl Net {
-    /// Of the settings, those of single managers are not looked at.
+    /// Of the settings, those of single managers and of Kerberos are not looked at.
     ///
     /// # Errors
     /// The system gives no entropy.

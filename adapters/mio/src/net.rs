@@ -178,7 +178,7 @@ pub struct Net {
 }
 
 impl Net {
-    /// Sockets at this registry. Of the settings, those of single managers are not looked at.
+    /// Sockets at this registry. Of the settings, those of single managers and of Kerberos are not looked at.
     ///
     /// # Errors
     /// The system gives no second handle of the registry, or no entropy.
