@@ -419,6 +419,16 @@ impl Connections {
         Some((lifetime.manager, lifetime.role.transport()))
     }
 
+    /// Whether both sides of it prove who they are by certificates (C18).
+    pub(crate) fn is_mutual(&self, conn: ConnId) -> bool {
+        let over = self.manager_of(conn);
+        over.is_some_and(|(manager, transport)| {
+            let config = self.manager_config(manager);
+            transport == Transport::Tls
+                && config.is_some_and(|config| config.mutual_tls != super::MutualTls::Off)
+        })
+    }
+
     /// Whether it has one owner: that of a client manager (C5).
     pub(crate) fn is_private(&self, conn: ConnId) -> bool {
         let is_private = |connection: &Connection| matches!(connection.lifetime.role, Role::Private(_));
