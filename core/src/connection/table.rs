@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::lifetime::{End, Input, Lifetime, LifetimePrint, Outcome, Role, Terms};
 use super::listener::{self, Listener, ListenerPrint};
-use super::manager::{Manager, ManagerConfig, ManagerKind};
+use super::manager::{Manager, ManagerConfig, ManagerKind, MutualTls};
 use super::pool::{Choice, Pool, PoolPrint};
 use super::queue::{SendQueue, Sent};
 use super::{ConnectionInfo, Indication, Lease, SendError};
@@ -424,8 +424,7 @@ impl Connections {
         let over = self.manager_of(conn);
         over.is_some_and(|(manager, transport)| {
             let config = self.manager_config(manager);
-            transport == Transport::Tls
-                && config.is_some_and(|config| config.mutual_tls != super::MutualTls::Off)
+            transport == Transport::Tls && config.is_some_and(|config| config.mutual_tls != MutualTls::Off)
         })
     }
 
