@@ -16,11 +16,11 @@ use sansip::security::signing::Version;
 use sansip::security::{Credentials, Secret};
 use sansip::wire::{Method, StatusCode};
 use sansip::{
-    AuthenticationFailureReason as Reason, AuthenticationProtocol, Completion, Content, Event,
-    OperationError, PublishOptions, RegistrationState, SessionState, SipEndpointConfig,
+    AuthenticationFailureReason as Reason, AuthenticationProtocol, Completion, Content, Event, ManagerConfig,
+    ManagerKind, MutualTls, OperationError, PublishOptions, RegistrationState, SessionState, Transport,
 };
-use sansip_testkit::frontend::{AssociationCounts, FrontEndConfig, Memory, Protocol, Signing};
-use sansip_testkit::world::{self, Endpoint, FrontEndId, World};
+use sansip_testkit::frontend::{FrontEndConfig, Memory, Protocol, Signing};
+use sansip_testkit::world::{self, FrontEndId, World};
 
 use common::logon::{
     account, all_is_well, associations, counts, dropped, endpoint, heard, registered, says, served, state,
@@ -126,6 +126,40 @@ fn a_server_that_never_asks_is_no_good_unless_that_is_allowed() {
                 Ok(_) => assert!(allowed),
                 Err(OperationError::Authentication { failure, .. }) => {
                     assert_eq!((failure.reason, allowed), (Reason::UnchallengingServer, false));
+                }
+                other => panic!("{other:?}"),
+            }
+        });
+    }
+}
+
+// On a manager with mutual TLS both are known by their certificates; on one without, the server knows nobody.
+// rules: A6
+#[test]
+fn who_is_known_by_a_certificate_need_not_be_asked() {
+    for (seed, mutual_tls) in [(22, MutualTls::Anyone), (23, MutualTls::Off)] {
+        world::run(seed, |world| {
+            let server = world.front_end(FrontEndConfig::new("example.com"));
+            let host = world.stack();
+            let kind = ManagerConfig::new(ManagerKind::ServerTls);
+            let is_mutual = mutual_tls != MutualTls::Off;
+            let config = ManagerConfig {
+                mutual_tls: mutual_tls.clone(),
+                ..kind
+            };
+            let manager = world.with(host, |stack, _| stack.add_manager(config)).unwrap();
+            let mut config = account(world, server, "alice");
+            let credentials = Credentials::new("alice", Secret::new("Pa55word")).with_domain("EXAMPLE");
+            config.credentials = vec![credentials];
+            config.manager = Some(manager);
+            config.transport = Transport::Tls;
+            config.server = None;
+            let alice = world.sip_endpoint(host, config);
+            let operation = world.register(alice);
+            match world.result(host, operation) {
+                Ok(_) => assert!(is_mutual),
+                Err(OperationError::Authentication { failure, .. }) => {
+                    assert_eq!((failure.reason, is_mutual), (Reason::UnchallengingServer, false));
                 }
                 other => panic!("{other:?}"),
             }
@@ -432,5 +466,42 @@ fn a_publication_that_ends_within_a_handshake_holds_up_nobody() {
         assert!(unknown.response().is_some());
         says(world, alice, BOB).unwrap();
         assert_eq!((heard(world, bob), associations(world, alice)), (1, 2));
+    });
+}
+
+// A call that rings for long has gone through the server, which has taken its token with it: nobody waits for its answer.
+// rules: A5
+#[test]
+fn a_call_that_rings_long_holds_up_no_other_request() {
+    world::run(110, |world| {
+        let server = served(world, &[Protocol::Ntlm], |_| {});
+        let alice = registered(world, server, "alice");
+        let bob = registered(world, server, "bob");
+        world.with_server(server, |front, _| front.expire_associations(ALICE, None));
+        let (_, made) = world.invite(alice, BOB, Some(sdp()));
+        world.run_for(secs(1));
+        let calls = world.events(bob.host).iter();
+        let session = calls.filter_map(|(_, event)| match event {
+            Event::SessionReceived { session, .. } => Some(*session),
+            _ => None,
+        });
+        let session = session.last().unwrap();
+        let ringing = world.with(bob.host, |stack, now| {
+            let mut call = stack.session(now, session).unwrap();
+            call.provisional(StatusCode::RINGING, None)
+        });
+        ringing.unwrap();
+        world.run_for(secs(1));
+        let begun = world.now();
+        says(world, alice, BOB).unwrap();
+        assert!(world.now().since(begun) < secs(1));
+        assert_eq!((heard(world, bob), associations(world, alice)), (1, 2));
+        // Nor does it come to anything else than it would.
+        let accepted = world.with(bob.host, |stack, now| {
+            stack.session(now, session).unwrap().accept(Some(sdp()))
+        });
+        world.result(bob.host, accepted.unwrap()).unwrap();
+        world.result(alice.host, made).unwrap();
+        assert_eq!((dropped(world, alice), dropped(world, bob)), ([0; 3], [0; 3]));
     });
 }
