@@ -546,6 +546,42 @@ fn the_bye_of_a_fork_that_comes_too_late_counts_on_from_its_pracks() {
     }
 }
 
+// rules: S7, S8
+#[test]
+fn the_bye_of_a_fork_counts_on_from_its_pracks_when_its_invite_is_forgotten() {
+    // RFC 3261 section 12.2.1.1, on both sides of 64*T1 after the first 2xx, when the transaction of the INVITE ends.
+    for wait in [secs(31), secs(33)] {
+        world::run(29, |world| {
+            let caller = caller(world, ReliableResponses::Supported);
+            let call = call(world, &caller, Some(sdp()));
+            for (tag, number) in [("late", 5), ("late", 6), ("other", 1)] {
+                say(world, &call, tag, number, "");
+                acknowledged(world, &call);
+            }
+            call.say(world, "200 OK", "first", BODY);
+            next_request(world, call.line, &Method::Ack);
+            world.run_for(wait);
+            for tag in ["late", "other", "unheard-of"] {
+                call.say(world, "200 OK", tag, BODY);
+                let heard = world.heard(call.line);
+                let [ack, bye] = &heard[..] else {
+                    panic!("{heard:?}")
+                };
+                let numbers = [ack, bye].map(|request| request.cseq().unwrap().number);
+                assert_eq!(bye.method(), Some(&Method::Bye));
+                let last = match tag {
+                    "late" => 3,
+                    "other" => 2,
+                    _ => 1,
+                };
+                assert_eq!(numbers[0], 1);
+                assert!(numbers[1] > last, "{tag}: {numbers:?}");
+                world.say(call.line, &answer(bye, "200 OK", "", ""));
+            }
+        });
+    }
+}
+
 // rules: S7, S5, S6
 #[test]
 fn an_update_in_an_early_dialog_is_for_the_caller_once_its_offer_is_answered() {

@@ -254,6 +254,8 @@ struct Ack {
     answer: Option<Content>,
     /// The INVITE that has made the session, which knows its forks.
     invite: Option<ExchangeId>,
+    /// The highest CSeq number in the dialogs of the forks that have lost, for what they accept when the INVITE is forgotten.
+    last: u32,
     /// When a 2xx that comes again is not acknowledged any more.
     until: Time,
 }
@@ -264,6 +266,7 @@ impl Ack {
             facts,
             answer: None,
             invite,
+            last: 0,
             until: cx.now + cx.config.t1.saturating_mul(64),
         }
     }

@@ -590,8 +590,14 @@ impl Session {
     }
 
     /// Forgets the forks, and keeps the CSeq counter of the one that has won. Where the others are leaves with the INVITE,
-    /// for the BYE that ends what they may still accept.
-    pub(super) fn drop_early(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, winner: Option<&str>) {
+    /// for the BYE that ends what they may still accept; gives the highest number in their dialogs.
+    pub(super) fn drop_early(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        winner: Option<&str>,
+    ) -> u32 {
+        let mut highest = 0;
         for early in core::mem::take(&mut self.early) {
             let wins = winner.is_some() && early.dialog.is_with(winner);
             if wins {
@@ -606,11 +612,12 @@ impl Session {
                 }
                 Some(sequence) => {
                     let tag = early.dialog.remote_tag.as_deref().unwrap_or_default();
-                    below.exchanges.leave_fork(self.exchange, tag, sequence);
+                    highest = highest.max(below.exchanges.leave_fork(self.exchange, tag, sequence));
                 }
                 None => {}
             }
         }
+        highest
     }
 }
 

@@ -1,11 +1,13 @@
-//! All races: every order in which what two stacks do to each other can happen, to a depth.
+//! All races: every order in which what two stacks do to each other can happen, to a depth; and what a caller and those do whom
+//! a proxy rings at once for it ([`forker`]).
 //!
 //! What is on its way between them arrives in the order of its connection and in any order otherwise; at any point a
 //! command may be given, a timer fire before everything else, a connection be reset. The stacks are the real ones, copied at
-//! every step. Systems that go on alike are one ([`Stack::fingerprint`](sansip::Stack::fingerprint)). From each the two are
-//! left alone: then all that was begun completes once, both agree on whether there is a session, and nothing is held once
-//! both have ended.
+//! every step. Systems that go on alike are one ([`Stack::fingerprint`](sansip::Stack::fingerprint)). From each all are
+//! left alone: then all that was begun completes once, both ends agree on whether there is a session, of those who were rung
+//! one has it at most, and nothing is held once all have ended. In every dialog numbers grow.
 
+mod forker;
 mod scenes;
 mod system;
 
@@ -41,7 +43,7 @@ pub struct Seen {
     pub depth: usize,
     /// Whether a bound on the depth or on the states has cut it short.
     pub cut: bool,
-    /// How often the two end with so many sessions between them.
+    /// How often they end with so many that have a session.
     pub ends: BTreeMap<usize, usize>,
 }
 
@@ -76,21 +78,14 @@ impl Scene {
 
     fn begin(&self) -> System {
         let reliable = self.scripts.concat().contains(&Command::Progress);
-        let mut system = System::new(reliable);
+        let mut system = System::new(self.scripts.len(), reliable);
         for (party, command) in self.before {
-            let scripts: [&[Command]; 2] = match party {
-                0 => [&[*command], &[]],
-                _ => [&[], &[*command]],
-            };
-            assert!(
-                system.make(scripts, Move::Command(*party, 0)),
-                "{command:?} can be given"
-            );
-            while let Some(next) = system.moves([&[], &[]]).first() {
-                assert!(system.make([&[], &[]], *next), "{next} can be made");
+            assert!(system.command(*party, *command), "{command:?} can be given");
+            while let Some(next) = system.arrivals().first() {
+                assert!(system.make(&[], *next), "{next} can be made");
             }
-            system.begin_scripts();
         }
+        system.begin_scripts();
         system
     }
 
@@ -184,7 +179,7 @@ impl Scene {
     }
 }
 
-/// One course of events between the two, step by step.
+/// One course of events between them, step by step.
 #[derive(Clone)]
 pub struct Course(System);
 
@@ -199,13 +194,8 @@ impl Course {
     /// # Panics
     /// It may not.
     pub fn gives(&mut self, party: usize, command: Command) {
-        let scripts: [&[Command]; 2] = match party {
-            0 => [&[command], &[]],
-            _ => [&[], &[command]],
-        };
-        let made = self.0.make(scripts, Move::Command(party, 0));
-        assert!(made, "party {party} cannot give {command:?}");
-        self.0.begin_scripts();
+        let given = self.0.command(party, command);
+        assert!(given, "party {party} cannot give {command:?}");
     }
 
     /// What is first on its way to a party arrives: the method of a request, the status of a response, or how its
@@ -214,21 +204,21 @@ impl Course {
     /// # Panics
     /// There is nothing.
     pub fn gets(&mut self, party: usize) -> String {
-        let moves = self.0.moves([&[], &[]]);
+        let moves = self.0.arrivals();
         let is_this = |what: &&Move| matches!(what, Move::Arrive(_, at) if *at == party);
         let what = *moves.iter().find(is_this).expect("nothing is on its way");
         let words = self.0.first_word(what);
-        assert!(self.0.make([&[], &[]], what), "{what} can be made");
+        assert!(self.0.make(&[], what), "{what} can be made");
         words
     }
 
-    /// A connection is reset; the two have yet to hear of it.
+    /// A connection is reset; its ends have yet to hear of it.
     ///
     /// # Panics
     /// There is none.
     pub fn resets(&mut self, connection: usize) {
         assert!(
-            self.0.make([&[], &[]], Move::Reset(connection)),
+            self.0.make(&[], Move::Reset(connection)),
             "no connection {connection}"
         );
     }
@@ -239,12 +229,12 @@ impl Course {
     /// There is none.
     pub fn fires(&mut self, party: usize) {
         assert!(
-            self.0.make([&[], &[]], Move::Fire(party)),
+            self.0.make(&[], Move::Fire(party)),
             "party {party} has no timer"
         );
     }
 
-    /// Leaves both alone, and gives how many have a session then.
+    /// Leaves all alone, and gives how many have a session then.
     ///
     /// # Panics
     /// Something never completes, they do not agree, or something is held after both have ended.
