@@ -161,7 +161,10 @@ impl Forker {
             return Vec::new();
         };
         let of_invite = message.cseq().is_ok_and(|cseq| cseq.method == Method::Invite);
-        let branch = call.branches.iter_mut().find(|branch| Some(&branch.id) == id.as_ref());
+        let branch = call
+            .branches
+            .iter_mut()
+            .find(|branch| Some(&branch.id) == id.as_ref());
         let Some(branch) = branch.filter(|_| of_invite) else {
             return Vec::new();
         };

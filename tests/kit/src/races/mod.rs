@@ -43,7 +43,7 @@ pub struct Seen {
     pub depth: usize,
     /// Whether a bound on the depth or on the states has cut it short.
     pub cut: bool,
-    /// How often they end with so many that have a session.
+    /// How often they end with so many that have a session, where nothing was on its way any more.
     pub ends: BTreeMap<usize, usize>,
 }
 
@@ -101,18 +101,15 @@ impl Scene {
         while let Some((system, path)) = front.pop_front() {
             seen.states += 1;
             seen.depth = seen.depth.max(path.len());
-            let ends = self.guard(&path, || system.clone().judge())?;
-            *seen.ends.entry(ends.sessions).or_default() += 1;
-            let mut moves = system.moves(self.scripts);
-            moves.extend(system.mishaps().into_iter().filter(|what| match what {
-                Move::Fire(_) => system.fired < bounds.fires,
-                Move::Reset(_) => system.resets < bounds.resets,
-                Move::Command(..) | Move::Arrive(..) => true,
-            }));
-            if path.len() == bounds.depth {
-                seen.cut |= !moves.is_empty();
-                continue;
-            }
+            let left_alone = system.arrivals().first().copied();
+            let moves = if path.len() == bounds.depth {
+                seen.cut |= !self.moves(&system, bounds).is_empty();
+                Vec::new()
+            } else {
+                self.moves(&system, bounds)
+            };
+            // Left alone it goes on as the state does that the first arrival leads to, and that one is looked at, too.
+            let mut goes_on = false;
             for what in moves {
                 let mut next = system.clone();
                 let mut longer: Vec<Move> = path.clone();
@@ -121,14 +118,34 @@ impl Scene {
                     continue;
                 }
                 seen.moves += 1;
-                if known.len() == bounds.states {
+                let print = next.print();
+                if known.contains(&print) {
+                    goes_on |= Some(what) == left_alone;
+                } else if known.len() == bounds.states {
                     seen.cut = true;
-                } else if known.insert(next.print()) {
+                } else {
+                    goes_on |= Some(what) == left_alone;
+                    known.insert(print);
                     front.push_back((next, longer));
                 }
             }
+            if !goes_on {
+                let ends = self.guard(&path, || system.judge())?;
+                *seen.ends.entry(ends.sessions).or_default() += 1;
+            }
         }
         Ok(seen)
+    }
+
+    /// What can be next, within these bounds.
+    fn moves(&self, system: &System, bounds: &Bounds) -> Vec<Move> {
+        let mut moves = system.moves(self.scripts);
+        moves.extend(system.mishaps().into_iter().filter(|what| match what {
+            Move::Fire(_) => system.fired < bounds.fires,
+            Move::Reset(_) => system.resets < bounds.resets,
+            Move::Command(..) | Move::Arrive(..) => true,
+        }));
+        moves
     }
 
     /// Goes one way, as a violation shows it, and tells it in words.
@@ -228,10 +245,7 @@ impl Course {
     /// # Panics
     /// There is none.
     pub fn fires(&mut self, party: usize) {
-        assert!(
-            self.0.make(&[], Move::Fire(party)),
-            "party {party} has no timer"
-        );
+        assert!(self.0.make(&[], Move::Fire(party)), "party {party} has no timer");
     }
 
     /// Leaves all alone, and gives how many have a session then.

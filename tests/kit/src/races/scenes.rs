@@ -74,6 +74,14 @@ pub const SCENES: &[Scene] = &[
         ],
     },
     Scene {
+        name: "early UPDATEs from both sides",
+        before: &[],
+        scripts: &[
+            &[Invite, Update, Take, Terminate],
+            &[Progress, Update, Take, Accept],
+        ],
+    },
+    Scene {
         name: "BYE and REFER",
         before: CALL,
         scripts: &[&[Refer, Terminate], &[Follow, Decline, Terminate]],
@@ -110,6 +118,19 @@ pub const SCENES: &[Scene] = &[
     Scene {
         name: "a fork with reliable responses",
         before: &[],
-        scripts: &[&[Invite, Terminate], &[Progress, Accept, Terminate], &[Progress, Accept]],
+        scripts: &[
+            &[Invite, Terminate],
+            &[Progress, Accept, Terminate],
+            &[Progress, Accept],
+        ],
+    },
+    Scene {
+        name: "a fork with early changes",
+        before: &[],
+        scripts: &[
+            &[Invite, Update, Take, Terminate],
+            &[Progress, Take, Accept],
+            &[Progress, Update, Accept],
+        ],
     },
 ];

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::Hash;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use sansip::{
     ListenerId, Misuse, OperationId, PeerToPeerConfig, ReferralId, ReliableResponses, SendOptions, SessionId,
     SessionState, Stack, SubscribeOptions, SubscriptionId, SubscriptionState, Time, UnixTime, WatcherId,
 };
+use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::forker::Forker;
 
@@ -132,6 +133,10 @@ struct End {
     reading: bool,
     /// What is on its way to it.
     pipe: VecDeque<Packet>,
+    /// A BYE of its stack was lost, as it is going to hear.
+    bye: bool,
+    /// A timer of its stack has fired while a BYE was on its way: it may have given up.
+    late: bool,
 }
 
 impl End {
@@ -142,7 +147,17 @@ impl End {
             open: true,
             reading: true,
             pipe: VecDeque::new(),
+            bye: false,
+            late: false,
         }
+    }
+
+    /// Whose BYEs are on their way to it.
+    fn byes(&self) -> impl Iterator<Item = usize> {
+        self.pipe.iter().filter_map(|packet| match packet {
+            Packet::Bytes(_, by, _) if packet.is_bye() => Some(*by),
+            Packet::Bytes(..) | Packet::Closed(_) => None,
+        })
     }
 }
 
@@ -157,6 +172,23 @@ struct Line {
 impl Line {
     fn is_between(&self, one: usize, other: usize) -> bool {
         self.ends.iter().all(|end| end.at == one || end.at == other)
+    }
+
+    /// What is on its way is lost, and the news of it is instead; whether a BYE is lost that nobody repeats.
+    fn reset(&mut self) -> bool {
+        self.whole = false;
+        let [one, other] = &mut self.ends;
+        let has_bye = |end: &End| end.pipe.iter().any(Packet::is_bye);
+        let byes = (has_bye(other), has_bye(one));
+        one.bye |= byes.0;
+        other.bye |= byes.1;
+        let nobody = |end: &End| end.conn.is_none() || end.late;
+        let lost = self.ends.iter().any(|end| end.bye && nobody(end));
+        for end in self.ends.iter_mut().filter(|end| end.open) {
+            end.open = end.conn.is_some();
+            end.pipe = VecDeque::from([Packet::Closed(CloseReason::Reset)]);
+        }
+        lost
     }
 
     /// The end there, and the other one.
@@ -189,6 +221,8 @@ struct Party {
     next: usize,
     /// Whose responses it has had, in the order of the first.
     heard: Vec<usize>,
+    /// How many of its BYEs were lost.
+    byes: usize,
     /// The number of its last request in each of its dialogs.
     numbers: BTreeMap<String, u32>,
 }
@@ -202,7 +236,8 @@ pub(super) struct System {
     lines: Vec<Line>,
     pub(super) fired: usize,
     pub(super) resets: usize,
-    /// Whether a BYE was lost that the proxy had taken over: who has sent it cannot know.
+    /// Whether a BYE was lost for good: the proxy had taken it over, or a timer of its sender fired before the news came, or it
+    /// was the second one, which is not repeated (C35).
     lost: bool,
 }
 
@@ -255,6 +290,7 @@ impl Party {
             pending: BTreeSet::new(),
             next: 0,
             heard: Vec::new(),
+            byes: 0,
             numbers: BTreeMap::new(),
         }
     }
@@ -556,19 +592,28 @@ impl System {
             return;
         };
         let whole = line.whole;
-        let Some((_, there)) = line.ends_at(from) else {
+        let Some((here, there)) = line.ends_at(from) else {
             return;
         };
+        let packet = Packet::new(bytes.clone(), from);
         if !(whole && there.open) {
-            // It is lost, as its sender is going to hear.
+            if packet.is_bye() {
+                here.bye = true;
+                self.lose_bye(from);
+            }
         } else if there.conn.is_some() {
-            there.pipe.push_back(Packet::new(bytes, from));
+            there.pipe.push_back(packet);
         } else if let Some(forker) = &mut self.forker {
             let message = Message::parse(bytes, &MessageLimits::default()).expect("a stack has written it");
             for (to, by, bytes) in forker.handle(from, &message) {
                 self.hand_on(to, Packet::new(bytes, by));
             }
         }
+    }
+
+    fn lose_bye(&mut self, of: usize) {
+        self.party(of).byes += 1;
+        self.lost |= self.party(of).byes > 1;
     }
 
     /// What the proxy sends goes over its last connection to a party, or over a new one.
@@ -606,7 +651,10 @@ impl System {
             return;
         };
         let whole = line.whole;
+        let mut byes = Vec::new();
         if let Some((here, there)) = line.ends_at(at) {
+            byes.extend(here.byes());
+            there.bye |= !byes.is_empty();
             here.open = false;
             here.pipe.clear();
             if there.conn.is_none() {
@@ -617,6 +665,9 @@ impl System {
         }
         // Nobody takes what the proxy has to hand on over it.
         line.whole &= line.ends.iter().all(|end| end.open || end.conn.is_some());
+        for of in byes {
+            self.lose_bye(of);
+        }
         self.forget_lines();
     }
 
@@ -709,6 +760,12 @@ impl System {
                 };
                 party.now = party.now.max(due);
                 party.stack.handle_timeout(party.now);
+                for line in &mut self.lines {
+                    if let Some((here, there)) = line.ends_at(at) {
+                        here.late |= there.pipe.iter().any(Packet::is_bye);
+                        self.lost |= here.open && here.bye;
+                    }
+                }
                 self.fired += 1;
                 self.carry_out_all();
             }
@@ -716,14 +773,12 @@ impl System {
                 let Some(line) = self.lines.get_mut(line).filter(|line| line.whole) else {
                     return false;
                 };
-                line.whole = false;
-                let from_proxy = line.ends.iter().any(|end| end.conn.is_none());
-                for end in line.ends.iter_mut().filter(|end| end.open) {
-                    self.lost |= from_proxy && end.pipe.iter().any(Packet::is_bye);
-                    end.open = end.conn.is_some();
-                    end.pipe = VecDeque::from([Packet::Closed(CloseReason::Reset)]);
-                }
+                let byes: Vec<usize> = line.ends.iter().flat_map(End::byes).collect();
+                self.lost |= line.reset();
                 self.resets += 1;
+                for of in byes {
+                    self.lose_bye(of);
+                }
             }
         }
         true
@@ -806,10 +861,7 @@ impl System {
             .parties
             .iter()
             .any(|party| party.subscribed == SubscriptionState::Subscribed);
-        assert!(
-            !subscribed || watched,
-            "subscribed, and nobody knows"
-        );
+        assert!(!subscribed || watched, "subscribed, and nobody knows");
         for party in &mut self.parties {
             let operation = party.stack.terminate(party.now, party.endpoint);
             party.pending.insert(operation);
@@ -840,7 +892,12 @@ impl System {
     /// How many have a session: nobody, or two, each with the other.
     fn agree(&mut self) -> usize {
         let connected = |party: &&Party| party.state == SessionState::Connected;
-        let all: Vec<usize> = self.parties.iter().filter(connected).map(|party| party.at).collect();
+        let all: Vec<usize> = self
+            .parties
+            .iter()
+            .filter(connected)
+            .map(|party| party.at)
+            .collect();
         let states: Vec<_> = self.parties.iter().map(|party| party.state).collect();
         let with: Vec<Option<usize>> = all.iter().map(|at| self.party(*at).peer()).collect();
         let agreed = match (&all[..], &with[..]) {
@@ -848,44 +905,48 @@ impl System {
             ([one, other], [with_one, with_other]) => *with_one == Some(*other) && *with_other == Some(*one),
             _ => false,
         };
-        assert!(agreed || self.lost, "{all:?} have a session, with {with:?}: {states:?}");
+        assert!(
+            agreed || self.lost,
+            "{all:?} have a session, with {with:?}: {states:?}"
+        );
         all.len()
     }
 
     /// A name for all systems that go on alike: the stacks in canonical form, what is on its way without its names, and
     /// what is left of the scripts and of the bounds.
     pub(super) fn print(&self) -> u128 {
-        let prints: Vec<_> = self.parties.iter().map(|party| party.stack.fingerprint()).collect();
-        let half = |salt: u8| {
-            let mut hasher = DefaultHasher::new();
-            salt.hash(&mut hasher);
-            for (party, print) in self.parties.iter().zip(&prints) {
-                print.hash(&mut hasher);
-                (party.next, party.state, party.pending.len()).hash(&mut hasher);
-                (party.call.is_some(), party.referral.is_some()).hash(&mut hasher);
-                (party.subscribed, party.watcher.is_some()).hash(&mut hasher);
-                // Which fork is which.
-                if self.forker.is_some() {
-                    party.heard.hash(&mut hasher);
-                }
+        let prints: Vec<_> = self
+            .parties
+            .iter()
+            .map(|party| party.stack.fingerprint())
+            .collect();
+        let mut hasher = SipHasher13::new();
+        for (party, print) in self.parties.iter().zip(&prints) {
+            print.hash(&mut hasher);
+            (party.next, party.state, party.pending.len(), party.byes).hash(&mut hasher);
+            (party.call.is_some(), party.referral.is_some()).hash(&mut hasher);
+            (party.subscribed, party.watcher.is_some()).hash(&mut hasher);
+            // Which fork is which.
+            if self.forker.is_some() {
+                party.heard.hash(&mut hasher);
             }
-            self.forker.as_ref().map(Forker::print).hash(&mut hasher);
-            for line in &self.lines {
-                line.whole.hash(&mut hasher);
-                for end in &line.ends {
-                    (end.at, end.open, end.reading, end.pipe.len()).hash(&mut hasher);
-                    for packet in &end.pipe {
-                        match packet {
-                            Packet::Bytes(_, by, words) => (by, words).hash(&mut hasher),
-                            Packet::Closed(reason) => reason.hash(&mut hasher),
-                        }
+        }
+        self.forker.as_ref().map(Forker::print).hash(&mut hasher);
+        for line in &self.lines {
+            line.whole.hash(&mut hasher);
+            for end in &line.ends {
+                (end.at, end.open, end.reading, end.bye, end.late).hash(&mut hasher);
+                end.pipe.len().hash(&mut hasher);
+                for packet in &end.pipe {
+                    match packet {
+                        Packet::Bytes(_, by, words) => (by, words).hash(&mut hasher),
+                        Packet::Closed(reason) => reason.hash(&mut hasher),
                     }
                 }
             }
-            (self.fired, self.resets, self.lost).hash(&mut hasher);
-            u128::from(hasher.finish())
-        };
-        half(0) << 64 | half(1)
+        }
+        (self.fired, self.resets, self.lost).hash(&mut hasher);
+        hasher.finish128().as_u128()
     }
 
     /// What would arrive.
