@@ -204,7 +204,7 @@ impl Session {
     }
 
     /// An UPDATE of a caller is for one of its forks.
-    pub(super) fn choose_fork(&mut self, offered: &mut Offered) {
+    pub(super) fn choose_fork(&self, offered: &mut Offered) {
         if offered.method == Method::Update && self.is_inviting() {
             offered.fork = self.answered().map(|tag| (tag.into(), 0));
         }
