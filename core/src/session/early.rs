@@ -163,9 +163,7 @@ impl Sessions {
         };
         self.step_ours(cx, below, id, input);
     }
-}
 
-impl Sessions {
     /// Our INVITE has had its end and goes to another target: what is open in its forks is nobody's.
     pub(super) fn leave_forks(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId) {
         self.withdraw_elsewhere(cx, below, id, (None, None));

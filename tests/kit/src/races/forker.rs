@@ -8,7 +8,7 @@ use sansip::wire::header::{Route, Via};
 use sansip::wire::uri::Uri;
 use sansip::wire::{HeaderName, Message, MessageLimits, Method, StatusCode};
 
-use super::system::{address, node_at};
+use super::party::{address, node_at};
 use crate::frontend::edit::{Edit, hop_request};
 
 /// How a branch begins that is unique by itself (RFC 3261 section 8.1.1.7).

@@ -15,6 +15,8 @@
 //! longest way is of some 25 moves. One with three has half a million and ways of 30 with a timer out of turn.
 
 mod forker;
+mod line;
+mod party;
 mod scenes;
 mod system;
 
@@ -22,9 +24,10 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+pub use party::Command;
 pub use scenes::{SCENES, Scene};
+pub use system::Move;
 use system::System;
-pub use system::{Command, Move};
 
 /// How far a search goes.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! What they may do to each other.
 
-use super::system::Command::{self, *};
+use super::party::Command::{self, *};
 
 /// Who may give which commands. Each party gives its own in their order, at any time, and may leave some out.
 #[derive(Clone, Copy, Debug)]
