@@ -26,9 +26,8 @@ struct Arguments {
     /// How many connections are reset.
     #[arg(long, default_value_t = 1, value_name = "N")]
     resets: usize,
-    /// How many states of a scene are looked at.
-    /// A hundred thousand take about a gigabyte.
-    #[arg(long, default_value_t = 200_000, value_name = "N")]
+    /// How many states of a scene are looked at; as many of three stacks take some four gigabytes.
+    #[arg(long, default_value_t = 100_000, value_name = "N")]
     states: usize,
 }
 

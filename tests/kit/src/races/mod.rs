@@ -12,7 +12,8 @@
 //! when it was repeated.
 //!
 //! A system with two stacks has a few thousand states with one timer out of turn or one reset, some ten thousand with both, and the
-//! longest way is of some 25 moves. One with three has half a million and ways of 30 with a timer out of turn.
+//! longest way is of some 25 moves. One with three has half a million and ways of 30 with a timer out of turn: of these the first
+//! hundred thousand, which take four gigabytes, have ways of 12 moves.
 
 mod forker;
 mod line;
