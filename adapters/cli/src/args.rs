@@ -458,7 +458,8 @@ pub(crate) struct ServeArgs {
     /// The domain of its users (repeatable)
     #[arg(long = "domain", value_name = "DOMAIN", default_value = "example.com")]
     pub(crate) domains: Vec<String>,
-    /// How its users may prove who they are, in the order in which they are asked: ntlm, digest
+    /// How its users may prove who they are, in the order in which they are asked: kerberos, ntlm, digest. For Kerberos it
+    /// has the key of sip/DOMAIN, the first one, in the keytab of the process (KRB5_KTNAME)
     #[arg(
         long,
         value_name = "LIST",
@@ -467,10 +468,10 @@ pub(crate) struct ServeArgs {
         default_value = "digest",
     )]
     pub(crate) auth: Vec<Protocol>,
-    /// The realm of its challenges (the first domain for Digest, "SIP Communications Service" for NTLM if absent)
+    /// The realm of its challenges (the first domain for Digest, "SIP Communications Service" for NTLM and Kerberos if absent)
     #[arg(long, value_name = "TEXT", value_parser = realm)]
     pub(crate) realm: Option<String>,
-    /// The Windows domain of its users for NTLM (the first domain up to its first dot, in upper case, if absent)
+    /// The Windows domain of its users for NTLM, and the realm of those for Kerberos (the first domain up to its first dot, in upper case, if absent)
     #[arg(long, value_name = "NAME")]
     pub(crate) windows_domain: Option<String>,
     /// Which version of signatures it speaks with NTLM
@@ -585,7 +586,8 @@ fn header(text: &str) -> Result<(String, String), String> {
 }
 
 fn protocol(text: &str) -> Result<Protocol, String> {
-    Protocol::from_name(text).ok_or_else(|| String::from("ntlm, digest, or both with a comma between"))
+    Protocol::from_name(text)
+        .ok_or_else(|| String::from("kerberos, ntlm, digest, or several with commas between"))
 }
 
 /// In NTLM's header fields nothing is escaped.
