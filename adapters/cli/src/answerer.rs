@@ -6,9 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
-    Content, EndpointId, Event, ExtraHeaders, IncomingId, ReferralId, SendOptions, SessionId, SessionState,
-    Time,
+    Content, EndpointId, Event, ExtraHeaders, IncomingId, Misuse, ReferralId, SendOptions, SessionId,
+    SessionState, Stack, Time,
 };
+use serde_json::json;
 
 use crate::account;
 use crate::agent::{Agent, Step};
@@ -88,7 +89,7 @@ impl Answerer {
         }
     }
 
-    /// Does what an event asks for. A call that cannot be answered has ended meanwhile, which its own event tells.
+    /// Does what an event asks for.
     fn handle(&mut self, agent: &mut Agent, event: &Event) {
         match event {
             Event::SessionReceived { session, message, .. } => self.begin(agent, *session, message),
@@ -99,8 +100,9 @@ impl Answerer {
             } => {
                 if let Some(method) = self.hold.clone() {
                     let offer = sdp::changed(&self.description(agent, None).body, 2, true);
-                    let _ =
-                        agent.command(|stack, now| stack.session(now, *session)?.renegotiate(method, offer));
+                    attempt(agent, "put the call on hold", |stack, now| {
+                        stack.session(now, *session)?.renegotiate(method, offer)
+                    });
                 }
                 if let Some(hangup) = self.hangup {
                     self.due.insert(*session, (agent.now() + hangup, Due::HangUp));
@@ -126,8 +128,9 @@ impl Answerer {
             Event::Referral { session, state, .. } if state.is_final() => hang_up(agent, *session),
             Event::RenegotiationReceived { session, offer, .. } => {
                 let content = self.description(agent, offer.as_ref().map(|offer| &offer.body));
-                let _ =
-                    agent.command(|stack, now| stack.session(now, *session)?.accept_renegotiation(content));
+                attempt(agent, "agree to the change", |stack, now| {
+                    stack.session(now, *session)?.accept_renegotiation(content)
+                });
             }
             Event::MessageReceived {
                 endpoint,
@@ -154,14 +157,19 @@ impl Answerer {
             .as_deref()
             .filter(|target| is_for_other(message, target))
         {
-            let _ = agent.command(|stack, now| stack.session(now, session)?.redirect(None, &[target]));
+            let redirected = attempt(agent, "send the call elsewhere", |stack, now| {
+                stack.session(now, session)?.redirect(None, &[target])
+            });
+            if !redirected {
+                refuse(agent, session, StatusCode::SERVER_INTERNAL_ERROR);
+            }
             return;
         }
         let Some(early) = self.early else {
             return self.ring(agent, session, offer);
         };
         let content = Some(self.description(agent, offer.as_ref()));
-        let _ = agent.command(|stack, now| {
+        attempt(agent, "answer the offer early", |stack, now| {
             stack
                 .session(now, session)?
                 .provisional(StatusCode::SESSION_PROGRESS, content)
@@ -173,7 +181,7 @@ impl Answerer {
         let Some(ring) = self.ring else {
             return self.answer(agent, session, offer);
         };
-        let _ = agent.command(|stack, now| {
+        attempt(agent, "ring", |stack, now| {
             stack
                 .session(now, session)?
                 .provisional(StatusCode::RINGING, None)
@@ -202,9 +210,9 @@ impl Answerer {
     /// The peer of a call is sent elsewhere, or the call is over. What came of the first is told, and then it is, too.
     fn end(&self, agent: &mut Agent, session: SessionId) {
         let sent = self.transfer_to.as_ref().is_some_and(|target| {
-            agent
-                .command(|stack, now| stack.session(now, session)?.refer(target, Vec::new()))
-                .is_ok()
+            attempt(agent, "transfer the call", |stack, now| {
+                stack.session(now, session)?.refer(target, Vec::new())
+            })
         });
         if !sent {
             hang_up(agent, session);
@@ -214,11 +222,15 @@ impl Answerer {
     fn answer(&self, agent: &mut Agent, session: SessionId, offer: Option<Bytes>) {
         let status = self.status;
         if !status.is_success() {
-            let _ = agent.command(|stack, now| stack.session(now, session)?.reject(status, None));
-            return;
+            return refuse(agent, session, status);
         }
         let content = self.description(agent, offer.as_ref());
-        let _ = agent.command(|stack, now| stack.session(now, session)?.accept(Some(content)));
+        let answered = attempt(agent, "answer the call", |stack, now| {
+            stack.session(now, session)?.accept(Some(content))
+        });
+        if !answered {
+            refuse(agent, session, StatusCode::SERVER_INTERNAL_ERROR);
+        }
     }
 
     /// What this side says of a session: the user's own description, else an answer to the offer, else an offer.
@@ -237,9 +249,34 @@ fn is_for_other(message: &Message, address: &str) -> bool {
     account::user_part(message.request_uri()) != account::user_part(address)
 }
 
-/// Ends a call. One that cannot be ended has ended meanwhile.
+/// A command for a call, whose failure is said: what the network has overtaken is none, so it is a fault of what was asked for. True if
+/// it was taken.
+fn attempt<T>(
+    agent: &mut Agent,
+    what: &str,
+    command: impl FnOnce(&mut Stack, Time) -> Result<T, Misuse>,
+) -> bool {
+    let taken = agent.command(command);
+    if let Err(failure) = &taken {
+        let why = failure.to_string();
+        let fields = vec![("error", json!(format!("cannot {what}: {why}")))];
+        agent
+            .out()
+            .event("failed", format!("cannot {what}: {why}"), fields);
+    }
+    taken.is_ok()
+}
+
+fn refuse(agent: &mut Agent, session: SessionId, status: StatusCode) {
+    attempt(agent, "refuse the call", |stack, now| {
+        stack.session(now, session)?.reject(status, None)
+    });
+}
+
 fn hang_up(agent: &mut Agent, session: SessionId) {
-    let _ = agent.command(|stack, now| Ok(stack.session(now, session)?.terminate()));
+    attempt(agent, "end the call", |stack, now| {
+        Ok(stack.session(now, session)?.terminate())
+    });
 }
 
 /// Makes the call that the peer of another asks for. Its end is the peer's affair, or that of the time given.
@@ -253,15 +290,15 @@ pub(crate) fn follow(
         headers,
         ..SendOptions::default()
     };
-    let made = agent.command(|stack, now| {
+    let made = attempt(agent, "make the call that is asked for", |stack, now| {
         let endpoint = stack.session(now, session)?.endpoint();
         let (call, _) = stack
             .endpoint(now, endpoint)?
             .invite(target, Some(offer), options)?;
         stack.session(now, session)?.accept_referral(referral, call)
     });
-    if made.is_err() {
-        let _ = agent.command(|stack, now| {
+    if !made {
+        attempt(agent, "refuse the transfer", |stack, now| {
             stack
                 .session(now, session)?
                 .reject_referral(referral, StatusCode::DECLINE)
@@ -289,7 +326,7 @@ fn send_back(agent: &mut Agent, incoming: IncomingId, message: &Message, back: B
         body,
     );
     let (target, headers) = (from(message), vec![(SENT_BACK.to_owned(), call_id.to_owned())]);
-    let sent = agent.command(|stack, now| {
+    attempt(agent, &format!("send {text:?} back"), |stack, now| {
         stack
             .incoming(now, incoming)?
             .answer(StatusCode::OK, None, None, &Vec::new())?;
@@ -310,11 +347,4 @@ fn send_back(agent: &mut Agent, incoming: IncomingId, message: &Message, back: B
             }
         }
     });
-    if let Err(failure) = sent {
-        agent.out().event(
-            "failed",
-            format!("cannot send {text:?} back: {failure}"),
-            Vec::new(),
-        );
-    }
 }

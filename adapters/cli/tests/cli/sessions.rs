@@ -1,6 +1,6 @@
 //! What the options for calls do: two commands that call each other, and what passed between them.
 
-use crate::common::{ALICE, Outcome, Running, absent, sansip};
+use crate::common::{ALICE, Outcome, Running, absent, file, sansip};
 use crate::keep::{count, ladder};
 
 const LISTEN: [&str; 3] = ["listen", "--listen", "tcp:127.0.0.1:0"];
@@ -108,6 +108,34 @@ fn a_listener_redirects_and_a_caller_follows_if_told_to() {
     let outcome = call(&target.replace("bob", "carol"), &[]);
     assert_eq!(outcome.code, Some(0), "{}{}", outcome.stdout, outcome.stderr);
     assert_eq!(bob.interrupt(), Some(0));
+}
+
+/// The caller would wait in vain.
+#[test]
+fn what_a_listener_cannot_do_it_says_and_the_caller_is_refused() {
+    let (mut bob, target) = listen(&["--redirect-to", ALICE[1]]);
+    assert!(call(&target, &[]).stderr.contains("500 "));
+    let said = bob.wait("failed", |event| event["error"].is_string());
+    let said = said["error"].as_str().unwrap();
+    assert!(said.starts_with("cannot send the call elsewhere: "), "{said}");
+    assert_eq!(bob.interrupt(), Some(0));
+}
+
+/// It would be no body, and a call cannot be answered without one.
+#[test]
+fn an_empty_session_description_is_refused_at_once() {
+    let empty = file("sessions", "empty.sdp", "");
+    let commands = [
+        [&LISTEN[..], &["--sdp", &empty]].concat(),
+        [
+            &["call", "--direct", "--sdp", &empty, "sip:bob@127.0.0.1:9"],
+            &ALICE[..],
+        ]
+        .concat(),
+    ];
+    for command in commands {
+        assert_eq!(sansip(&command).failure(), format!("{empty} is empty"));
+    }
 }
 
 // rules: S14
