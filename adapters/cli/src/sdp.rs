@@ -24,6 +24,15 @@ pub(crate) fn read(file: &Path) -> Result<Bytes, Failure> {
     }
 }
 
+/// The value of an option that is a text, or @ and the name of the file that it is in.
+pub(crate) fn text_or_file(option: &str, value: &str) -> Result<Bytes, Failure> {
+    match value.strip_prefix('@') {
+        Some(file) => read(Path::new(file)),
+        None if value.is_empty() => Err(Failure::usage(format!("{option} is empty"))),
+        None => Ok(Bytes::from(value.to_owned())),
+    }
+}
+
 /// An offer of one audio stream that says nothing and wants to hear nothing.
 pub(crate) fn offer(address: IpAddr) -> Content {
     let mut text = session(address);
