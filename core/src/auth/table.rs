@@ -10,7 +10,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::association::{Association, Signed};
-use super::negotiation::{MAX_HANDSHAKES, Means, Negotiation, Offer, offers};
+use super::negotiation::{MAX_HANDSHAKES, Negotiation, Offer, User, offers};
 use super::state::{failure, received};
 use super::{
     AllowedProtocols, AssociationPolicy, Attempt, AuthState, AuthenticationFailure,
@@ -19,19 +19,23 @@ use super::{
 use crate::cx::Cx;
 use crate::entropy::Entropy;
 use crate::event::Event;
-use crate::ids::{ConnId, EndpointId, ExchangeId};
+use crate::ids::{ConnId, EndpointId, ExchangeId, HandshakeId};
 use crate::map::{HashKey, Map};
-use crate::security::Credentials;
 use crate::security::ms::{Info, Scheme};
 use crate::security::signing::Version;
-use crate::time::UnixTime;
+use crate::security::{Credentials, KerberosFailure, KerberosFailureKind, SecurityContext};
 use crate::timers::{TimerId, TimerKey};
-use crate::wire::header::{self, AuthenticationInfo, Date, ProxyAuthenticationInfo};
+use crate::wire::header::{self, AuthenticationInfo, ProxyAuthenticationInfo};
 use crate::wire::{HeaderName, Message, Method};
 
 /// How long an association is used before a new one is made: the eight hours of NTLM less a margin (MS-SIPAE section
 /// 3.2.2, rule A5).
 const LIFETIME: Duration = Duration::from_secs(8 * 3600 - 300);
+
+/// How long before the end of a ticket a new association is made; and how long one lasts at the least, so that a ticket
+/// at its end is not asked for again and again.
+const MARGIN: Duration = Duration::from_secs(300);
+const LEAST_LIFETIME: Duration = Duration::from_secs(60);
 
 /// One [`AuthState`] for each endpoint, beside its credentials, and the security association with its server.
 #[derive(Clone, Debug)]
@@ -45,6 +49,8 @@ pub(crate) struct AuthTable {
 #[derive(Clone, Debug)]
 pub(crate) struct Login {
     pub(crate) credentials: Vec<Credentials>,
+    /// Where none of them is for a realm: whoever the process is.
+    pub(crate) default_credential: bool,
     pub(crate) allowed: AllowedProtocols,
     pub(crate) policy: AssociationPolicy,
     /// What tells it from others on one connection.
@@ -62,6 +68,8 @@ struct Account {
     /// The server has taken the credentials before: where it does not, it may have lost the handshake, and is asked once
     /// more.
     is_proven: bool,
+    /// Why there is no security context for the challenge that is answered next.
+    kerberos: Option<KerberosFailure>,
 }
 
 /// An association in use.
@@ -120,6 +128,7 @@ impl AuthTable {
             negotiation: None,
             association: None,
             is_proven: false,
+            kerberos: None,
         };
         self.accounts.insert(endpoint, account);
     }
@@ -176,7 +185,8 @@ impl AuthTable {
             return answer.map(|()| Next::Again);
         };
         let received = received(response);
-        match account.negotiate(cx, challenged, &received, attempt) {
+        let kerberos = account.kerberos.take();
+        let answer = match account.negotiate(cx, challenged, &received, attempt, kerberos.as_ref()) {
             Some(Ok(next)) => Ok(next),
             Some(Err((reason, realm))) => Err(failure(reason, Some(realm), &received)),
             None => {
@@ -188,7 +198,44 @@ impl AuthTable {
                     .handle_challenge(response, credentials, *allowed, attempt);
                 answer.map(|()| Next::Again)
             }
+        };
+        answer.map_err(|failure| match kerberos {
+            Some(kerberos) => because(failure, kerberos),
+            None => failure,
+        })
+    }
+
+    /// The embedder has answered for a handshake: who leads it, and where there is no security context, the challenge that is
+    /// to be answered otherwise. `None` where nobody waits for it.
+    pub(crate) fn handle_authenticated(
+        &mut self,
+        endpoint: EndpointId,
+        handshake: HandshakeId,
+        result: Result<SecurityContext, KerberosFailure>,
+    ) -> Option<(ExchangeId, Result<(), Box<Message>>)> {
+        let account = self.accounts.get_mut(&endpoint)?;
+        let negotiation = account.negotiation.as_mut()?;
+        let (_, challenge) = negotiation.asked().filter(|(asked, _)| *asked == handshake)?;
+        let leader = negotiation.leader;
+        match result {
+            Ok(context) => {
+                negotiation.supply(context);
+                Some((leader, Ok(())))
+            }
+            Err(failure) => {
+                let challenge = Box::new(challenge.clone());
+                account.negotiation = None;
+                account.kerberos = Some(failure);
+                Some((leader, Err(challenge)))
+            }
         }
+    }
+
+    /// What the embedder is asked for, for the endpoint's request that leads a handshake.
+    pub(crate) fn asked_for(&self, endpoint: EndpointId, leader: ExchangeId) -> Option<HandshakeId> {
+        let negotiation = self.accounts.get(&endpoint)?.negotiation.as_ref()?;
+        let (handshake, _) = negotiation.asked()?;
+        (negotiation.leader == leader).then_some(handshake)
     }
 
     /// See [`AuthState::handle_success`].
@@ -236,7 +283,11 @@ impl AuthTable {
                 version: name.version.number(),
             });
         }
-        let renewal = cx.timers.set(cx.now + LIFETIME, TimerKey::Association(endpoint));
+        let ticket = association
+            .lifetime
+            .map(|lifetime| lifetime.saturating_sub(MARGIN).max(LEAST_LIFETIME));
+        let lifetime = ticket.map_or(LIFETIME, |ticket| ticket.min(LIFETIME));
+        let renewal = cx.timers.set(cx.now + lifetime, TimerKey::Association(endpoint));
         let new = Established {
             association,
             renewal: Some(renewal),
@@ -276,7 +327,10 @@ impl AuthTable {
         for endpoint in over {
             self.drop_association(cx, endpoint);
             if let Some(account) = self.accounts.get_mut(&endpoint) {
-                account.negotiation = None;
+                // Of what the embedder is asked for, no connection knows.
+                account
+                    .negotiation
+                    .take_if(|negotiation| negotiation.asked().is_none());
             }
         }
     }
@@ -309,17 +363,21 @@ impl AuthTable {
         };
         let Login {
             credentials,
+            default_credential,
             allowed,
             policy,
             ..
         } = &account.login;
         let names_domain =
             |credentials: &Credentials| credentials.domain.is_some() || credentials.user.contains('\\');
-        allowed.contains(AuthenticationProtocol::Ntlm)
+        let with_kerberos = allowed.contains(AuthenticationProtocol::Kerberos);
+        let would_log_on = (with_kerberos || allowed.contains(AuthenticationProtocol::Ntlm))
+            && credentials.iter().any(names_domain)
+            || with_kerberos && *default_credential;
+        would_log_on
             && !policy.unchallenging
             && account.association.is_none()
             && !account.state.is_challenged()
-            && credentials.iter().any(names_domain)
     }
 
     /// The request of who leads a handshake, with its token, as it goes out over a connection.
@@ -343,7 +401,7 @@ impl AuthTable {
             }
             self.by_conn.insert((conn, endpoint));
         }
-        negotiation.put(cx.entropy, &cx.config.limits.message, bytes)
+        negotiation.put(cx, bytes)
     }
 
     /// A message as it goes out over a connection: signed where an association is used over it.
@@ -364,12 +422,12 @@ impl AuthTable {
         if renews || is_stamped(&message) {
             return bytes;
         }
-        established.association.sign(cx.entropy, &message, None)
+        established.association.sign(cx, &message, None)
     }
 
     /// Whether a message that has come over a connection is taken: where an association is used over it, only with a
     /// signature of the server that is good and new, but for what real servers do not sign.
-    pub(crate) fn admit(&mut self, conn: ConnId, message: &Message) -> Admission {
+    pub(crate) fn admit(&mut self, cx: &mut Cx<'_>, conn: ConnId, message: &Message) -> Admission {
         let Some(account) = self.account_over(conn, message, false) else {
             return Admission::Taken;
         };
@@ -379,7 +437,7 @@ impl AuthTable {
         let infos = fields.iter().filter_map(|field| Info::read(field).ok());
         let mut worst = None;
         for info in infos.filter(|info| info.signature.is_some()) {
-            match account.verify(message, &info) {
+            match account.verify(cx, message, &info) {
                 Some(Signed::Well) => return Admission::Taken,
                 Some(Signed::Replayed) => worst = Some(Admission::Replayed),
                 Some(Signed::Forged) | None => worst = worst.or(Some(Admission::Forged)),
@@ -428,20 +486,36 @@ impl Account {
         (self.association.is_some() || makes) && (self.login.policy.strict || !is_left_unsigned(message))
     }
 
-    /// What a handshake makes of a challenge; `None` where it is none of Microsoft's schemes that could be answered.
+    /// Who logs on with a scheme to a realm, if anybody does.
+    fn user(&self, scheme: Scheme, realm: &str) -> Option<User<'_>> {
+        let given = self.state.choose(&self.login.credentials, realm);
+        given.map(User::Given).or_else(|| {
+            (scheme == Scheme::Kerberos && self.login.default_credential).then_some(User::Default)
+        })
+    }
+
+    /// What a handshake makes of a challenge; `None` where it is none of Microsoft's schemes that could be answered. Where
+    /// Kerberos has failed for it, it is answered otherwise.
     fn negotiate(
         &mut self,
         cx: &mut Cx<'_>,
         challenged: Challenged<'_>,
         received: &[Received<'_>],
         attempt: &mut Attempt,
+        kerberos: Option<&KerberosFailure>,
     ) -> Option<Result<Next, (Reason, String)>> {
         let policy = self.login.policy;
-        let allowed = if challenged.secure || policy.without_tls {
-            self.login.allowed
-        } else {
-            self.login.allowed.without(AuthenticationProtocol::Ntlm)
-        };
+        let mut allowed = self.login.allowed;
+        if !challenged.secure && !policy.without_tls {
+            allowed = allowed.without(AuthenticationProtocol::Ntlm);
+        }
+        if let Some(failure) = kerberos {
+            allowed = allowed.without(AuthenticationProtocol::Kerberos);
+            // Another protocol would try the same password once more (A7).
+            if failure.kind == KerberosFailureKind::WrongCredentials {
+                allowed = AllowedProtocols::none();
+            }
+        }
         let offers = offers(received, allowed, policy.least().unwrap_or(Version::V4));
         let leads = match &self.negotiation {
             Some(negotiation) if negotiation.leader != challenged.exchange => {
@@ -465,7 +539,11 @@ impl Account {
         if outcome.is_err() {
             self.negotiation = None;
         }
-        Some(outcome.map(|()| Next::Again))
+        let waits = self
+            .negotiation
+            .as_ref()
+            .is_some_and(|negotiation| negotiation.asked().is_some());
+        Some(outcome.map(|()| if waits { Next::Wait } else { Next::Again }))
     }
 
     fn begin(
@@ -476,12 +554,10 @@ impl Account {
         attempt: &mut Attempt,
     ) -> Option<Result<(), (Reason, String)>> {
         let best = offers.iter().find_map(|offer| {
-            let credentials = self
-                .state
-                .choose(&self.login.credentials, offer.challenge.realm)?;
-            Some((offer, credentials))
+            let user = self.user(offer.challenge.scheme, offer.challenge.realm)?;
+            Some((offer, user))
         });
-        let Some((offer, credentials)) = best else {
+        let Some((offer, user)) = best else {
             // Who has none for this may have some for a Digest beside it.
             let only = offers.first().filter(|_| !offers_digest(challenged.response))?;
             return Some(Err((
@@ -493,13 +569,7 @@ impl Account {
         if let Err(refusal) = count(attempt, realm.clone()) {
             return Some(Err(refusal));
         }
-        let date = challenged.response.typed::<Date>().ok().flatten();
-        let clock = date.map(|date| UnixTime(date.unix()));
-        let means = Means {
-            credentials,
-            now: cx.unix,
-        };
-        match Negotiation::begin(cx.entropy, challenged.exchange, offer, means, clock) {
+        match Negotiation::begin(cx, challenged, offer, user) {
             Ok(negotiation) => {
                 self.negotiation = Some(Box::new(negotiation));
                 Some(Ok(()))
@@ -509,29 +579,24 @@ impl Account {
     }
 
     fn go_on(&mut self, cx: &mut Cx<'_>, offers: &[Offer<'_>]) -> Result<(), (Reason, String)> {
-        let Some(negotiation) = &mut self.negotiation else {
+        let Some(mut negotiation) = self.negotiation.take() else {
             return Ok(());
         };
         let realm = negotiation.realm();
-        let credentials = self.state.choose(&self.login.credentials, &realm);
         let offer = offers.iter().find(|offer| negotiation.is_of(offer));
-        let outcome = match (offer, credentials) {
-            (Some(offer), Some(credentials)) => {
-                let means = Means {
-                    credentials,
-                    now: cx.unix,
-                };
-                negotiation.go_on(cx.entropy, offer, means)
-            }
+        let user = offer.and_then(|offer| self.user(offer.challenge.scheme, &realm));
+        let outcome = match (offer, user) {
+            (Some(offer), Some(user)) => negotiation.go_on(cx, offer, user),
             _ if negotiation.is_closing() => Err(negotiation.refused(cx.unix)),
             _ => Err(Reason::NoCommonProtocols),
         };
+        self.negotiation = Some(negotiation);
         outcome.map_err(|reason| (reason, realm))
     }
 
     /// Judges a signature by the association that it speaks of, the one that is being made or the one in use; `None` where
     /// there is none of that name.
-    fn verify(&mut self, message: &Message, info: &Info<'_>) -> Option<Signed> {
+    fn verify(&mut self, cx: &mut Cx<'_>, message: &Message, info: &Info<'_>) -> Option<Signed> {
         let made = self
             .negotiation
             .as_mut()
@@ -543,13 +608,36 @@ impl Account {
         let mut known = None;
         for association in made.into_iter().chain(used) {
             if association.name.is_of(info) {
-                match association.verify(message, info) {
+                match association.verify(cx, message, info) {
                     Signed::Well => return Some(Signed::Well),
                     wrong @ (Signed::Forged | Signed::Replayed) => known = Some(wrong),
                 }
             }
         }
         known
+    }
+}
+
+/// A failure that comes of one of Kerberos.
+fn because(failure: AuthenticationFailure, kerberos: KerberosFailure) -> AuthenticationFailure {
+    let reason = match (kerberos.kind, failure.reason) {
+        (KerberosFailureKind::WrongCredentials, _) => Reason::InvalidCredentials,
+        // What was tried instead is not the reason.
+        (_, Reason::InvalidCredentials | Reason::SkewedClock) => failure.reason,
+        (KerberosFailureKind::Unsupported, _) => failure.reason,
+        (KerberosFailureKind::NoTicket, _) => Reason::MissingCredentials,
+        (KerberosFailureKind::SkewedClock, _) => Reason::SkewedClock,
+        (
+            KerberosFailureKind::UnknownService
+            | KerberosFailureKind::Unreachable
+            | KerberosFailureKind::Other,
+            _,
+        ) => Reason::NoAuthenticatingAuthority,
+    };
+    AuthenticationFailure {
+        reason,
+        kerberos: Some(kerberos),
+        ..failure
     }
 }
 
@@ -633,6 +721,7 @@ mod tests {
         };
         let login = Login {
             credentials: vec![Credentials::new("alice", Secret::new("wonder"))],
+            default_credential: false,
             allowed: AllowedProtocols::all(),
             policy: AssociationPolicy::default(),
             epid: "01".into(),

@@ -41,6 +41,7 @@ use crate::cx::Cx;
 use crate::event::{ConnectionFailure, ExtraHeaders, OperationError, OperationFailure};
 use crate::ids::{ConnId, EndpointId, ExchangeId, SequenceId, TransactionId};
 use crate::map::{HashKey, Map};
+use crate::security::{KerberosFailure, KerberosFailureKind};
 use crate::time::Time;
 use crate::timers::{TimerId, TimerKey};
 use crate::transaction::{self, Outgoing};
@@ -610,6 +611,13 @@ impl Exchanges {
                 self.finish(cx, low, id, Err(OperationError::Timeout), up);
             }
             State::Held { .. } => {
+                // The embedder is asked for a security context, and does not say anything.
+                if let Some(endpoint) = exchange.policy.identity
+                    && let Some(handshake) = low.auth.asked_for(endpoint, id)
+                {
+                    let silence = Err(KerberosFailure::new(KerberosFailureKind::Unreachable));
+                    return self.handle_authenticated(cx, low, (endpoint, handshake), silence, up);
+                }
                 cx.counters.timeouts.held += 1;
                 self.finish(cx, low, id, Err(OperationError::Timeout), up);
             }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::action::{Action, Answer, CloseReason, Established, Question, SrvRecord, Transport};
+use crate::action::{Action, Answer, Authenticate, CloseReason, Established, Question, SrvRecord, Transport};
 use crate::auth::{AllowedProtocols, AssociationPolicy, AuthTable, AuthenticationFailureReason, Login};
 use crate::config::Throttle;
 use crate::connection::testing::Services;
@@ -44,6 +44,8 @@ struct Bench {
     takes: bool,
     /// Connections that the stack wants, with their addresses.
     wanted: Vec<(ConnId, SocketAddr)>,
+    /// The security contexts that are asked for.
+    contexts: Vec<Authenticate>,
     /// The bytes of each connection that the socket has taken and that are no whole message yet.
     streams: BTreeMap<ConnId, Vec<u8>>,
     /// The messages that the sockets have taken.
@@ -77,6 +79,7 @@ impl Bench {
             connects: true,
             takes: true,
             wanted: Vec::new(),
+            contexts: Vec::new(),
             streams: BTreeMap::new(),
             taken: Vec::new(),
             told: Vec::new(),
@@ -253,6 +256,7 @@ impl Bench {
                 self.connections
                     .handle_resolved(&mut self.services.cx(), query, Ok(answer));
             }
+            Action::Authenticate(wanted) => self.contexts.push(wanted),
             Action::Transmit(_) | Action::Close(_) | Action::Reading(..) | Action::Event(_) => {}
             Action::Listen { .. } | Action::StopListening(_) => panic!("{action:?}"),
         }
@@ -512,6 +516,7 @@ fn authenticated(bench: &mut Bench, mut request: Request) -> Request {
     let endpoint = EndpointId::from_number(ENDPOINT);
     let login = Login {
         credentials: vec![credentials],
+        default_credential: false,
         allowed: AllowedProtocols::all(),
         policy: AssociationPolicy::default(),
         epid: "01".into(),
@@ -668,6 +673,7 @@ fn handshake(bench: &mut Bench) -> [ExchangeId; 3] {
             endpoint,
             Login {
                 credentials: vec![Credentials::new("alice", Secret::new("secret"))],
+                default_credential: false,
                 allowed: AllowedProtocols::all(),
                 policy: AssociationPolicy {
                     without_tls: true,
