@@ -434,3 +434,40 @@ fn a_publication_that_ends_within_a_handshake_holds_up_nobody() {
         assert_eq!((heard(world, bob), associations(world, alice)), (1, 2));
     });
 }
+
+// A call that rings for long has gone through the server, which has taken its token with it: nobody waits for its answer.
+// rules: A5
+#[test]
+fn a_call_that_rings_long_holds_up_no_other_request() {
+    world::run(110, |world| {
+        let server = served(world, &[Protocol::Ntlm], |_| {});
+        let alice = registered(world, server, "alice");
+        let bob = registered(world, server, "bob");
+        world.with_server(server, |front, _| front.expire_associations(ALICE, None));
+        let (_, made) = world.invite(alice, BOB, Some(sdp()));
+        world.run_for(secs(1));
+        let calls = world.events(bob.host).iter();
+        let session = calls.filter_map(|(_, event)| match event {
+            Event::SessionReceived { session, .. } => Some(*session),
+            _ => None,
+        });
+        let session = session.last().unwrap();
+        let ringing = world.with(bob.host, |stack, now| {
+            let mut call = stack.session(now, session).unwrap();
+            call.provisional(StatusCode::RINGING, None)
+        });
+        ringing.unwrap();
+        world.run_for(secs(1));
+        let begun = world.now();
+        says(world, alice, BOB).unwrap();
+        assert!(world.now().since(begun) < secs(1));
+        assert_eq!((heard(world, bob), associations(world, alice)), (1, 2));
+        // Nor does it come to anything else than it would.
+        let accepted = world.with(bob.host, |stack, now| {
+            stack.session(now, session).unwrap().accept(Some(sdp()))
+        });
+        world.result(bob.host, accepted.unwrap()).unwrap();
+        world.result(alice.host, made).unwrap();
+        assert_eq!((dropped(world, alice), dropped(world, bob)), ([0; 3], [0; 3]));
+    });
+}

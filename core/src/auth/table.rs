@@ -103,6 +103,9 @@ pub(crate) enum Next {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     Taken,
+    /// It is, and it is the first one that is signed under an association that is being made: the handshake of this endpoint
+    /// is over.
+    Associated(EndpointId),
     /// It has no signature where it needs one.
     Unsigned,
     /// Its signature is wrong, or one of an association that there is not.
@@ -245,8 +248,8 @@ impl AuthTable {
         }
     }
 
-    /// A final response that is no challenge: who leads a handshake has brought it to its end. Whether it was one. A
-    /// refusal that is not signed does not say that the server has the association.
+    /// A final response that is no challenge, to who leads a handshake: where it is signed, the handshake was over with that.
+    /// Whether it was one. A refusal that is not signed does not say that the server has the association.
     pub(crate) fn handle_final(
         &mut self,
         cx: &mut Cx<'_>,
@@ -262,11 +265,44 @@ impl AuthTable {
             .take_if(|negotiation| negotiation.leader == exchange);
         let Some(negotiation) = ended else { return false };
         if let Some(association) = negotiation.end()
-            && (succeeded || association.is_shared())
+            && succeeded
         {
             self.install(cx, endpoint, association);
         }
         true
+    }
+
+    /// A provisional response to the request of who leads a handshake, which somebody behind the server has sent: it has gone
+    /// through, and may ring for long. Whether that is the end of a handshake. Who does not know yet what the server calls the
+    /// association has to wait for that.
+    pub(crate) fn handle_provisional(
+        &mut self,
+        cx: &mut Cx<'_>,
+        endpoint: EndpointId,
+        exchange: ExchangeId,
+    ) -> bool {
+        let account = self.accounts.get_mut(&endpoint);
+        let negotiation = account.and_then(|account| account.negotiation.as_mut());
+        let made = negotiation
+            .filter(|negotiation| negotiation.leader == exchange)
+            .and_then(|negotiation| negotiation.association());
+        made.is_some_and(|association| association.name.opaque.is_some()) && self.settle(cx, endpoint)
+    }
+
+    /// The association that is being made is there. Whether there was one.
+    fn settle(&mut self, cx: &mut Cx<'_>, endpoint: EndpointId) -> bool {
+        let account = self.accounts.get_mut(&endpoint);
+        let closing = account.and_then(|account| {
+            account
+                .negotiation
+                .take_if(|negotiation| negotiation.is_closing())
+        });
+        let association = closing.and_then(|negotiation| negotiation.end());
+        let is_there = association.is_some();
+        if let Some(association) = association {
+            self.install(cx, endpoint, association);
+        }
+        is_there
     }
 
     fn install(&mut self, cx: &mut Cx<'_>, endpoint: EndpointId, association: Association) {
@@ -412,10 +448,9 @@ impl AuthTable {
         let Ok(message) = Message::parse(bytes.clone(), &cx.config.limits.message) else {
             return bytes;
         };
-        let Some(account) = self.account_over(conn, &message, true) else {
-            return bytes;
-        };
-        let Some(established) = &mut account.association else {
+        let endpoint = self.endpoint_over(conn, &message, true);
+        let account = endpoint.and_then(|endpoint| self.accounts.get_mut(&endpoint));
+        let Some(established) = account.and_then(|account| account.association.as_mut()) else {
             return bytes;
         };
         let renews = established.renewal.is_none() && message.method() == Some(&Method::Register);
@@ -428,7 +463,10 @@ impl AuthTable {
     /// Whether a message that has come over a connection is taken: where an association is used over it, only with a
     /// signature of the server that is good and new, but for what real servers do not sign.
     pub(crate) fn admit(&mut self, cx: &mut Cx<'_>, conn: ConnId, message: &Message) -> Admission {
-        let Some(account) = self.account_over(conn, message, false) else {
+        let Some(endpoint) = self.endpoint_over(conn, message, false) else {
+            return Admission::Taken;
+        };
+        let Some(account) = self.accounts.get_mut(&endpoint) else {
             return Admission::Taken;
         };
         let server = message.list().flatten().map(|AuthenticationInfo(info)| info);
@@ -438,6 +476,10 @@ impl AuthTable {
         let mut worst = None;
         for info in infos.filter(|info| info.signature.is_some()) {
             match account.verify(cx, message, &info) {
+                Some(Signed::Well) if account.is_made() => {
+                    self.settle(cx, endpoint);
+                    return Admission::Associated(endpoint);
+                }
                 Some(Signed::Well) => return Admission::Taken,
                 Some(Signed::Replayed) => worst = Some(Admission::Replayed),
                 Some(Signed::Forged) | None => worst = worst.or(Some(Admission::Forged)),
@@ -456,11 +498,11 @@ impl AuthTable {
             .map(|(_, endpoint)| *endpoint)
     }
 
-    /// The account whose message this is. Where several endpoints share a connection, the epid of their own side tells.
-    fn account_over(&mut self, conn: ConnId, message: &Message, sent: bool) -> Option<&mut Account> {
+    /// The endpoint whose message this is. Where several endpoints share a connection, the epid of their own side tells.
+    fn endpoint_over(&self, conn: ConnId, message: &Message, sent: bool) -> Option<EndpointId> {
         let first = self.over(conn).next()?;
         let only = Some(first).filter(|_| self.over(conn).nth(1).is_none());
-        let chosen = match own_epid(message, sent) {
+        match own_epid(message, sent) {
             Some(epid) => {
                 let has_epid = |endpoint: &EndpointId| {
                     let account = self.accounts.get(endpoint);
@@ -470,12 +512,20 @@ impl AuthTable {
                 self.over(conn).find(has_epid).or_else(|| only.filter(|_| !sent))
             }
             None => only,
-        };
-        self.accounts.get_mut(&chosen?)
+        }
     }
 }
 
 impl Account {
+    /// Whether the server has shown that it has the association that is being made.
+    fn is_made(&mut self) -> bool {
+        let made = self
+            .negotiation
+            .as_mut()
+            .and_then(|negotiation| negotiation.association());
+        made.is_some_and(|association| association.is_shared())
+    }
+
     /// Whether the server has to sign this: what comes under an association in use, and what makes one so.
     fn has_to_be_signed(&self, message: &Message) -> bool {
         let makes = self

@@ -731,7 +731,13 @@ fn the_answer_to_the_last_token_is_verified() {
     );
     let bad = good.replace("200 OK", "202 Ok");
     assert_eq!(client.admit(&parse(&bad)), Admission::Forged);
-    assert_eq!(client.admit(&parse(&good)), Admission::Taken);
+    // With the first one that is signed the handshake is over.
+    let associated = Admission::Associated(client.endpoint);
+    assert_eq!(client.admit(&parse(&good)), associated);
+    assert_eq!(client.table.leader(client.endpoint), None);
+    assert!(matches!(client.events()[..], [Event::Associated { .. }]));
+    let next = server.sign(&response("200 OK", "REGISTER"));
+    assert_eq!(client.admit(&next), Admission::Taken);
 }
 
 // ---------------------------------------------------------------- its life

@@ -514,12 +514,19 @@ impl Exchanges {
                         *alerted = true;
                         let armed = *cancel == Cancel::Armed;
                         let is_invite = exchange.draft.method == Method::Invite;
-                        if response.status() != Some(StatusCode::TRYING) {
+                        let (status, identity) = (response.status(), exchange.policy.identity);
+                        if status != Some(StatusCode::TRYING) {
                             up.push_back(Indication {
                                 exchange: id,
                                 owner,
                                 what: What::Provisional(response),
                             });
+                        }
+                        if let Some(endpoint) = identity
+                            && status != Some(StatusCode::TRYING)
+                            && low.auth.handle_provisional(cx, endpoint, id)
+                        {
+                            self.gate(low, endpoint);
                         }
                         if is_invite {
                             self.uncount(id);
@@ -617,6 +624,13 @@ impl Exchanges {
                 {
                     let silence = Err(KerberosFailure::new(KerberosFailureKind::Unreachable));
                     return self.handle_authenticated(cx, low, (endpoint, handshake), silence, up);
+                }
+                // Who leads the handshake that it waits for may never hear of its end: let others try.
+                if let Some(endpoint) = exchange.policy.identity
+                    && let Some(leader) = low.auth.leader(endpoint)
+                {
+                    low.auth.abandon(endpoint, leader);
+                    self.gate(low, endpoint);
                 }
                 cx.counters.timeouts.held += 1;
                 self.finish(cx, low, id, Err(OperationError::Timeout), up);

@@ -666,6 +666,11 @@ const NTLM: &str = "WWW-Authenticate: NTLM realm=\"r\", targetname=\"fe.example.
 
 /// A REGISTER that was challenged by NTLM, a MESSAGE that was, too, and one that has come after.
 fn handshake(bench: &mut Bench) -> [ExchangeId; 3] {
+    handshake_of(bench, register())
+}
+
+/// The same with another leader.
+fn handshake_of(bench: &mut Bench, leader: Request) -> [ExchangeId; 3] {
     let mut login = |request| {
         let request = authenticated(bench, request);
         let endpoint = request.policy.identity.unwrap();
@@ -685,7 +690,7 @@ fn handshake(bench: &mut Bench) -> [ExchangeId; 3] {
         request
     };
     let requests = [
-        login(register()),
+        login(leader),
         login(request(Method::Message)),
         login(request(Method::Message)),
     ];
@@ -756,6 +761,25 @@ fn what_has_waited_for_a_handshake_goes_out_when_it_is_over() {
     bench.pass(Duration::from_secs(100));
     assert_eq!(bench.outcomes(other), 1);
     bench.assert_quiescent();
+}
+
+// An INVITE with a provisional response waits for its answer without end (RFC 3261 section 17.1.1.2).
+// rules: A5
+#[test]
+fn a_leader_that_never_hears_the_end_holds_up_others_no_longer_than_an_answer_would() {
+    let mut bench = Bench::new();
+    let [leader, other, later] = handshake_of(&mut bench, request(Method::Invite));
+    let invites = bench.sent(&Method::Invite).len();
+    assert_eq!(invites, 2, "with an empty token");
+    bench.answer("100 Trying", "");
+    let longest = bench.services.config.t1.saturating_mul(64);
+    bench.pass(longest - Duration::from_micros(1));
+    assert_eq!(bench.sent(&Method::Message).len(), 1);
+    bench.pass(Duration::from_micros(1));
+    // Who has waited for so long is told, and the next one is let go.
+    assert_eq!(bench.story(other), ["timeout"]);
+    assert_eq!((bench.outcomes(leader), bench.outcomes(later)), (0, 0));
+    assert_eq!(bench.sent(&Method::Message).len(), 2);
 }
 
 // rules: A5, C35

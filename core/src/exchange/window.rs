@@ -94,7 +94,7 @@ impl Exchanges {
     }
 
     /// Shuts the window of an endpoint while a handshake is under way, and opens it again.
-    pub(super) fn gate(&mut self, low: &Lower<'_>, endpoint: EndpointId) {
+    pub(crate) fn gate(&mut self, low: &Lower<'_>, endpoint: EndpointId) {
         let shut = low.auth.leader(endpoint).is_some();
         if shut {
             self.windows.entry(endpoint).or_default().is_shut = true;

@@ -49,6 +49,10 @@ impl Parts<'_> {
         let dropped = &mut self.cx.counters.dropped;
         match admission {
             Admission::Taken => return true,
+            Admission::Associated(endpoint) => {
+                self.exchanges.gate(&self.low, endpoint);
+                return true;
+            }
             Admission::Unsigned => dropped.unsigned += 1,
             Admission::Forged => dropped.forged += 1,
             Admission::Replayed => dropped.replayed += 1,
