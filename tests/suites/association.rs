@@ -17,10 +17,10 @@ use sansip::security::{Credentials, Secret};
 use sansip::wire::{Method, StatusCode};
 use sansip::{
     AuthenticationFailureReason as Reason, AuthenticationProtocol, Completion, Content, Event,
-    OperationError, PublishOptions, RegistrationState, SessionState, SipEndpointConfig,
+    OperationError, PublishOptions, RegistrationState, SessionState,
 };
-use sansip_testkit::frontend::{AssociationCounts, FrontEndConfig, Memory, Protocol, Signing};
-use sansip_testkit::world::{self, Endpoint, FrontEndId, World};
+use sansip_testkit::frontend::{FrontEndConfig, Memory, Protocol, Signing};
+use sansip_testkit::world::{self, FrontEndId, World};
 
 use common::logon::{
     account, all_is_well, associations, counts, dropped, endpoint, heard, registered, says, served, state,
