@@ -71,8 +71,9 @@ impl From<TransportArg> for Transport {
 }
 
 /// How a user is proved.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProtocolArg {
+    Kerberos,
     Ntlm,
     Digest,
 }
@@ -80,6 +81,7 @@ pub(crate) enum ProtocolArg {
 impl ProtocolArg {
     pub(crate) const fn protocols(self) -> &'static [AuthenticationProtocol] {
         match self {
+            Self::Kerberos => &[AuthenticationProtocol::Kerberos],
             Self::Ntlm => &[AuthenticationProtocol::Ntlm],
             Self::Digest => &[
                 AuthenticationProtocol::DigestMd5,
@@ -207,7 +209,10 @@ pub(crate) struct AccountArgs {
     /// How the user may be proved; of what the server offers, the strongest is used (by default, all)
     #[arg(long, value_name = "LIST", value_enum, value_delimiter = ',')]
     pub(crate) auth: Vec<ProtocolArg>,
-    /// The Windows domain of the account: the server has to ask for the user then
+    /// Without a password, log on with Kerberos as whoever has the ticket cache
+    #[arg(long)]
+    pub(crate) default_credential: bool,
+    /// The Windows domain of the account, the realm of Kerberos: the server has to ask for the user then
     #[arg(long, value_name = "NAME")]
     pub(crate) domain: Option<String>,
     /// Answer NTLM over TCP, too, where who listens can try passwords on the answer
@@ -517,7 +522,8 @@ pub(crate) struct ServeArgs {
     /// The domain of its users (repeatable)
     #[arg(long = "domain", value_name = "DOMAIN", default_value = "example.com")]
     pub(crate) domains: Vec<String>,
-    /// How its users may prove who they are, in the order in which they are asked: ntlm, digest
+    /// How its users may prove who they are, in the order in which they are asked: kerberos, ntlm, digest. For Kerberos it
+    /// has the key of sip/DOMAIN, the first one, in the keytab of the process (KRB5_KTNAME)
     #[arg(
         long,
         value_name = "LIST",
@@ -526,10 +532,10 @@ pub(crate) struct ServeArgs {
         default_value = "digest",
     )]
     pub(crate) auth: Vec<Protocol>,
-    /// The realm of its challenges (the first domain for Digest, "SIP Communications Service" for NTLM if absent)
+    /// The realm of its challenges (the first domain for Digest, "SIP Communications Service" for NTLM and Kerberos if absent)
     #[arg(long, value_name = "TEXT", value_parser = realm)]
     pub(crate) realm: Option<String>,
-    /// The Windows domain of its users for NTLM (the first domain up to its first dot, in upper case, if absent)
+    /// The Windows domain of its users for NTLM, and the realm of those for Kerberos (the first domain up to its first dot, in upper case, if absent)
     #[arg(long, value_name = "NAME")]
     pub(crate) windows_domain: Option<String>,
     /// Which version of signatures it speaks with NTLM
@@ -651,7 +657,8 @@ fn header(text: &str) -> Result<(String, String), String> {
 }
 
 fn protocol(text: &str) -> Result<Protocol, String> {
-    Protocol::from_name(text).ok_or_else(|| String::from("ntlm, digest, or both with a comma between"))
+    Protocol::from_name(text)
+        .ok_or_else(|| String::from("kerberos, ntlm, digest, or several with commas between"))
 }
 
 /// In NTLM's header fields nothing is escaped.
