@@ -135,6 +135,12 @@ fn whoever_wants_kerberos_gets_as_far_as_the_server_or_is_told_how_to_build_it()
         assert_eq!(outcome.code, Some(code), "{}", outcome.stderr);
         assert!(outcome.stderr.contains(word), "{}", outcome.stderr);
     }
+    if !cfg!(feature = "kerberos") {
+        let serve = ["serve", "--listen", "tcp:127.0.0.1:0", "--user", "a:b"];
+        let outcome = sansip(&[&serve[..], &["--auth", "kerberos"]].concat());
+        assert_eq!(outcome.code, Some(code), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains(word), "{}", outcome.stderr);
+    }
 }
 
 /// What only the stack can know to be wrong is wrong usage as well, in one line.
