@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
-    Action, CloseReason, Config, ConnId, ConnectionFailure, Content, Event, ListenError, ManagerConfig,
-    ManagerId, ManagerKind, Misuse, OperationError, OperationFailure, OperationId, PeerCertificate,
-    PeerToPeerConfig, RegistrationReason, RegistrationState, RemovalReason, ResolveError, SendOptions,
-    Server, SessionState, SipEndpointConfig, TlsFailureKind, Transport,
+    Action, CloseReason, Config, ConnId, ConnectionFailure, Content, Established, Event, ListenError,
+    ManagerConfig, ManagerId, ManagerKind, Misuse, OperationError, OperationFailure, OperationId,
+    PeerCertificate, PeerToPeerConfig, RegistrationReason, RegistrationState, RemovalReason, ResolveError,
+    SendOptions, Server, SessionState, SipEndpointConfig, TlsFailureKind, Transport,
 };
 use sansip_testkit::world::{self, Chunks, Endpoint, LineId, PeerId, StackId, World};
 
@@ -561,6 +561,51 @@ fn a_response_goes_over_the_connection_of_its_request_or_to_the_address_in_via()
         assert_eq!(heard[0].call_id().unwrap(), "call-1");
         assert_eq!(heard[0].status().unwrap().code(), 202);
     });
+}
+
+// rules: C33, X6
+#[test]
+fn a_response_is_held_while_it_waits_for_its_connection() {
+    let mut host = Host::new(|_| {});
+    let conn = host.peer();
+    for number in 1..=2 {
+        let asks = to_bob("MESSAGE", number, "").replace("peer.invalid;branch", "10.0.0.2:5099;branch");
+        host.say(conn, &asks);
+    }
+    let now = host.now;
+    let mut asked = Vec::new();
+    while let Some(action) = host.stack.poll_action() {
+        if let Action::Event(Event::MessageReceived { incoming, .. }) = action {
+            host.stack.incoming(now, incoming).unwrap().hold().unwrap();
+            asked.push(incoming);
+        }
+    }
+    host.stack.handle_closed(now, conn, CloseReason::Reset);
+    for (place, incoming) in asked.into_iter().enumerate() {
+        let mut view = host.stack.incoming(now, incoming).unwrap();
+        view.answer(StatusCode::ACCEPTED, None, None, &[]).unwrap();
+        assert_eq!(host.stack.census().replies, place + 1);
+    }
+    let actions = host.drain();
+    let wanted: Vec<ConnId> = actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Connect(connect) => Some(connect.conn),
+            _ => None,
+        })
+        .collect();
+    let mut answers = Vec::new();
+    for conn in wanted {
+        let established = Established {
+            local: "10.0.0.1:50000".parse().unwrap(),
+            remote: "10.0.0.2:5099".parse().unwrap(),
+            peer: None,
+        };
+        host.stack.handle_connected(now, conn, established);
+        answers.extend(host.codes(conn));
+    }
+    assert_eq!(answers, [202, 202]);
+    assert_eq!(host.stack.census().replies, 0);
 }
 
 fn sends(world: &mut World, alice: Endpoint, method: Method, content: Option<Content>) -> OperationId {
