@@ -367,6 +367,16 @@ fn what_waits_for_a_recovery_ends_with_the_session() {
             Some((State::Disconnected, Reason::TerminatedRemotely))
         );
     });
+    // No timer of it is left: three minutes are not over yet, and the connection has been let go.
+    world::run(14, |world| {
+        let (call, mut side) = routed(world, RouteRecovery::LimitedRetry, false);
+        info(world, call.host, call.session);
+        confirm(world, &call, Method::Info, "430 Flow Failed", DIALOG);
+        confirm(world, &call, Method::Update, "503 No", "");
+        side.say(world, "BYE", "");
+        world.run_for(secs(100));
+        assert_eq!(world.with(call.host, |stack, _| stack.census().timers), 0);
+    });
     // Nothing of it goes out after our BYE, though its connection dies with both.
     world::run(13, |world| {
         let (call, _) = routed(world, RouteRecovery::LimitedRetry, false);

@@ -404,6 +404,49 @@ fn an_offer_in_a_reliable_response_is_answered_in_the_prack_and_a_prack_may_offe
     });
 }
 
+// rules: S7, E10
+#[test]
+fn who_takes_no_part_takes_no_prack() {
+    world::run(18, |world| {
+        let it = callee(world, ReliableResponses::Unsupported);
+        let session = offered(world, &it, 1, SUPPORTED);
+        ring(world, it.host, session, StatusCode::RINGING, None);
+        let (response, _) = heard(world, &it);
+        let mut side = Side::caller(it.line, &response);
+        prack(world, &mut side, "1 1 INVITE", "");
+        assert_eq!(codes(world, it.line), [405]);
+    });
+}
+
+// rules: S7, S4
+#[test]
+fn a_prack_is_no_target_refresh() {
+    world::run(19, |world| {
+        let it = callee(world, ReliableResponses::Supported);
+        let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+        ring(world, it.host, session, StatusCode::RINGING, Some(body("answer")));
+        let (response, number) = heard(world, &it);
+        let mut side = Side::caller(it.line, &response);
+        // RFC 3262 section 3: it has no Contact. One that has it, and offers, moves nobody.
+        let moved = format!("Contact: <sip:elsewhere@10.9.9.9>\n{BODY}");
+        prack(world, &mut side, &format!("{number} 1 INVITE"), &moved);
+        command(world, it.host, session, |view| {
+            view.accept_renegotiation(body("again"))
+        })
+        .unwrap();
+        command(world, it.host, session, |view| view.accept(None)).unwrap();
+        world.run_for(Duration::from_millis(20));
+        side.say_numbered(world, "ACK", 1, "");
+        world.heard(it.line);
+        common::stage::info(world, it.host, session);
+        let info = next_request(world, it.line, &Method::Info);
+        assert_eq!(
+            info.request_uri(),
+            format!("sip:p@{};transport=tcp", world.ip(it.peer))
+        );
+    });
+}
+
 // ---------------------------------------------------------------- the caller
 
 // rules: S7, S5
@@ -446,6 +489,37 @@ fn an_offer_in_a_reliable_response_waits_for_the_application() {
         call.say(world, "200 OK", "t", "");
         assert_eq!(next_request(world, call.line, &Method::Ack).body_bytes(), b"");
         assert_established(&world.result(call.host, call.made));
+    });
+}
+
+// rules: S7, S10, X3
+#[test]
+fn what_comes_for_a_session_that_was_ended_is_acknowledged_and_told_to_nobody() {
+    for offers in [true, false] {
+        world::run(24, |world| {
+            let caller = caller(world, ReliableResponses::Supported);
+            let call = call(world, &caller, (!offers).then(sdp));
+            command(world, call.host, call.session, |view| view.terminate());
+            // RFC 3262 section 4: it has to be acknowledged; nobody is there to answer what it offers.
+            say(world, &call, "t", 5, BODY);
+            let prack = acknowledged(world, &call);
+            assert_eq!(prack.body_bytes(), b"");
+            assert_eq!(seen(world, call.host), [""; 0]);
+        });
+    }
+}
+
+// rules: S7, X7
+#[test]
+fn a_reliable_response_that_comes_again_is_a_retransmission() {
+    world::run(25, |world| {
+        let caller = caller(world, ReliableResponses::Supported);
+        let call = call(world, &caller, Some(sdp()));
+        for _ in 0..3 {
+            say(world, &call, "t", 5, "");
+        }
+        let again = world.with(call.host, |stack, _| stack.counters().retransmissions.received);
+        assert_eq!(again, 2);
     });
 }
 
@@ -982,6 +1056,26 @@ fn a_caller_offers_in_the_prack_of_the_response_that_answers() {
     });
 }
 
+// rules: S5, S7, S8
+#[test]
+fn an_offer_goes_in_one_prack_and_those_of_other_forks_have_none() {
+    world::run(44, |world| {
+        let caller = caller(world, ReliableResponses::Supported);
+        let call = call(world, &caller, Some(sdp()));
+        offer(world, call.host, call.session, Method::Prack, "offer");
+        say(world, &call, "t1", 5, BODY);
+        let prack = next_request(world, call.line, &Method::Prack);
+        assert_eq!(prack.body_bytes(), b"offer");
+        // Before that one is answered another fork answers the INVITE: its response wants a PRACK, too.
+        say(world, &call, "t2", 9, BODY);
+        let other = next_request(world, call.line, &Method::Prack);
+        assert_eq!(
+            (field(&other, HeaderName::RAck).as_str(), other.body_bytes()),
+            ("9 1 INVITE", &b""[..])
+        );
+    });
+}
+
 // rules: S5, S7, S8, X3
 #[test]
 fn an_offer_in_a_prack_ends_with_its_prack_or_its_fork() {
@@ -1247,7 +1341,7 @@ fn an_offer_in_one_early_dialog_waits_until_that_in_another_is_decided() {
     });
 }
 
-// rules: S9, C31, X2
+// rules: S9, C31, X2, X7
 #[test]
 fn early_dialogs_are_bounded_and_belong_to_their_session() {
     world::run(42, |world| {
@@ -1257,6 +1351,7 @@ fn early_dialogs_are_bounded_and_belong_to_their_session() {
         let last = (0..15).map(|_| early(world, &it, session)).last().unwrap();
         let more = command(world, it.host, session, |view| view.early_dialog());
         assert!(matches!(more, Err(Misuse::Limit(_))), "{more:?}");
+        assert_eq!(world.with(it.host, |stack, _| stack.counters().refusals.forks), 1);
         let other = offered(world, &it, 2, BODY);
         let foreign = command(world, it.host, other, |view| {
             view.provisional_in(last, StatusCode::RINGING, None)
@@ -1270,7 +1365,7 @@ fn early_dialogs_are_bounded_and_belong_to_their_session() {
     });
 }
 
-// rules: S7, C31
+// rules: S7, C31, X7
 #[test]
 fn provisional_responses_that_wait_for_a_prack_are_bounded() {
     world::run(43, |world| {
@@ -1287,6 +1382,8 @@ fn provisional_responses_that_wait_for_a_prack_are_bounded() {
             });
             assert_eq!(result.is_ok(), fits, "one is out, two may wait");
         }
+        let refused = world.with(host, |stack, _| stack.counters().refusals.pending_per_session);
+        assert_eq!(refused, 1);
     });
 }
 

@@ -223,6 +223,27 @@ fn without_session_expires_in_the_2xx_there_is_no_timer_and_a_later_one_ends_it(
 
 // rules: S11
 #[test]
+fn who_takes_no_less_than_three_hundred_seconds_says_so() {
+    world::run(15, |world| {
+        let config = Config {
+            min_session_expires: secs(300),
+            ..busy()
+        };
+        let caller = caller_with(world, config);
+        let alice = world.peer_to_peer_endpoint(caller.host, asking("sip:anna@one.invalid", 200));
+        let caller = Caller { alice, ..caller };
+        let call = call(world, &caller, Some(sdp()));
+        assert_eq!(expires(&call.invite), "300");
+        assert_eq!(
+            field(&call.invite, HeaderName::MinSe),
+            "300",
+            "RFC 4028 section 7.1"
+        );
+    });
+}
+
+// rules: S11
+#[test]
 fn who_does_not_ask_says_nothing_and_takes_what_the_peer_wants() {
     world::run(5, |world| {
         let caller = caller_with(world, Config::default());
@@ -511,10 +532,18 @@ fn a_refresh_of_the_peer_keeps_who_refreshes_and_is_refused_where_it_is_too_shor
         );
         let mut side = Side::caller(it.line, &success);
         side.say(world, "UPDATE", "Supported: timer\nSession-Expires: 89");
-        assert_eq!(codes(world, it.line), [422]);
+        let [refused] = world.heard(it.line).try_into().expect("one answer");
+        assert_eq!(refused.status(), Some(StatusCode::SESSION_INTERVAL_TOO_SMALL));
+        // RFC 4028 section 6: with the least that is taken.
+        assert_eq!(field(&refused, HeaderName::MinSe), "90");
         assert_eq!(agreed(world, it.host, session), Some((200, false)));
         side.say(world, "UPDATE", "Supported: timer\nSession-Expires: 400");
         assert_eq!(agreed(world, it.host, session), Some((400, false)));
+        // Section 9: the answer says what was agreed; and as any to an UPDATE what this side takes (RFC 3261 section 20.5).
+        let [success] = world.heard(it.line).try_into().expect("one answer");
+        assert_eq!(expires(&success), "400;refresher=uac");
+        assert_eq!(field(&success, HeaderName::Require), "timer");
+        assert!(field(&success, HeaderName::Allow).contains("UPDATE"));
         // One that says nothing of it is a refresh all the same.
         side.say(world, "UPDATE", "Supported: timer");
         assert_eq!(agreed(world, it.host, session), Some((400, false)));

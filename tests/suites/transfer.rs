@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
-    Completion, Event, ExtraHeaders, Misuse, OperationError, OperationFailure, PeerToPeerConfig, ReferralId,
-    ReferralState as Referral, SendOptions, SessionId, SessionReason as Reason, SessionState as State, Stack,
-    Time,
+    Completion, Event, Explanation, ExtraHeaders, Misuse, OperationError, OperationFailure, PeerToPeerConfig,
+    ReferralId, ReferralState as Referral, SendOptions, SessionId, SessionReason as Reason,
+    SessionState as State, Stack, Time,
 };
 use sansip_testkit::world::{self, Endpoint, StackId, World};
 
@@ -510,7 +510,7 @@ fn a_promise_that_is_not_kept_runs_out_at_its_time() {
     });
 }
 
-// rules: S14, X2
+// rules: S14, X2, X7
 #[test]
 fn a_notify_that_says_nothing_is_refused_and_changes_nothing() {
     world::run(10, |world| {
@@ -545,11 +545,43 @@ fn a_notify_that_says_nothing_is_refused_and_changes_nothing() {
             ),
             (format!("{event}\nSubscription-State: active"), 415),
         ];
+        let malformed = |world: &mut World| world.with(call.host, |stack, _| stack.counters().malformed);
         for (more, code) in cases {
+            let before = malformed(world);
             side.say(world, "NOTIFY", &more);
-            assert_eq!(codes(world, call.line), [code], "{more}");
+            let [refused] = world.heard(call.line).try_into().expect("one answer");
+            assert_eq!(refused.status().unwrap().code(), code, "{more}");
+            // RFC 3261 section 21.4.13: what it takes instead.
+            let takes = if code == 415 { "message/sipfrag" } else { "" };
+            assert_eq!(field(&refused, HeaderName::Accept), takes, "{more}");
+            assert_eq!(malformed(world) - before, u64::from(code == 400), "{more}");
         }
         assert_eq!(states(world, call.host), [(Referral::Accepted, Some(202))]);
+    });
+}
+
+// rules: S14
+#[test]
+fn who_says_that_it_will_say_no_more_leaves_the_outcome_unknown() {
+    world::run(34, |world| {
+        let caller = caller(world);
+        let (call, mut side) = connected(world, &caller);
+        // RFC 6665 section 4.1.3: terminated, or active for no time at all.
+        for state in ["terminated;reason=timeout", "active;expires=0"] {
+            let before = states(world, call.host).len();
+            refer(world, &call, "sip:dave@four.invalid");
+            answer_refer(world, &call, "202 Accepted");
+            notify(world, &mut side, "refer", state, "SIP/2.0 100 Trying");
+            assert_eq!(
+                states(world, call.host)[before..],
+                [
+                    (Referral::Accepted, Some(202)),
+                    (Referral::Trying, Some(100)),
+                    (Referral::Lapsed, None)
+                ],
+                "{state}"
+            );
+        }
     });
 }
 
@@ -670,7 +702,7 @@ fn notifies(world: &mut World, line: world::LineId) -> Vec<(String, String)> {
     heard.iter().filter_map(notify).collect()
 }
 
-// rules: S14, M6
+// rules: S14, M6, X7
 #[test]
 fn a_refer_that_cannot_be_done_is_refused() {
     world::run(13, |world| {
@@ -687,9 +719,12 @@ fn a_refer_that_cannot_be_done_is_refused() {
             ("Refer-To: <mailto:dave@four.invalid>", 416),
             ("Refer-To: <sip:dave@four.invalid;method=BYE>", 603),
         ];
+        let malformed = |world: &mut World| world.with(it.host, |stack, _| stack.counters().malformed);
         for (more, code) in cases {
+            let before = malformed(world);
             side.say(world, "REFER", more);
             assert_eq!(codes(world, it.line), [code], "{more}");
+            assert_eq!(malformed(world) - before, u64::from(code == 400), "{more}");
         }
         // Outside a session there is no dialog to tell of it.
         let outside = request(
@@ -758,7 +793,11 @@ fn a_refer_that_nobody_decides_on_is_answered_500_after_32_seconds() {
         world.run_for((came + secs(32)).since(world.now()) + Duration::from_millis(10) - TICK);
         assert!(codes(world, it.line).is_empty());
         world.run_for(TICK);
-        assert_eq!(codes(world, it.line), [500]);
+        let [lapsed] = world.heard(it.line).try_into().expect("one answer");
+        assert_eq!(lapsed.status().unwrap().code(), 500);
+        // The stack's own answer says why (S19): the application did not answer in time.
+        let why = Explanation::of(&lapsed).diagnostics.map(|it| it.id);
+        assert_eq!(why, Some(61001));
         // Too late is no misuse (X2).
         let late = decide(world, &it, |view, id| {
             view.reject_referral(id, StatusCode::DECLINE)
@@ -837,6 +876,52 @@ fn nothing_is_told_after_our_bye() {
         assert_eq!(notifies(world, it.line), []);
         world.say(it.line, &answer(&bye, "200 OK", "", ""));
         world.result(it.host, ended).unwrap();
+    });
+}
+
+// rules: S14, X2
+#[test]
+fn a_refer_is_decided_on_once() {
+    world::run(35, |world| {
+        let (it, _, mut side) = referred(world);
+        let bob = it.bob;
+        world.names.set_addresses("four.invalid", &[world.ip(it.peer)]);
+        side.say(world, "REFER", "Refer-To: <sip:dave@four.invalid>");
+        let call = world.with(bob.host, |stack, now| {
+            let mut view = stack.endpoint(now, bob.id).unwrap();
+            view.create_session("sip:dave@four.invalid").unwrap()
+        });
+        decide(world, &it, |view, id| view.accept_referral(id, call)).unwrap();
+        let again = decide(world, &it, |view, id| view.accept_referral(id, call));
+        assert_eq!(again, Err(Misuse::Answered));
+        let other = decide(world, &it, |view, id| {
+            view.reject_referral(id, StatusCode::DECLINE)
+        });
+        assert_eq!(other, Err(Misuse::Answered));
+        assert_eq!(codes(world, it.line), [202]);
+    });
+}
+
+// rules: S14
+#[test]
+fn before_the_session_is_established_there_is_no_transfer() {
+    world::run(36, |world| {
+        let it = callee_with(world, taking_refer(TRANSFEREE));
+        let session = offered(world, &it, 1, ALLOW);
+        command(world, it.host, session, |view| {
+            view.provisional(StatusCode::RINGING, None)
+        })
+        .unwrap();
+        world.run_for(Duration::from_millis(20));
+        let mut side = Side::caller(it.line, world.heard(it.line).last().unwrap());
+        side.say(world, "REFER", "Refer-To: <sip:dave@four.invalid>");
+        assert_eq!(codes(world, it.line), [403]);
+        assert_eq!(asked(world, it.host), []);
+        // Between the 2xx and its ACK there may be one.
+        command(world, it.host, session, |view| view.accept(Some(sdp()))).unwrap();
+        side.say(world, "REFER", "Refer-To: <sip:dave@four.invalid>");
+        assert_eq!(codes(world, it.line), [200]);
+        assert_eq!(asked(world, it.host).len(), 1);
     });
 }
 
@@ -973,6 +1058,8 @@ fn replaces_that_names_no_dialog_is_refused() {
             (format!("Replaces: call-9;to-tag={own};from-tag={theirs}"), 481),
             (format!("Replaces: call-1;to-tag=x;from-tag={theirs}"), 481),
             (format!("Replaces: call-1;to-tag={own};from-tag=x"), 481),
+            // That is for a dialog whose other side gave no tag (RFC 3891 section 3).
+            (format!("Replaces: call-1;to-tag={own};from-tag=0"), 481),
             // From the peer's view.
             (format!("Replaces: call-1;to-tag={theirs};from-tag={own}"), 481),
             // Confirmed, and wanted only while it was early.

@@ -958,6 +958,18 @@ fn a_redirected_register_is_followed_as_often_as_allowed() {
     }
 }
 
+// rules: R9
+#[test]
+fn a_register_is_redirected_to_the_first_server_that_is_named() {
+    let mut bench = Bench::new();
+    bench.start(register());
+    bench.answer(
+        "302 Moved Temporarily",
+        "Contact: <tel:+15550100>, <mailto:a@example.com>, <sip:other.example.com:5070>\r\n",
+    );
+    assert_eq!(bench.redirected, ["sip:other.example.com:5070"]);
+}
+
 // rules: E12
 #[test]
 fn retry_after_is_waited_for_once_and_exactly() {
@@ -1042,6 +1054,36 @@ fn a_503_goes_to_the_next_target_before_retry_after_is_waited_for() {
     bench.answer("200 OK", "");
     assert_eq!(bench.story(id), ["ok 200"]);
     bench.assert_quiescent();
+}
+
+// rules: C6, C25, R18
+#[test]
+fn only_the_register_of_a_sip_endpoint_leaves_its_server_for_another() {
+    let endpoint = EndpointId::from_number(ENDPOINT);
+    let other = Owner::Message(endpoint, OperationId::from_number(1));
+    for (owner, of_sip_endpoint, moves) in [
+        (Owner::Registration(endpoint), true, true),
+        (other, true, false),
+        // It asks whether this server is there (R19).
+        (Owner::Probe(endpoint), true, false),
+        (Owner::Probe(endpoint), false, false),
+        (other, false, true),
+    ] {
+        let mut bench = Bench::of_domain();
+        let mut asked = request(Method::Options);
+        if of_sip_endpoint {
+            asked = authenticated(&mut bench, asked);
+        }
+        asked.owner = owner;
+        let id = bench.start(asked);
+        bench.answer("503 Service Unavailable", "");
+        assert_eq!(
+            bench.wanted.len(),
+            1 + usize::from(moves),
+            "{owner:?} {of_sip_endpoint}"
+        );
+        assert_eq!(bench.outcomes(id), usize::from(!moves));
+    }
 }
 
 // rules: C25, R18
