@@ -506,10 +506,13 @@ mod pairs {
             let refer = request("REFER", BOB, &to, 1, &more);
             let refer = refer.replace("z9hG4bK1", &format!("z9hG4bKr{number}"));
             host.say(conn, &refer.replace("CSeq: 1 ", &format!("CSeq: {number} ")));
-            host.codes(conn)
+            host.drain();
+            host.sent(conn)
         };
         assert!(ask(&mut host, 2).is_empty() && ask(&mut host, 3).is_empty());
-        assert_eq!(ask(&mut host, 4), [503]);
+        let [refused] = ask(&mut host, 4).try_into().expect("one answer");
+        assert_eq!(refused.status().unwrap().code(), 503);
+        assert_eq!(field(&refused, HeaderName::RetryAfter), "5");
         assert_eq!(host.stack.counters().refusals.referrals, 2);
     }
 

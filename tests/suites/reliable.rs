@@ -20,8 +20,8 @@ use sansip::{
 use sansip_testkit::world::{self, StackId, World};
 
 use common::stage::{
-    Call, SESSION_TERMINATED, Side, answer, assert_established, call, command, ended_by, last, offered,
-    received, sent,
+    Call, SESSION_TERMINATED, Side, answer, assert_established, call, command, counted, ended_by, last,
+    offered, received, sent,
 };
 use common::{Callee, Caller, TICK, callee_with, codes, field, next_request, request, sdp, secs};
 
@@ -268,6 +268,7 @@ fn without_a_prack_the_invite_is_refused_after_64_times_t1() {
         assert_eq!(sent(world, it.host, &["SIP/2.0 504"]), []);
         world.run_for(TICK);
         assert_eq!(sent(world, it.host, &["SIP/2.0 504"]), [begun + secs(32)]);
+        assert_eq!(counted(world, it.host).timeouts.ack, 1);
         assert_eq!(
             last(world, it.host, session),
             Some((State::Disconnected, Reason::Timeout))
@@ -404,6 +405,36 @@ fn an_offer_in_a_reliable_response_is_answered_in_the_prack_and_a_prack_may_offe
     });
 }
 
+// rules: S5, S7
+#[test]
+fn a_prack_without_an_answer_is_the_end_of_our_offer_and_of_nothing_else() {
+    world::run(26, |world| {
+        // RFC 3262 section 5: the offer in a reliable response is to be answered in its PRACK.
+        let it = callee(world, ReliableResponses::Supported);
+        let session = offered(world, &it, 1, SUPPORTED);
+        let content = Some(body("offer"));
+        ring(world, it.host, session, StatusCode::SESSION_PROGRESS, content);
+        let (response, number) = heard(world, &it);
+        let mut side = Side::caller(it.line, &response);
+        prack(world, &mut side, &format!("{number} 1 INVITE"), "");
+        assert_eq!(codes(world, it.line), [200]);
+        side.say(world, "UPDATE", BODY);
+        assert_eq!(seen(world, it.host), ["UPDATE v=1"], "nothing is open any more");
+        // The offer of the INVITE waits for its answer still (RFC 3311 section 5.2).
+        let it = callee(world, ReliableResponses::Supported);
+        let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+        ring(world, it.host, session, StatusCode::RINGING, None);
+        let (response, number) = heard(world, &it);
+        let mut side = Side::caller(it.line, &response);
+        prack(world, &mut side, &format!("{number} 1 INVITE"), "");
+        assert_eq!(codes(world, it.line), [200]);
+        side.say(world, "UPDATE", BODY);
+        let (refused, _) = heard(world, &it);
+        assert_eq!(refused.status(), Some(StatusCode::SERVER_INTERNAL_ERROR));
+        assert!(!field(&refused, HeaderName::RetryAfter).is_empty());
+    });
+}
+
 // rules: S7, E10
 #[test]
 fn who_takes_no_part_takes_no_prack() {
@@ -518,8 +549,7 @@ fn a_reliable_response_that_comes_again_is_a_retransmission() {
         for _ in 0..3 {
             say(world, &call, "t", 5, "");
         }
-        let again = world.with(call.host, |stack, _| stack.counters().retransmissions.received);
-        assert_eq!(again, 2);
+        assert_eq!(counted(world, call.host).retransmissions.received, 2);
     });
 }
 
@@ -1351,7 +1381,7 @@ fn early_dialogs_are_bounded_and_belong_to_their_session() {
         let last = (0..15).map(|_| early(world, &it, session)).last().unwrap();
         let more = command(world, it.host, session, |view| view.early_dialog());
         assert!(matches!(more, Err(Misuse::Limit(_))), "{more:?}");
-        assert_eq!(world.with(it.host, |stack, _| stack.counters().refusals.forks), 1);
+        assert_eq!(counted(world, it.host).refusals.forks, 1);
         let other = offered(world, &it, 2, BODY);
         let foreign = command(world, it.host, other, |view| {
             view.provisional_in(last, StatusCode::RINGING, None)
@@ -1382,8 +1412,7 @@ fn provisional_responses_that_wait_for_a_prack_are_bounded() {
             });
             assert_eq!(result.is_ok(), fits, "one is out, two may wait");
         }
-        let refused = world.with(host, |stack, _| stack.counters().refusals.pending_per_session);
-        assert_eq!(refused, 1);
+        assert_eq!(counted(world, host).refusals.pending_per_session, 1);
     });
 }
 

@@ -22,8 +22,8 @@ use sansip::{
 use sansip_testkit::world::{self, LineId, StackId, World};
 
 use common::stage::{
-    ALLOW, SESSION_TERMINATED, answer, call, command, confirm, connected, ended_by, info, last, methods,
-    offered, pair, sent, taken, terminate,
+    ALLOW, SESSION_TERMINATED, answer, call, command, confirm, connected, counted, ended_by, info, last,
+    methods, offered, pair, sent, taken, terminate,
 };
 use common::{TICK, callee, caller, codes, failure_code, field, next_line, next_request, sdp, secs, wire};
 
@@ -367,6 +367,7 @@ fn a_change_that_nobody_decides_on_is_answered_500_after_32_seconds() {
             world.run_for(TICK);
             assert_eq!(sent(world, it.host, &["SIP/2.0 500"]), [asked + secs(32)]);
             assert_eq!(seen(world, it.host)[1..], ["withdrawn"]);
+            assert_eq!(counted(world, it.host).timeouts.answer, 1);
             let late = command(world, it.host, session, |view| view.accept_renegotiation(sdp()));
             assert!(matches!(late, Err(Misuse::State { .. })), "{late:?}");
             assert_eq!(
@@ -498,6 +499,49 @@ fn a_second_change_before_the_first_is_answered_gets_500_with_retry_after() {
     }
     // RFC 3261 section 14.2: 0 to 10 seconds.
     assert_eq!(told.into_inner(), (0..=10).collect());
+}
+
+// rules: E12, S6
+#[test]
+fn a_retry_after_is_waited_for_up_to_the_cap_and_where_the_endpoint_wants_it() {
+    // 5 minutes by default.
+    for (wants, wait, again) in [(true, 300, true), (true, 301, false), (false, 3, false)] {
+        world::run(45, |world| {
+            let caller = caller(world);
+            let mut config = sansip::PeerToPeerConfig::new("sip:anna@one.invalid");
+            config.profile.retry_after = wants;
+            let alice = world.peer_to_peer_endpoint(caller.host, config);
+            let (call, _) = connected(world, &common::Caller { alice, ..caller });
+            let changed = renegotiate(world, call.host, call.session, Method::Update);
+            let request = next_request(world, call.line, &Method::Update);
+            let busy = answer(&request, "500 Later", "t", &format!("Retry-After: {wait}"));
+            world.say(call.line, &busy);
+            world.run_for(secs(wait + 1));
+            assert_eq!(world.ended(call.host, changed).is_none(), again, "{wants} {wait}");
+            let sent = heard(world, call.line, &Method::Update);
+            assert_eq!(sent.len(), usize::from(again));
+        });
+    }
+}
+
+// RFC 3261 section 9.1: only an INVITE can be cancelled.
+// rules: S6
+#[test]
+fn an_update_that_is_on_its_way_is_not_given_up() {
+    world::run(46, |world| {
+        let caller = caller(world);
+        let (call, _) = connected(world, &caller);
+        let changed = renegotiate(world, call.host, call.session, Method::Update);
+        let request = next_request(world, call.line, &Method::Update);
+        let given_up = command(world, call.host, call.session, |view| view.cancel_renegotiation());
+        assert!(!given_up);
+        // It goes on as if nobody had asked: it is offered once more after a 491.
+        world.say(call.line, &answer(&request, "491 Request Pending", "t", ""));
+        let again = next_request(world, call.line, &Method::Update);
+        world.say(call.line, &answer(&again, "200 OK", "t", HOLD));
+        assert_changed(&world.result(call.host, changed));
+        assert_eq!(seen(world, call.host).last().unwrap(), "answer v=1");
+    });
 }
 
 // rules: E12, S6
@@ -690,6 +734,7 @@ fn a_reinvite_that_rings_is_given_up_after_three_minutes() {
         confirm(world, call.line, &Method::Cancel, "200 OK");
         world.say(call.line, &answer(&request, "487 Request Terminated", "t", ""));
         assert_eq!(world.result(call.host, changed), Err(OperationError::Timeout));
+        assert_eq!(counted(world, call.host).timeouts.establish, 1);
         assert_eq!(
             last(world, call.host, call.session),
             Some((State::Connected, Reason::None))
@@ -783,6 +828,7 @@ fn a_2xx_to_a_reinvite_without_ack_is_repeated_and_ends_the_session_after_64_tim
             world.ended(it.host, accepted),
             Some(&Err(OperationError::Timeout))
         );
+        assert_eq!(counted(world, it.host).timeouts.ack, 1);
         confirm(world, it.line, &Method::Bye, "200 OK");
         assert_eq!(
             last(world, it.host, session),

@@ -20,8 +20,8 @@ use sansip::{
 use sansip_testkit::world::{self, Endpoint, StackId, World};
 
 use common::stage::{
-    ALLOW, Call, Side, answer, call, changes, command, connected, ended_by, last, offered, received, taken,
-    terminate,
+    ALLOW, Call, Side, answer, call, changes, command, connected, counted, ended_by, last, offered, received,
+    taken, terminate,
 };
 use common::{
     Callee, TICK, accept_calls, callee_with, caller, codes, failure_code, field, next_request, request, sdp,
@@ -545,7 +545,7 @@ fn a_notify_that_says_nothing_is_refused_and_changes_nothing() {
             ),
             (format!("{event}\nSubscription-State: active"), 415),
         ];
-        let malformed = |world: &mut World| world.with(call.host, |stack, _| stack.counters().malformed);
+        let malformed = |world: &mut World| counted(world, call.host).malformed;
         for (more, code) in cases {
             let before = malformed(world);
             side.say(world, "NOTIFY", &more);
@@ -619,7 +619,7 @@ fn an_end_with_parameters_that_cannot_be_read_is_an_end() {
     });
 }
 
-// rules: S14, X2, X3
+// rules: S14, X2, X3, X6
 #[test]
 fn the_end_of_a_session_is_the_end_of_its_refers() {
     world::run(11, |world| {
@@ -633,6 +633,23 @@ fn the_end_of_a_session_is_the_end_of_its_refers() {
             assert_eq!(world.ended(call.host, operation), Some(&ended));
         }
         assert_eq!(states(world, call.host), []);
+    });
+    // What was promised for five minutes is waited for no longer (X6): the connection is let go after one.
+    world::run(11, |world| {
+        let caller = caller(world);
+        let (call, mut side) = connected(world, &caller);
+        refer(world, &call, "sip:dave@four.invalid");
+        answer_refer(world, &call, "202 Accepted");
+        notify(
+            world,
+            &mut side,
+            "refer",
+            "active;expires=300",
+            "SIP/2.0 100 Trying",
+        );
+        side.say(world, "BYE", "");
+        world.run_for(secs(100));
+        assert_eq!(world.with(call.host, |stack, _| stack.census().timers), 0);
     });
 }
 
@@ -719,7 +736,7 @@ fn a_refer_that_cannot_be_done_is_refused() {
             ("Refer-To: <mailto:dave@four.invalid>", 416),
             ("Refer-To: <sip:dave@four.invalid;method=BYE>", 603),
         ];
-        let malformed = |world: &mut World| world.with(it.host, |stack, _| stack.counters().malformed);
+        let malformed = |world: &mut World| counted(world, it.host).malformed;
         for (more, code) in cases {
             let before = malformed(world);
             side.say(world, "REFER", more);
@@ -798,6 +815,7 @@ fn a_refer_that_nobody_decides_on_is_answered_500_after_32_seconds() {
         // The stack's own answer says why (S19): the application did not answer in time.
         let why = Explanation::of(&lapsed).diagnostics.map(|it| it.id);
         assert_eq!(why, Some(61001));
+        assert_eq!(counted(world, it.host).timeouts.answer, 1);
         // Too late is no misuse (X2).
         let late = decide(world, &it, |view, id| {
             view.reject_referral(id, StatusCode::DECLINE)
@@ -1092,6 +1110,30 @@ fn replaces_that_names_no_dialog_is_refused() {
             last(world, it.host, session),
             Some((State::Connected, Reason::None))
         );
+    });
+}
+
+// rules: S14
+#[test]
+fn a_peer_that_gave_no_tag_is_named_by_zero() {
+    world::run(38, |world| {
+        let it = callee_with(world, taking_refer(TRANSFEREE));
+        // RFC 2543 wants no tag of a caller.
+        let more = format!("Contact: <sip:p@{};transport=tcp>", world.ip(it.peer));
+        let invite = request("INVITE", TRANSFEREE, "<sip:bob@two.invalid>", 1, &more);
+        world.say(it.line, &invite.replace(";tag=p1", ""));
+        world.run_for(Duration::from_millis(20));
+        let old = received(world, it.host)[0];
+        command(world, it.host, old, |view| view.accept(Some(sdp()))).unwrap();
+        world.run_for(Duration::from_millis(20));
+        let mut side = Side::caller(it.line, world.heard(it.line).last().unwrap());
+        side.say(world, "ACK", "");
+        let own = side.remote.split(";tag=").nth(1).unwrap().to_owned();
+        // RFC 3891 section 3.
+        let replaces = |tag: &str| format!("Replaces: call-1;to-tag={own};from-tag={tag}");
+        assert_eq!(replacing(world, &it, 10, &replaces("1")), [481]);
+        assert_eq!(replacing(world, &it, 11, &replaces("0")), [0; 0]);
+        assert_eq!(received(world, it.host).len(), 2, "the application decides");
     });
 }
 
