@@ -570,16 +570,10 @@ impl Sessions {
             }
             (Effect::Changed { old, new, reason }, Some(session)) => {
                 let endpoint = session.local.endpoint;
-                // Its own end is the machine's only reason for a BYE that nobody has commanded.
+                // An established session that ends itself so does it by BYE, and ends by nothing else any more.
                 let reason = match session.why {
-                    Some(Diagnosis::Expired | Diagnosis::NotRefreshed)
-                        if reason == SessionReason::TerminatedLocally =>
-                    {
-                        SessionReason::SessionTimerExpired
-                    }
-                    Some(Diagnosis::RouteLost) if reason == SessionReason::TerminatedLocally => {
-                        SessionReason::RecoveryFailed
-                    }
+                    Some(Diagnosis::Expired | Diagnosis::NotRefreshed) => SessionReason::SessionTimerExpired,
+                    Some(Diagnosis::RouteLost) => SessionReason::RecoveryFailed,
                     Some(_) | None => reason,
                 };
                 cx.out.event(Event::Session {

@@ -40,6 +40,9 @@ const QUICK: [&str; 5] = [
 /// How many seconds of tests a mutant has to outlive in the first round.
 const FIRST_ROUND: f64 = 3.0;
 
+/// A test that takes longer goes through many lives that are drawn at random, and tells the same as the others at best.
+const LONG: f64 = 2.0;
+
 /// So much of the processor's time, and ten times what it takes otherwise, a test is given before it counts as hung.
 const HUNG_AFTER: f64 = 5.0;
 
@@ -245,7 +248,7 @@ impl Runs {
                 let Some((number, test)) = line.split_once(' ') else {
                     continue;
                 };
-                if let Some(time) = times.get(test) {
+                if let Some(time) = times.get(test).filter(|time| **time < LONG) {
                     let tests = reach.entry(number.parse()?).or_default();
                     tests.push(Test {
                         program,
