@@ -167,6 +167,46 @@ fn who_takes_no_part_fails_and_says_nothing_of_it() {
     }
 }
 
+// MS-SIPRE section 3.7.5.3.4: an UPDATE of the peer brings the new route set; nothing else does, nor for who takes no part.
+// rules: S17, S4
+#[test]
+fn the_route_set_is_the_first_one_but_for_an_update_of_the_peer_to_who_takes_part() {
+    for (mode, method, takes) in [
+        (RouteRecovery::LimitedRetry, "UPDATE", true),
+        (RouteRecovery::LimitedRetry, "INVITE", false),
+        (RouteRecovery::None, "UPDATE", false),
+    ] {
+        world::run(15, |world| {
+            let (call, mut side) = routed(world, mode, false);
+            let more = format!("Contact: <sip:carol@10.3.0.1:5060;transport=tcp>\n{NEW}");
+            side.say(
+                world,
+                method,
+                &format!("{more}\nContent-Type: application/sdp\n\nv=1\n"),
+            );
+            command(world, call.host, call.session, |view| {
+                view.accept_renegotiation(sdp())
+            })
+            .unwrap();
+            world.run_for(SOON);
+            let success = world.heard(call.line).pop().unwrap();
+            assert_eq!(success.status(), Some(StatusCode::OK));
+            assert_eq!(
+                success.count(HeaderName::RecordRoute) > 0,
+                takes,
+                "{mode:?} {method}"
+            );
+            if method == "INVITE" {
+                side.say_numbered(world, "ACK", side.cseq, "");
+            }
+            info(world, call.host, call.session);
+            let request = next_request(world, call.line, &Method::Info);
+            let is_new = route_of(&request).iter().any(|route| route.contains("new"));
+            assert_eq!(is_new, takes, "{mode:?} {method}");
+        });
+    }
+}
+
 // rules: S17
 #[test]
 fn one_request_goes_out_again_twice_and_no_more() {

@@ -687,6 +687,74 @@ fn an_update_in_an_early_dialog_is_for_the_caller_once_its_offer_is_answered() {
     });
 }
 
+// RFC 3261 section 14.2: an INVITE that meets one which has not had its end, though both may have agreed already.
+// rules: S5, S7
+#[test]
+fn an_invite_before_the_end_of_the_first_is_refused_at_either_side() {
+    world::run(45, |world| {
+        let caller = caller(world, ReliableResponses::Supported);
+        let call = call(world, &caller, Some(sdp()));
+        say(world, &call, "t", 5, BODY);
+        acknowledged(world, &call);
+        let mut side = call.side("t");
+        side.say(world, "INVITE", BODY);
+        assert_eq!(codes(world, call.line), [491]);
+        let (it, _, mut side, rack) = answering(world);
+        prack(world, &mut side, &rack, "");
+        assert_eq!(codes(world, it.line), [200]);
+        side.say(world, "INVITE", BODY);
+        let (refused, _) = heard(world, &it);
+        assert_eq!(refused.status(), Some(StatusCode::SERVER_INTERNAL_ERROR));
+        assert!(!field(&refused, HeaderName::RetryAfter).is_empty());
+        assert_eq!(seen(world, it.host), [""; 0]);
+    });
+}
+
+// rules: S6, S8
+#[test]
+fn a_change_in_the_fork_that_wins_is_decided_on_after_the_2xx() {
+    world::run(46, |world| {
+        let caller = caller(world, ReliableResponses::Supported);
+        let call = call(world, &caller, Some(sdp()));
+        say(world, &call, "t", 5, BODY);
+        acknowledged(world, &call);
+        let mut side = call.side("t");
+        side.say(world, "UPDATE", BODY);
+        call.say(world, "200 OK", "t", "");
+        next_request(world, call.line, &Method::Ack);
+        let withdrawn = |(_, event): &&(Time, Event)| matches!(event, Event::RenegotiationWithdrawn { .. });
+        assert_eq!(world.events(call.host).iter().filter(withdrawn).count(), 0);
+        command(world, call.host, call.session, |view| {
+            view.accept_renegotiation(body("answer"))
+        })
+        .unwrap();
+        world.run_for(Duration::from_millis(20));
+        assert_eq!(codes(world, call.line), [200]);
+    });
+}
+
+// rules: S7
+#[test]
+fn a_final_response_ends_the_repetition_of_a_reliable_one() {
+    world::run(47, |world| {
+        let it = callee(world, ReliableResponses::Supported);
+        let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+        ring(world, it.host, session, StatusCode::RINGING, None);
+        // RFC 3262 section 3: nothing waits for its PRACK that the 2xx would have to wait for.
+        command(world, it.host, session, |view| view.accept(Some(sdp()))).unwrap();
+        world.run_for(Duration::from_millis(20));
+        let success = world.heard(it.line).pop().unwrap();
+        assert_eq!(success.status(), Some(StatusCode::OK));
+        Side::caller(it.line, &success).say(world, "ACK", "");
+        world.run_for(secs(40));
+        assert_eq!(codes(world, it.line), [0; 0]);
+        assert_eq!(
+            last(world, it.host, session),
+            Some((State::Connected, Reason::None))
+        );
+    });
+}
+
 // rules: S7, S10, X6
 #[test]
 fn a_prack_that_is_put_off_does_not_outlive_its_session() {

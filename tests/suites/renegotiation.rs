@@ -234,11 +234,17 @@ fn a_refused_change_leaves_the_session_as_it_was() {
                 &format!("Contact: <sip:other@198.51.100.1>\n{HOLD}"),
             );
             command(world, it.host, session, |view| {
-                view.reject_renegotiation(StatusCode::NOT_ACCEPTABLE_HERE, None)
+                view.reject_renegotiation(StatusCode::NOT_ACCEPTABLE_HERE, Some("No video"))
             })
             .unwrap();
             world.run_for(Duration::from_millis(20));
-            assert_eq!(codes(world, it.line), [488], "{method:?}");
+            let heard = world.heard(it.line);
+            let refused: Vec<_> = heard
+                .iter()
+                .filter_map(|it| Some((it.status()?.code(), it.reason())))
+                .filter(|(code, _)| *code > 100)
+                .collect();
+            assert_eq!(refused, [(488, &b"No video"[..])], "{method:?}");
             if method == Method::Invite {
                 side.say_numbered(world, "ACK", side.cseq, "");
             }
@@ -590,6 +596,75 @@ fn rfc_5407_section_3_3_1_and_3_3_2_changes_that_cross_both_come_about() {
                 [format!("{} offer", theirs.as_str()), "answer answer".to_owned()]
             );
             assert!(world.now().since(asked) < secs(8));
+        });
+    }
+}
+
+// RFC 3311 section 5.2: an UPDATE before the last one is answered, whether or not it offers anything.
+// rules: S5
+#[test]
+fn an_update_that_offers_nothing_waits_for_the_answer_to_the_one_before_it() {
+    world::run(47, |world| {
+        let it = callee(world);
+        let (session, mut side) = taken(world, &it, 1);
+        codes(world, it.line);
+        side.say(world, "UPDATE", HOLD);
+        side.say(world, "UPDATE", "");
+        let [refused] = world.heard(it.line).try_into().expect("one answer");
+        assert_eq!(refused.status(), Some(StatusCode::SERVER_INTERNAL_ERROR));
+        assert!(!field(&refused, HeaderName::RetryAfter).is_empty());
+        accept(world, it.host, session);
+        world.run_for(Duration::from_millis(20));
+        assert_eq!(codes(world, it.line), [200]);
+        side.say(world, "UPDATE", "");
+        assert_eq!(codes(world, it.line), [200]);
+    });
+}
+
+// rules: S6
+#[test]
+fn a_change_that_was_cancelled_is_not_offered_again() {
+    world::run(48, |world| {
+        let caller = caller(world);
+        let (call, _) = connected(world, &caller);
+        let changed = renegotiate(world, call.host, call.session, Method::Invite);
+        let request = next_request(world, call.line, &Method::Invite);
+        world.say(call.line, &answer(&request, "180 Ringing", "t", ""));
+        world.run_for(Duration::from_millis(20));
+        assert!(command(world, call.host, call.session, |view| view.cancel_renegotiation()));
+        confirm(world, call.line, &Method::Cancel, "200 OK");
+        // Its final response says nothing of the session any more, whatever it is.
+        world.say(call.line, &answer(&request, "491 Request Pending", "t", ""));
+        world.run_for(secs(10));
+        assert_eq!(heard(world, call.line, &Method::Invite), []);
+        assert!(world.ended(call.host, changed).is_some());
+        assert_eq!(
+            last(world, call.host, call.session),
+            Some((State::Connected, Reason::None))
+        );
+    });
+}
+
+// rules: S6, C13
+#[test]
+fn a_change_that_is_lost_with_its_connection_leaves_the_session() {
+    for method in METHODS {
+        world::run(49, |world| {
+            let caller = caller(world);
+            let (call, _) = connected(world, &caller);
+            let changed = renegotiate(world, call.host, call.session, method.clone());
+            next_request(world, call.line, &method);
+            world.hang_up(call.line);
+            let lost = world.result(call.host, changed);
+            assert!(
+                matches!(lost, Err(OperationError::ConnectionFailure(_))),
+                "{lost:?}"
+            );
+            world.run_for(secs(40));
+            assert_eq!(
+                last(world, call.host, call.session),
+                Some((State::Connected, Reason::None))
+            );
         });
     }
 }

@@ -556,6 +556,38 @@ fn a_refresh_of_the_peer_keeps_who_refreshes_and_is_refused_where_it_is_too_shor
     });
 }
 
+// rules: S11
+#[test]
+fn a_change_says_how_long_the_session_lasts_and_so_does_its_answer() {
+    let offer = "Content-Type: application/sdp\n\nv=1\n";
+    world::run(16, |world| {
+        // RFC 4028 section 7.4: who refreshes stays as it is.
+        let caller = asking_caller(world, 1800);
+        let timer = "Session-Expires: 1800;refresher=uas";
+        let (call, mut side, _) = answered(world, &caller, &format!("{ALLOW}\n{timer}"));
+        command(world, call.host, call.session, |view| {
+            view.renegotiate(Method::Invite, sdp())
+        })
+        .unwrap();
+        let change = next_request(world, call.line, &Method::Invite);
+        assert_eq!(expires(&change), "1800;refresher=uas");
+        let more = format!("{timer}\n{offer}");
+        world.say(call.line, &answer(&change, "200 OK", "t", &more));
+        next_request(world, call.line, &Method::Ack);
+        // Section 9: and of the peer's.
+        let more = format!("Supported: timer\nSession-Expires: 900\n{offer}");
+        side.say(world, "UPDATE", &more);
+        command(world, call.host, call.session, |view| {
+            view.accept_renegotiation(sdp())
+        })
+        .unwrap();
+        world.run_for(Duration::from_millis(20));
+        let success = world.heard(call.line).pop().unwrap();
+        assert_eq!(success.status(), Some(StatusCode::OK));
+        assert_eq!(expires(&success), "900;refresher=uac");
+    });
+}
+
 // rules: S11, X2, X6
 #[test]
 fn a_session_that_ends_has_no_timer_and_a_command_that_its_end_overtakes_is_no_misuse() {
