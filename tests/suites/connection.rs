@@ -563,6 +563,81 @@ fn a_response_goes_over_the_connection_of_its_request_or_to_the_address_in_via()
     });
 }
 
+/// Where the Via and the Contact of a message say that a host which listens at these addresses is, when the message goes over
+/// a connection from 10.0.0.1:50000.
+fn told_address(listens: &[&str], name: Option<&str>) -> (String, String) {
+    let now = sansip::Time::from_secs(1);
+    let config = Config {
+        local_host_name: name.map(str::to_owned),
+        ..Config::default()
+    };
+    let mut stack = sansip::Stack::new(config, [7; 32], now, sansip::UnixTime(1_700_000_000));
+    let bob = PeerToPeerConfig::new(BOB);
+    let bob = stack.add_peer_to_peer_endpoint(now, bob).unwrap();
+    let manager = stack.server_tcp_manager();
+    for address in listens {
+        let address: SocketAddr = address.parse().unwrap();
+        let listener = stack.manager(now, manager).unwrap().listen(address).unwrap();
+        stack.handle_listening(now, listener, Ok(address));
+    }
+    let mut view = stack.endpoint(now, bob).unwrap();
+    let options = SendOptions::default();
+    view.send_message("sip:p@10.0.0.2", Method::Options, None, options)
+        .unwrap();
+    while let Some(action) = stack.poll_action() {
+        if let Action::Connect(connect) = action {
+            let established = Established {
+                local: "10.0.0.1:50000".parse().unwrap(),
+                remote: connect.remote,
+                peer: None,
+            };
+            stack.handle_connected(now, connect.conn, established);
+            let bytes: Vec<u8> = stack.transmit(connect.conn).flatten().copied().collect();
+            let sent = Message::parse(bytes.into(), &sansip::wire::MessageLimits::default()).unwrap();
+            let via = sent.via_top().unwrap();
+            let sent_by = format!("{}:{}", via.host, via.port.unwrap());
+            let contact = field(&sent, HeaderName::Contact);
+            let host = contact.split(['@', ';']).nth(1).unwrap_or_default();
+            return (sent_by, host.to_owned());
+        }
+    }
+    panic!("no connection is asked for");
+}
+
+// rules: C36, P7
+#[test]
+fn a_message_names_the_address_that_its_receiver_has_the_best_chance_to_reach() {
+    for (listens, expected) in [
+        // Where nobody listens there is the connection itself.
+        (&[][..], "10.0.0.1:50000"),
+        (&["10.0.0.1:5060"], "10.0.0.1:5060"),
+        // At all addresses: the one that the connection has.
+        (&["0.0.0.0:5070"], "10.0.0.1:5070"),
+        (
+            &["10.0.0.9:5060", "0.0.0.0:5070", "10.0.0.1:5080"],
+            "10.0.0.1:5080",
+        ),
+        (&["10.0.0.9:5060", "0.0.0.0:5070"], "10.0.0.1:5070"),
+        (&["0.0.0.0:5070", "10.0.0.9:5060"], "10.0.0.1:5070"),
+        (&["10.0.0.9:5060"], "10.0.0.9:5060"),
+        // Of no use to another host, or to one that speaks IPv4.
+        (&["127.0.0.1:5060"], "10.0.0.1:50000"),
+        (&["[2001:db8::1]:5060"], "10.0.0.1:50000"),
+        (&["[::]:5060"], "10.0.0.1:50000"),
+    ] {
+        let both = (expected.to_owned(), expected.to_owned());
+        assert_eq!(told_address(listens, None), both, "{listens:?}");
+    }
+    // A name is that of a host that can be called.
+    let named = "bob.example.com:5060".to_owned();
+    assert_eq!(
+        told_address(&["10.0.0.1:5060"], Some("bob.example.com")),
+        (named.clone(), named)
+    );
+    let own = "10.0.0.1:50000".to_owned();
+    assert_eq!(told_address(&[], Some("bob.example.com")), (own.clone(), own));
+}
+
 // rules: C33, X6
 #[test]
 fn a_response_is_held_while_it_waits_for_its_connection() {

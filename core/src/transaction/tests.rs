@@ -834,6 +834,30 @@ fn a_lost_connection_ends_its_requests_in_order_and_in_slices() {
     bench.assert_empty();
 }
 
+// rules: C22
+#[test]
+fn while_nothing_is_read_only_what_waits_for_the_peer_stands_still() {
+    let mut bench = Bench::new();
+    let conn = bench.ids.next();
+    let ServerMatch::New(id) = bench.request(conn, &with_to("INVITE", BRANCH)) else {
+        panic!("it is new")
+    };
+    bench.with(|table, cx, _| table.stand_still(cx, conn));
+    // 100 Trying is ours to send; the ACK to the failure is the peer's.
+    assert_eq!(
+        bench.timers.next().map(|(at, _)| at),
+        Some(Time::from_millis(200))
+    );
+    bench.respond(id, &answer("486 Busy Here", BRANCH, "INVITE"));
+    assert_eq!(bench.timers.next(), None);
+    bench.now = Time::from_millis(5_000);
+    bench.with(|table, cx, _| table.go_on(cx, conn));
+    assert_eq!(
+        bench.timers.next().map(|(at, _)| at),
+        Some(Time::from_millis(37_000))
+    );
+}
+
 // rules: C22, X6
 #[test]
 fn a_lost_connection_has_nothing_open() {
