@@ -207,6 +207,34 @@ fn the_route_set_is_the_first_one_but_for_an_update_of_the_peer_to_who_takes_par
     }
 }
 
+// rules: S17, C31
+#[test]
+fn what_waits_for_a_recovery_is_bounded() {
+    world::run(16, |world| {
+        let mut config = sansip::Config::default();
+        config.limits.pending_per_session = 2;
+        let host = world.stack_with(config);
+        let mut alice = PeerToPeerConfig::new("sip:alice@one.invalid");
+        alice.profile.route_recovery = RouteRecovery::LimitedRetry;
+        let alice = world.peer_to_peer_endpoint(host, alice);
+        let peer = world.peer();
+        let address = world.peer_listens(peer, 5060, sansip::Transport::Tcp);
+        world.names.set_addresses("peer.invalid", &[address.ip()]);
+        let call = call(world, &Caller { alice, host, peer }, Some(sdp()));
+        let more = format!("{OLD}\n{ALLOW}\nContent-Type: application/sdp\n\nv=0\n");
+        call.say(world, "200 OK", "t", &more);
+        next_request(world, call.line, &Method::Ack);
+        info(world, call.host, call.session);
+        confirm(world, &call, Method::Info, "430 Flow Failed", DIALOG);
+        for fits in [true, false] {
+            let sent = command(world, call.host, call.session, |view| {
+                view.send(Method::Info, None, Vec::new())
+            });
+            assert_eq!(sent.is_ok(), fits, "one waits already");
+        }
+    });
+}
+
 // rules: S17
 #[test]
 fn one_request_goes_out_again_twice_and_no_more() {

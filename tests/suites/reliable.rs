@@ -446,6 +446,17 @@ fn who_takes_no_part_takes_no_prack() {
         let mut side = Side::caller(it.line, &response);
         prack(world, &mut side, "1 1 INVITE", "");
         assert_eq!(codes(world, it.line), [405]);
+        // Unless the application takes it: then it is as any other request.
+        let mut config = PeerToPeerConfig::new("sip:bob@two.invalid");
+        config.profile.reliable_responses = ReliableResponses::Unsupported;
+        config.profile.methods.push(Method::Prack);
+        let it = callee_with(world, config);
+        let session = offered(world, &it, 1, SUPPORTED);
+        ring(world, it.host, session, StatusCode::RINGING, None);
+        let (response, _) = heard(world, &it);
+        let mut side = Side::caller(it.line, &response);
+        prack(world, &mut side, "1 1 INVITE", "");
+        assert_eq!(codes(world, it.line), [200]);
     });
 }
 

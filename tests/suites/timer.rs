@@ -571,9 +571,10 @@ fn a_change_says_how_long_the_session_lasts_and_so_does_its_answer() {
         .unwrap();
         let change = next_request(world, call.line, &Method::Invite);
         assert_eq!(expires(&change), "1800;refresher=uas");
-        let more = format!("{timer}\n{offer}");
+        let more = format!("Session-Expires: 1200;refresher=uas\n{offer}");
         world.say(call.line, &answer(&change, "200 OK", "t", &more));
         next_request(world, call.line, &Method::Ack);
+        assert_eq!(agreed(world, call.host, call.session), Some((1200, false)));
         // Section 9: and of the peer's.
         let more = format!("Supported: timer\nSession-Expires: 900\n{offer}");
         side.say(world, "UPDATE", &more);
