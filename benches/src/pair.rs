@@ -142,7 +142,7 @@ impl Pair {
             }
             Action::Event(event) => self.on_event(side, &event),
             Action::Reading(..) | Action::StopListening(_) => {}
-            Action::Resolve { .. } => panic!("every target is an address"),
+            Action::Resolve { .. } | Action::Authenticate(_) => panic!("every target is an address"),
         }
     }
 

@@ -105,7 +105,9 @@ impl Registered {
                     ..
                 }) => self.registered += 1,
                 Action::Event(_) | Action::Reading(..) | Action::Close(_) | Action::StopListening(_) => {}
-                Action::Listen { .. } | Action::Resolve { .. } => panic!("nobody asked for it"),
+                Action::Listen { .. } | Action::Resolve { .. } | Action::Authenticate(_) => {
+                    panic!("nobody asked for it")
+                }
             }
         }
     }

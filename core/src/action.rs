@@ -11,7 +11,8 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use crate::event::Event;
-use crate::ids::{ConnId, ListenerId, ManagerId, QueryId};
+use crate::ids::{ConnId, EndpointId, HandshakeId, ListenerId, ManagerId, QueryId};
+use crate::security::Credentials;
 
 /// One thing the embedder has to do, or one thing it has to know. The enum is exhaustive on purpose: an adapter
 /// must handle all of them.
@@ -48,6 +49,9 @@ pub enum Action {
         /// What to ask.
         question: Question,
     },
+    /// Make a security context of Kerberos; answered by `handle_authenticated`. That takes a while: it asks the key
+    /// distribution center.
+    Authenticate(Authenticate),
     /// Something for the application.
     Event(Event),
 }
@@ -65,6 +69,20 @@ pub struct Connect {
     /// For TLS, the name the application asked for: sent as server name indication where it is a domain name. The
     /// adapter proves the chain, its validity in time and revocation; the stack matches names and usages (C17).
     pub tls: Option<String>,
+}
+
+/// A security context to make (rule A11).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "record", derive(serde::Serialize))]
+pub struct Authenticate {
+    /// Whose it is.
+    pub endpoint: EndpointId,
+    /// The name for it in the answer.
+    pub handshake: HandshakeId,
+    /// The server's service principal as the server has named it, such as `sip/fe.example.com`.
+    pub target: String,
+    /// Who logs on; `None` for the default log-on credential, that of the process's ticket cache (A2).
+    pub credentials: Option<Credentials>,
 }
 
 /// The transports of the stack (UCMA knows no others).

@@ -166,13 +166,13 @@ pub(crate) trait Named {
 
 /// Names what a step tells apart, by patterns that leave nothing out: a new variant does not compile before it is here.
 macro_rules! names {
-    ($type:ty { $($name:ident: $pattern:pat),+ $(,)? }) => {
+    ($type:ty { $($name:ident: $pattern:pat $(if $guard:expr)?),+ $(,)? }) => {
         impl $crate::cells::Named for $type {
             const NAMES: &'static [&'static str] = &[$(stringify!($name)),+];
 
             fn name(&self) -> &'static str {
                 match self {
-                    $($pattern => stringify!($name)),+
+                    $($pattern $(if $guard)? => stringify!($name)),+
                 }
             }
         }

@@ -11,7 +11,8 @@ use crate::config::Config;
 use crate::counters::Counters;
 use crate::entropy::Entropy;
 use crate::event::{Completion, Event, OperationError};
-use crate::ids::{EndpointId, Ids, OperationId};
+use crate::ids::{EndpointId, HandshakeId, Ids, OperationId};
+use crate::security::ContextAnswer;
 use crate::time::{Time, UnixTime};
 use crate::timers::Timers;
 use crate::wire::write::Scratch;
@@ -77,6 +78,9 @@ pub(crate) struct Outbox {
     counts: BTreeMap<EndpointId, usize>,
     /// Whose operations have completed since somebody asked.
     freed: Vec<EndpointId>,
+    /// What security contexts have answered, while that is recorded.
+    #[cfg(feature = "record")]
+    answers: Option<Vec<(HandshakeId, ContextAnswer)>>,
 }
 
 impl Outbox {
@@ -157,6 +161,35 @@ impl Outbox {
         }
         self.event(Event::Completed { operation, result });
         endpoint
+    }
+
+    /// Keeps what security contexts answer from now on, for the recorder.
+    #[cfg(feature = "record")]
+    pub(crate) fn keep_answers(&mut self, keeps: bool) {
+        self.answers = keeps.then(Vec::new);
+    }
+
+    /// A security context has answered.
+    #[cfg_attr(
+        not(feature = "record"),
+        expect(
+            unused_variables,
+            clippy::unused_self,
+            clippy::needless_pass_by_ref_mut,
+            reason = "nobody asks for it"
+        )
+    )]
+    pub(crate) fn answered(&mut self, handshake: HandshakeId, answer: impl FnOnce() -> ContextAnswer) {
+        #[cfg(feature = "record")]
+        if let Some(answers) = &mut self.answers {
+            answers.push((handshake, answer()));
+        }
+    }
+
+    /// What they have answered since the last call.
+    #[cfg(feature = "record")]
+    pub(crate) fn take_answers(&mut self) -> Vec<(HandshakeId, ContextAnswer)> {
+        self.answers.as_mut().map(core::mem::take).unwrap_or_default()
     }
 
     /// Whether somebody waits for this operation.

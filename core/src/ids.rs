@@ -58,6 +58,8 @@ ids! {
     pub ListenerId "l",
     /// A DNS question put to the embedder.
     pub QueryId "q",
+    /// A handshake with a server for which the embedder makes a security context.
+    pub HandshakeId "k",
     /// A SIP transaction.
     pub(crate) TransactionId "t",
     /// A request on its way to its one outcome, over as many transactions as that takes.

@@ -16,6 +16,7 @@
 //! | [`handle_transmitted`](Stack::handle_transmitted) | the socket took bytes of [`transmit`](Stack::transmit) | completions, `Close` after the last bytes |
 //! | [`handle_listening`](Stack::handle_listening), [`handle_listener_lost`](Stack::handle_listener_lost) | an [`Action::Listen`] succeeded, failed, or ended | events |
 //! | [`handle_resolved`](Stack::handle_resolved) | an [`Action::Resolve`] was answered | `Connect`, `Resolve`, completions |
+//! | [`handle_authenticated`](Stack::handle_authenticated) | an [`Action::Authenticate`] was answered | `Transmit` of the request with its token, completions |
 //! | [`handle_timeout`](Stack::handle_timeout) | the deadline of [`poll_timeout`](Stack::poll_timeout) is here | anything |
 //! | a command of a view | the application wants something | `Connect`, `Resolve`, `Transmit`, events, and one `Event::Completed` for each operation |
 //!
@@ -37,6 +38,7 @@
 //!
 //! ```
 //! # use sansip::*;
+//! # use sansip::security::{KerberosFailure, KerberosFailureKind};
 //! fn take(stack: &mut Stack, now: Time, bytes: &[u8], conn: ConnId) -> Vec<Event> {
 //!     let mut events = Vec::new();
 //!     stack.handle_bytes(now, conn, bytes);
@@ -48,6 +50,10 @@
 //!             Action::Reading(_, _) => { /* (de)register interest in input */ }
 //!             Action::Listen { .. } | Action::StopListening(_) => { /* listeners */ }
 //!             Action::Resolve { query, .. } => stack.handle_resolved(now, query, Err(ResolveError::NoResolver)),
+//!             Action::Authenticate(wanted) => {
+//!                 let failure = KerberosFailure::new(KerberosFailureKind::Unsupported);
+//!                 stack.handle_authenticated(now, wanted.endpoint, wanted.handshake, Err(failure));
+//!             }
 //!         }
 //!     }
 //!     events
@@ -166,8 +172,8 @@ pub mod rules {}
 pub mod configuration {}
 
 pub use action::{
-    Action, Answer, CloseReason, Connect, Established, ListenError, NaptrRecord, PeerCertificate, Question,
-    ResolveError, SrvRecord, TlsFailure, TlsFailureKind, Transport,
+    Action, Answer, Authenticate, CloseReason, Connect, Established, ListenError, NaptrRecord,
+    PeerCertificate, Question, ResolveError, SrvRecord, TlsFailure, TlsFailureKind, Transport,
 };
 pub use auth::{
     AllowedProtocols, AssociationPolicy, AuthenticationFailure, AuthenticationFailureReason,
@@ -190,8 +196,8 @@ pub use event::{
 };
 pub use exchange::NextHop;
 pub use ids::{
-    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, OperationId, PublicationId, QueryId, ReferralId,
-    SessionId, SubscriptionId, WatcherId,
+    ConnId, EndpointId, HandshakeId, IncomingId, ListenerId, ManagerId, OperationId, PublicationId, QueryId,
+    ReferralId, SessionId, SubscriptionId, WatcherId,
 };
 pub use notifier::EndOfSubscription;
 pub use publication::PublishOptions;

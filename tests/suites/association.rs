@@ -22,87 +22,13 @@ use sansip::{
 use sansip_testkit::frontend::{AssociationCounts, FrontEndConfig, Memory, Protocol, Signing};
 use sansip_testkit::world::{self, Endpoint, FrontEndId, World};
 
+use common::logon::{
+    account, all_is_well, associations, counts, dropped, endpoint, heard, registered, says, served, state,
+};
 use common::{accept_calls, sdp, secs, session_states};
 
 const ALICE: &str = "sip:alice@example.com";
 const BOB: &str = "sip:bob@example.com";
-
-/// A server that asks for NTLM, and for Digest where it is said.
-fn served(world: &mut World, protocols: &[Protocol], change: impl FnOnce(&mut FrontEndConfig)) -> FrontEndId {
-    let mut config = FrontEndConfig::new("example.com")
-        .with_user("alice", "Pa55word")
-        .with_user("bob", "Geheim")
-        .with_protocols(protocols);
-    change(&mut config);
-    world.front_end(config)
-}
-
-/// The settings of a user whose account is in the domain of the server.
-fn account(world: &World, server: FrontEndId, user: &str) -> SipEndpointConfig {
-    let mut config = world.account(server, user);
-    for credentials in &mut config.credentials {
-        credentials.domain = Some("EXAMPLE".into());
-        credentials.realm = None;
-    }
-    // The lines of this world are not wiretapped.
-    config.association.without_tls = true;
-    config
-}
-
-fn endpoint(world: &mut World, server: FrontEndId, user: &str) -> Endpoint {
-    let config = account(world, server, user);
-    let host = world.stack();
-    world.sip_endpoint(host, config)
-}
-
-fn registered(world: &mut World, server: FrontEndId, user: &str) -> Endpoint {
-    let endpoint = endpoint(world, server, user);
-    let operation = world.register(endpoint);
-    world.result(endpoint.host, operation).unwrap();
-    endpoint
-}
-
-fn associations(world: &World, of: Endpoint) -> usize {
-    let associated =
-        |(_, event): &&(_, Event)| matches!(event, Event::Associated { endpoint, .. } if *endpoint == of.id);
-    world.events(of.host).iter().filter(associated).count()
-}
-
-fn counts(world: &World, server: FrontEndId) -> AssociationCounts {
-    world.server(server).association_counts()
-}
-
-fn state(world: &mut World, of: Endpoint) -> Option<RegistrationState> {
-    world.with(of.host, |stack, now| {
-        stack.endpoint(now, of.id).unwrap().registration_state()
-    })
-}
-
-fn says(world: &mut World, from: Endpoint, to: &str) -> Result<Completion, OperationError> {
-    let operation = world.message(from, to, "hello");
-    world.result(from.host, operation)
-}
-
-/// How many MESSAGEs its application has had.
-fn heard(world: &World, of: Endpoint) -> usize {
-    let message = |(_, event): &&(_, Event)| matches!(event, Event::MessageReceived { endpoint, .. } if *endpoint == of.id);
-    world.events(of.host).iter().filter(message).count()
-}
-
-fn dropped(world: &mut World, of: Endpoint) -> [u64; 3] {
-    let dropped = world.with(of.host, |stack, _| stack.counters().dropped);
-    [dropped.unsigned, dropped.forged, dropped.replayed]
-}
-
-/// Nothing that either side has sent was dropped by the other.
-fn all_is_well(world: &mut World, server: FrontEndId, endpoints: &[Endpoint]) {
-    for endpoint in endpoints {
-        assert_eq!(dropped(world, *endpoint), [0; 3]);
-    }
-    let counts = counts(world, server);
-    let dropped = [counts.unsigned, counts.forged, counts.replayed, counts.foreign];
-    assert_eq!((dropped, counts.unknown), ([0; 4], 0));
-}
 
 // rules: A1, A4
 #[test]
@@ -506,5 +432,42 @@ fn a_publication_that_ends_within_a_handshake_holds_up_nobody() {
         assert!(unknown.response().is_some());
         says(world, alice, BOB).unwrap();
         assert_eq!((heard(world, bob), associations(world, alice)), (1, 2));
+    });
+}
+
+// A call that rings for long has gone through the server, which has taken its token with it: nobody waits for its answer.
+// rules: A5
+#[test]
+fn a_call_that_rings_long_holds_up_no_other_request() {
+    world::run(110, |world| {
+        let server = served(world, &[Protocol::Ntlm], |_| {});
+        let alice = registered(world, server, "alice");
+        let bob = registered(world, server, "bob");
+        world.with_server(server, |front, _| front.expire_associations(ALICE, None));
+        let (_, made) = world.invite(alice, BOB, Some(sdp()));
+        world.run_for(secs(1));
+        let calls = world.events(bob.host).iter();
+        let session = calls.filter_map(|(_, event)| match event {
+            Event::SessionReceived { session, .. } => Some(*session),
+            _ => None,
+        });
+        let session = session.last().unwrap();
+        let ringing = world.with(bob.host, |stack, now| {
+            let mut call = stack.session(now, session).unwrap();
+            call.provisional(StatusCode::RINGING, None)
+        });
+        ringing.unwrap();
+        world.run_for(secs(1));
+        let begun = world.now();
+        says(world, alice, BOB).unwrap();
+        assert!(world.now().since(begun) < secs(1));
+        assert_eq!((heard(world, bob), associations(world, alice)), (1, 2));
+        // Nor does it come to anything else than it would.
+        let accepted = world.with(bob.host, |stack, now| {
+            stack.session(now, session).unwrap().accept(Some(sdp()))
+        });
+        world.result(bob.host, accepted.unwrap()).unwrap();
+        world.result(alice.host, made).unwrap();
+        assert_eq!((dropped(world, alice), dropped(world, bob)), ([0; 3], [0; 3]));
     });
 }

@@ -192,6 +192,7 @@ fn every_setting_of_an_endpoint_is_there_with_its_default() {
             transport: format!("{transport:?}"),
             manager: optional(manager),
             credentials: optional(credentials.first()),
+            default_credential: default_credential.to_string(),
             protocols: {
                 assert_eq!(protocols, AllowedProtocols::all());
                 "all".to_owned()

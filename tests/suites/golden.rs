@@ -241,6 +241,7 @@ impl Agent {
                     }
                     Action::Event(event) => self.events.push((self.now, event)),
                     Action::Resolve { query, question } => self.resolve(query, &question),
+                    Action::Authenticate(_) => panic!("no server offers Kerberos"),
                     Action::Transmit(_)
                     | Action::Reading(..)
                     | Action::Close(_)

@@ -457,7 +457,7 @@ fn what_is_no_recording_is_refused() {
     assert_eq!(open(Vec::new()), ReplayError::Truncated { at: 0 });
     let mut newer = whole.clone();
     newer[8] += 1;
-    assert_eq!(open(newer), ReplayError::UnknownFormat(4));
+    assert_eq!(open(newer), ReplayError::UnknownFormat(5));
     let more = [whole, vec![0, 0]].concat();
     assert!(matches!(open(more), ReplayError::Corrupt { .. }));
 }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::task::Waker;
 use std::time::Duration;
 
+use sansip::security::{KerberosFailure, KerberosFailureKind};
 use sansip::{
     Action, CloseReason, ConnId, Connect, Event, ListenError, ListenerId, ManagerId, QueryId, Stack, Time,
     TlsFailure, TlsFailureKind, Transport,
@@ -198,6 +199,15 @@ impl Adapter {
             Action::Resolve { query, question } => {
                 let lookup = self.net.resolve(question);
                 self.queries.insert(lookup, query);
+            }
+            Action::Authenticate(wanted) => {
+                let failure = KerberosFailure::new(KerberosFailureKind::Unsupported);
+                self.stack.handle_authenticated(
+                    self.net.now(),
+                    wanted.endpoint,
+                    wanted.handshake,
+                    Err(failure),
+                );
             }
             Action::Event(event) => return Some(event),
         }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::{Registry, Token};
+use sansip::security::{KerberosFailure, KerberosFailureKind};
 use sansip::{
     Action, CloseReason, ConnId, Connect, Event, ListenError, ListenerId, LostAddresses, ManagerId, QueryId,
     Stack, Time, TlsFailure, TlsFailureKind, Transport,
@@ -234,6 +235,15 @@ impl Adapter {
             Action::Resolve { query, question } => {
                 let lookup = self.net.resolve(question);
                 self.queries.insert(lookup, query);
+            }
+            Action::Authenticate(wanted) => {
+                let failure = KerberosFailure::new(KerberosFailureKind::Unsupported);
+                self.stack.handle_authenticated(
+                    self.net.now(),
+                    wanted.endpoint,
+                    wanted.handshake,
+                    Err(failure),
+                );
             }
             Action::Event(event) => return Some(event),
         }

@@ -55,6 +55,9 @@ pub fn action(action: &Action) {
             };
             debug!(target: DNS, %query, kind, name, "resolve");
         }
+        Action::Authenticate(wanted) => {
+            debug!(target: REGISTRATION, endpoint = %wanted.endpoint, handshake = %wanted.handshake, server = wanted.target, "context wanted");
+        }
         Action::Event(told) => event(told),
     }
 }

@@ -4,15 +4,18 @@
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use bytes::Bytes;
 
 use super::Side;
-use crate::entropy::Entropy;
+use crate::cx::Cx;
+use crate::ids::HandshakeId;
 use crate::security::ms::{Credentials, Info, Mic, Scheme, Signature};
 use crate::security::ntlm::Keys;
 use crate::security::signing::{self, Stamp, Version};
 use crate::security::window::ReplayWindow;
+use crate::security::{ContextAnswer, MessageSecurity};
 use crate::wire::Message;
 use crate::wire::header::{Authorization, ProxyAuthorization};
 use crate::wire::write::with_header;
@@ -67,15 +70,66 @@ impl Name {
     }
 }
 
+/// What signs and verifies.
+#[derive(Debug)]
+pub(super) enum Mechanism {
+    Ntlm(Keys),
+    /// The embedder's, made for this handshake (A11).
+    Context {
+        handshake: HandshakeId,
+        security: Box<dyn MessageSecurity>,
+    },
+}
+
+impl Clone for Mechanism {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Ntlm(keys) => Self::Ntlm(keys.clone()),
+            Self::Context { handshake, security } => Self::Context {
+                handshake: *handshake,
+                security: security.share(),
+            },
+        }
+    }
+}
+
+impl Mechanism {
+    /// `None` where it signs no more.
+    fn sign(&mut self, cx: &mut Cx<'_>, text: &[u8]) -> Option<Mic> {
+        match self {
+            Self::Ntlm(keys) => Some(Mic::new(&keys.sign(text))),
+            Self::Context { handshake, security } => {
+                let signature = security.sign(text);
+                cx.out
+                    .answered(*handshake, || ContextAnswer::Signed(signature.clone()));
+                signature.map(|signature| Mic::new(&signature))
+            }
+        }
+    }
+
+    fn verify(&mut self, cx: &mut Cx<'_>, text: &[u8], signature: &[u8]) -> bool {
+        match self {
+            Self::Ntlm(keys) => keys.verify(text, signature),
+            Self::Context { handshake, security } => {
+                let is_good = security.verify(text, signature);
+                cx.out.answered(*handshake, || ContextAnswer::Verified(is_good));
+                is_good
+            }
+        }
+    }
+}
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub(super) struct Association {
     pub(super) name: Name,
-    keys: Keys,
+    mechanism: Mechanism,
     /// How many messages have been signed: the last `cnum`.
     signed: u32,
     window: ReplayWindow,
     is_shared: bool,
+    /// How long what it was made with is good for, where that ends.
+    pub(super) lifetime: Option<Duration>,
 }
 
 /// What a received signature is worth.
@@ -87,20 +141,21 @@ pub(super) enum Signed {
 }
 
 impl Association {
-    pub(super) fn new(name: Name, keys: Keys) -> Self {
+    pub(super) const fn new(name: Name, mechanism: Mechanism, lifetime: Option<Duration>) -> Self {
         Self {
             name,
-            keys,
+            mechanism,
             signed: 0,
             window: ReplayWindow::new(),
             is_shared: false,
+            lifetime,
         }
     }
 
     /// The message with a signature of its own; with `token` it is the last one of the handshake. As it is where what
-    /// would be signed does not stand in it plainly.
-    pub(super) fn sign(&mut self, entropy: &mut Entropy, message: &Message, token: Option<Vec<u8>>) -> Bytes {
-        let random = entropy.hex(RANDOM_DIGITS);
+    /// would be signed does not stand in it plainly, or nothing can be signed any more.
+    pub(super) fn sign(&mut self, cx: &mut Cx<'_>, message: &Message, token: Option<Vec<u8>>) -> Bytes {
+        let random = cx.entropy.hex(RANDOM_DIGITS);
         let number = self.signed.saturating_add(1);
         let stamp = Stamp {
             scheme: self.name.scheme,
@@ -113,6 +168,9 @@ impl Association {
         if signing::buffer(&mut buffer, self.name.version, &stamp, message).is_err() {
             return message.bytes().clone();
         }
+        let Some(mic) = self.mechanism.sign(cx, &buffer) else {
+            return message.bytes().clone();
+        };
         self.signed = number;
         let credentials = Credentials {
             version: token.as_ref().map(|_| self.name.version),
@@ -120,7 +178,7 @@ impl Association {
             signature: Some(Signature {
                 random: Cow::Borrowed(&random),
                 number,
-                mic: Mic::new(&self.keys.sign(&buffer)),
+                mic,
             }),
             ..self.name.credentials()
         };
@@ -133,7 +191,7 @@ impl Association {
     }
 
     /// Judges what the server says to have signed.
-    pub(super) fn verify(&mut self, message: &Message, info: &Info<'_>) -> Signed {
+    pub(super) fn verify(&mut self, cx: &mut Cx<'_>, message: &Message, info: &Info<'_>) -> Signed {
         let (Some(signature), Some(stamp)) = (&info.signature, info.stamp()) else {
             return Signed::Forged;
         };
@@ -142,7 +200,7 @@ impl Association {
         }
         let mut buffer = Vec::new();
         if signing::buffer(&mut buffer, self.name.version, &stamp, message).is_err()
-            || !self.keys.verify(&buffer, &signature.mic)
+            || !self.mechanism.verify(cx, &buffer, &signature.mic)
         {
             return Signed::Forged;
         }

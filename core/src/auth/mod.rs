@@ -26,6 +26,7 @@ use core::fmt;
 use crate::security::digest::Algorithm;
 use crate::security::ms::Scheme;
 use crate::security::signing::Version;
+use crate::security::{KerberosFailure, KerberosFailureKind};
 use crate::wire::HeaderName;
 use crate::wire::header;
 
@@ -75,22 +76,26 @@ pub enum AuthenticationProtocol {
     DigestSha512_256,
     /// NTLM version 2 with extended session security, by which every message is signed.
     Ntlm,
+    /// Kerberos, by which every message is signed (A11).
+    Kerberos,
 }
 
 impl AuthenticationProtocol {
     /// All of them, weaker before stronger.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::DigestMd5,
         Self::DigestSha256,
         Self::DigestSha512_256,
         Self::Ntlm,
+        Self::Kerberos,
     ];
 
     /// That of an association; `None` for a scheme that is recognised and not spoken.
     const fn of_scheme(scheme: Scheme) -> Option<Self> {
         match scheme {
             Scheme::Ntlm => Some(Self::Ntlm),
-            Scheme::Kerberos | Scheme::TlsDsk => None,
+            Scheme::Kerberos => Some(Self::Kerberos),
+            Scheme::TlsDsk => None,
         }
     }
 
@@ -108,6 +113,7 @@ impl AuthenticationProtocol {
             Self::DigestSha256 => 2,
             Self::DigestSha512_256 => 4,
             Self::Ntlm => 8,
+            Self::Kerberos => 16,
         }
     }
 }
@@ -119,6 +125,7 @@ impl fmt::Display for AuthenticationProtocol {
             Self::DigestSha256 => "Digest SHA-256",
             Self::DigestSha512_256 => "Digest SHA-512-256",
             Self::Ntlm => "NTLM",
+            Self::Kerberos => "Kerberos",
         })
     }
 }
@@ -189,7 +196,7 @@ impl fmt::Debug for AllowedProtocols {
     }
 }
 
-/// What an endpoint asks of servers that log users on with NTLM (rules A4 and A6).
+/// What an endpoint asks of servers that log users on with NTLM or Kerberos (rules A4 and A6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct AssociationPolicy {
@@ -232,6 +239,27 @@ pub struct AuthenticationFailure {
     pub realm: Option<String>,
     /// All that the server offered, in its order, known here or not.
     pub offered: Vec<OfferedProtocol>,
+    /// What became of Kerberos, where it was tried for this.
+    pub kerberos: Option<KerberosFailure>,
+}
+
+impl AuthenticationFailure {
+    /// Whether it may be otherwise later without anybody's doing: nobody could be asked, and no password was refused.
+    pub(crate) fn may_pass(&self) -> bool {
+        use KerberosFailureKind as Kind;
+        let kind = self.kerberos.as_ref().map(|failure| failure.kind);
+        self.reason != AuthenticationFailureReason::InvalidCredentials
+            && matches!(
+                kind,
+                Some(
+                    Kind::NoTicket
+                        | Kind::UnknownService
+                        | Kind::Unreachable
+                        | Kind::SkewedClock
+                        | Kind::Other
+                )
+            )
+    }
 }
 
 impl fmt::Display for AuthenticationFailure {
@@ -242,6 +270,9 @@ impl fmt::Display for AuthenticationFailure {
         }
         for (i, offered) in self.offered.iter().enumerate() {
             write!(f, "{}{offered}", if i == 0 { "; offered: " } else { ", " })?;
+        }
+        if let Some(kerberos) = &self.kerberos {
+            write!(f, "; {kerberos}")?;
         }
         Ok(())
     }

@@ -1,13 +1,16 @@
 //! The handshake that makes a security association (rules A1, A3, A5, A7; MS-SIPAE section 3.2.5).
 //!
 //! It belongs to an endpoint; one request leads it, the others of the endpoint wait for its end. NTLM without connections
-//! has no first token: an empty one asks the server for its challenge.
+//! has no first token: an empty one asks the server for its challenge. For Kerberos the embedder is asked for the one token
+//! that there is (A11), and the leader waits, too.
 //!
 //! ```text
-//!           challenge              challenge with token              final response
+//!    challenge of NTLM             challenge with token              final response
 //!   (none) -----------> Opening ------------------------> Closing -----------------> association
-//!     ^                    |  challenge without token        |  challenge: wrong credentials
-//!     +--------------------+---------------------------------+
+//!     | ^                  |  challenge without token      ^ |  challenge: wrong credentials
+//!     | +------------------+-------------------------------|-+
+//!     | challenge of Kerberos            security context  |
+//!     +--------------------> Asking -----------------------+
 //! ```
 //!
 //! Each request leads at most [`MAX_HANDSHAKES`], so that a server that challenges for ever is told so in bounded steps.
@@ -19,18 +22,25 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::association::{Association, Name};
+use super::association::{Association, Mechanism, Name};
 use super::{
-    AllowedProtocols, AuthenticationFailureReason as Reason, AuthenticationProtocol, Received, Side,
+    AllowedProtocols, AuthenticationFailureReason as Reason, AuthenticationProtocol, Challenged, Received,
+    Side,
 };
+use crate::action::{Action, Authenticate};
+use crate::cx::Cx;
 use crate::entropy::Entropy;
-use crate::ids::ExchangeId;
-use crate::security::Credentials;
-use crate::security::ms;
+use crate::ids::{ExchangeId, HandshakeId};
+use crate::security::ms::{self, Scheme};
 use crate::security::ntlm::{self, FileTime, Fresh, Identity, NtHash};
 use crate::security::signing::Version;
+use crate::security::{Credentials, SecurityContext};
 use crate::time::UnixTime;
-use crate::wire::{Message, MessageLimits};
+use crate::wire::Message;
+use crate::wire::header::Date;
+
+/// By how much the clocks of client and server may differ for Kerberos (MS-SIP section 3.1.5.1).
+const MAX_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// How many handshakes one request leads. One that was cut off by a lost connection is begun anew.
 pub(super) const MAX_HANDSHAKES: u8 = 3;
@@ -46,6 +56,13 @@ pub(super) struct Negotiation {
 
 #[derive(Clone, Debug)]
 enum Stage {
+    /// The embedder is asked for a security context.
+    Asking {
+        name: Name,
+        handshake: HandshakeId,
+        /// What has begun it: answered otherwise where there is none.
+        challenge: Box<Message>,
+    },
     /// The server is asked for its token.
     Opening(Name),
     /// The last token goes, or has gone, out.
@@ -55,11 +72,12 @@ enum Stage {
     },
 }
 
-/// What an answer is made with, besides the challenge.
+/// Who logs on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Means<'a> {
-    pub(super) credentials: &'a Credentials,
-    pub(super) now: UnixTime,
+pub(super) enum User<'a> {
+    Given(&'a Credentials),
+    /// Whoever the process is.
+    Default,
 }
 
 /// A challenge of Microsoft's schemes that can be answered.
@@ -68,7 +86,8 @@ pub(super) struct Offer<'a> {
     pub(super) challenge: ms::Challenge<'a>,
 }
 
-/// The offers that are known and allowed, the strongest first (A3). TLS-DSK is known by its name and passed over.
+/// The offers that are known and allowed, the strongest first (A3). TLS-DSK is known by its name and passed over, and so is
+/// a server of Kerberos that names itself as something else than one of SIP.
 pub(super) fn offers<'a>(
     received: &'a [Received<'_>],
     allowed: AllowedProtocols,
@@ -79,7 +98,9 @@ pub(super) fn offers<'a>(
         .filter_map(|one| {
             let challenge = ms::Challenge::read(&one.challenge).ok()?;
             let protocol = AuthenticationProtocol::of_scheme(challenge.scheme)?;
-            (allowed.contains(protocol) && challenge.version() >= least).then_some(Offer {
+            let is_spoken = allowed.contains(protocol) && challenge.version() >= least;
+            let names_server = challenge.scheme != Scheme::Kerberos || is_service_of_sip(challenge.target);
+            (is_spoken && names_server).then_some(Offer {
                 side: one.side,
                 challenge,
             })
@@ -89,14 +110,25 @@ pub(super) fn offers<'a>(
     offers
 }
 
+/// Whether a ticket for this principal is shown to SIP servers alone (MS-SIP section 3.1.5.1).
+fn is_service_of_sip(target: &str) -> bool {
+    let mut parts = target.splitn(2, '/');
+    let service = parts
+        .next()
+        .is_some_and(|service| service.eq_ignore_ascii_case("sip"));
+    service
+        && parts
+            .next()
+            .is_some_and(|host| !host.is_empty() && !host.contains(['/', '@', '\\']))
+}
+
 impl Negotiation {
     /// Begins with a challenge.
     pub(super) fn begin(
-        entropy: &mut Entropy,
-        leader: ExchangeId,
+        cx: &mut Cx<'_>,
+        challenged: Challenged<'_>,
         offer: &Offer<'_>,
-        means: Means<'_>,
-        clock: Option<UnixTime>,
+        user: User<'_>,
     ) -> Result<Self, Reason> {
         let challenge = &offer.challenge;
         let name = Name {
@@ -107,27 +139,70 @@ impl Negotiation {
             opaque: challenge.opaque.map(Box::from),
             version: challenge.version(),
         };
+        let date = challenged.response.typed::<Date>().ok().flatten();
         let mut negotiation = Self {
-            leader,
+            leader: challenged.exchange,
             stage: Stage::Opening(name),
-            clock,
+            clock: date.map(|date| UnixTime(date.unix())),
         };
-        // A server that does not wait to be asked for it.
-        if challenge.token.is_some() {
-            negotiation.go_on(entropy, offer, means)?;
+        if challenge.scheme == Scheme::Kerberos {
+            negotiation.ask(cx, challenged, user);
+        } else if challenge.token.is_some() {
+            // A server that does not wait to be asked for it.
+            negotiation.go_on(cx, offer, user)?;
         }
         Ok(negotiation)
     }
 
+    /// Asks the embedder for a security context.
+    fn ask(&mut self, cx: &mut Cx<'_>, challenged: Challenged<'_>, user: User<'_>) {
+        let name = self.name().clone();
+        let handshake = cx.ids.next();
+        cx.out.push(Action::Authenticate(Authenticate {
+            endpoint: challenged.endpoint,
+            handshake,
+            target: name.target.to_string(),
+            credentials: match user {
+                User::Given(credentials) => Some(credentials.clone()),
+                User::Default => None,
+            },
+        }));
+        self.stage = Stage::Asking {
+            name,
+            handshake,
+            challenge: Box::new(challenged.response.clone()),
+        };
+    }
+
+    /// The handshake that the embedder is asked about, and the challenge that it is for.
+    pub(super) fn asked(&self) -> Option<(HandshakeId, &Message)> {
+        match &self.stage {
+            Stage::Asking {
+                handshake, challenge, ..
+            } => Some((*handshake, challenge)),
+            Stage::Opening(_) | Stage::Closing { .. } => None,
+        }
+    }
+
+    /// The embedder has made the context.
+    pub(super) fn supply(&mut self, context: SecurityContext) {
+        let Stage::Asking { name, handshake, .. } = &self.stage else {
+            return;
+        };
+        let mechanism = Mechanism::Context {
+            handshake: *handshake,
+            security: context.security,
+        };
+        self.stage = Stage::Closing {
+            association: Box::new(Association::new(name.clone(), mechanism, context.lifetime)),
+            token: context.token.to_vec(),
+        };
+    }
+
     /// Takes a further challenge to the leader's request.
-    pub(super) fn go_on(
-        &mut self,
-        entropy: &mut Entropy,
-        offer: &Offer<'_>,
-        Means { credentials, now }: Means<'_>,
-    ) -> Result<(), Reason> {
-        let Stage::Opening(name) = &self.stage else {
-            return Err(self.refused(now));
+    pub(super) fn go_on(&mut self, cx: &mut Cx<'_>, offer: &Offer<'_>, user: User<'_>) -> Result<(), Reason> {
+        let (Stage::Opening(name), User::Given(credentials)) = (&self.stage, user) else {
+            return Err(self.refused(cx.unix));
         };
         let challenge = &offer.challenge;
         let Some(token) = &challenge.token else {
@@ -141,12 +216,16 @@ impl Negotiation {
         let challenge = ntlm::Challenge::parse(token).map_err(|_| Reason::NoCommonProtocols)?;
         let hash = NtHash::of(&credentials.password);
         let identity = Identity::new(&credentials.user, credentials.domain.as_deref(), hash);
-        let server_time = FileTime::from_unix(self.clock.unwrap_or(now));
-        let fresh = Fresh::new(entropy.u64().to_le_bytes(), random_key(entropy), server_time);
+        let server_time = FileTime::from_unix(self.clock.unwrap_or(cx.unix));
+        let fresh = Fresh::new(
+            cx.entropy.u64().to_le_bytes(),
+            random_key(cx.entropy),
+            server_time,
+        );
         let (token, keys) = ntlm::authenticate(&challenge, &identity, &ntlm::Client::default(), &fresh)
             .map_err(|_| Reason::NoCommonProtocols)?;
         self.stage = Stage::Closing {
-            association: Box::new(Association::new(name, keys)),
+            association: Box::new(Association::new(name, Mechanism::Ntlm(keys), None)),
             token,
         };
         Ok(())
@@ -155,7 +234,12 @@ impl Negotiation {
     /// Why the last token was not taken: the clocks, where they differ by too much for any (MS-SIP section 3.1.5.1).
     pub(super) fn refused(&self, now: UnixTime) -> Reason {
         let skew = self.clock.map_or(0, |clock| clock.0.abs_diff(now.0));
-        if Duration::from_secs(skew) > ntlm::MAX_SKEW {
+        let most = if self.name().scheme == Scheme::Kerberos {
+            MAX_SKEW
+        } else {
+            ntlm::MAX_SKEW
+        };
+        if Duration::from_secs(skew) > most {
             Reason::SkewedClock
         } else {
             Reason::InvalidCredentials
@@ -174,7 +258,7 @@ impl Negotiation {
 
     fn name(&self) -> &Name {
         match &self.stage {
-            Stage::Opening(name) => name,
+            Stage::Opening(name) | Stage::Asking { name, .. } => name,
             Stage::Closing { association, .. } => &association.name,
         }
     }
@@ -184,8 +268,10 @@ impl Negotiation {
     }
 
     /// The leader's request with the token; from version 4 on the last one is signed.
-    pub(super) fn put(&mut self, entropy: &mut Entropy, limits: &MessageLimits, bytes: Bytes) -> Bytes {
+    pub(super) fn put(&mut self, cx: &mut Cx<'_>, bytes: Bytes) -> Bytes {
         match &mut self.stage {
+            // It waits.
+            Stage::Asking { .. } => bytes,
             Stage::Opening(name) => {
                 let credentials = ms::Credentials {
                     version: Some(name.version),
@@ -195,8 +281,8 @@ impl Negotiation {
                 name.put(&credentials, &bytes)
             }
             Stage::Closing { association, token } if association.name.version.signs_final_token() => {
-                match Message::parse(bytes.clone(), limits) {
-                    Ok(message) => association.sign(entropy, &message, Some(token.clone())),
+                match Message::parse(bytes.clone(), &cx.config.limits.message) {
+                    Ok(message) => association.sign(cx, &message, Some(token.clone())),
                     Err(_) => bytes,
                 }
             }
@@ -215,7 +301,7 @@ impl Negotiation {
     /// The association that is being made, once there are keys.
     pub(super) fn association(&mut self) -> Option<&mut Association> {
         match &mut self.stage {
-            Stage::Opening(_) => None,
+            Stage::Opening(_) | Stage::Asking { .. } => None,
             Stage::Closing { association, .. } => Some(association),
         }
     }
@@ -223,7 +309,7 @@ impl Negotiation {
     /// The server has taken the last token.
     pub(super) fn end(self) -> Option<Association> {
         match self.stage {
-            Stage::Opening(_) => None,
+            Stage::Opening(_) | Stage::Asking { .. } => None,
             Stage::Closing { association, .. } => Some(*association),
         }
     }

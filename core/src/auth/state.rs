@@ -458,6 +458,7 @@ pub(super) fn failure(
         reason,
         realm,
         offered: offered.collect(),
+        kerberos: None,
     }
 }
 

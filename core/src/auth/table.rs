@@ -10,7 +10,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::association::{Association, Signed};
-use super::negotiation::{MAX_HANDSHAKES, Means, Negotiation, Offer, offers};
+use super::negotiation::{MAX_HANDSHAKES, Negotiation, Offer, User, offers};
 use super::state::{failure, received};
 use super::{
     AllowedProtocols, AssociationPolicy, Attempt, AuthState, AuthenticationFailure,
@@ -19,19 +19,23 @@ use super::{
 use crate::cx::Cx;
 use crate::entropy::Entropy;
 use crate::event::Event;
-use crate::ids::{ConnId, EndpointId, ExchangeId};
+use crate::ids::{ConnId, EndpointId, ExchangeId, HandshakeId};
 use crate::map::{HashKey, Map};
-use crate::security::Credentials;
 use crate::security::ms::{Info, Scheme};
 use crate::security::signing::Version;
-use crate::time::UnixTime;
+use crate::security::{Credentials, KerberosFailure, KerberosFailureKind, SecurityContext};
 use crate::timers::{TimerId, TimerKey};
-use crate::wire::header::{self, AuthenticationInfo, Date, ProxyAuthenticationInfo};
+use crate::wire::header::{self, AuthenticationInfo, ProxyAuthenticationInfo};
 use crate::wire::{HeaderName, Message, Method};
 
 /// How long an association is used before a new one is made: the eight hours of NTLM less a margin (MS-SIPAE section
 /// 3.2.2, rule A5).
 const LIFETIME: Duration = Duration::from_secs(8 * 3600 - 300);
+
+/// How long before the end of a ticket a new association is made; and how long one lasts at the least, so that a ticket
+/// at its end is not asked for again and again.
+const MARGIN: Duration = Duration::from_secs(300);
+const LEAST_LIFETIME: Duration = Duration::from_secs(60);
 
 /// One [`AuthState`] for each endpoint, beside its credentials, and the security association with its server.
 #[derive(Clone, Debug)]
@@ -45,6 +49,8 @@ pub(crate) struct AuthTable {
 #[derive(Clone, Debug)]
 pub(crate) struct Login {
     pub(crate) credentials: Vec<Credentials>,
+    /// Where none of them is for a realm: whoever the process is.
+    pub(crate) default_credential: bool,
     pub(crate) allowed: AllowedProtocols,
     pub(crate) policy: AssociationPolicy,
     /// What tells it from others on one connection.
@@ -62,6 +68,8 @@ struct Account {
     /// The server has taken the credentials before: where it does not, it may have lost the handshake, and is asked once
     /// more.
     is_proven: bool,
+    /// Why there is no security context for the challenge that is answered next.
+    kerberos: Option<KerberosFailure>,
 }
 
 /// An association in use.
@@ -95,6 +103,9 @@ pub(crate) enum Next {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     Taken,
+    /// It is, and it is the first one that is signed under an association that is being made: the handshake of this endpoint
+    /// is over.
+    Associated(EndpointId),
     /// It has no signature where it needs one.
     Unsigned,
     /// Its signature is wrong, or one of an association that there is not.
@@ -120,6 +131,7 @@ impl AuthTable {
             negotiation: None,
             association: None,
             is_proven: false,
+            kerberos: None,
         };
         self.accounts.insert(endpoint, account);
     }
@@ -176,7 +188,8 @@ impl AuthTable {
             return answer.map(|()| Next::Again);
         };
         let received = received(response);
-        match account.negotiate(cx, challenged, &received, attempt) {
+        let kerberos = account.kerberos.take();
+        let answer = match account.negotiate(cx, challenged, &received, attempt, kerberos.as_ref()) {
             Some(Ok(next)) => Ok(next),
             Some(Err((reason, realm))) => Err(failure(reason, Some(realm), &received)),
             None => {
@@ -188,7 +201,44 @@ impl AuthTable {
                     .handle_challenge(response, credentials, *allowed, attempt);
                 answer.map(|()| Next::Again)
             }
+        };
+        answer.map_err(|failure| match kerberos {
+            Some(kerberos) => because(failure, kerberos),
+            None => failure,
+        })
+    }
+
+    /// The embedder has answered for a handshake: who leads it, and where there is no security context, the challenge that is
+    /// to be answered otherwise. `None` where nobody waits for it.
+    pub(crate) fn handle_authenticated(
+        &mut self,
+        endpoint: EndpointId,
+        handshake: HandshakeId,
+        result: Result<SecurityContext, KerberosFailure>,
+    ) -> Option<(ExchangeId, Result<(), Box<Message>>)> {
+        let account = self.accounts.get_mut(&endpoint)?;
+        let negotiation = account.negotiation.as_mut()?;
+        let (_, challenge) = negotiation.asked().filter(|(asked, _)| *asked == handshake)?;
+        let leader = negotiation.leader;
+        match result {
+            Ok(context) => {
+                negotiation.supply(context);
+                Some((leader, Ok(())))
+            }
+            Err(failure) => {
+                let challenge = Box::new(challenge.clone());
+                account.negotiation = None;
+                account.kerberos = Some(failure);
+                Some((leader, Err(challenge)))
+            }
         }
+    }
+
+    /// What the embedder is asked for, for the endpoint's request that leads a handshake.
+    pub(crate) fn asked_for(&self, endpoint: EndpointId, leader: ExchangeId) -> Option<HandshakeId> {
+        let negotiation = self.accounts.get(&endpoint)?.negotiation.as_ref()?;
+        let (handshake, _) = negotiation.asked()?;
+        (negotiation.leader == leader).then_some(handshake)
     }
 
     /// See [`AuthState::handle_success`].
@@ -198,8 +248,8 @@ impl AuthTable {
         }
     }
 
-    /// A final response that is no challenge: who leads a handshake has brought it to its end. Whether it was one. A
-    /// refusal that is not signed does not say that the server has the association.
+    /// A final response that is no challenge, to who leads a handshake: where it is signed, the handshake was over with that.
+    /// Whether it was one. A refusal that is not signed does not say that the server has the association.
     pub(crate) fn handle_final(
         &mut self,
         cx: &mut Cx<'_>,
@@ -215,11 +265,44 @@ impl AuthTable {
             .take_if(|negotiation| negotiation.leader == exchange);
         let Some(negotiation) = ended else { return false };
         if let Some(association) = negotiation.end()
-            && (succeeded || association.is_shared())
+            && succeeded
         {
             self.install(cx, endpoint, association);
         }
         true
+    }
+
+    /// A provisional response to the request of who leads a handshake, which somebody behind the server has sent: it has gone
+    /// through, and may ring for long. Whether that is the end of a handshake. Who does not know yet what the server calls the
+    /// association has to wait for that.
+    pub(crate) fn handle_provisional(
+        &mut self,
+        cx: &mut Cx<'_>,
+        endpoint: EndpointId,
+        exchange: ExchangeId,
+    ) -> bool {
+        let account = self.accounts.get_mut(&endpoint);
+        let negotiation = account.and_then(|account| account.negotiation.as_mut());
+        let made = negotiation
+            .filter(|negotiation| negotiation.leader == exchange)
+            .and_then(|negotiation| negotiation.association());
+        made.is_some_and(|association| association.name.opaque.is_some()) && self.settle(cx, endpoint)
+    }
+
+    /// The association that is being made is there. Whether there was one.
+    fn settle(&mut self, cx: &mut Cx<'_>, endpoint: EndpointId) -> bool {
+        let account = self.accounts.get_mut(&endpoint);
+        let closing = account.and_then(|account| {
+            account
+                .negotiation
+                .take_if(|negotiation| negotiation.is_closing())
+        });
+        let association = closing.and_then(|negotiation| negotiation.end());
+        let is_there = association.is_some();
+        if let Some(association) = association {
+            self.install(cx, endpoint, association);
+        }
+        is_there
     }
 
     fn install(&mut self, cx: &mut Cx<'_>, endpoint: EndpointId, association: Association) {
@@ -236,7 +319,11 @@ impl AuthTable {
                 version: name.version.number(),
             });
         }
-        let renewal = cx.timers.set(cx.now + LIFETIME, TimerKey::Association(endpoint));
+        let ticket = association
+            .lifetime
+            .map(|lifetime| lifetime.saturating_sub(MARGIN).max(LEAST_LIFETIME));
+        let lifetime = ticket.map_or(LIFETIME, |ticket| ticket.min(LIFETIME));
+        let renewal = cx.timers.set(cx.now + lifetime, TimerKey::Association(endpoint));
         let new = Established {
             association,
             renewal: Some(renewal),
@@ -276,7 +363,10 @@ impl AuthTable {
         for endpoint in over {
             self.drop_association(cx, endpoint);
             if let Some(account) = self.accounts.get_mut(&endpoint) {
-                account.negotiation = None;
+                // Of what the embedder is asked for, no connection knows.
+                account
+                    .negotiation
+                    .take_if(|negotiation| negotiation.asked().is_none());
             }
         }
     }
@@ -309,17 +399,21 @@ impl AuthTable {
         };
         let Login {
             credentials,
+            default_credential,
             allowed,
             policy,
             ..
         } = &account.login;
         let names_domain =
             |credentials: &Credentials| credentials.domain.is_some() || credentials.user.contains('\\');
-        allowed.contains(AuthenticationProtocol::Ntlm)
+        let with_kerberos = allowed.contains(AuthenticationProtocol::Kerberos);
+        let would_log_on = (with_kerberos || allowed.contains(AuthenticationProtocol::Ntlm))
+            && credentials.iter().any(names_domain)
+            || with_kerberos && *default_credential;
+        would_log_on
             && !policy.unchallenging
             && account.association.is_none()
             && !account.state.is_challenged()
-            && credentials.iter().any(names_domain)
     }
 
     /// The request of who leads a handshake, with its token, as it goes out over a connection.
@@ -343,7 +437,7 @@ impl AuthTable {
             }
             self.by_conn.insert((conn, endpoint));
         }
-        negotiation.put(cx.entropy, &cx.config.limits.message, bytes)
+        negotiation.put(cx, bytes)
     }
 
     /// A message as it goes out over a connection: signed where an association is used over it.
@@ -354,23 +448,25 @@ impl AuthTable {
         let Ok(message) = Message::parse(bytes.clone(), &cx.config.limits.message) else {
             return bytes;
         };
-        let Some(account) = self.account_over(conn, &message, true) else {
-            return bytes;
-        };
-        let Some(established) = &mut account.association else {
+        let endpoint = self.endpoint_over(conn, &message, true);
+        let account = endpoint.and_then(|endpoint| self.accounts.get_mut(&endpoint));
+        let Some(established) = account.and_then(|account| account.association.as_mut()) else {
             return bytes;
         };
         let renews = established.renewal.is_none() && message.method() == Some(&Method::Register);
         if renews || is_stamped(&message) {
             return bytes;
         }
-        established.association.sign(cx.entropy, &message, None)
+        established.association.sign(cx, &message, None)
     }
 
     /// Whether a message that has come over a connection is taken: where an association is used over it, only with a
     /// signature of the server that is good and new, but for what real servers do not sign.
-    pub(crate) fn admit(&mut self, conn: ConnId, message: &Message) -> Admission {
-        let Some(account) = self.account_over(conn, message, false) else {
+    pub(crate) fn admit(&mut self, cx: &mut Cx<'_>, conn: ConnId, message: &Message) -> Admission {
+        let Some(endpoint) = self.endpoint_over(conn, message, false) else {
+            return Admission::Taken;
+        };
+        let Some(account) = self.accounts.get_mut(&endpoint) else {
             return Admission::Taken;
         };
         let server = message.list().flatten().map(|AuthenticationInfo(info)| info);
@@ -379,7 +475,11 @@ impl AuthTable {
         let infos = fields.iter().filter_map(|field| Info::read(field).ok());
         let mut worst = None;
         for info in infos.filter(|info| info.signature.is_some()) {
-            match account.verify(message, &info) {
+            match account.verify(cx, message, &info) {
+                Some(Signed::Well) if account.is_made() => {
+                    self.settle(cx, endpoint);
+                    return Admission::Associated(endpoint);
+                }
                 Some(Signed::Well) => return Admission::Taken,
                 Some(Signed::Replayed) => worst = Some(Admission::Replayed),
                 Some(Signed::Forged) | None => worst = worst.or(Some(Admission::Forged)),
@@ -398,11 +498,11 @@ impl AuthTable {
             .map(|(_, endpoint)| *endpoint)
     }
 
-    /// The account whose message this is. Where several endpoints share a connection, the epid of their own side tells.
-    fn account_over(&mut self, conn: ConnId, message: &Message, sent: bool) -> Option<&mut Account> {
+    /// The endpoint whose message this is. Where several endpoints share a connection, the epid of their own side tells.
+    fn endpoint_over(&self, conn: ConnId, message: &Message, sent: bool) -> Option<EndpointId> {
         let first = self.over(conn).next()?;
         let only = Some(first).filter(|_| self.over(conn).nth(1).is_none());
-        let chosen = match own_epid(message, sent) {
+        match own_epid(message, sent) {
             Some(epid) => {
                 let has_epid = |endpoint: &EndpointId| {
                     let account = self.accounts.get(endpoint);
@@ -412,12 +512,20 @@ impl AuthTable {
                 self.over(conn).find(has_epid).or_else(|| only.filter(|_| !sent))
             }
             None => only,
-        };
-        self.accounts.get_mut(&chosen?)
+        }
     }
 }
 
 impl Account {
+    /// Whether the server has shown that it has the association that is being made.
+    fn is_made(&mut self) -> bool {
+        let made = self
+            .negotiation
+            .as_mut()
+            .and_then(|negotiation| negotiation.association());
+        made.is_some_and(|association| association.is_shared())
+    }
+
     /// Whether the server has to sign this: what comes under an association in use, and what makes one so.
     fn has_to_be_signed(&self, message: &Message) -> bool {
         let makes = self
@@ -428,20 +536,36 @@ impl Account {
         (self.association.is_some() || makes) && (self.login.policy.strict || !is_left_unsigned(message))
     }
 
-    /// What a handshake makes of a challenge; `None` where it is none of Microsoft's schemes that could be answered.
+    /// Who logs on with a scheme to a realm, if anybody does.
+    fn user(&self, scheme: Scheme, realm: &str) -> Option<User<'_>> {
+        let given = self.state.choose(&self.login.credentials, realm);
+        given.map(User::Given).or_else(|| {
+            (scheme == Scheme::Kerberos && self.login.default_credential).then_some(User::Default)
+        })
+    }
+
+    /// What a handshake makes of a challenge; `None` where it is none of Microsoft's schemes that could be answered. Where
+    /// Kerberos has failed for it, it is answered otherwise.
     fn negotiate(
         &mut self,
         cx: &mut Cx<'_>,
         challenged: Challenged<'_>,
         received: &[Received<'_>],
         attempt: &mut Attempt,
+        kerberos: Option<&KerberosFailure>,
     ) -> Option<Result<Next, (Reason, String)>> {
         let policy = self.login.policy;
-        let allowed = if challenged.secure || policy.without_tls {
-            self.login.allowed
-        } else {
-            self.login.allowed.without(AuthenticationProtocol::Ntlm)
-        };
+        let mut allowed = self.login.allowed;
+        if !challenged.secure && !policy.without_tls {
+            allowed = allowed.without(AuthenticationProtocol::Ntlm);
+        }
+        if let Some(failure) = kerberos {
+            allowed = allowed.without(AuthenticationProtocol::Kerberos);
+            // Another protocol would try the same password once more (A7).
+            if failure.kind == KerberosFailureKind::WrongCredentials {
+                allowed = AllowedProtocols::none();
+            }
+        }
         let offers = offers(received, allowed, policy.least().unwrap_or(Version::V4));
         let leads = match &self.negotiation {
             Some(negotiation) if negotiation.leader != challenged.exchange => {
@@ -465,7 +589,11 @@ impl Account {
         if outcome.is_err() {
             self.negotiation = None;
         }
-        Some(outcome.map(|()| Next::Again))
+        let waits = self
+            .negotiation
+            .as_ref()
+            .is_some_and(|negotiation| negotiation.asked().is_some());
+        Some(outcome.map(|()| if waits { Next::Wait } else { Next::Again }))
     }
 
     fn begin(
@@ -476,12 +604,10 @@ impl Account {
         attempt: &mut Attempt,
     ) -> Option<Result<(), (Reason, String)>> {
         let best = offers.iter().find_map(|offer| {
-            let credentials = self
-                .state
-                .choose(&self.login.credentials, offer.challenge.realm)?;
-            Some((offer, credentials))
+            let user = self.user(offer.challenge.scheme, offer.challenge.realm)?;
+            Some((offer, user))
         });
-        let Some((offer, credentials)) = best else {
+        let Some((offer, user)) = best else {
             // Who has none for this may have some for a Digest beside it.
             let only = offers.first().filter(|_| !offers_digest(challenged.response))?;
             return Some(Err((
@@ -493,13 +619,7 @@ impl Account {
         if let Err(refusal) = count(attempt, realm.clone()) {
             return Some(Err(refusal));
         }
-        let date = challenged.response.typed::<Date>().ok().flatten();
-        let clock = date.map(|date| UnixTime(date.unix()));
-        let means = Means {
-            credentials,
-            now: cx.unix,
-        };
-        match Negotiation::begin(cx.entropy, challenged.exchange, offer, means, clock) {
+        match Negotiation::begin(cx, challenged, offer, user) {
             Ok(negotiation) => {
                 self.negotiation = Some(Box::new(negotiation));
                 Some(Ok(()))
@@ -509,29 +629,24 @@ impl Account {
     }
 
     fn go_on(&mut self, cx: &mut Cx<'_>, offers: &[Offer<'_>]) -> Result<(), (Reason, String)> {
-        let Some(negotiation) = &mut self.negotiation else {
+        let Some(mut negotiation) = self.negotiation.take() else {
             return Ok(());
         };
         let realm = negotiation.realm();
-        let credentials = self.state.choose(&self.login.credentials, &realm);
         let offer = offers.iter().find(|offer| negotiation.is_of(offer));
-        let outcome = match (offer, credentials) {
-            (Some(offer), Some(credentials)) => {
-                let means = Means {
-                    credentials,
-                    now: cx.unix,
-                };
-                negotiation.go_on(cx.entropy, offer, means)
-            }
+        let user = offer.and_then(|offer| self.user(offer.challenge.scheme, &realm));
+        let outcome = match (offer, user) {
+            (Some(offer), Some(user)) => negotiation.go_on(cx, offer, user),
             _ if negotiation.is_closing() => Err(negotiation.refused(cx.unix)),
             _ => Err(Reason::NoCommonProtocols),
         };
+        self.negotiation = Some(negotiation);
         outcome.map_err(|reason| (reason, realm))
     }
 
     /// Judges a signature by the association that it speaks of, the one that is being made or the one in use; `None` where
     /// there is none of that name.
-    fn verify(&mut self, message: &Message, info: &Info<'_>) -> Option<Signed> {
+    fn verify(&mut self, cx: &mut Cx<'_>, message: &Message, info: &Info<'_>) -> Option<Signed> {
         let made = self
             .negotiation
             .as_mut()
@@ -543,13 +658,36 @@ impl Account {
         let mut known = None;
         for association in made.into_iter().chain(used) {
             if association.name.is_of(info) {
-                match association.verify(message, info) {
+                match association.verify(cx, message, info) {
                     Signed::Well => return Some(Signed::Well),
                     wrong @ (Signed::Forged | Signed::Replayed) => known = Some(wrong),
                 }
             }
         }
         known
+    }
+}
+
+/// A failure that comes of one of Kerberos.
+fn because(failure: AuthenticationFailure, kerberos: KerberosFailure) -> AuthenticationFailure {
+    let reason = match (kerberos.kind, failure.reason) {
+        (KerberosFailureKind::WrongCredentials, _) => Reason::InvalidCredentials,
+        // What was tried instead is not the reason.
+        (_, Reason::InvalidCredentials | Reason::SkewedClock) => failure.reason,
+        (KerberosFailureKind::Unsupported, _) => failure.reason,
+        (KerberosFailureKind::NoTicket, _) => Reason::MissingCredentials,
+        (KerberosFailureKind::SkewedClock, _) => Reason::SkewedClock,
+        (
+            KerberosFailureKind::UnknownService
+            | KerberosFailureKind::Unreachable
+            | KerberosFailureKind::Other,
+            _,
+        ) => Reason::NoAuthenticatingAuthority,
+    };
+    AuthenticationFailure {
+        reason,
+        kerberos: Some(kerberos),
+        ..failure
     }
 }
 
@@ -633,6 +771,7 @@ mod tests {
         };
         let login = Login {
             credentials: vec![Credentials::new("alice", Secret::new("wonder"))],
+            default_credential: false,
             allowed: AllowedProtocols::all(),
             policy: AssociationPolicy::default(),
             epid: "01".into(),

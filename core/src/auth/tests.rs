@@ -212,6 +212,7 @@ impl Client {
         let credentials = Credentials::new("alice", Secret::new("Pa55word")).with_domain("EXAMPLE");
         let mut login = Login {
             credentials: vec![credentials],
+            default_credential: false,
             allowed: AllowedProtocols::all(),
             policy: AssociationPolicy::default(),
             epid: "01".into(),
@@ -257,7 +258,7 @@ impl Client {
     }
 
     fn admit(&mut self, message: &Message) -> Admission {
-        self.table.admit(self.conn, message)
+        self.table.admit(&mut self.services.cx(), self.conn, message)
     }
 
     fn succeed(&mut self) -> bool {
@@ -312,12 +313,16 @@ fn a_set_of_protocols_has_what_was_put_in() {
     assert_eq!(
         strong,
         AllowedProtocols::none()
+            .with(AuthenticationProtocol::Kerberos)
             .with(AuthenticationProtocol::Ntlm)
             .with(DigestSha512_256)
             .with(DigestSha256)
     );
     assert!(!strong.contains(DigestMd5));
-    assert_eq!(format!("{strong:?}"), "{DigestSha256, DigestSha512_256, Ntlm}");
+    assert_eq!(
+        format!("{strong:?}"),
+        "{DigestSha256, DigestSha512_256, Ntlm, Kerberos}"
+    );
 }
 
 // rules: A7
@@ -332,6 +337,7 @@ fn a_failure_names_realm_and_offer() {
         reason: AuthenticationFailureReason::NoCommonProtocols,
         realm: Some("example.com".into()),
         offered: vec![offered("Digest", Some("AKAv1-MD5")), offered("NTLM", None)],
+        kerberos: None,
     };
     assert_eq!(
         format!("{failure}"),
@@ -541,6 +547,47 @@ fn ntlm_is_stronger_than_digest_and_tls_dsk_is_passed_over() {
     assert!(fields[0].1.starts_with("Digest "));
 }
 
+// MS-SIP section 3.1.5.1: the target of Kerberos is the principal of a service, `sip/` and the name of a host. A server that
+// names another service would have a ticket for it.
+// rules: A9, A11
+#[test]
+fn a_ticket_is_asked_for_a_server_of_sip_alone() {
+    let ask = |target: &str| {
+        let field =
+            format!("WWW-Authenticate: Kerberos realm=\"{REALM}\", targetname=\"{target}\", version=4\r\n");
+        let response = text("SIP/2.0 401 Unauthorized", 1, "REGISTER", &field);
+        let mut client = Client::new(|_| {});
+        let next = client.challenged(&parse(&response));
+        let wanted = client.services.out.pop();
+        (next, wanted)
+    };
+    for target in ["sip/fe.example.com", "SIP/fe.example.com"] {
+        let (next, wanted) = ask(target);
+        assert_eq!(next, Ok(Next::Wait));
+        let Some(Action::Authenticate(wanted)) = wanted else {
+            panic!("{wanted:?}")
+        };
+        assert_eq!(wanted.target, target);
+        let user = wanted.credentials.unwrap();
+        assert_eq!(
+            (user.user.as_str(), user.domain.as_deref()),
+            ("alice", Some("EXAMPLE"))
+        );
+    }
+    for target in [
+        "http/fe.example.com",
+        "fe.example.com",
+        "sip/",
+        "sip",
+        "",
+        "sip/fe.example.com/http",
+        "sip/fe@OTHER.EXAMPLE",
+        "sip/a\\b",
+    ] {
+        assert_eq!(ask(target), (Err(Reason::NoCommonProtocols), None), "{target}");
+    }
+}
+
 fn to_string_of(bytes: &Bytes) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
@@ -684,7 +731,13 @@ fn the_answer_to_the_last_token_is_verified() {
     );
     let bad = good.replace("200 OK", "202 Ok");
     assert_eq!(client.admit(&parse(&bad)), Admission::Forged);
-    assert_eq!(client.admit(&parse(&good)), Admission::Taken);
+    // With the first one that is signed the handshake is over.
+    let associated = Admission::Associated(client.endpoint);
+    assert_eq!(client.admit(&parse(&good)), associated);
+    assert_eq!(client.table.leader(client.endpoint), None);
+    assert!(matches!(client.events()[..], [Event::Associated { .. }]));
+    let next = server.sign(&response("200 OK", "REGISTER"));
+    assert_eq!(client.admit(&next), Admission::Taken);
 }
 
 // ---------------------------------------------------------------- its life
@@ -786,6 +839,7 @@ fn endpoints_that_share_a_connection_are_told_apart_by_their_epid() {
     let credentials = Credentials::new("alice", Secret::new("Pa55word")).with_domain("EXAMPLE");
     let login = Login {
         credentials: vec![credentials],
+        default_credential: false,
         allowed: AllowedProtocols::all(),
         policy: AssociationPolicy::default(),
         epid: "02".into(),

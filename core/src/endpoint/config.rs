@@ -125,6 +125,8 @@ pub struct SipEndpointConfig {
     pub manager: Option<ManagerId>,
     /// What the endpoint answers challenges with (A2).
     pub credentials: Vec<Credentials>,
+    /// Where none of those is for a realm, log on with Kerberos as whoever the process is: by its ticket cache (A2).
+    pub default_credential: bool,
     /// What it may answer them with (A3).
     pub protocols: AllowedProtocols,
     /// What it asks of a server that signs its messages (A4, A6).
@@ -154,6 +156,7 @@ impl SipEndpointConfig {
             transport: Transport::Tls,
             manager: None,
             credentials: Vec::new(),
+            default_credential: false,
             protocols: AllowedProtocols::all(),
             association: AssociationPolicy::default(),
             auto_refresh: true,

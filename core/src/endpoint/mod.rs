@@ -227,6 +227,7 @@ impl Endpoints {
         let expires = config.expires.unwrap_or(cx.config.register_expires).as_secs();
         let login = Login {
             credentials: config.credentials,
+            default_credential: config.default_credential,
             allowed: config.protocols,
             policy: config.association,
             epid: identity.epid.clone(),

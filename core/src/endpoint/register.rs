@@ -129,6 +129,7 @@ impl Endpoints {
                     reason: AuthenticationFailureReason::UnchallengingServer,
                     realm: None,
                     offered: Vec::new(),
+                    kerberos: None,
                 };
                 Input::Refused(OperationError::Authentication { failure, response })
             }

@@ -41,6 +41,7 @@ use crate::cx::Cx;
 use crate::event::{ConnectionFailure, ExtraHeaders, OperationError, OperationFailure};
 use crate::ids::{ConnId, EndpointId, ExchangeId, SequenceId, TransactionId};
 use crate::map::{HashKey, Map};
+use crate::security::{KerberosFailure, KerberosFailureKind};
 use crate::time::Time;
 use crate::timers::{TimerId, TimerKey};
 use crate::transaction::{self, Outgoing};
@@ -513,12 +514,19 @@ impl Exchanges {
                         *alerted = true;
                         let armed = *cancel == Cancel::Armed;
                         let is_invite = exchange.draft.method == Method::Invite;
-                        if response.status() != Some(StatusCode::TRYING) {
+                        let (status, identity) = (response.status(), exchange.policy.identity);
+                        if status != Some(StatusCode::TRYING) {
                             up.push_back(Indication {
                                 exchange: id,
                                 owner,
                                 what: What::Provisional(response),
                             });
+                        }
+                        if let Some(endpoint) = identity
+                            && status != Some(StatusCode::TRYING)
+                            && low.auth.handle_provisional(cx, endpoint, id)
+                        {
+                            self.gate(low, endpoint);
                         }
                         if is_invite {
                             self.uncount(id);
@@ -610,6 +618,20 @@ impl Exchanges {
                 self.finish(cx, low, id, Err(OperationError::Timeout), up);
             }
             State::Held { .. } => {
+                // The embedder is asked for a security context, and does not say anything.
+                if let Some(endpoint) = exchange.policy.identity
+                    && let Some(handshake) = low.auth.asked_for(endpoint, id)
+                {
+                    let silence = Err(KerberosFailure::new(KerberosFailureKind::Unreachable));
+                    return self.handle_authenticated(cx, low, (endpoint, handshake), silence, up);
+                }
+                // Who leads the handshake that it waits for may never hear of its end: let others try.
+                if let Some(endpoint) = exchange.policy.identity
+                    && let Some(leader) = low.auth.leader(endpoint)
+                {
+                    low.auth.abandon(endpoint, leader);
+                    self.gate(low, endpoint);
+                }
                 cx.counters.timeouts.held += 1;
                 self.finish(cx, low, id, Err(OperationError::Timeout), up);
             }

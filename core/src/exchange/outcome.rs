@@ -12,7 +12,8 @@ use crate::auth::{Challenged, Next};
 use crate::connection::Hop;
 use crate::cx::Cx;
 use crate::event::{ExtraHeaders, OperationError};
-use crate::ids::ExchangeId;
+use crate::ids::{EndpointId, ExchangeId, HandshakeId};
+use crate::security::{KerberosFailure, SecurityContext};
 use crate::timers::TimerKey;
 use crate::wire::header::{Contact, MinExpires, MinSe, RetryAfter, field};
 use crate::wire::{HeaderName, Message, Method, StatusCode};
@@ -125,11 +126,46 @@ impl Exchanges {
         response: Box<Message>,
         up: &mut Up,
     ) {
-        let Some(exchange) = self.table.get_mut(&id) else {
+        let endpoint = self.table.get(&id).and_then(|exchange| exchange.policy.identity);
+        let Some(endpoint) = endpoint else {
+            return self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up);
+        };
+        let led = low.auth.leader(endpoint) == Some(id);
+        self.answer(cx, low, (id, endpoint), response, led, up);
+    }
+
+    /// The embedder has answered who was to make a security context: its leader goes out, or answers the challenge with
+    /// something else.
+    pub(crate) fn handle_authenticated(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        (endpoint, handshake): (EndpointId, HandshakeId),
+        result: Result<SecurityContext, KerberosFailure>,
+        up: &mut Up,
+    ) {
+        let Some((leader, outcome)) = low.auth.handle_authenticated(endpoint, handshake, result) else {
             return;
         };
-        let Some(endpoint) = exchange.policy.identity else {
-            return self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up);
+        self.release(cx, leader, endpoint);
+        match outcome {
+            Ok(()) => self.send_or_wait(cx, low, leader, up),
+            Err(challenge) => self.answer(cx, low, (leader, endpoint), challenge, true, up),
+        }
+    }
+
+    /// Answers a challenge to a request; whether it led a handshake, which this may be the end of.
+    fn answer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        low: &mut Lower<'_>,
+        (id, endpoint): (ExchangeId, EndpointId),
+        response: Box<Message>,
+        led: bool,
+        up: &mut Up,
+    ) {
+        let Some(exchange) = self.table.get_mut(&id) else {
+            return;
         };
         let over = exchange
             .facts
@@ -141,7 +177,6 @@ impl Exchanges {
             secure: over.is_some_and(|(_, transport)| transport == Transport::Tls),
             response: &response,
         };
-        let led = low.auth.leader(endpoint) == Some(id);
         let next = low.auth.handle_challenge(cx, challenged, &mut exchange.auth);
         self.gate(low, endpoint);
         match next {

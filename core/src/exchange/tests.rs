@@ -10,7 +10,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::action::{Action, Answer, CloseReason, Established, Question, SrvRecord, Transport};
+use crate::action::{Action, Answer, Authenticate, CloseReason, Established, Question, SrvRecord, Transport};
 use crate::auth::{AllowedProtocols, AssociationPolicy, AuthTable, AuthenticationFailureReason, Login};
 use crate::config::Throttle;
 use crate::connection::testing::Services;
@@ -44,6 +44,8 @@ struct Bench {
     takes: bool,
     /// Connections that the stack wants, with their addresses.
     wanted: Vec<(ConnId, SocketAddr)>,
+    /// The security contexts that are asked for.
+    contexts: Vec<Authenticate>,
     /// The bytes of each connection that the socket has taken and that are no whole message yet.
     streams: BTreeMap<ConnId, Vec<u8>>,
     /// The messages that the sockets have taken.
@@ -77,6 +79,7 @@ impl Bench {
             connects: true,
             takes: true,
             wanted: Vec::new(),
+            contexts: Vec::new(),
             streams: BTreeMap::new(),
             taken: Vec::new(),
             told: Vec::new(),
@@ -253,6 +256,7 @@ impl Bench {
                 self.connections
                     .handle_resolved(&mut self.services.cx(), query, Ok(answer));
             }
+            Action::Authenticate(wanted) => self.contexts.push(wanted),
             Action::Transmit(_) | Action::Close(_) | Action::Reading(..) | Action::Event(_) => {}
             Action::Listen { .. } | Action::StopListening(_) => panic!("{action:?}"),
         }
@@ -512,6 +516,7 @@ fn authenticated(bench: &mut Bench, request: Request) -> Request {
     let endpoint = EndpointId::from_number(ENDPOINT);
     let login = Login {
         credentials: vec![credentials],
+        default_credential: false,
         allowed: AllowedProtocols::all(),
         policy: AssociationPolicy::default(),
         epid: "01".into(),
@@ -666,6 +671,11 @@ const NTLM: &str = "WWW-Authenticate: NTLM realm=\"r\", targetname=\"fe.example.
 
 /// A REGISTER that was challenged by NTLM, a MESSAGE that was, too, and one that has come after.
 fn handshake(bench: &mut Bench) -> [ExchangeId; 3] {
+    handshake_of(bench, register())
+}
+
+/// The same with another leader.
+fn handshake_of(bench: &mut Bench, leader: Request) -> [ExchangeId; 3] {
     let mut login = |request| {
         let request = authenticated(bench, request);
         let endpoint = request.policy.identity.unwrap();
@@ -673,6 +683,7 @@ fn handshake(bench: &mut Bench) -> [ExchangeId; 3] {
             endpoint,
             Login {
                 credentials: vec![Credentials::new("alice", Secret::new("secret"))],
+                default_credential: false,
                 allowed: AllowedProtocols::all(),
                 policy: AssociationPolicy {
                     without_tls: true,
@@ -684,7 +695,7 @@ fn handshake(bench: &mut Bench) -> [ExchangeId; 3] {
         request
     };
     let requests = [
-        login(register()),
+        login(leader),
         login(request(Method::Message)),
         login(request(Method::Message)),
     ];
@@ -755,6 +766,25 @@ fn what_has_waited_for_a_handshake_goes_out_when_it_is_over() {
     bench.pass(Duration::from_secs(100));
     assert_eq!(bench.outcomes(other), 1);
     bench.assert_quiescent();
+}
+
+// An INVITE with a provisional response waits for its answer without end (RFC 3261 section 17.1.1.2).
+// rules: A5
+#[test]
+fn a_leader_that_never_hears_the_end_holds_up_others_no_longer_than_an_answer_would() {
+    let mut bench = Bench::new();
+    let [leader, other, later] = handshake_of(&mut bench, request(Method::Invite));
+    let invites = bench.sent(&Method::Invite).len();
+    assert_eq!(invites, 2, "with an empty token");
+    bench.answer("100 Trying", "");
+    let longest = bench.services.config.t1.saturating_mul(64);
+    bench.pass(longest - Duration::from_micros(1));
+    assert_eq!(bench.sent(&Method::Message).len(), 1);
+    bench.pass(Duration::from_micros(1));
+    // Who has waited for so long is told, and the next one is let go.
+    assert_eq!(bench.story(other), ["timeout"]);
+    assert_eq!((bench.outcomes(leader), bench.outcomes(later)), (0, 0));
+    assert_eq!(bench.sent(&Method::Message).len(), 2);
 }
 
 // rules: A5, C35

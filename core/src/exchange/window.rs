@@ -81,8 +81,20 @@ impl Exchanges {
         exchange.state = State::Held { timer };
     }
 
+    /// It waits for its turn no more.
+    pub(super) fn release(&mut self, cx: &mut Cx<'_>, id: ExchangeId, endpoint: EndpointId) {
+        if let Some(window) = self.windows.get_mut(&endpoint) {
+            window.held.remove(&id);
+        }
+        if let Some(exchange) = self.table.get_mut(&id)
+            && let State::Held { timer } = core::mem::replace(&mut exchange.state, State::Moving)
+        {
+            cx.timers.stop(timer);
+        }
+    }
+
     /// Shuts the window of an endpoint while a handshake is under way, and opens it again.
-    pub(super) fn gate(&mut self, low: &Lower<'_>, endpoint: EndpointId) {
+    pub(crate) fn gate(&mut self, low: &Lower<'_>, endpoint: EndpointId) {
         let shut = low.auth.leader(endpoint).is_some();
         if shut {
             self.windows.entry(endpoint).or_default().is_shut = true;
@@ -164,11 +176,7 @@ impl Exchanges {
                 && window.outstanding < cx.config.limits.outstanding
                 && let Some(id) = window.held.pop_first()
             {
-                if let Some(exchange) = self.table.get_mut(&id)
-                    && let State::Held { timer } = core::mem::replace(&mut exchange.state, State::Moving)
-                {
-                    cx.timers.stop(timer);
-                }
+                self.release(cx, id, endpoint);
                 self.send_or_wait(cx, low, id, up);
             }
             if self.windows.get(&endpoint).is_some_and(Window::is_over) {

@@ -37,8 +37,10 @@
 //! Nothing but a branch for each call where a stack is not recorded. Otherwise one copy of what comes in, and of the
 //! arguments of a command; from 2 to 16 bytes for each input beside those, and 8 more for a run of polls.
 
+mod context;
 mod reader;
 mod replay;
 
 pub use crate::stack::recorder::Input;
+pub(crate) use context::Recorded;
 pub use replay::{Difference, Divergence, Replay, ReplayError, Step};

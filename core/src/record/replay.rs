@@ -1,17 +1,18 @@
 //! Makes the recorded calls again and compares what comes of them.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
 use bytes::Bytes;
 
+use super::context::Recorded;
 use super::reader::{Entry, Reader};
 use crate::action::Action;
 use crate::error::Misuse;
-use crate::ids::ConnId;
+use crate::ids::{ConnId, HandshakeId};
 use crate::security::{Credentials, Secret};
 use crate::stack::recorder::{Header, Input};
 use crate::stack::{Reason, Stack};
@@ -28,6 +29,8 @@ pub struct Replay {
     is_complete: bool,
     stack: Stack,
     inputs: u64,
+    /// What the security contexts answer.
+    answers: BTreeMap<HandshakeId, Recorded>,
     /// What [`Replay::with_secret`] is asked about, in the order of the endpoints.
     accounts: VecDeque<Account>,
     /// The first endpoint that was made without its password.
@@ -155,13 +158,16 @@ impl Replay {
         let (mut reader, header) = Reader::open(recording.into())?;
         let (begin, mut end) = (reader.clone(), None);
         let mut accounts = VecDeque::new();
+        let mut answers = BTreeMap::<HandshakeId, Recorded>::new();
         let is_complete = loop {
             match reader.next()? {
                 Entry::Input { input, check, .. } => {
                     if check.is_some() {
                         end = Some(reader.at());
                     }
-                    if let Input::AddSipEndpoint { config } = input {
+                    if let Input::Answered { handshake, answer } = input {
+                        answers.entry(handshake).or_default().0.push_back(answer);
+                    } else if let Input::AddSipEndpoint { config } = input {
                         accounts.extend(config.credentials.into_iter().map(|credentials| Account {
                             uri: config.uri.clone(),
                             credentials,
@@ -181,6 +187,7 @@ impl Replay {
             header,
             is_complete,
             inputs: 0,
+            answers,
             accounts,
             without_secret: None,
             failed: None,
@@ -219,9 +226,9 @@ impl Replay {
                 return Ok(None);
             }
             match self.reader.next()? {
-                // A mere check: what was recorded until here had been taken.
+                // A mere check: what was recorded until here had been taken. What contexts have answered is known.
                 Entry::Input {
-                    input: Input::Polled { times: 0 },
+                    input: Input::Polled { times: 0 } | Input::Answered { .. },
                     ..
                 } => {}
                 Entry::Input { now, input, check } => break (now, input, check),
@@ -230,6 +237,7 @@ impl Replay {
         };
         self.inputs += 1;
         self.give_secrets(&mut input);
+        self.give_context(&mut input);
         let mut step = Step {
             now,
             refused: None,
@@ -287,6 +295,18 @@ impl Replay {
                 }
                 credentials.password = account.credentials.password;
             }
+        }
+    }
+
+    fn give_context(&mut self, input: &mut Input) {
+        if let Input::Authenticated {
+            handshake,
+            result: Ok(context),
+            ..
+        } = input
+        {
+            let answers = self.answers.remove(handshake).unwrap_or_default();
+            context.security = Box::new(answers);
         }
     }
 

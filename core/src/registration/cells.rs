@@ -1,8 +1,7 @@
 //! The cells of this machine.
 
-use super::{Input, Next, OnDrop, State};
+use super::{Input, Next, OnDrop, State, is_for_good};
 use crate::cells::{Impossible, Machine, names};
-use crate::event::OperationError;
 
 names! {
     State {
@@ -25,7 +24,7 @@ names! {
         Accepted: Self::Accepted { anew: false, .. },
         AcceptedAnew: Self::Accepted { anew: true, .. },
         Missing: Self::Missing(_),
-        CredentialsRefused: Self::Refused(OperationError::Authentication { .. }),
+        CredentialsRefused: Self::Refused(error) if is_for_good(error),
         Refused: Self::Refused(_),
         Fired: Self::Fired,
         DroppedReconnect: Self::Dropped(OnDrop::Reconnect(_)),

@@ -67,6 +67,7 @@ impl Subject for Registering {
             reason: AuthenticationFailureReason::InvalidCredentials,
             realm: None,
             offered: Vec::new(),
+            kerberos: None,
         };
         let refused = OperationError::Authentication {
             failure,

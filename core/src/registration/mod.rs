@@ -318,16 +318,15 @@ impl Registration {
                     next: Next::Answer,
                     ..
                 },
-                Input::Refused(error @ OperationError::Authentication { .. }),
-            ) => {
+                Input::Refused(error),
+            ) if is_for_good(&error) => {
                 cx.timers.stop(timer);
                 reason = reason_of(&error);
                 self.on_credentials_refused(cx, error, out)
             }
-            (
-                State::Lapsed { again: None },
-                Input::Refused(error @ OperationError::Authentication { .. }),
-            ) => self.on_credentials_refused(cx, error, out),
+            (State::Lapsed { again: None }, Input::Refused(error)) if is_for_good(&error) => {
+                self.on_credentials_refused(cx, error, out)
+            }
             // Tried again until the binding runs out, and after that too (R10).
             (
                 State::Registered {
@@ -753,6 +752,11 @@ const fn count_change(cx: &mut Cx<'_>, old: RegistrationState, new: Registration
         (Is::Unregistering, Is::Unregistered) => registrations.ended += 1,
         (_, Is::Registering | Is::Unregistering) | (Is::Unregistered, Is::Unregistered) => {}
     }
+}
+
+/// Whether a refresh is not tried again: the user is refused. A center of Kerberos that gives no ticket may do so later.
+fn is_for_good(error: &OperationError) -> bool {
+    matches!(error, OperationError::Authentication { failure, .. } if !failure.may_pass())
 }
 
 /// The reason of R8 for the failure of a REGISTER.

@@ -174,6 +174,7 @@ fn credentials_refused() -> OperationError {
         reason: AuthenticationFailureReason::InvalidCredentials,
         realm: Some("example.com".into()),
         offered: Vec::new(),
+        kerberos: None,
     };
     OperationError::Authentication {
         failure,
@@ -885,6 +886,7 @@ fn failures_have_their_reasons() {
             reason,
             realm: None,
             offered: Vec::new(),
+            kerberos: None,
         },
         response: response("401 Unauthorized"),
     };

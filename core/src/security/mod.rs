@@ -2,6 +2,7 @@
 //!
 //! Which protocol is spoken and with whose credentials is decided above, in `auth`.
 
+mod context;
 pub mod digest;
 mod encoding;
 pub mod ms;
@@ -10,6 +11,7 @@ mod secret;
 pub mod signing;
 pub mod window;
 
+pub use context::{ContextAnswer, KerberosFailure, KerberosFailureKind, MessageSecurity, SecurityContext};
 pub use secret::{Credentials, Secret};
 
 /// Compares without telling by its duration where two values differ. Their lengths are no secret.

@@ -33,11 +33,12 @@ use crate::error::Misuse;
 use crate::event::{Event, RemovalReason};
 use crate::exchange::{self, Exchanges, Incomings, Lower, Replies};
 use crate::ids::{
-    ConnId, EndpointId, Ids, IncomingId, ListenerId, ManagerId, OperationId, PublicationId, QueryId,
-    SessionId, SubscriptionId, WatcherId,
+    ConnId, EndpointId, HandshakeId, Ids, IncomingId, ListenerId, ManagerId, OperationId, PublicationId,
+    QueryId, SessionId, SubscriptionId, WatcherId,
 };
 use crate::notifier::Watchers;
 use crate::publication::Publications;
+use crate::security::{KerberosFailure, SecurityContext};
 use crate::session::Sessions;
 use crate::subscription::Subscriptions;
 use crate::time::{Time, UnixTime};
@@ -382,6 +383,35 @@ impl Stack {
         );
         self.step(now, |p| {
             p.low.connections.handle_resolved(&mut p.cx, query, result)
+        });
+    }
+
+    /// A security context has been made, or could not. Where it was not, the next protocol is tried that the server offers
+    /// and the endpoint may use. One that nobody waits for any more is dropped.
+    pub fn handle_authenticated(
+        &mut self,
+        now: Time,
+        endpoint: EndpointId,
+        handshake: HandshakeId,
+        result: Result<SecurityContext, KerberosFailure>,
+    ) {
+        record!(
+            self,
+            now,
+            Authenticated {
+                endpoint,
+                handshake,
+                result: result.clone()
+            }
+        );
+        self.step(now, |p| {
+            p.exchanges.handle_authenticated(
+                &mut p.cx,
+                &mut p.low,
+                (endpoint, handshake),
+                result,
+                p.from_exchanges,
+            );
         });
     }
 

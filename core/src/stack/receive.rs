@@ -45,9 +45,14 @@ impl Parts<'_> {
 
     /// What the server has to sign and has not, or not well, nobody hears of (A4).
     fn admits(&mut self, conn: ConnId, message: &Message) -> bool {
+        let admission = self.low.auth.admit(&mut self.cx, conn, message);
         let dropped = &mut self.cx.counters.dropped;
-        match self.low.auth.admit(conn, message) {
+        match admission {
             Admission::Taken => return true,
+            Admission::Associated(endpoint) => {
+                self.exchanges.gate(&self.low, endpoint);
+                return true;
+            }
             Admission::Unsigned => dropped.unsigned += 1,
             Admission::Forged => dropped.forged += 1,
             Admission::Replayed => dropped.replayed += 1,

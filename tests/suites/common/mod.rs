@@ -8,6 +8,7 @@
 )]
 
 pub(crate) mod host;
+pub(crate) mod logon;
 pub(crate) mod stage;
 
 use std::net::SocketAddr;

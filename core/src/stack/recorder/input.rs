@@ -15,11 +15,12 @@ use crate::endpoint::{PeerToPeerConfig, SendOptions, SipEndpointConfig};
 use crate::error::Misuse;
 use crate::event::{Content, ExtraHeaders, RedirectAction};
 use crate::ids::{
-    ConnId, EndpointId, IncomingId, ListenerId, ManagerId, PublicationId, QueryId, ReferralId, SessionId,
-    SubscriptionId, WatcherId,
+    ConnId, EndpointId, HandshakeId, IncomingId, ListenerId, ManagerId, PublicationId, QueryId, ReferralId,
+    SessionId, SubscriptionId, WatcherId,
 };
 use crate::notifier::EndOfSubscription;
 use crate::publication::PublishOptions;
+use crate::security::{ContextAnswer, KerberosFailure, SecurityContext};
 use crate::session::EarlyDialog;
 use crate::stack::Stack;
 use crate::subscription::SubscribeOptions;
@@ -68,6 +69,17 @@ pub enum Input {
     Resolved {
         query: QueryId,
         result: Result<Answer, ResolveError>,
+    },
+    /// [`Stack::handle_authenticated`]; the context is the embedder's.
+    Authenticated {
+        endpoint: EndpointId,
+        handshake: HandshakeId,
+        result: Result<SecurityContext, KerberosFailure>,
+    },
+    /// What the context of a handshake has answered, in order. It is no call.
+    Answered {
+        handshake: HandshakeId,
+        answer: ContextAnswer,
     },
     /// [`Stack::add_manager`].
     AddManager { config: ManagerConfig },
@@ -364,6 +376,12 @@ impl Stack {
             Input::Listening { listener, result } => self.handle_listening(now, listener, result),
             Input::ListenerLost { listener, error } => self.handle_listener_lost(now, listener, error),
             Input::Resolved { query, result } => self.handle_resolved(now, query, result),
+            Input::Authenticated {
+                endpoint,
+                handshake,
+                result,
+            } => self.handle_authenticated(now, endpoint, handshake, result),
+            Input::Answered { .. } => self.advance(now),
             Input::AddManager { config } => {
                 self.advance(now);
                 self.add_manager(config)?;

@@ -24,6 +24,8 @@ use bytes::Bytes;
 use super::Stack;
 use crate::action::Action;
 use crate::config::Config;
+use crate::ids::HandshakeId;
+use crate::security::ContextAnswer;
 use crate::time::{Time, UnixTime};
 
 pub(crate) use digest::Digest;
@@ -33,7 +35,7 @@ pub use input::Input;
 pub(crate) const MAGIC: [u8; 8] = *b"\x89sansip\n";
 
 /// Goes up with every change of the format, a field of a setting included.
-pub(crate) const FORMAT: u8 = 3;
+pub(crate) const FORMAT: u8 = 4;
 
 /// Octets that are kept free for the end: the last run of polls with its check, and the marker.
 const END: usize = 10 + 1 + 5 + 8 + 1;
@@ -136,6 +138,18 @@ impl Recorder {
         }
     }
 
+    /// What security contexts have answered. A replay asks for it by the context, so that it may stand before the polls in
+    /// which it was said.
+    fn answers(&mut self, answers: Vec<(HandshakeId, ContextAnswer)>) {
+        for (handshake, answer) in answers {
+            let input = Input::Answered { handshake, answer };
+            let room = self.room.checked_sub(END).filter(|_| !self.has_ended);
+            if !room.is_some_and(|room| self.entry(self.last, &input, room)) {
+                return self.end();
+            }
+        }
+    }
+
     fn poll(&mut self, now: Time, action: Option<&Action>) {
         if self.polled != now || self.polls == u32::MAX {
             self.write_polls();
@@ -202,16 +216,20 @@ impl Stack {
             unix,
         };
         let recorder = Recorder::new(&header, limit);
-        Self {
+        let mut stack = Self {
             recorder: Some(Box::new(recorder)),
             ..header.stack()
-        }
+        };
+        stack.out.keep_answers(true);
+        stack
     }
 
     /// What has been recorded since the last call; all of it, in order, is the recording. It is empty where nothing has
     /// happened, and for a stack that is not recorded.
     pub fn take_recording(&mut self) -> Vec<u8> {
+        let answers = self.out.take_answers();
         self.recorder.as_mut().map_or_else(Vec::new, |recorder| {
+            recorder.answers(answers);
             recorder.close();
             core::mem::take(&mut recorder.buffer)
         })
@@ -225,20 +243,25 @@ impl Stack {
     /// Stops recording; what has not been taken is dropped.
     pub fn stop_recording(&mut self) {
         self.recorder = None;
+        self.out.keep_answers(false);
     }
 
     /// Writes down what is about to happen.
     pub(super) fn note(&mut self, now: Time, input: &Input) {
         let now = self.now.max(now);
         let sent = self.sent_by(input);
+        let answers = self.out.take_answers();
         if let Some(recorder) = &mut self.recorder {
+            recorder.answers(answers);
             recorder.input(now, input, &sent);
         }
     }
 
     /// Writes down that the embedder asked for an action, and what it was.
     pub(super) fn note_poll(&mut self, action: Option<&Action>) {
+        let answers = self.out.take_answers();
         if let Some(recorder) = &mut self.recorder {
+            recorder.answers(answers);
             recorder.poll(self.now, action);
         }
     }

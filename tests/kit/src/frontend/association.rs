@@ -1,7 +1,9 @@
-//! Security associations at the server's side (MS-SIPAE section 3.3): how NTLM makes one, and what is signed under it.
+//! Security associations at the server's side (MS-SIPAE section 3.3): how NTLM and Kerberos make one, and what is signed
+//! under it.
 //!
 //! ```text
 //! handshake:    --empty token--> challenged --AUTHENTICATE--> established;   --refused, time, connection lost--> gone
+//! of Kerberos:  --AP-REQ--> established
 //! association:  established --renewed--> former --64 T1--> gone;             --lifetime--> gone
 //! ```
 //!
@@ -15,6 +17,7 @@ use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 use rand_core::RngCore;
 use sansip::Time;
+use sansip::security::MessageSecurity;
 use sansip::security::ms::{self, Mic, Scheme, Signature};
 use sansip::security::ntlm::{self, FileTime, Keys, NtHash, NtlmError, server};
 use sansip::security::signing::{self, Stamp};
@@ -24,7 +27,8 @@ use sansip::wire::uri::canonical_key;
 use sansip::wire::{HeaderName, Message, Method};
 
 use super::Conn;
-use super::config::{FrontEndConfig, first_label};
+use super::acceptor::{Accepted, Acceptor};
+use super::config::{FrontEndConfig, Protocol, first_label};
 use super::digest::Accounts;
 
 /// What the server says of its system: 5.2.3790, revision 15.
@@ -129,7 +133,7 @@ pub struct AssociationCounts {
 }
 
 /// Why a handshake came to nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
     Ntlm(NtlmError),
     /// It answers no challenge of this server.
@@ -139,6 +143,8 @@ pub(super) enum Failure {
     /// It does not speak the version that was asked for.
     Version,
     NoUser,
+    /// The token of Kerberos is not good.
+    Kerberos(String),
     /// The user may not use this address.
     NotTheirs,
     SkewedClock,
@@ -160,6 +166,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Ntlm(error) => return error.fmt(f),
+            Self::Kerberos(why) => return write!(f, "Kerberos: {why}"),
             Self::NoHandshake => "no handshake is under way",
             Self::Foreign => "the handshake of another endpoint",
             Self::Version => "not the version that is spoken here",
@@ -173,12 +180,51 @@ impl fmt::Display for Failure {
     }
 }
 
+/// What signs for the server and verifies what a client has signed.
+#[derive(Debug)]
+enum Mechanism {
+    Ntlm(Keys),
+    Kerberos(Box<dyn MessageSecurity>),
+}
+
+impl Clone for Mechanism {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Ntlm(keys) => Self::Ntlm(keys.clone()),
+            Self::Kerberos(security) => Self::Kerberos(security.share()),
+        }
+    }
+}
+
+impl Mechanism {
+    const fn scheme(&self) -> Scheme {
+        match self {
+            Self::Ntlm(_) => Scheme::Ntlm,
+            Self::Kerberos(_) => Scheme::Kerberos,
+        }
+    }
+
+    fn sign(&mut self, text: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Self::Ntlm(keys) => Some(keys.sign(text).to_vec()),
+            Self::Kerberos(security) => security.sign(text),
+        }
+    }
+
+    fn verify(&mut self, text: &[u8], signature: &[u8]) -> bool {
+        match self {
+            Self::Ntlm(keys) => keys.verify(text, signature),
+            Self::Kerberos(security) => security.verify(text, signature),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Association {
     party: Party,
     /// The name of the account.
     user: String,
-    keys: Keys,
+    mechanism: Mechanism,
     seen: ReplayWindow,
     /// How many messages were signed.
     sent: u32,
@@ -254,21 +300,44 @@ impl Associations {
     ) -> Result<Step, Failure> {
         let party = Party::from(message).ok_or(Failure::NoEpid)?;
         let token = credentials.token.as_deref().unwrap_or_default();
-        if token.is_empty() {
+        let kerberos = config
+            .kerberos
+            .as_ref()
+            .filter(|_| credentials.scheme == Scheme::Kerberos);
+        if token.is_empty() && kerberos.is_none() {
             let (opaque, token) = self.begin(now, conn, party, config, entropy)?;
             return Ok(Step::Challenge { opaque, token });
         }
-        let opaque = credentials.opaque.and_then(read_opaque);
-        let handshake = opaque.and_then(|opaque| Some((opaque, self.handshakes.remove(&opaque)?)));
-        let (opaque, handshake) = handshake.ok_or(Failure::NoHandshake)?;
-        if handshake.party != party {
-            return Err(Failure::Foreign);
-        }
+        let handshake = match kerberos {
+            Some(_) => None,
+            None => {
+                let opaque = credentials.opaque.and_then(read_opaque);
+                let found = opaque.and_then(|opaque| Some((opaque, self.handshakes.remove(&opaque)?)));
+                let found = found.ok_or(Failure::NoHandshake)?;
+                if found.1.party != party {
+                    return Err(Failure::Foreign);
+                }
+                Some(found)
+            }
+        };
         let said = credentials.version.unwrap_or(signing::Version::V2);
         if said != config.associations.version {
             return Err(Failure::Version);
         }
-        let (user, keys) = log_on(now, token, &handshake.challenge, (config, accounts))?;
+        let mut lifetime = config.associations.lifetime;
+        let (user, mechanism) = match (&handshake, kerberos) {
+            (Some((_, handshake)), _) => {
+                let (user, keys) = log_on(now, token, &handshake.challenge, (config, accounts))?;
+                (user, Mechanism::Ntlm(keys))
+            }
+            (None, Some(acceptor)) => {
+                let accepted = accept(now, token, acceptor.as_ref(), (config, accounts))?;
+                lifetime = accepted.lifetime.map_or(lifetime, |ticket| ticket.min(lifetime));
+                (accepted.user, Mechanism::Kerberos(accepted.security))
+            }
+            (None, None) => return Err(Failure::NoHandshake),
+        };
+        let opaque = handshake.map_or_else(|| self.fresh_opaque(entropy), |(opaque, _)| opaque);
         let from = message.from_().ok();
         let own = from.as_ref().and_then(|from| from.uri.as_sip());
         if !own.is_some_and(|own| config.is_address_of(own, &user)) {
@@ -277,10 +346,10 @@ impl Associations {
         let mut association = Association {
             party,
             user,
-            keys,
+            mechanism,
             seen: ReplayWindow::new(),
             sent: 0,
-            expires_at: now + config.associations.lifetime,
+            expires_at: now + lifetime,
             doubted: 0,
             last: None,
         };
@@ -320,12 +389,7 @@ impl Associations {
             time: clock.map(FileTime::from_unix),
         };
         let challenge = challenge.write()?;
-        let opaque = loop {
-            let opaque = entropy.next_u32();
-            if !self.handshakes.contains_key(&opaque) && !self.by_opaque.contains_key(&opaque) {
-                break opaque;
-            }
-        };
+        let opaque = self.fresh_opaque(entropy);
         let handshake = Handshake {
             party,
             conn,
@@ -334,6 +398,15 @@ impl Associations {
         };
         self.handshakes.insert(opaque, handshake);
         Ok((opaque, challenge))
+    }
+
+    fn fresh_opaque(&self, entropy: &mut ChaCha12Rng) -> u32 {
+        loop {
+            let opaque = entropy.next_u32();
+            if !self.handshakes.contains_key(&opaque) && !self.by_opaque.contains_key(&opaque) {
+                return opaque;
+            }
+        }
     }
 
     /// Takes an association in. Its predecessor is for what is under way, and then forgotten.
@@ -420,25 +493,27 @@ impl Associations {
         let association = self.by_opaque.get_mut(&opaque)?;
         association.sent += 1;
         let (random, number) = (format!("{:08X}", entropy.next_u32()), association.sent);
+        let scheme = association.mechanism.scheme();
+        let target = config.target(scheme);
         let stamp = Stamp {
-            scheme: Scheme::Ntlm,
+            scheme,
             random: &random,
             number,
             realm: &settings.realm,
-            target: &settings.target,
+            target: &target,
         };
         let mut buffer = Vec::new();
         signing::buffer(&mut buffer, settings.version, &stamp, message).ok()?;
-        let mut mic = association.keys.sign(&buffer);
+        let mut mic = association.mechanism.sign(&buffer)?;
         if self.signing == Signing::Wrong {
             mic.iter_mut().skip(4).take(1).for_each(|octet| *octet ^= 1);
         }
         self.counts.signed += 1;
         let handle = write_opaque(opaque);
         let info = ms::Info {
-            scheme: Scheme::Ntlm,
+            scheme,
             realm: &settings.realm,
-            target: &settings.target,
+            target: &target,
             opaque: Some(&handle),
             version: None,
             token: None,
@@ -555,7 +630,7 @@ impl Association {
         }
         let mut buffer = Vec::new();
         let signed = signing::buffer(&mut buffer, config.associations.version, &stamp, message).is_ok();
-        if !signed || !self.keys.verify(&buffer, &signature.mic) {
+        if !signed || !self.mechanism.verify(&buffer, &signature.mic) {
             return Err(Unsound::Forged);
         }
         self.seen.record(signature.number);
@@ -575,10 +650,9 @@ fn log_on(
         Some((name, domain)) if answer.domain().is_empty() => (name, domain),
         _ => (answer.user(), answer.domain()),
     };
-    let settings = &config.associations;
-    let is_here =
-        domain.is_empty() || domain.eq_ignore_ascii_case(&settings.domain) || config.is_domain(domain);
-    let user = accounts.named(name, config).filter(|_| is_here);
+    let user = accounts
+        .named(name, config)
+        .filter(|_| config.has_accounts_of(domain));
     let user = user.ok_or(Failure::NoUser)?;
     let challenge = ntlm::Challenge::parse(challenge)?;
     let keys = answer.verify(&challenge, &NtHash::of(&user.password))?;
@@ -587,6 +661,23 @@ fn log_on(
         return Err(Failure::SkewedClock);
     }
     Ok((user.name.clone(), keys))
+}
+
+/// Who shows a good ticket: the name of their account in place of the principal, and the keys of the session.
+fn accept(
+    now: Time,
+    token: &[u8],
+    acceptor: &dyn Acceptor,
+    (config, accounts): (&FrontEndConfig, &Accounts),
+) -> Result<Accepted, Failure> {
+    let service = config.target(Scheme::Kerberos);
+    let accepted = acceptor.accept(now, &service, token).map_err(Failure::Kerberos)?;
+    let (name, domain) = accepted.user.split_once('@').unwrap_or((&accepted.user, ""));
+    let user = accounts
+        .named(name, config)
+        .filter(|_| config.has_accounts_of(domain));
+    let user = user.ok_or(Failure::NoUser)?.name.clone();
+    Ok(Accepted { user, ..accepted })
 }
 
 /// The credentials of a client that are for this server's associations, in whichever field they stand.
@@ -601,22 +692,30 @@ pub(super) fn credentials<'m>(
         .filter_map(|value| std::str::from_utf8(value).ok())
         .filter_map(|value| Some(header::Authorization::parse(value).ok()?.0))
         .find(|credentials| {
-            credentials.is(Scheme::Ntlm.token())
-                && credentials.params.raw("realm") == Some(&settings.realm)
-                && credentials.params.raw("targetname") == Some(&settings.target)
+            let scheme = Scheme::from_token(&credentials.scheme);
+            let scheme = scheme.filter(|scheme| match scheme {
+                Scheme::Ntlm => config.offers(Protocol::Ntlm),
+                Scheme::Kerberos => config.offers(Protocol::Kerberos),
+                Scheme::TlsDsk => false,
+            });
+            scheme.is_some_and(|scheme| {
+                credentials.params.raw("realm") == Some(&settings.realm)
+                    && credentials.params.raw("targetname") == Some(&config.target(scheme))
+            })
         })
 }
 
 /// A challenge: the first, or with the server's token.
-pub(super) fn challenge(config: &FrontEndConfig, token: Option<(u32, Vec<u8>)>) -> String {
+pub(super) fn challenge(config: &FrontEndConfig, scheme: Scheme, token: Option<(u32, Vec<u8>)>) -> String {
     let settings = &config.associations;
     let (opaque, token) = token.map_or((None, None), |(opaque, token)| {
         (Some(write_opaque(opaque)), Some(token))
     });
+    let target = config.target(scheme);
     let challenge = ms::Challenge {
-        scheme: Scheme::Ntlm,
+        scheme,
         realm: &settings.realm,
-        target: &settings.target,
+        target: &target,
         // A server of before the versions does not speak of them.
         version: Some(settings.version).filter(|version| *version != signing::Version::V2),
         opaque: opaque.as_deref(),

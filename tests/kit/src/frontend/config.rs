@@ -1,15 +1,19 @@
 //! The settings of a front end.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sansip::security::Secret;
 use sansip::security::digest::Algorithm;
+use sansip::security::ms::Scheme;
 use sansip::security::signing::Version;
 use sansip::wire::MessageLimits;
 use sansip::wire::uri::SipUri;
 use sansip::{Time, UnixTime};
 
+use super::acceptor::Acceptor;
 use super::registrar::host_text;
 
 /// What a [`FrontEnd`](super::FrontEnd) serves, and how.
@@ -29,8 +33,10 @@ pub struct FrontEndConfig {
     pub trusted: Vec<IpAddr>,
     /// How users may prove who they are, in the order of the challenges; [`Protocol::Digest`].
     pub protocols: Vec<Protocol>,
-    /// What holds for NTLM and the security associations that it makes.
+    /// What holds for NTLM and Kerberos, and the security associations that they make.
     pub associations: AssociationConfig,
+    /// What takes the tokens of Kerberos; without it that is not offered.
+    pub kerberos: Option<Arc<dyn Acceptor>>,
     /// What the wall clock shows where the driver's time begins: for the Date of challenges and for the times in NTLM.
     /// `None`: nobody is told, and the clocks of clients are not looked at.
     pub epoch: Option<UnixTime>,
@@ -81,6 +87,7 @@ impl FrontEndConfig {
             trusted: Vec::new(),
             protocols: vec![Protocol::Digest],
             associations: AssociationConfig::new(&domain),
+            kerberos: None,
             epoch: None,
             algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
             nonce_lifetime: Duration::from_secs(300),
@@ -116,8 +123,29 @@ impl FrontEndConfig {
         self
     }
 
+    /// The same with what takes the tokens of Kerberos.
+    #[must_use]
+    pub fn with_kerberos(mut self, acceptor: Arc<dyn Acceptor>) -> Self {
+        self.kerberos = Some(acceptor);
+        self
+    }
+
     pub(super) fn offers(&self, protocol: Protocol) -> bool {
-        self.protocols.contains(&protocol)
+        self.protocols.contains(&protocol) && (protocol != Protocol::Kerberos || self.kerberos.is_some())
+    }
+
+    /// The name of the server in a scheme: for Kerberos, that of its service.
+    pub(super) fn target(&self, scheme: Scheme) -> Cow<'_, str> {
+        let target = &self.associations.target;
+        match scheme {
+            Scheme::Kerberos => Cow::Owned(format!("sip/{target}")),
+            Scheme::Ntlm | Scheme::TlsDsk => Cow::Borrowed(target),
+        }
+    }
+
+    /// Whether a domain is that of the accounts.
+    pub(super) fn has_accounts_of(&self, domain: &str) -> bool {
+        domain.is_empty() || domain.eq_ignore_ascii_case(&self.associations.domain) || self.is_domain(domain)
     }
 
     /// What the wall clock shows.
@@ -144,6 +172,8 @@ impl FrontEndConfig {
 pub enum Protocol {
     /// NTLM with signed messages (MS-SIPAE).
     Ntlm,
+    /// Kerberos with signed messages (MS-SIPAE).
+    Kerberos,
     /// Digest (RFC 7616).
     Digest,
 }
@@ -151,7 +181,7 @@ pub enum Protocol {
 impl Protocol {
     /// The one of this name, in any case.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Ntlm, Self::Digest]
+        [Self::Ntlm, Self::Kerberos, Self::Digest]
             .into_iter()
             .find(|protocol| protocol.name().eq_ignore_ascii_case(name))
     }
@@ -160,6 +190,7 @@ impl Protocol {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ntlm => "NTLM",
+            Self::Kerberos => "Kerberos",
             Self::Digest => "Digest",
         }
     }

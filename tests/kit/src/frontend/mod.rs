@@ -15,6 +15,7 @@
 //! }
 //! ```
 
+mod acceptor;
 mod association;
 mod config;
 mod context;
@@ -46,6 +47,7 @@ use sansip::wire::{HeaderName, Message, Method, StatusCode, check};
 use sansip::{Time, Transport};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+pub use self::acceptor::{Accepted, Acceptor};
 pub use self::association::{AssociationCounts, Signing, Unsound};
 pub use self::config::{AssociationConfig, FrontEndConfig, Manner, PresenceLimits, Protocol, User};
 pub use self::deregister::{Deregistration, Lost};

@@ -1,6 +1,6 @@
 //! Who has sent a message, and what proves it to whom it goes: Digest, and security associations over all that passes.
 //!
-//! With NTLM each message of an endpoint that has an association is looked at before anything is done with it, and each
+//! With NTLM and Kerberos each message of an endpoint that has an association is looked at before anything is done with it, and each
 //! message to one is signed as the last thing. What is unsigned, forged or replayed is dropped without a word; a request
 //! without credentials, or under an association that is gone, is challenged, but ACK and CANCEL are dropped then, too
 //! (MS-SIPAE section 3.3.5.1).
@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use rand_core::RngCore;
 use sansip::Time;
-use sansip::security::ms;
+use sansip::security::ms::{self, Scheme};
 use sansip::wire::header::{Date, to_string};
 use sansip::wire::uri::{Uri, canonical_key};
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
@@ -129,7 +129,8 @@ impl FrontEnd {
     }
 
     pub(super) fn has_associations(&self) -> bool {
-        self.config.offers(Protocol::Ntlm) && !self.config.users.is_empty()
+        let makes = |protocol: &Protocol| *protocol != Protocol::Digest && self.config.offers(*protocol);
+        self.config.protocols.iter().any(makes) && !self.config.users.is_empty()
     }
 
     /// Looks at the credentials of a request that has come; `None` where nothing more is to be done with it.
@@ -236,14 +237,14 @@ impl FrontEnd {
         match (step, party) {
             (Ok(Step::Challenge { opaque, token }), _) => {
                 let side = self.side(message);
-                let value = association::challenge(&self.config, Some((opaque, token)));
+                let value = association::challenge(&self.config, Scheme::Ntlm, Some((opaque, token)));
                 Standing::Asked(
                     self.with_date(now, Refused::new(side.status()).with(side.challenge(), value)),
                 )
             }
             (Ok(Step::Done), Some(party)) => {
                 let version = self.config.associations.version.number();
-                let how = format!("{} version {version}", Protocol::Ntlm.name());
+                let how = format!("{} version {version}", credentials.scheme.token());
                 let user = self.associations.user(&party).unwrap_or_default().to_owned();
                 self.log_proven(conn, message, user, how);
                 Standing::Signed(party)
@@ -264,6 +265,7 @@ impl FrontEnd {
             Failure::NoEpid => Refused::because(StatusCode::BAD_REQUEST, failure.to_string()),
             Failure::NotTheirs => Refused::because(StatusCode::FORBIDDEN, "Not your address"),
             Failure::Ntlm(_)
+            | Failure::Kerberos(_)
             | Failure::NoHandshake
             | Failure::Foreign
             | Failure::Version
@@ -296,9 +298,11 @@ impl FrontEnd {
         let side = self.side(message);
         let fresh = self.entropy.next_u64();
         let mut refused = Refused::new(side.status());
-        for protocol in &self.config.protocols {
+        let protocols = self.config.protocols.iter();
+        for protocol in protocols.filter(|protocol| self.config.offers(**protocol)) {
             let values = match protocol {
-                Protocol::Ntlm => vec![association::challenge(&self.config, None)],
+                Protocol::Ntlm => vec![association::challenge(&self.config, Scheme::Ntlm, None)],
+                Protocol::Kerberos => vec![association::challenge(&self.config, Scheme::Kerberos, None)],
                 Protocol::Digest => self.guard.challenges(now, &self.config, stale, fresh),
             };
             for value in values {

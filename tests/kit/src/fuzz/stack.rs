@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::hash::Hasher;
 use std::time::Duration;
 
-use sansip::security::{Credentials, Secret};
+use sansip::security::{Credentials, KerberosFailure, KerberosFailureKind, Secret};
 use sansip::wire::frame::{Frame, Framer};
 use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
@@ -1045,6 +1045,11 @@ impl<'a> Run<'a> {
                 } else {
                     self.queries.push((query, question));
                 }
+            }
+            Action::Authenticate(wanted) => {
+                let failure = KerberosFailure::new(KerberosFailureKind::Unsupported);
+                self.stack
+                    .handle_authenticated(self.now, wanted.endpoint, wanted.handshake, Err(failure));
             }
             Action::Event(event) => self.on_event(&event),
         }

@@ -694,7 +694,11 @@ fn unsigned(bytes: &Bytes) -> Vec<&[u8]> {
     let lines = bytes.split(|octet| *octet == b'\n');
     lines
         .filter(|line| {
-            !line.starts_with(b"Authorization: NTLM ") && !line.starts_with(b"Proxy-Authorization: NTLM ")
+            let value = line
+                .strip_prefix(b"Proxy-".as_slice())
+                .unwrap_or(line)
+                .strip_prefix(b"Authorization: ".as_slice());
+            !value.is_some_and(|value| value.starts_with(b"NTLM ") || value.starts_with(b"Kerberos "))
         })
         .collect()
 }

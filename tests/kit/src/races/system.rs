@@ -437,6 +437,7 @@ impl System {
             Action::Event(event) => self.party(at).on_event(&event),
             Action::StopListening(_) => {}
             Action::Resolve { .. } => unreachable!("every target is an address"),
+            Action::Authenticate(_) => unreachable!("no server offers Kerberos"),
         }
     }
 

@@ -38,9 +38,15 @@ pub(super) struct Setup {
     pub(super) far: bool,
     /// The servers ask for NTLM, in this version.
     pub(super) ntlm: Option<Version>,
+    /// Beside NTLM, or in its place, they ask for Kerberos.
+    pub(super) kerberos: Option<Alone>,
     /// Beside it they offer Digest.
     digest: bool,
 }
+
+/// Whether servers ask for nothing but that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Alone(pub(super) bool);
 
 /// Whether two servers share their bindings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +75,7 @@ impl Setup {
                 (true, true) => Version::V2,
                 _ => Version::V4,
             }),
+            kerberos: (has_associations(bits) && bit(2)).then_some(Alone(bit(3))),
             digest: bit(9) && !bit(8),
         }
     }
@@ -85,8 +92,13 @@ impl Setup {
         }
         config.presence_state = !self.plain;
         if let Some(version) = self.ntlm {
-            let protocols = [Protocol::Digest, Protocol::Ntlm];
-            config.protocols = protocols.into_iter().skip(usize::from(!self.digest)).collect();
+            let is_there = |protocol: &Protocol| match protocol {
+                Protocol::Digest => self.digest,
+                Protocol::Ntlm => !matches!(self.kerberos, Some(Alone(true))),
+                Protocol::Kerberos => self.kerberos.is_some(),
+            };
+            let protocols = [Protocol::Digest, Protocol::Ntlm, Protocol::Kerberos];
+            config.protocols = protocols.into_iter().filter(is_there).collect();
             config.associations.version = version;
         }
         config

@@ -563,6 +563,7 @@ impl<'a> Life<'a> {
             What::Echo => self.echo(first, second, third),
             What::Crowd => self.crowd(),
             What::Network => self.change_network(first, second),
+            What::Center => self.trouble_center([first, second, third]),
             What::Dissociate | What::Doubt | What::Replay | What::Sign => self.harm_associations(step),
             What::Dial
             | What::Ask

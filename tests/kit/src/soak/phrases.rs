@@ -359,6 +359,11 @@ const OF_ASSOCIATIONS: &[&str] = &[
     "register 0, wait 3/4/5, unregister 0, wait 7, register 0, wait 3/4/5, end 0, wait 8",
     "enroll, wait 8, dissociate * 0, call 0 1 1, call 3 0 1, wait 2/3/4/5, hang-up, hang-up, wait 8",
     "enroll, wait 8, dissociate * 0, message 0 1, message 0 1, wait 2/3/4, black-hole/half-open 0, wait 12, wait 12",
+    "center *, enroll, wait 8/12, center 0, enroll, wait 8, message 0 1, wait 7",
+    "center 0 *, enroll, wait 3/8, message 0 1, message 3 0, reset/disconnect 0, wait 8/12, center, wait 8",
+    "center 0 0 *, enroll, wait 12, message 0 1, wait 12, center 1, wait 12, center, wait 12",
+    "enroll, wait 8, center 0 1/2/3, dissociate * 0, message 0 1, call 3 0 1, wait 2/5, hang-up, end/unregister 0, wait 12, center, wait 8",
+    "enroll, wait 8, center *, dissociate * 0, message 0 1, message 0 1, wait 5/8, center, message 3 0, wait 12",
 ];
 
 /// One of the phrases, with its choices made.

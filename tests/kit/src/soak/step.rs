@@ -167,15 +167,17 @@ steps! {
     Replay "replay" 5,
     /// How a server signs from now on: which server, how.
     Sign "sign" 5,
+    /// How the center of Kerberos fares from now on: whether it gives tickets, how late, for how long they are good.
+    Center "center" 5,
 }
 
 /// The last steps mean something only where servers have security associations; bytes mean them only there.
-const OF_ASSOCIATIONS: usize = 4;
+const OF_ASSOCIATIONS: usize = 5;
 
-/// The bits of a setup that, all together, say that servers ask for NTLM.
+/// The bits of a setup that, all together, say that servers ask for NTLM or Kerberos.
 const ASSOCIATIONS: u16 = 0xE000;
 
-/// Whether in a life that is set up like this servers ask for NTLM.
+/// Whether in a life that is set up like this servers ask for NTLM or Kerberos.
 pub(super) const fn has_associations(setup: u16) -> bool {
     setup & ASSOCIATIONS == ASSOCIATIONS
 }

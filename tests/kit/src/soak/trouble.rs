@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use sansip::security::KerberosFailureKind;
 use sansip::wire::Method;
 use sansip::{
     CloseReason, Established, ListenError, LostAddresses, ResolveError, SendOptions, TlsFailureKind,
@@ -146,6 +147,24 @@ impl Life<'_> {
             .with_server(server, |server, _| server.set_manner(manner));
     }
 
+    /// How the center of Kerberos fares.
+    pub(super) fn trouble_center(&mut self, [what, late, long]: [u8; 3]) {
+        let failures = [
+            None,
+            Some(KerberosFailureKind::Unreachable),
+            Some(KerberosFailureKind::NoTicket),
+            Some(KerberosFailureKind::UnknownService),
+            Some(KerberosFailureKind::SkewedClock),
+            Some(KerberosFailureKind::WrongCredentials),
+            Some(KerberosFailureKind::Unsupported),
+            Some(KerberosFailureKind::Other),
+        ];
+        let center = &mut self.world.center;
+        center.failure = one(&failures, what).flatten();
+        center.delay = one(&[0, 500, 5000, 40_000].map(Duration::from_millis), late).unwrap_or_default();
+        center.lifetime = one(&[36_000, 3600, 400, 90, 1].map(Duration::from_secs), long).unwrap_or_default();
+    }
+
     /// What a server does to the security associations of its endpoints.
     pub(super) fn harm_associations(&mut self, step: Step) {
         let [first, second, third] = step.arguments;
@@ -212,6 +231,7 @@ impl Life<'_> {
             self.world.names.mend(name);
         }
         self.world.names.twice = false;
+        self.trouble_center([0; 3]);
         for host in self.certified() {
             self.world.set_certificate_fault(host, None);
             self.world.set_wrong_certificate(host, false);

@@ -1,6 +1,7 @@
 //! Who lives in a world, and how a test speaks to them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use rand_core::RngCore;
 use sansip::security::Credentials;
@@ -11,6 +12,7 @@ use sansip::{
     Time, TlsFailureKind, Transport, UnixTime,
 };
 
+use super::kerberos;
 use super::net::Listening;
 use super::observer::Observer;
 use super::{EPOCH, Endpoint, FrontEndId, Host, ServerHost, StackHost, StackId, Trace, World};
@@ -30,6 +32,7 @@ impl World {
             stack,
             events: Vec::new(),
             application: None,
+            user: None,
             observer: Observer::default(),
             is_late: false,
             left: None,
@@ -63,6 +66,15 @@ impl World {
     /// wall clock shows, it shows the time of the world.
     pub fn front_end(&mut self, mut config: FrontEndConfig) -> FrontEndId {
         config.epoch.get_or_insert(EPOCH);
+        if config.protocols.contains(&Protocol::Kerberos) {
+            let names = &config.associations;
+            let service = format!("sip/{}", names.target);
+            config.kerberos = Some(Arc::new(self.center.add_service(&service)));
+            for user in &config.users {
+                self.center
+                    .add_account(&user.name, &names.domain, user.password.expose());
+            }
+        }
         let id = FrontEndId(self.servers.len());
         let host = Host::FrontEnd(id);
         let ip = self.settle_in(host);
@@ -285,7 +297,7 @@ impl World {
                 let ntlm = &served.associations;
                 match protocol {
                     Protocol::Digest => plain.with_realm(served.realm.as_str()),
-                    Protocol::Ntlm => plain
+                    Protocol::Ntlm | Protocol::Kerberos => plain
                         .with_domain(ntlm.domain.as_str())
                         .with_realm(ntlm.realm.as_str()),
                 }
@@ -305,6 +317,15 @@ impl World {
             .with(host, |stack, now| stack.add_sip_endpoint(now, config))
             .expect("a SipEndpoint");
         Endpoint { host, id }
+    }
+
+    /// This user of a front end's accounts logs on at a host, or nobody: who has the ticket cache there.
+    pub fn log_on(&mut self, host: StackId, user: Option<(FrontEndId, &str)>) {
+        let principal = user.map(|(server, user)| {
+            let domain = &self.server(server).config().associations.domain;
+            kerberos::principal(user, Some(domain))
+        });
+        self.host_mut(host).user = principal;
     }
 
     /// A SipPeerToPeerEndpoint at a host.

@@ -129,6 +129,10 @@ faults! {
     WrongSignature "wrong signature",
     /// A server's signature is missing.
     MissingSignature "missing signature",
+    /// The center gives no ticket of Kerberos.
+    NoTicket "no ticket",
+    /// It takes its time for one.
+    LateTicket "late ticket",
 }
 
 impl Fault {

@@ -25,6 +25,7 @@
 
 mod actors;
 mod fault;
+mod kerberos;
 mod links;
 mod names;
 mod net;
@@ -42,14 +43,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
+use sansip::security::{KerberosFailure, SecurityContext};
 use sansip::{
-    Action, Answer, CloseReason, Config, ConnId, EndpointId, Event, Fingerprint, ListenError, ListenerId,
-    PeerCertificate, QueryId, ResolveError, Stack, Time, TlsFailureKind, UnixTime,
+    Action, Answer, CloseReason, Config, ConnId, EndpointId, Event, Fingerprint, HandshakeId, ListenError,
+    ListenerId, PeerCertificate, QueryId, ResolveError, Stack, Time, TlsFailureKind, UnixTime,
 };
 
 use crate::frontend::{Conn, FrontEnd, FrontEndEvent, Manner, Memory, Output, Signing};
 
 pub use self::fault::{Connecting, Fault, Passage, Passed, Strike};
+pub use self::kerberos::Center;
 pub use self::names::Names;
 pub use self::net::{Chunks, LinkId, Network, Reachability};
 pub use self::peer::LineId;
@@ -120,6 +123,8 @@ struct StackHost {
     stack: Stack,
     events: Vec<(Time, Event)>,
     application: Option<Application>,
+    /// Who has logged on there: the principal of the ticket cache.
+    user: Option<String>,
     /// Who counts what passes on its links.
     observer: Observer,
     /// Its adapter will take actions later.
@@ -180,6 +185,12 @@ enum Happening {
     UserTimeout(LinkId, Side),
     Listening(StackId, ListenerId, Result<SocketAddr, ListenError>),
     Resolved(StackId, QueryId, Result<Answer, ResolveError>),
+    Authenticated(
+        StackId,
+        EndpointId,
+        HandshakeId,
+        Result<SecurityContext, KerberosFailure>,
+    ),
 }
 
 impl Happening {
@@ -192,7 +203,7 @@ impl Happening {
             | Self::Readable(link, _)
             | Self::Ended(link, ..)
             | Self::UserTimeout(link, _) => Some(*link),
-            Self::Drain(_) | Self::Listening(..) | Self::Resolved(..) => None,
+            Self::Drain(_) | Self::Listening(..) | Self::Resolved(..) | Self::Authenticated(..) => None,
         }
     }
 }
@@ -203,6 +214,8 @@ pub struct World {
     pub network: Network,
     /// What the domain name system says from now on.
     pub names: Names,
+    /// Who gives tickets of Kerberos from now on.
+    pub center: Center,
     /// Up to this much later than at once, evenly distributed, adapters take what their stacks want; nothing. That
     /// makes things late, never wrong (law 1).
     pub laziness: Duration,
@@ -301,6 +314,7 @@ impl World {
         Self {
             network: Network::default(),
             names: Names::default(),
+            center: Center::new(seed),
             laziness: Duration::ZERO,
             recording: None,
             watched: true,
@@ -404,9 +418,10 @@ impl World {
         self.cut_off(host, true);
         self.listeners.retain(|_, known| known.host != host);
         let stays = |happening: &Happening| match happening {
-            Happening::Drain(stack) | Happening::Listening(stack, ..) | Happening::Resolved(stack, ..) => {
-                *stack != id
-            }
+            Happening::Drain(stack)
+            | Happening::Listening(stack, ..)
+            | Happening::Resolved(stack, ..)
+            | Happening::Authenticated(stack, ..) => *stack != id,
             Happening::Syn(_)
             | Happening::Ready(..)
             | Happening::Arrive(..)
@@ -641,6 +656,12 @@ impl World {
                 self.host_mut(id).stack.handle_listening(now, listener, result);
                 self.drain(Host::Stack(id));
             }
+            Happening::Authenticated(id, endpoint, handshake, result) => {
+                self.host_mut(id)
+                    .stack
+                    .handle_authenticated(now, endpoint, handshake, result);
+                self.drain(Host::Stack(id));
+            }
             Happening::Resolved(id, query, result) => {
                 self.host_mut(id).stack.handle_resolved(now, query, result);
                 self.drain(Host::Stack(id));
@@ -744,6 +765,23 @@ impl World {
                     }
                     self.after(time, Happening::Resolved(id, query, answer));
                 }
+            }
+            Action::Authenticate(wanted) => {
+                let logged_on = self.host_mut(id).user.clone();
+                let result = self.center.issue(self.now, &wanted, logged_on.as_deref());
+                if !self.center.delay.is_zero() {
+                    self.strike(id, Fault::LateTicket);
+                }
+                if let Err(failure) = &result {
+                    self.strike(id, Fault::NoTicket);
+                    self.trace
+                        .push(self.now, Some(Host::Stack(id)), format!("no ticket: {failure}"));
+                }
+                let time = self.latency() * 2 + self.center.delay;
+                self.after(
+                    time,
+                    Happening::Authenticated(id, wanted.endpoint, wanted.handshake, result),
+                );
             }
             Action::Event(event) => self.on_stack_event(id, event),
         }
