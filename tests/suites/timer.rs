@@ -344,6 +344,37 @@ fn where_the_peer_takes_no_update_the_application_is_asked_to_negotiate() {
 
 // rules: S11
 #[test]
+fn where_a_change_that_was_to_refresh_is_refused_the_application_is_asked_again() {
+    world::run(17, |world| {
+        let caller = asking_caller(world, 90);
+        let allow = "Allow: INVITE, ACK, BYE, CANCEL";
+        let agreed = format!("{allow}\nSession-Expires: 200;refresher=uac");
+        let (call, _, from) = answered(world, &caller, &agreed);
+        let needed = |world: &World| -> Vec<Time> {
+            let events = world.events(call.host).iter();
+            let needed = events.filter(|(_, event)| matches!(event, Event::RefreshNeeded { .. }));
+            needed.map(|(at, _)| *at).collect()
+        };
+        world.run_for((from + secs(100)).since(world.now()));
+        assert_eq!(needed(world), [from + secs(100)]);
+        command(world, call.host, call.session, |view| {
+            view.renegotiate(Method::Invite, sdp())
+        })
+        .unwrap();
+        let change = next_request(world, call.line, &Method::Invite);
+        world.say(call.line, &answer(&change, "488 No", "t", ""));
+        let refused = world.now() + WAY;
+        // Half of what is left of 200 s less 32 s later.
+        let again = refused + (from + secs(168)).since(refused) / 2;
+        until(world, again);
+        assert_eq!(needed(world).len(), 1);
+        world.run_for(TICK);
+        assert_eq!(needed(world)[1..], [again]);
+    });
+}
+
+// rules: S11
+#[test]
 fn a_422_is_answered_once_with_the_interval_that_it_names() {
     for again in [false, true] {
         world::run(8, |world| {

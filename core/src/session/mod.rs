@@ -584,7 +584,7 @@ impl Sessions {
                 });
                 if new == SessionState::Connected {
                     cx.counters.calls(session.incoming).connected += 1;
-                    self.settle(cx, id);
+                    self.settle(id);
                     self.free_change(cx, below, id);
                 }
                 if new == SessionState::Disconnected {
@@ -666,13 +666,12 @@ impl Sessions {
     }
 
     /// An established session needs nothing more of how it came about.
-    fn settle(&mut self, cx: &mut Cx<'_>, id: SessionId) {
+    fn settle(&mut self, id: SessionId) {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
         session.cargo = Cargo::default();
         session.success = None;
-        session.provisionals.end(cx);
         session.redirection = None;
         if let Some(invite) = session.invite.take() {
             self.by_invite.remove(&invite.transaction);
