@@ -777,6 +777,37 @@ fn a_final_response_ends_the_repetition_of_a_reliable_one() {
 
 // rules: S7, S10, X6
 #[test]
+fn what_waits_for_a_prack_ends_with_its_session() {
+    world::run(48, |world| {
+        let it = callee(world, ReliableResponses::Supported);
+        // The connection's own timers are there before.
+        let timers = |world: &mut World| world.with(it.host, |stack, _| stack.census().timers);
+        world.run_for(secs(1));
+        offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+        let refused = received(world, it.host)[0];
+        command(world, it.host, refused, |view| {
+            view.reject(StatusCode::BUSY_HERE, None)
+        })
+        .unwrap();
+        world.run_for(Duration::from_millis(20));
+        let ack = |number: u32| request("ACK", "sip:bob@two.invalid", "<sip:bob@two.invalid>", number, "");
+        world.say(it.line, &ack(1));
+        world.run_for(secs(1));
+        let before = timers(world);
+        let session = offered(world, &it, 2, &format!("{SUPPORTED}{BODY}"));
+        ring(world, it.host, session, StatusCode::RINGING, None);
+        let cancel = request("CANCEL", "sip:bob@two.invalid", "<sip:bob@two.invalid>", 2, "");
+        world.say(it.line, &cancel);
+        world.run_for(Duration::from_millis(20));
+        world.say(it.line, &ack(2));
+        world.run_for(secs(1));
+        assert_eq!(last(world, it.host, session).unwrap().0, State::Disconnected);
+        assert_eq!(timers(world), before);
+    });
+}
+
+// rules: S7, S10, X6
+#[test]
 fn a_prack_that_is_put_off_does_not_outlive_its_session() {
     world::run(27, |world| {
         let caller = caller(world, ReliableResponses::Supported);

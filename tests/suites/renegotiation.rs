@@ -645,6 +645,67 @@ fn a_change_that_was_cancelled_is_not_offered_again() {
     });
 }
 
+// RFC 3261 section 14.2: our INVITE is in progress until its ACK has gone out.
+// rules: S5
+#[test]
+fn a_reinvite_before_our_ack_is_answered_491() {
+    world::run(50, |world| {
+        let caller = caller(world);
+        let call = call(world, &caller, None);
+        call.say(world, "200 OK", "t", HOLD);
+        call.side("t").say(world, "INVITE", HOLD);
+        assert_eq!(codes(world, call.line), [491]);
+        command(world, call.host, call.session, |view| view.answer(sdp())).unwrap();
+        next_request(world, call.line, &Method::Ack);
+    });
+}
+
+// RFC 3261 sections 13.2.2.4 and 14.1: each INVITE has 64*T1 of its own.
+// rules: S3
+#[test]
+fn the_2xx_to_a_reinvite_is_acknowledged_again_whenever_the_first_invite_was() {
+    world::run(51, |world| {
+        let caller = caller(world);
+        let (call, _) = connected(world, &caller);
+        world.run_for(secs(33));
+        let changed = renegotiate(world, call.host, call.session, Method::Invite);
+        let request = next_request(world, call.line, &Method::Invite);
+        let success = answer(&request, "200 OK", "t", HOLD);
+        world.say(call.line, &success);
+        next_request(world, call.line, &Method::Ack);
+        assert_changed(&world.result(call.host, changed));
+        // With a branch that is none of ours no transaction takes it.
+        world.say(call.line, &success.replace("branch=z9hG4bK", "branch=z9hG4bKx"));
+        world.run_for(Duration::from_millis(20));
+        assert_eq!(methods(world, call.line), [Method::Ack]);
+    });
+}
+
+// rules: S6, S10
+#[test]
+fn what_a_cancelled_change_is_answered_says_nothing_of_the_session() {
+    for status in ["408 Request Timeout", "487 Request Terminated"] {
+        world::run(52, |world| {
+            let caller = caller(world);
+            let (call, _) = connected(world, &caller);
+            let changed = renegotiate(world, call.host, call.session, Method::Invite);
+            let request = next_request(world, call.line, &Method::Invite);
+            world.say(call.line, &answer(&request, "180 Ringing", "t", ""));
+            world.run_for(Duration::from_millis(20));
+            assert!(command(world, call.host, call.session, |view| view.cancel_renegotiation()));
+            confirm(world, call.line, &Method::Cancel, "200 OK");
+            world.say(call.line, &answer(&request, status, "t", ""));
+            world.run_for(secs(1));
+            assert!(world.ended(call.host, changed).is_some());
+            assert_eq!(
+                last(world, call.host, call.session),
+                Some((State::Connected, Reason::None)),
+                "{status}"
+            );
+        });
+    }
+}
+
 // rules: S6, C13
 #[test]
 fn a_change_that_is_lost_with_its_connection_leaves_the_session() {

@@ -830,6 +830,23 @@ fn a_session_stays_with_its_connection_whichever_way_its_peer_comes() {
     });
 }
 
+// RFC 3261 section 15.1.1: a BYE is a transaction of its own, and over with its final response.
+// rules: S10, S16, X3
+#[test]
+fn an_end_that_crosses_the_peers_is_complete_when_its_own_bye_is_answered() {
+    world::run(61, |world| {
+        let caller = caller(world);
+        let (call, mut side) = connected(world, &caller);
+        let ended = terminate(world, call.host, call.session);
+        let bye = next_request(world, call.line, &Method::Bye);
+        side.say(world, "BYE", "");
+        assert_eq!(codes(world, call.line), [200]);
+        assert_eq!(world.ended(call.host, ended), None);
+        world.say(call.line, &answer(&bye, "200 OK", "", ""));
+        world.result(call.host, ended).unwrap();
+    });
+}
+
 // RFC 3261 section 13.2.2.4: for 64*T1 after the first 2xx others are waited for.
 // rules: S3, S8, X7
 #[test]
@@ -845,6 +862,13 @@ fn a_2xx_that_comes_again_after_64_times_t1_is_not_acknowledged_and_one_of_anoth
         assert_eq!(after - before, 1);
         call.say(world, "200 OK", "other", "");
         assert_eq!(methods(world, call.line), [Method::Ack, Method::Bye]);
+        // Over the connection that it has come by.
+        let address = world.listen(caller.host, 5060);
+        let second = world.dial(caller.peer, address, None);
+        let more = "Contact: <sip:carol@10.3.0.1:5060;transport=tcp>";
+        world.say(second, &answer(&call.invite, "200 OK", "third", more));
+        world.run_for(secs(1));
+        assert_eq!(methods(world, second), [Method::Ack, Method::Bye]);
     });
 }
 

@@ -896,6 +896,14 @@ fn a_server_that_is_out_of_order_is_asked_again() {
         it.respond("200 OK", GRANTED);
         assert_eq!(it.last(), (State::Subscribed, Reason::None));
     }
+    // Whatever names a time asks to be asked again then (RFC 3261 section 20.33).
+    let mut it = watcher(presence());
+    it.respond("486 Busy", "Retry-After: 600");
+    assert_eq!(it.last(), (State::WaitingForRetry, Reason::TemporaryFailure));
+    it.pass(secs(600) - TICK);
+    assert_eq!(it.last().0, State::WaitingForRetry);
+    it.pass(TICK);
+    assert_eq!(it.last().0, State::Subscribing);
     // What is there stays there meanwhile: NOTIFYs are taken.
     let mut it = established();
     it.with(|view| view.update(None)).unwrap();

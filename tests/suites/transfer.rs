@@ -920,6 +920,28 @@ fn a_refer_is_decided_on_once() {
     });
 }
 
+// rules: S14, X6
+#[test]
+fn a_promise_to_tell_ends_with_its_session() {
+    world::run(39, |world| {
+        let (it, _, mut side) = referred(world);
+        let bob = it.bob;
+        side.say(world, "REFER", "Refer-To: <sip:dave@four.invalid>");
+        let call = world.with(bob.host, |stack, now| {
+            let mut view = stack.endpoint(now, bob.id).unwrap();
+            view.create_session("sip:dave@four.invalid").unwrap()
+        });
+        decide(world, &it, |view, id| view.accept_referral(id, call)).unwrap();
+        let first = next_request(world, it.line, &Method::Notify);
+        world.say(it.line, &answer(&first, "200 OK", "", ""));
+        side.say(world, "BYE", "");
+        world.hang_up(it.line);
+        // Five minutes were promised.
+        world.run_for(secs(100));
+        assert_eq!(world.with(it.host, |stack, _| stack.census().timers), 0);
+    });
+}
+
 // rules: S14
 #[test]
 fn before_the_session_is_established_there_is_no_transfer() {

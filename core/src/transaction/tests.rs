@@ -856,6 +856,13 @@ fn while_nothing_is_read_only_what_waits_for_the_peer_stands_still() {
         bench.timers.next().map(|(at, _)| at),
         Some(Time::from_millis(37_000))
     );
+    // What has been stopped before does not go on.
+    let mut bench = Bench::new();
+    bench.start(conn, &with_to("INVITE", BRANCH)).unwrap();
+    bench.response(&answer("180 Ringing", BRANCH, "INVITE"));
+    bench.with(|table, cx, _| table.stand_still(cx, conn));
+    bench.with(|table, cx, _| table.go_on(cx, conn));
+    assert_eq!(bench.timers.len(), 0);
 }
 
 // rules: C22, X6
