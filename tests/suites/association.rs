@@ -16,11 +16,11 @@ use sansip::security::signing::Version;
 use sansip::security::{Credentials, Secret};
 use sansip::wire::{Method, StatusCode};
 use sansip::{
-    AuthenticationFailureReason as Reason, AuthenticationProtocol, Completion, Content, Event,
-    OperationError, PublishOptions, RegistrationState, SessionState, SipEndpointConfig,
+    AuthenticationFailureReason as Reason, AuthenticationProtocol, Completion, Content, Event, ManagerConfig,
+    ManagerKind, MutualTls, OperationError, PublishOptions, RegistrationState, SessionState, Transport,
 };
-use sansip_testkit::frontend::{AssociationCounts, FrontEndConfig, Memory, Protocol, Signing};
-use sansip_testkit::world::{self, Endpoint, FrontEndId, World};
+use sansip_testkit::frontend::{FrontEndConfig, Memory, Protocol, Signing};
+use sansip_testkit::world::{self, FrontEndId, World};
 
 use common::logon::{
     account, all_is_well, associations, counts, dropped, endpoint, heard, registered, says, served, state,
@@ -126,6 +126,40 @@ fn a_server_that_never_asks_is_no_good_unless_that_is_allowed() {
                 Ok(_) => assert!(allowed),
                 Err(OperationError::Authentication { failure, .. }) => {
                     assert_eq!((failure.reason, allowed), (Reason::UnchallengingServer, false));
+                }
+                other => panic!("{other:?}"),
+            }
+        });
+    }
+}
+
+// On a manager with mutual TLS both are known by their certificates; on one without, the server knows nobody.
+// rules: A6
+#[test]
+fn who_is_known_by_a_certificate_need_not_be_asked() {
+    for (seed, mutual_tls) in [(22, MutualTls::Anyone), (23, MutualTls::Off)] {
+        world::run(seed, |world| {
+            let server = world.front_end(FrontEndConfig::new("example.com"));
+            let host = world.stack();
+            let kind = ManagerConfig::new(ManagerKind::ServerTls);
+            let is_mutual = mutual_tls != MutualTls::Off;
+            let config = ManagerConfig {
+                mutual_tls: mutual_tls.clone(),
+                ..kind
+            };
+            let manager = world.with(host, |stack, _| stack.add_manager(config)).unwrap();
+            let mut config = account(world, server, "alice");
+            let credentials = Credentials::new("alice", Secret::new("Pa55word")).with_domain("EXAMPLE");
+            config.credentials = vec![credentials];
+            config.manager = Some(manager);
+            config.transport = Transport::Tls;
+            config.server = None;
+            let alice = world.sip_endpoint(host, config);
+            let operation = world.register(alice);
+            match world.result(host, operation) {
+                Ok(_) => assert!(is_mutual),
+                Err(OperationError::Authentication { failure, .. }) => {
+                    assert_eq!((failure.reason, is_mutual), (Reason::UnchallengingServer, false));
                 }
                 other => panic!("{other:?}"),
             }

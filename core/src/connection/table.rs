@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::lifetime::{End, Input, Lifetime, LifetimePrint, Outcome, Role, Terms};
 use super::listener::{self, Listener, ListenerPrint};
-use super::manager::{Manager, ManagerConfig, ManagerKind};
+use super::manager::{Manager, ManagerConfig, ManagerKind, MutualTls};
 use super::pool::{Choice, Pool, PoolPrint};
 use super::queue::{SendQueue, Sent};
 use super::{ConnectionInfo, Indication, Lease, SendError};
@@ -417,6 +417,15 @@ impl Connections {
     pub(crate) fn manager_of(&self, conn: ConnId) -> Option<(ManagerId, Transport)> {
         let lifetime = &self.connections.get(&conn)?.lifetime;
         Some((lifetime.manager, lifetime.role.transport()))
+    }
+
+    /// Whether both sides of it prove who they are by certificates (C18).
+    pub(crate) fn is_mutual(&self, conn: ConnId) -> bool {
+        let over = self.manager_of(conn);
+        over.is_some_and(|(manager, transport)| {
+            let config = self.manager_config(manager);
+            transport == Transport::Tls && config.is_some_and(|config| config.mutual_tls != MutualTls::Off)
+        })
     }
 
     /// Whether it has one owner: that of a client manager (C5).

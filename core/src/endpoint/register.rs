@@ -124,7 +124,14 @@ impl Endpoints {
         // Who leaves does not need a better server.
         let leaves = self.registration_state(id) == Some(RegistrationState::Unregistering);
         let input = match outcome.result {
-            Ok(response) if below.low.auth.is_unchallenged(id) && !leaves => {
+            Ok(response)
+                if below.low.auth.is_unchallenged(id)
+                    && !outcome
+                        .facts
+                        .conn
+                        .is_some_and(|conn| below.low.connections.is_mutual(conn))
+                    && !leaves =>
+            {
                 let failure = AuthenticationFailure {
                     reason: AuthenticationFailureReason::UnchallengingServer,
                     realm: None,

@@ -4,15 +4,19 @@ use std::fmt::Write;
 use std::hash::Hasher;
 use std::time::Duration;
 
-use sansip::security::{Credentials, KerberosFailure, KerberosFailureKind, Secret};
+use bytes::Bytes;
+use sansip::security::{
+    Credentials, KerberosFailure, KerberosFailureKind, MessageSecurity, Secret, SecurityContext,
+};
 use sansip::wire::frame::{Frame, Framer};
 use sansip::wire::{MessageLimits, Method, StatusCode};
 use sansip::{
-    Action, CloseReason, Config, ConnId, Connect, Content, EndOfSubscription, EndpointId, Established, Event,
-    IncomingId, ListenError, ListenerId, LostAddresses, Misuse, OperationId, PeerCertificate,
-    PeerToPeerConfig, PublicationId, PublishOptions, QueryId, Question, RedirectAction, ReferralId,
-    ReliableResponses, ResolveError, RouteRecovery, SendOptions, Server, SessionId, SipEndpointConfig, Stack,
-    SubscribeOptions, SubscriptionId, Throttle, Time, Transport, UnixTime, WatcherId,
+    Action, Authenticate, CloseReason, Config, ConnId, Connect, Content, EndOfSubscription, EndpointId,
+    Established, Event, IncomingId, ListenError, ListenerId, LostAddresses, Misuse, OperationId,
+    PeerCertificate, PeerToPeerConfig, PublicationId, PublishOptions, QueryId, Question, RedirectAction,
+    ReferralId, ReliableResponses, ResolveError, RouteRecovery, SendOptions, Server, SessionId,
+    SipEndpointConfig, Stack, SubscribeOptions, SubscriptionId, Throttle, Time, Transport, UnixTime,
+    WatcherId,
 };
 use siphasher::sip::SipHasher13;
 
@@ -21,6 +25,25 @@ use super::resolver::{address, answer_to, no_addresses};
 use super::script::Script;
 use super::talk::Talk;
 use crate::oracle::{Contract, sent};
+
+/// A context that signs so often, and takes everything for the server's.
+#[derive(Clone, Debug)]
+struct Tired(usize);
+
+impl MessageSecurity for Tired {
+    fn sign(&mut self, _text: &[u8]) -> Option<Vec<u8>> {
+        self.0 = self.0.checked_sub(1)?;
+        Some(vec![0; 16])
+    }
+
+    fn verify(&mut self, _text: &[u8], _signature: &[u8]) -> bool {
+        true
+    }
+
+    fn share(&self) -> Box<dyn MessageSecurity> {
+        Box::new(self.clone())
+    }
+}
 
 /// Waits, in milliseconds.
 const WAITS: [u64; 16] = [
@@ -145,6 +168,8 @@ struct Run<'a> {
     lines: Vec<Line>,
     connects: Vec<Connect>,
     queries: Vec<(QueryId, Question)>,
+    /// The security contexts that are asked for.
+    contexts: Vec<Authenticate>,
     uris: Vec<String>,
     talk: Talk,
     oracle: Contract,
@@ -239,6 +264,7 @@ impl<'a> Run<'a> {
             lines: Vec::new(),
             connects: Vec::new(),
             queries: Vec::new(),
+            contexts: Vec::new(),
             uris: Vec::new(),
             talk: Talk::default(),
             oracle: Contract::default(),
@@ -386,6 +412,7 @@ impl<'a> Run<'a> {
                         .for_each(|id| self.stack.handle_listener_lost(self.now, id, error.clone()));
                 }
                 1 => self.willing = !self.willing,
+                2 => self.answer_context(),
                 4 => {
                     self.holding = !self.holding;
                     for manager in [self.stack.client_manager(), self.stack.server_tcp_manager()] {
@@ -479,6 +506,38 @@ impl<'a> Run<'a> {
             peer,
         };
         self.stack.handle_connected(self.now, connect.conn, established);
+    }
+
+    /// With a context, or with a reason why there is none; the context signs for a while.
+    fn answer_context(&mut self) {
+        let (at, answer) = (self.script.latest(self.contexts.len()), self.script.pick(16));
+        let Some(at) = at else { return };
+        let Authenticate {
+            endpoint, handshake, ..
+        } = self.contexts.remove(at);
+        let failures = [
+            KerberosFailureKind::Unsupported,
+            KerberosFailureKind::NoTicket,
+            KerberosFailureKind::WrongCredentials,
+            KerberosFailureKind::UnknownService,
+            KerberosFailureKind::Unreachable,
+            KerberosFailureKind::SkewedClock,
+            KerberosFailureKind::Other,
+        ];
+        let result = match failures.get(answer) {
+            Some(kind) => Err(KerberosFailure::new(*kind)),
+            None => Ok(SecurityContext {
+                token: Bytes::from_static(b"ticket"),
+                lifetime: (answer & 1 != 0).then_some(Duration::from_secs(400)),
+                security: Box::new(Tired(answer - failures.len())),
+            }),
+        };
+        self.stack
+            .handle_authenticated(self.now, endpoint, handshake, result);
+        // Nobody waits for it any more.
+        let again = Err(KerberosFailure::new(KerberosFailureKind::Other));
+        self.stack
+            .handle_authenticated(self.now, endpoint, handshake, again);
     }
 
     fn answer_query(&mut self) {
@@ -1046,11 +1105,7 @@ impl<'a> Run<'a> {
                     self.queries.push((query, question));
                 }
             }
-            Action::Authenticate(wanted) => {
-                let failure = KerberosFailure::new(KerberosFailureKind::Unsupported);
-                self.stack
-                    .handle_authenticated(self.now, wanted.endpoint, wanted.handshake, Err(failure));
-            }
+            Action::Authenticate(wanted) => self.contexts.push(wanted),
             Action::Event(event) => self.on_event(&event),
         }
     }

@@ -186,6 +186,12 @@ fn write_usual(out: &mut String, code: u16, request: &Message, variant: usize, c
                  algorithm={algorithm}, stale={stale}\r\n",
                 count
             );
+            if variant & 4 != 0 {
+                let _ = write!(
+                    out,
+                    "{name}-Authenticate: Kerberos realm=\"example.com\", targetname=\"sip/example.com\", version=4\r\n"
+                );
+            }
         }
         423 => out.push_str(if odd {
             "Min-Expires: 1\r\n"
