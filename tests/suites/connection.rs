@@ -655,6 +655,7 @@ fn a_response_is_held_while_it_waits_for_its_connection() {
             asked.push(incoming);
         }
     }
+    assert_eq!(host.stack.census().incoming, 2);
     host.stack.handle_closed(now, conn, CloseReason::Reset);
     for (place, incoming) in asked.into_iter().enumerate() {
         let mut view = host.stack.incoming(now, incoming).unwrap();
@@ -680,7 +681,38 @@ fn a_response_is_held_while_it_waits_for_its_connection() {
         answers.extend(host.codes(conn));
     }
     assert_eq!(answers, [202, 202]);
-    assert_eq!(host.stack.census().replies, 0);
+    let census = host.stack.census();
+    assert_eq!((census.replies, census.incoming), (0, 0));
+}
+
+// rules: E13
+#[test]
+fn an_endpoint_is_not_over_while_one_of_its_requests_is_to_be_answered() {
+    let mut host = Host::new(|_| {});
+    let conn = host.peer();
+    let now = host.now;
+    let mut asked = Vec::new();
+    for number in 1..=2 {
+        host.say(conn, &to_bob("MESSAGE", number, ""));
+        while let Some(action) = host.stack.poll_action() {
+            if let Action::Event(Event::MessageReceived { incoming, .. }) = action {
+                host.stack.incoming(now, incoming).unwrap().hold().unwrap();
+                asked.push(incoming);
+            }
+        }
+    }
+    let bob = host.bob;
+    let ends = host.stack.terminate(now, bob);
+    let is_over = |host: &mut Host| {
+        let told = |event: &Event| matches!(event, Event::Completed { operation, .. } if *operation == ends);
+        !heard(&host.drain(), |event| told(event).then_some(())).is_empty()
+    };
+    assert!(!is_over(&mut host));
+    for (incoming, last) in asked.into_iter().zip([false, true]) {
+        let mut view = host.stack.incoming(now, incoming).unwrap();
+        view.answer(StatusCode::OK, None, None, &[]).unwrap();
+        assert_eq!(is_over(&mut host), last);
+    }
 }
 
 fn sends(world: &mut World, alice: Endpoint, method: Method, content: Option<Content>) -> OperationId {

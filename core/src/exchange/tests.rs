@@ -708,6 +708,25 @@ fn handshake_of(bench: &mut Bench, leader: Request) -> [ExchangeId; 3] {
     [leader, other, bench.start(later)]
 }
 
+// rules: A3
+#[test]
+fn ntlm_goes_over_tls_alone_unless_the_endpoint_wants_it_otherwise() {
+    let mut bench = Bench::new();
+    let asked = authenticated(&mut bench, register());
+    let login = Login {
+        credentials: vec![Credentials::new("alice", Secret::new("secret"))],
+        default_credential: false,
+        allowed: AllowedProtocols::all(),
+        policy: AssociationPolicy::default(),
+        epid: "01".into(),
+    };
+    bench.auth.insert(asked.policy.identity.unwrap(), login);
+    let id = bench.start(asked);
+    bench.answer("401 Unauthorized", NTLM);
+    assert_eq!(bench.sent(&Method::Register).len(), 1, "this is TCP");
+    assert_eq!(bench.story(id), ["NoCommonProtocols 401"]);
+}
+
 // rules: A5
 #[test]
 fn while_a_handshake_is_under_way_the_others_wait_and_they_fail_as_it_does() {
