@@ -685,6 +685,36 @@ fn a_response_is_held_while_it_waits_for_its_connection() {
     assert_eq!((census.replies, census.incoming), (0, 0));
 }
 
+// RFC 3261 section 12.1.1: by the Request-URI, or the top Record-Route, or where there is none by the Contact.
+// rules: C36, S4
+#[test]
+fn the_answer_to_who_is_reached_by_sips_names_sips() {
+    let (sip, sips) = ("Contact: <sip:p@10.0.0.2>", "Contact: <sips:p@10.0.0.2>");
+    for (number, (more, expected)) in [
+        (sip.to_owned(), "<sip:"),
+        (sips.to_owned(), "<sips:"),
+        (format!("{sip}\nRecord-Route: <sips:10.0.0.2;lr>"), "<sips:"),
+        (format!("{sips}\nRecord-Route: <sip:10.0.0.2;lr>"), "<sip:"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut host = Host::new(|_| {});
+        let conn = host.peer();
+        host.say(conn, &to_bob("INVITE", u32::try_from(number).unwrap(), &more));
+        let received = |event: &Event| match event {
+            Event::SessionReceived { session, .. } => Some(*session),
+            _ => None,
+        };
+        let session = heard(&host.drain(), received)[0];
+        let mut view = host.stack.session(host.now, session).unwrap();
+        view.accept(None).unwrap();
+        host.drain();
+        let contact = field(host.sent(conn).last().unwrap(), HeaderName::Contact);
+        assert!(contact.starts_with(expected), "{more}: {contact}");
+    }
+}
+
 // rules: E13
 #[test]
 fn an_endpoint_is_not_over_while_one_of_its_requests_is_to_be_answered() {

@@ -900,6 +900,9 @@ fn a_lower_cseq_is_answered_500_and_not_seen() {
         assert_eq!(seen.count(), 3);
         side.say_numbered(world, "BYE", 5, "");
         assert_eq!(codes(world, call.line), [500], "nor is a BYE out of order taken");
+        // RFC 3261 section 12.2.2: one that is not lower.
+        side.say_numbered(world, "MESSAGE", 70, "");
+        assert_eq!(codes(world, call.line), [200]);
         assert_eq!(
             last(world, call.host, call.session),
             Some((State::Connected, Reason::None))
