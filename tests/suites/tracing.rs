@@ -26,13 +26,14 @@ mod peers;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use sansip::Transport;
+use sansip::security::{KerberosFailure, KerberosFailureKind, SecurityContext};
+use sansip::{Authenticate, Transport};
+use sansip_net::Kerberos;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -41,9 +42,10 @@ use agent::{Agent, PATIENCE, Setup};
 use certificates::Ca;
 use on_async_std::AsyncStd;
 use on_mio::Mio;
-use peers::Front;
+use peers::{Front, answer_to, read_request};
 
 const PASSWORD: &str = "open-sesame-4711";
+const PRINCIPAL: &str = "alice@EXAMPLE.COM";
 
 // ---------------------------------------------------------------- the collector
 
@@ -149,33 +151,6 @@ fn server(serve: impl Fn(usize, TcpStream) + Send + 'static) -> SocketAddr {
     address
 }
 
-/// The next request, which has no body; empty at the end of the connection.
-fn request(stream: &mut TcpStream) -> String {
-    let mut bytes = Vec::new();
-    let mut byte = [0];
-    while !bytes.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
-        bytes.push(byte[0]);
-    }
-    String::from_utf8(bytes).unwrap()
-}
-
-fn answer(stream: &mut TcpStream, request: &str, status: &str, more: &str) {
-    let repeated: String = request
-        .lines()
-        .filter(|line| {
-            ["Via:", "From:", "To:", "Call-ID:", "CSeq:"]
-                .iter()
-                .any(|name| line.starts_with(name))
-        })
-        .map(|line| match line.strip_prefix("To:") {
-            Some(to) => format!("To:{to};tag=server\r\n"),
-            None => format!("{line}\r\n"),
-        })
-        .collect();
-    let text = format!("SIP/2.0 {status}\r\n{repeated}{more}Content-Length: 0\r\n\r\n");
-    stream.write_all(text.as_bytes()).unwrap();
-}
-
 fn contact(request: &str) -> String {
     let contact = request.lines().find(|line| line.starts_with("Contact:")).unwrap();
     format!("{contact};expires=3600\r\n")
@@ -183,11 +158,11 @@ fn contact(request: &str) -> String {
 
 /// RFC 3261 section 22.2: 401, and what comes then is with credentials.
 fn challenge(stream: &mut TcpStream) -> String {
-    let first = request(stream);
+    let first = read_request(stream);
     let challenge =
         "WWW-Authenticate: Digest realm=\"example.com\", nonce=\"n0nce\", algorithm=MD5, qop=\"auth\"\r\n";
-    answer(stream, &first, "401 Unauthorized", challenge);
-    let second = request(stream);
+    answer_to(stream, &first, "401 Unauthorized", challenge);
+    let second = read_request(stream);
     assert!(second.contains("Authorization: Digest"), "{second}");
     second
 }
@@ -196,12 +171,12 @@ fn challenge(stream: &mut TcpStream) -> String {
 fn resets(number: usize, mut stream: TcpStream) {
     if number == 0 {
         let register = challenge(&mut stream);
-        answer(&mut stream, &register, "200 OK", &contact(&register));
+        answer_to(&mut stream, &register, "200 OK", &contact(&register));
         until("Registered");
         peers::reset(stream);
     } else {
-        let register = request(&mut stream);
-        answer(&mut stream, &register, "200 OK", "");
+        let register = read_request(&mut stream);
+        answer_to(&mut stream, &register, "200 OK", "");
     }
 }
 
@@ -223,7 +198,7 @@ fn down<A: Agent>(setup: Setup) -> Vec<Seen> {
     agent.shut_down(Duration::ZERO);
     for seen in &seen {
         for value in seen.fields.values() {
-            for secret in [PASSWORD, "Digest", "response=", "n0nce"] {
+            for secret in [PASSWORD, "Digest", "response=", "n0nce", PRINCIPAL] {
                 assert!(!value.contains(secret), "{secret} in {seen:?}");
             }
         }
@@ -256,7 +231,7 @@ fn the_server_freezes<A: Agent>() {
     let frozen = server(|_, mut stream| {
         challenge(&mut stream);
         // Reads on, says nothing, until the other side goes.
-        while !request(&mut stream).is_empty() {}
+        while !read_request(&mut stream).is_empty() {}
     });
     let mut setup = setup(frozen, Transport::Tcp);
     // Timer F is 64*T1.
@@ -269,10 +244,50 @@ fn the_server_freezes<A: Agent>() {
     cause(&seen, removed, ("sansip::connection", "connected"), "conn");
 }
 
+/// Its words name users, which no event does.
+#[derive(Debug)]
+struct Away;
+
+impl Kerberos for Away {
+    fn make_context(&self, _: &Authenticate) -> Result<SecurityContext, KerberosFailure> {
+        Err(KerberosFailure {
+            kind: KerberosFailureKind::Unreachable,
+            detail: format!("no center for {PRINCIPAL}"),
+        })
+    }
+}
+
+fn no_center_gives_a_ticket<A: Agent>() {
+    let server = server(|_, mut stream| {
+        let register = read_request(&mut stream);
+        let challenge =
+            "WWW-Authenticate: Kerberos realm=\"example.com\", targetname=\"sip/fe\", version=4\r\n";
+        answer_to(&mut stream, &register, "401 Unauthorized", challenge);
+        while !read_request(&mut stream).is_empty() {}
+    });
+    let mut setup = setup(server, Transport::Tcp);
+    setup.kerberos = Some(Arc::new(Away));
+    let seen = down::<A>(setup);
+    let end = seen.last().unwrap();
+    assert_eq!(
+        (end.get("old"), end.get("reason")),
+        ("Registering", "Authentication")
+    );
+    let failed = cause(&seen, end, ("sansip::registration", "no context"), "endpoint");
+    assert_eq!(failed.get("error"), "Unreachable");
+    let wanted = cause(
+        &seen,
+        failed,
+        ("sansip::registration", "context wanted"),
+        "handshake",
+    );
+    assert_eq!(wanted.get("server"), "sip/fe");
+}
+
 fn the_server_forbids<A: Agent>() {
     let forbids = server(|_, mut stream| {
         let register = challenge(&mut stream);
-        answer(&mut stream, &register, "403 Forbidden", "");
+        answer_to(&mut stream, &register, "403 Forbidden", "");
     });
     let seen = down::<A>(setup(forbids, Transport::Tcp));
     let end = seen.last().unwrap();
@@ -309,6 +324,7 @@ fn all<A: Agent>() {
     the_server_resets::<A>();
     the_server_freezes::<A>();
     the_server_forbids::<A>();
+    no_center_gives_a_ticket::<A>();
     the_server_has_a_wrong_certificate::<A>();
 }
 

@@ -14,7 +14,7 @@ use sansip::{
 };
 #[cfg(feature = "tracing")]
 use sansip_net::trace;
-use sansip_net::{TlsClientConfig, TlsServerConfig};
+use sansip_net::{Authenticated, KerberosThreads, TlsClientConfig, TlsServerConfig};
 
 use crate::event::NetEvent;
 use crate::net::{ConnectTls, LookupId, Net, SocketId};
@@ -37,6 +37,7 @@ pub(crate) struct Adapter {
     listeners: BTreeMap<ListenerId, Listening>,
     listener_ids: HashMap<SocketId, ListenerId>,
     queries: HashMap<LookupId, QueryId>,
+    kerberos: Option<KerberosThreads>,
     #[cfg(feature = "record")]
     recording: Option<sansip_net::Recording>,
 }
@@ -54,6 +55,9 @@ impl Adapter {
     /// The system gives no entropy.
     pub(crate) fn new(stack: Stack, settings: Settings) -> io::Result<Self> {
         let net = Net::new(&settings)?;
+        let kerberos = settings
+            .kerberos
+            .map(|kerberos| KerberosThreads::new(kerberos, net.bell()));
         Ok(Self {
             stack,
             net,
@@ -64,6 +68,7 @@ impl Adapter {
             listeners: BTreeMap::new(),
             listener_ids: HashMap::new(),
             queries: HashMap::new(),
+            kerberos,
             #[cfg(feature = "record")]
             recording: settings.recording,
         })
@@ -200,15 +205,14 @@ impl Adapter {
                 let lookup = self.net.resolve(question);
                 self.queries.insert(lookup, query);
             }
-            Action::Authenticate(wanted) => {
-                let failure = KerberosFailure::new(KerberosFailureKind::Unsupported);
-                self.stack.handle_authenticated(
-                    self.net.now(),
-                    wanted.endpoint,
-                    wanted.handshake,
-                    Err(failure),
-                );
-            }
+            Action::Authenticate(wanted) => match &self.kerberos {
+                Some(kerberos) => kerberos.ask(wanted),
+                None => self.authenticated(Authenticated {
+                    endpoint: wanted.endpoint,
+                    handshake: wanted.handshake,
+                    result: Err(KerberosFailure::new(KerberosFailureKind::Unsupported)),
+                }),
+            },
             Action::Event(event) => return Some(event),
         }
         None
@@ -290,7 +294,11 @@ impl Adapter {
     fn take_in(&mut self) -> bool {
         let now = self.net.now();
         let Some(event) = self.net.poll() else {
-            return false;
+            let answer = self.kerberos.as_ref().and_then(KerberosThreads::poll);
+            return answer.is_some_and(|answer| {
+                self.authenticated(answer);
+                true
+            });
         };
         match event {
             NetEvent::Accepted {
@@ -351,6 +359,13 @@ impl Adapter {
             }
         }
         true
+    }
+
+    fn authenticated(&mut self, answer: Authenticated) {
+        #[cfg(feature = "tracing")]
+        trace::authenticated(&answer);
+        self.stack
+            .handle_authenticated(self.net.now(), answer.endpoint, answer.handshake, answer.result);
     }
 }
 

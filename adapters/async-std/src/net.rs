@@ -134,7 +134,7 @@ pub(crate) struct Net {
 }
 
 impl Net {
-    /// Of the settings, those of single managers are not looked at.
+    /// Of the settings, those of single managers and of Kerberos are not looked at.
     ///
     /// # Errors
     /// The system gives no entropy.
@@ -168,6 +168,12 @@ impl Net {
     /// How long to wait for this time; at least until it, for to wake early is to spin.
     pub(crate) fn until(&self, time: Time) -> Duration {
         self.clock.until(time)
+    }
+
+    /// What wakes the task of the owner from other threads.
+    pub(crate) fn bell(&self) -> impl Fn() + Send + Sync + 'static {
+        let woken = Arc::clone(&self.woken);
+        move || woken.wake_task()
     }
 
     // --- commands

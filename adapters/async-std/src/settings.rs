@@ -1,10 +1,11 @@
 //! What can be set, with its defaults.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sansip::ManagerId;
-use sansip_net::{Hosts, ResolvConf, TlsClientConfig, TlsServerConfig, TrustStore};
+use sansip_net::{Hosts, Kerberos, ResolvConf, TlsClientConfig, TlsServerConfig, TrustStore};
 use socket2::SockRef;
 
 /// The settings of a [`Driver`](crate::Driver).
@@ -35,6 +36,8 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// TLS for single managers; what is `None` there is taken from `tls`.
     pub manager_tls: BTreeMap<ManagerId, TlsSettings>,
+    /// What logs endpoints on with Kerberos, on threads beside the loop; none, and the stack is told so.
+    pub kerberos: Option<Arc<dyn Kerberos>>,
     /// Where what the stack records is written, for a stack that [`Stack::recorded`](sansip::Stack::recorded) made; nowhere.
     #[cfg(feature = "record")]
     pub recording: Option<sansip_net::Recording>,
@@ -60,6 +63,7 @@ impl Default for Settings {
                 server: None,
             },
             manager_tls: BTreeMap::new(),
+            kerberos: None,
             #[cfg(feature = "record")]
             recording: None,
         }

@@ -27,6 +27,14 @@ impl Ready {
         }
     }
 
+    /// Wakes the task for something that is no socket's.
+    pub(crate) fn wake_task(&self) {
+        let task = self.lock().task.clone();
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+
     /// The socket that was woken first.
     pub(crate) fn pop(&self) -> Option<SocketId> {
         self.lock().sockets.pop_front()

@@ -18,6 +18,7 @@ use crate::args::{AccountArgs, AnswerArgs, IdentityArgs, ListenArgs, PeerArgs, S
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::keep::Keep;
+use crate::kerberos;
 use crate::log;
 use crate::output::Output;
 use crate::secrets::{endpoint_tls, identity, password, trust};
@@ -26,6 +27,7 @@ use crate::secrets::{endpoint_tls, identity, password, trust};
 ///
 /// Files are made when all that is read could be read: what was mistyped can be put right and tried again.
 pub(crate) fn agent(config: Config, account: &AccountArgs, out: Output) -> Result<Agent, Failure> {
+    kerberos::check(account)?;
     let tls = tls(&account.identity, false)?;
     let secret = account.password_file.as_deref().map(password).transpose()?;
     let keep = Keep::open(&account.keep)?;
@@ -106,6 +108,7 @@ pub(crate) fn sip_endpoint(
         let protocols = account.auth.iter().flat_map(|protocol| protocol.protocols());
         config.protocols = protocols.copied().collect();
     }
+    config.default_credential = account.default_credential;
     config.association.without_tls = account.ntlm_over_tcp;
     config.association.strict = account.strict_signatures;
     config.association.least_version = account.least_signature_version;

@@ -14,6 +14,7 @@ use crate::explain::{explain, explain_listen};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::keep::Keep;
+use crate::kerberos;
 use crate::output::Output;
 use crate::report;
 
@@ -61,6 +62,7 @@ impl Agent {
         let mut settings = Settings {
             tls,
             dns: DnsSettings::system(),
+            kerberos: kerberos::of_system(),
             ..Settings::default()
         };
         let failed = |error| Failure::new(format!("the system gives no sockets: {error}"));

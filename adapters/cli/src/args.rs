@@ -71,8 +71,9 @@ impl From<TransportArg> for Transport {
 }
 
 /// How a user is proved.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProtocolArg {
+    Kerberos,
     Ntlm,
     Digest,
 }
@@ -80,6 +81,7 @@ pub(crate) enum ProtocolArg {
 impl ProtocolArg {
     pub(crate) const fn protocols(self) -> &'static [AuthenticationProtocol] {
         match self {
+            Self::Kerberos => &[AuthenticationProtocol::Kerberos],
             Self::Ntlm => &[AuthenticationProtocol::Ntlm],
             Self::Digest => &[
                 AuthenticationProtocol::DigestMd5,
@@ -191,7 +193,10 @@ pub(crate) struct AccountArgs {
     /// How the user may be proved; of what the server offers, the strongest is used (by default, all)
     #[arg(long, value_name = "LIST", value_enum, value_delimiter = ',')]
     pub(crate) auth: Vec<ProtocolArg>,
-    /// The Windows domain of the account: the server has to ask for the user then
+    /// Without a password, log on with Kerberos as whoever has the ticket cache
+    #[arg(long)]
+    pub(crate) default_credential: bool,
+    /// The Windows domain of the account, the realm of Kerberos: the server has to ask for the user then
     #[arg(long, value_name = "NAME")]
     pub(crate) domain: Option<String>,
     /// Answer NTLM over TCP, too, where who listens can try passwords on the answer

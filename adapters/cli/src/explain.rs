@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 
+use sansip::security::KerberosFailureKind;
 use sansip::wire::StatusCode;
 use sansip::{
-    AuthenticationFailureReason, CloseReason, ConnectionFailure, ListenError, OperationError, RemovalReason,
-    ResolveError, TlsFailure, TlsFailureKind,
+    AuthenticationFailure, AuthenticationFailureReason, CloseReason, ConnectionFailure, ListenError,
+    OperationError, RemovalReason, ResolveError, TlsFailure, TlsFailureKind,
 };
 
 use crate::address::ListenAt;
+use crate::kerberos;
 
 /// What went wrong with an operation, and what to do.
 pub(crate) fn explain(error: &OperationError) -> String {
@@ -16,7 +18,7 @@ pub(crate) fn explain(error: &OperationError) -> String {
         OperationError::ConnectionFailure(failure) => connection(failure),
         OperationError::Tls(failure) => tls(failure),
         OperationError::Timeout => Some("the server or peer is silent: check address, port and transport"),
-        OperationError::Authentication { failure, .. } => authentication(failure.reason),
+        OperationError::Authentication { failure, .. } => authentication(failure),
         OperationError::FailureResponse(response) | OperationError::Register { response, .. } => {
             response.status().and_then(status)
         }
@@ -119,18 +121,36 @@ fn tls(failure: &TlsFailure) -> Option<&'static str> {
     }
 }
 
-const fn authentication(reason: AuthenticationFailureReason) -> Option<&'static str> {
-    match reason {
+fn authentication(failure: &AuthenticationFailure) -> Option<&'static str> {
+    let kerberos = failure.kerberos.as_ref().map(|kerberos| kerberos.kind);
+    match failure.reason {
+        AuthenticationFailureReason::MissingCredentials
+            if kerberos == Some(KerberosFailureKind::NoTicket) =>
+        {
+            Some("get a ticket with kinit, or give the password with --password-file FILE")
+        }
+        AuthenticationFailureReason::NoCommonProtocols
+            if kerberos == Some(KerberosFailureKind::Unsupported) =>
+        {
+            Some(kerberos::HOW_TO_BUILD)
+        }
         AuthenticationFailureReason::InvalidCredentials => Some("check --user, --auth-user and the password"),
         AuthenticationFailureReason::MissingCredentials => {
             Some("give the password with --password-file FILE")
         }
         AuthenticationFailureReason::NoCommonProtocols => Some(
-            "of Digest and NTLM, --auth says what is allowed; NTLM also takes --ntlm-over-tcp or TLS, and --least-signature-version",
+            "of Digest, NTLM and Kerberos, --auth says what is allowed; NTLM also takes --ntlm-over-tcp or TLS, and --least-signature-version",
         ),
-        AuthenticationFailureReason::NoAuthenticatingAuthority
-        | AuthenticationFailureReason::SkewedClock
-        | AuthenticationFailureReason::UnchallengingServer => None,
+        AuthenticationFailureReason::NoAuthenticatingAuthority => match kerberos? {
+            KerberosFailureKind::Unreachable => {
+                Some("check krb5.conf, and that the key distribution center runs")
+            }
+            KerberosFailureKind::UnknownService => {
+                Some("the name by which the server calls itself has to be a principal there")
+            }
+            _ => None,
+        },
+        AuthenticationFailureReason::SkewedClock | AuthenticationFailureReason::UnchallengingServer => None,
     }
 }
 
@@ -146,7 +166,51 @@ fn status(status: StatusCode) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use sansip::security::KerberosFailure;
+
     use super::*;
+
+    // rules: A7
+    #[test]
+    fn a_failure_of_kerberos_says_what_to_do() {
+        for (reason, kind, parts) in [
+            (
+                AuthenticationFailureReason::MissingCredentials,
+                KerberosFailureKind::NoTicket,
+                ["there is no Kerberos ticket (no cache)", "kinit"],
+            ),
+            (
+                AuthenticationFailureReason::NoCommonProtocols,
+                KerberosFailureKind::Unsupported,
+                ["Kerberos is not supported here", "--features kerberos"],
+            ),
+            (
+                AuthenticationFailureReason::NoAuthenticatingAuthority,
+                KerberosFailureKind::Unreachable,
+                [
+                    "no key distribution center can be reached (no cache)",
+                    "krb5.conf",
+                ],
+            ),
+            (
+                AuthenticationFailureReason::NoAuthenticatingAuthority,
+                KerberosFailureKind::UnknownService,
+                ["Kerberos does not know the server (no cache)", "name"],
+            ),
+        ] {
+            let failure = AuthenticationFailure {
+                reason,
+                realm: None,
+                offered: Vec::new(),
+                kerberos: Some(KerberosFailure {
+                    kind,
+                    detail: "no cache".to_owned(),
+                }),
+            };
+            let line = with_advice(&failure, authentication(&failure));
+            assert!(parts.iter().all(|part| line.contains(part)), "{line}");
+        }
+    }
 
     #[test]
     fn each_failure_says_what_to_do() {

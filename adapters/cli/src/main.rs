@@ -19,6 +19,7 @@ mod host;
 mod inspect;
 mod interrupt;
 mod keep;
+mod kerberos;
 mod ladder;
 mod listen;
 mod log;

@@ -22,6 +22,7 @@
 #![doc = include_str!("../../net/src/trace.md")]
 
 mod adapter;
+mod bell;
 mod clock;
 mod dns;
 mod driver;

@@ -16,6 +16,7 @@ use mio::{Registry, Token};
 use sansip::{CloseReason, ListenError, Question, Time, TlsFailure};
 use sansip_net::{Protocol, Resolver, TlsServerConfig, TlsSession, Transmit};
 
+use crate::bell::{Bell, Chime, bell};
 use crate::clock::{Clock, seed};
 use crate::dns::{Datagram, Stream};
 use crate::event::NetEvent;
@@ -66,6 +67,7 @@ enum Kind {
     Connection(Connection),
     Datagram(Datagram),
     Stream(Stream),
+    Chime(Chime),
 }
 
 impl Kind {
@@ -75,6 +77,7 @@ impl Kind {
             Self::Connection(connection) => connection.has_work(),
             Self::Datagram(datagram) => datagram.has_work(),
             Self::Stream(stream) => stream.connection.has_work(),
+            Self::Chime(chime) => chime.has_work(),
         }
     }
 
@@ -84,6 +87,7 @@ impl Kind {
             Self::Connection(connection) => connection.register(registry, token),
             Self::Datagram(datagram) => datagram.register(registry, token),
             Self::Stream(stream) => stream.connection.register(registry, token),
+            Self::Chime(chime) => chime.register(registry, token),
         }
     }
 
@@ -93,6 +97,7 @@ impl Kind {
             Self::Connection(connection) => connection.deregister(registry),
             Self::Datagram(datagram) => datagram.deregister(registry),
             Self::Stream(stream) => stream.connection.deregister(registry),
+            Self::Chime(chime) => chime.deregister(registry),
         }
     }
 }
@@ -173,7 +178,7 @@ pub struct Net {
 }
 
 impl Net {
-    /// Sockets at this registry. Of the settings, those of single managers are not looked at.
+    /// Sockets at this registry. Of the settings, those of single managers and of Kerberos are not looked at.
     ///
     /// # Errors
     /// The system gives no second handle of the registry, or no entropy.
@@ -343,6 +348,16 @@ impl Net {
         lookup
     }
 
+    /// What wakes the selector from other threads; nothing is told of it.
+    ///
+    /// # Errors
+    /// There are no sockets or no token for it.
+    pub(crate) fn bell(&mut self) -> io::Result<Bell> {
+        let (bell, chime) = bell()?;
+        self.insert(Kind::Chime(chime))?;
+        Ok(bell)
+    }
+
     /// How many connections there are, those that are still being closed among them.
     pub fn connections(&self) -> usize {
         self.slots
@@ -378,6 +393,7 @@ impl Net {
             Kind::Connection(connection) => connection.on_edge(readable, writable),
             Kind::Datagram(datagram) => datagram.on_edge(),
             Kind::Stream(stream) => stream.connection.on_edge(readable, writable),
+            Kind::Chime(chime) => chime.on_edge(),
         }
         let id = slot.id;
         self.enqueue(id);
@@ -407,7 +423,7 @@ impl Net {
                         });
                     }
                 }
-                Kind::Datagram(_) | Kind::Stream(_) => {}
+                Kind::Datagram(_) | Kind::Stream(_) | Kind::Chime(_) => {}
             }
         }
         if self
@@ -499,6 +515,10 @@ impl Net {
                     stream.write();
                 }
                 self.on_stream_step(id, name, step);
+                None
+            }
+            Kind::Chime(chime) => {
+                chime.hear();
                 None
             }
         };

@@ -1,10 +1,11 @@
-//! What the adapters of [`sansip`] share, without a socket, a clock or a thread of its own.
+//! What the adapters of [`sansip`] share, without a socket or a clock of its own.
 //!
 //! | for | use |
 //! |---|---|
 //! | TLS over a connection that the adapter owns | [`TlsClientConfig`], [`TlsServerConfig`], [`TlsSession`] |
 //! | what the two configurations are made of | [`Identity`] (own certificate and key), [`TrustStore`] (roots, revocation) |
 //! | the domain name system | [`Resolver`], fed with [`ResolvConf`] and [`Hosts`] |
+//! | security contexts of Kerberos, made on threads beside the loop | [`Kerberos`], [`KerberosThreads`] |
 //! | events for `tracing`, with the feature of that name | the module `trace`, which lists them |
 //! | the file of a recording (feature `record`) | `Recording` |
 //!
@@ -27,6 +28,7 @@ mod dns;
 mod failure;
 mod hosts;
 mod identity;
+mod kerberos;
 mod message;
 #[cfg(feature = "record")]
 mod recording;
@@ -39,6 +41,7 @@ mod trust;
 pub use dns::{Protocol, Resolver, SocketId, Transmit};
 pub use hosts::Hosts;
 pub use identity::{Identity, TlsConfigError, TlsConfigProblem};
+pub use kerberos::{Authenticated, Kerberos, KerberosThreads};
 #[cfg(feature = "record")]
 pub use recording::Recording;
 pub use resolv_conf::ResolvConf;

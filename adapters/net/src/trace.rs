@@ -6,17 +6,19 @@
     reason = "each function has its own kinds of events, and the stack may get new ones"
 )]
 
-use std::fmt::Display;
 use std::net::SocketAddr;
 
+use sansip::security::KerberosFailure;
 use sansip::wire::{Message, Method, StatusCode};
 use sansip::{
     Action, Answer, CloseReason, ConnId, Established, Event, Explanation, ListenError, ListenerId,
     OperationError, QueryId, Question, Reason, RegistrationReason, RegistrationState, RemovalReason,
     ResolveError, TlsFailureKind,
 };
-use tracing::field::{Value, display};
+use tracing::field::display;
 use tracing::{debug, info, trace, warn};
+
+use crate::kerberos::Authenticated;
 
 const REGISTRATION: &str = "sansip::registration";
 const ENDPOINT: &str = "sansip::endpoint";
@@ -59,6 +61,20 @@ pub fn action(action: &Action) {
             debug!(target: REGISTRATION, endpoint = %wanted.endpoint, handshake = %wanted.handshake, server = wanted.target, "context wanted");
         }
         Action::Event(told) => event(told),
+    }
+}
+
+/// What came of a security context of Kerberos. What the library said is not traced: it names users.
+pub fn authenticated(answer: &Authenticated) {
+    let (endpoint, handshake) = (answer.endpoint, answer.handshake);
+    match &answer.result {
+        Ok(context) => {
+            let seconds = context.lifetime.map(|lifetime| lifetime.as_secs());
+            debug!(target: REGISTRATION, %endpoint, %handshake, seconds, "context made");
+        }
+        Err(failure) => {
+            warn!(target: REGISTRATION, %endpoint, %handshake, error = ?failure.kind, "no context");
+        }
     }
 }
 
@@ -435,17 +451,23 @@ fn method_of(message: &Message) -> &str {
 }
 
 /// What this side knows of a failure; of a response its status says enough, and its words are the peer's.
-fn detail_of(error: &OperationError) -> Option<impl Value> {
-    let detail: &dyn Display = match error {
-        OperationError::FailureResponse(_) | OperationError::Register { .. } => return None,
-        OperationError::Authentication { failure, .. } => failure,
+fn detail_of(error: &OperationError) -> Option<String> {
+    match error {
+        OperationError::FailureResponse(_) | OperationError::Register { .. } => None,
+        OperationError::Authentication { failure, .. } => {
+            let mut failure = failure.clone();
+            // The words of the library name users.
+            failure.kerberos = failure
+                .kerberos
+                .map(|kerberos| KerberosFailure::new(kerberos.kind));
+            Some(failure.to_string())
+        }
         OperationError::ConnectionFailure(_)
         | OperationError::Tls(_)
         | OperationError::Timeout
         | OperationError::MessageParsing(_)
-        | OperationError::OperationFailure(_) => error,
-    };
-    Some(display(detail))
+        | OperationError::OperationFailure(_) => Some(error.to_string()),
+    }
 }
 
 const fn error_kind(error: &OperationError) -> &'static str {

@@ -15,7 +15,7 @@ use sansip::{
     MutualTls, OperationError, OperationId, PeerToPeerConfig, RegistrationState, RemovalReason, Server,
     SessionReason, SessionState, SipEndpointConfig, Stack, Time, TlsFailureKind, Transport, UnixTime,
 };
-use sansip_net::{Hosts, Recording, ResolvConf, TlsClientConfig, TlsServerConfig};
+use sansip_net::{Hosts, Kerberos, Recording, ResolvConf, TlsClientConfig, TlsServerConfig};
 
 /// Only reached when something hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -227,6 +227,7 @@ pub(crate) struct Setup {
     pub(crate) authorizes: bool,
     /// Extended key usages that every certificate must have (C20); of a peer over TLS.
     pub(crate) required: Vec<String>,
+    pub(crate) kerberos: Option<Arc<dyn Kerberos>>,
 }
 
 impl Setup {
@@ -243,6 +244,7 @@ impl Setup {
             accepts: true,
             authorizes: false,
             required: Vec::new(),
+            kerberos: None,
         }
     }
 

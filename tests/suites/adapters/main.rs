@@ -11,19 +11,25 @@
 mod agent;
 mod cases;
 mod certificates;
+mod kerberos;
 mod on_async_std;
 mod on_mio;
 mod peers;
 mod tls;
 
+mod every {
+    pub(crate) use crate::cases::*;
+    pub(crate) use crate::kerberos::*;
+}
+
 /// Each case once for each adapter.
 macro_rules! through_both {
     ($($(#[$attribute:meta])* $case:ident,)*) => {
         mod through_mio {
-            $($(#[$attribute])* #[test] fn $case() { crate::cases::$case::<crate::on_mio::Mio>(); })*
+            $($(#[$attribute])* #[test] fn $case() { crate::every::$case::<crate::on_mio::Mio>(); })*
         }
         mod through_async_std {
-            $($(#[$attribute])* #[test] fn $case() { crate::cases::$case::<crate::on_async_std::AsyncStd>(); })*
+            $($(#[$attribute])* #[test] fn $case() { crate::every::$case::<crate::on_async_std::AsyncStd>(); })*
         }
     };
 }
@@ -62,4 +68,8 @@ through_both! {
     a_long_message_passes_a_small_buffer,
     shutting_down_hangs_up_and_unregisters,
     shutting_down_takes_no_longer_than_it_may,
+    a_context_that_comes_late_logs_the_user_on,
+    a_kerberos_that_fails_or_panics_is_told,
+    an_adapter_without_kerberos_says_so,
+    an_adapter_that_is_dropped_does_not_wait_for_kerberos,
 }

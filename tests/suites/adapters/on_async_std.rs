@@ -40,6 +40,7 @@ fn settings(setup: &Setup) -> Settings {
         server: setup.server.clone(),
     };
     settings.handshake_timeout = setup.handshake_timeout;
+    settings.kerberos.clone_from(&setup.kerberos);
     settings.socket.send_buffer = setup.send_buffer;
     settings
 }

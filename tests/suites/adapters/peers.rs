@@ -99,6 +99,34 @@ impl Front {
     }
 }
 
+/// The next request, which has no body; empty at the end of the connection.
+pub(crate) fn read_request(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let mut byte = [0];
+    while !bytes.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
+        bytes.push(byte[0]);
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+/// Answers it: what is repeated, and more header fields.
+pub(crate) fn answer_to(stream: &mut TcpStream, request: &str, status: &str, more: &str) {
+    let repeated: String = request
+        .lines()
+        .filter(|line| {
+            ["Via:", "From:", "To:", "Call-ID:", "CSeq:"]
+                .iter()
+                .any(|name| line.starts_with(name))
+        })
+        .map(|line| match line.strip_prefix("To:") {
+            Some(to) => format!("To:{to};tag=server\r\n"),
+            None => format!("{line}\r\n"),
+        })
+        .collect();
+    let text = format!("SIP/2.0 {status}\r\n{repeated}{more}Content-Length: 0\r\n\r\n");
+    stream.write_all(text.as_bytes()).unwrap();
+}
+
 /// An address where nobody listens and nobody else can.
 pub(crate) fn dead() -> (socket2::Socket, SocketAddr) {
     let bound = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();

@@ -26,6 +26,8 @@ pub(crate) fn sources() -> Vec<(PathBuf, String)> {
         ("adapters/mio/tests", "sansip_mio::tests"),
         ("adapters/async-std/src", "sansip_async_std"),
         ("adapters/async-std/tests", "sansip_async_std::tests"),
+        ("adapters/gssapi/src", "sansip_gssapi"),
+        ("adapters/gssapi/tests", "sansip_gssapi::tests"),
         ("adapters/cli/src", "sansip_cli"),
         ("adapters/cli/tests", "sansip_cli::tests"),
         ("tests/kit/src", "sansip_testkit"),

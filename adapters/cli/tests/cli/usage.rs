@@ -108,6 +108,30 @@ fn wrong_usage_exits_with_2() {
     }
 }
 
+// rules: A1, A2
+#[test]
+fn whoever_wants_kerberos_gets_as_far_as_the_server_or_is_told_how_to_build_it() {
+    let (code, word) = if cfg!(feature = "kerberos") {
+        (1, "refused")
+    } else {
+        (2, "--features kerberos")
+    };
+    for wanted in [["--auth", "ntlm,kerberos"].as_slice(), &["--default-credential"]] {
+        let account = [
+            "register",
+            "--user",
+            "sip:a@example.com",
+            "--server",
+            "127.0.0.1:1",
+            "--transport",
+            "tcp",
+        ];
+        let outcome = sansip(&[&account, wanted].concat());
+        assert_eq!(outcome.code, Some(code), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains(word), "{}", outcome.stderr);
+    }
+}
+
 /// What only the stack can know to be wrong is wrong usage as well, in one line.
 #[test]
 fn what_the_stack_refuses_as_misuse_exits_with_2() {
