@@ -645,6 +645,23 @@ fn a_change_that_was_cancelled_is_not_offered_again() {
     });
 }
 
+// RFC 3311 section 5.1: an UPDATE may come before the ACK; an offer that the 2xx has left without an answer is void.
+// rules: S5
+#[test]
+fn a_2xx_without_an_answer_ends_the_offer_of_its_invite() {
+    world::run(53, |world| {
+        let it = callee(world);
+        let session = offered(world, &it, 1, HOLD);
+        command(world, it.host, session, |view| view.accept(None)).unwrap();
+        world.run_for(Duration::from_millis(20));
+        let said = world.heard(it.line);
+        let mut side = common::stage::Side::caller(it.line, said.last().unwrap());
+        side.say(world, "UPDATE", HOLD);
+        assert_eq!(codes(world, it.line), [0; 0]);
+        assert_eq!(seen(world, it.host), ["UPDATE v=1"]);
+    });
+}
+
 // RFC 3261 section 14.2: our INVITE is in progress until its ACK has gone out.
 // rules: S5
 #[test]
@@ -697,10 +714,10 @@ fn what_a_cancelled_change_is_answered_says_nothing_of_the_session() {
             world.say(call.line, &answer(&request, status, "t", ""));
             world.run_for(secs(1));
             assert!(world.ended(call.host, changed).is_some());
+            assert_eq!(heard(world, call.line, &Method::Bye), [], "{status}");
             assert_eq!(
                 last(world, call.host, call.session),
-                Some((State::Connected, Reason::None)),
-                "{status}"
+                Some((State::Connected, Reason::None))
             );
         });
     }
