@@ -1,36 +1,42 @@
-//! All races of two stacks: every order of a search that is bounded here and goes further in the program `races`, and the
-//! cases of RFC 5407 by name, message by message.
+//! All races of two stacks, and of a caller with two callees behind a proxy that forks: every order of a search that is
+//! bounded here and goes further in the program `races`, and the cases of RFC 5407 and of forks by name, message by message.
 //!
 //! Of RFC 5407 there are not: 3.1.1, since no INVITE comes twice over a stream; 3.1.3, since a caller of this stack ends an
 //! early dialog with CANCEL.
 
 use sansip_testkit::races::Command::*;
-use sansip_testkit::races::{Bounds, Command, Course, SCENES, Scene};
+use sansip_testkit::races::{Bounds, Command, Course, SCENES, Scene, Seen};
 
-/// Every order without a lost connection, all of them to their end, and the first ones with one.
+/// Every order with one timer out of turn, all of them to their end, and the first ones with a connection that is reset
+/// anywhere. The program goes through to the end of these, too.
 fn search(name: &str, at_least: usize) {
+    let all = look(name, (1, 0), 20_000);
+    assert!(!all.cut, "{name}: {all:?}");
+    assert!(all.states >= at_least, "{name}: {all:?}");
+    look(name, (0, 1), 600);
+}
+
+/// The first orders where there are more than can be searched here.
+fn search_first(name: &str) {
+    for what_fails in [(1, 0), (0, 1), (2, 2)] {
+        let seen = look(name, what_fails, 300);
+        assert!(seen.cut && seen.depth >= 3, "{name}: {seen:?}");
+    }
+}
+
+/// Searches a scene with so many timers out of turn and resets, to so many states.
+fn look(name: &str, (fires, resets): (usize, usize), states: usize) -> Seen {
     let scene = Scene::named(name).expect("a scene of this name");
-    let all = Bounds {
+    let bounds = Bounds {
         depth: 100,
-        fires: 1,
-        resets: 0,
-        states: 20_000,
+        fires,
+        resets,
+        states,
     };
-    let seen = scene
-        .search(&all)
-        .unwrap_or_else(|violation| panic!("{violation}"));
-    assert!(!seen.cut, "{name}: {seen:?}");
-    assert!(seen.states >= at_least, "{name}: {seen:?}");
-    let lossy = Bounds {
-        fires: 2,
-        resets: 1,
-        states: 1_000,
-        ..all
-    };
-    let seen = scene
-        .search(&lossy)
-        .unwrap_or_else(|violation| panic!("{violation}"));
-    println!("{name}: {seen:?}");
+    let seen = scene.search(&bounds);
+    let seen = seen.unwrap_or_else(|violation| panic!("{violation}"));
+    println!("{name}, {fires} timers out of turn, {resets} resets: {seen:?}");
+    seen
 }
 
 // The numbers are low on purpose: a search that goes nowhere falls below them.
@@ -95,6 +101,12 @@ fn reliable_responses_and_early_changes() {
     search("reliable responses and early changes", 1_000);
 }
 
+// rules: S5, S6, S7, X2, X3, X6
+#[test]
+fn early_updates_from_both_sides() {
+    search("early UPDATEs from both sides", 1_000);
+}
+
 // rules: S10, S16, X2, X3, X6
 #[test]
 fn bye_and_refer() {
@@ -113,6 +125,36 @@ fn two_ends_of_a_subscription() {
     search("two ends of a subscription", 300);
 }
 
+// rules: S8, S10, X2, X3, X6
+#[test]
+fn a_fork_of_two() {
+    search_first("a fork of two");
+}
+
+// rules: S8, S10, X2, X3, X6
+#[test]
+fn a_fork_where_one_refuses() {
+    search_first("a fork where one refuses");
+}
+
+// rules: S8, S10, X2, X3, X6
+#[test]
+fn a_fork_that_both_refuse() {
+    search_first("a fork that both refuse");
+}
+
+// rules: S7, S8, X2, X3, X6
+#[test]
+fn a_fork_with_reliable_responses() {
+    search_first("a fork with reliable responses");
+}
+
+// rules: S6, S7, S8, X2, X3, X6
+#[test]
+fn a_fork_with_early_changes() {
+    search_first("a fork with early changes");
+}
+
 #[test]
 fn no_scene_is_left_out() {
     let all: Vec<_> = SCENES.iter().map(|scene| scene.name).collect();
@@ -127,9 +169,15 @@ fn no_scene_is_left_out() {
         "UPDATE and UPDATE",
         "an early change",
         "reliable responses and early changes",
+        "early UPDATEs from both sides",
         "BYE and REFER",
         "SUBSCRIBE, NOTIFY and 2xx",
         "two ends of a subscription",
+        "a fork of two",
+        "a fork where one refuses",
+        "a fork that both refuse",
+        "a fork with reliable responses",
+        "a fork with early changes",
     ];
     assert_eq!(all, searched);
 }
@@ -139,24 +187,31 @@ enum Step {
     Gives(usize, Command),
     Gets(usize, &'static str),
     Resets(usize),
+    Fires(usize),
 }
 
-use Step::{Gets, Gives, Resets};
+use Step::{Fires, Gets, Gives, Resets};
 
-/// Alice is party 0, Bob is party 1.
+/// Alice is party 0, Bob is party 1, and Carol is rung with him where there is a proxy that forks.
 const ALICE: usize = 0;
 const BOB: usize = 1;
+const CAROL: usize = 2;
 
 fn course(scene: &str, steps: &[Step], sessions: usize) {
     let mut course = Course::of(Scene::named(scene).expect("a scene of this name"));
     for (at, step) in steps.iter().enumerate() {
-        match step {
-            Gives(party, command) => course.gives(*party, *command),
-            Gets(party, what) => assert_eq!(course.gets(*party), *what, "step {at}"),
-            Resets(connection) => course.resets(*connection),
-        }
+        go(&mut course, at, step);
     }
     assert_eq!(course.ends(), sessions);
+}
+
+fn go(course: &mut Course, at: usize, step: &Step) {
+    match step {
+        Gives(party, command) => course.gives(*party, *command),
+        Gets(party, what) => assert_eq!(course.gets(*party), *what, "step {at}"),
+        Resets(connection) => course.resets(*connection),
+        Fires(party) => course.fires(*party),
+    }
 }
 
 const FROM_NOTHING: &str = "INVITE, CANCEL and 2xx";
@@ -355,4 +410,94 @@ fn a_refer_that_meets_a_bye_is_481() {
         Gets(ALICE, "200"),
     ];
     course(IN_A_CALL, &steps, 0);
+}
+
+// RFC 3311 section 5.2.
+// rules: S5, S6
+#[test]
+fn two_early_updates_that_meet_are_491() {
+    let steps = [
+        Gives(ALICE, Invite),
+        Gets(BOB, "INVITE"),
+        Gives(BOB, Progress),
+        Gets(ALICE, "183"),
+        Gets(BOB, "PRACK"),
+        Gets(ALICE, "200"),
+        Gives(ALICE, Update),
+        Gives(BOB, Update),
+        Gets(BOB, "UPDATE"),
+        Gets(ALICE, "UPDATE"),
+        Gets(ALICE, "491"),
+        Gets(BOB, "491"),
+        Gives(BOB, Accept),
+        Gets(ALICE, "200"),
+        Gets(BOB, "ACK"),
+    ];
+    course("early UPDATEs from both sides", &steps, 2);
+}
+
+/// Both have answered in a reliable response, and Bob has taken the call.
+const BOB_WINS: &[Step] = &[
+    Gives(ALICE, Invite),
+    Gets(BOB, "INVITE"),
+    Gets(CAROL, "INVITE"),
+    Gives(BOB, Progress),
+    Gets(ALICE, "183"),
+    Gets(BOB, "PRACK"),
+    Gives(CAROL, Progress),
+    Gets(ALICE, "200"),
+    Gets(ALICE, "183"),
+    Gets(CAROL, "PRACK"),
+    Gets(ALICE, "200"),
+    Gives(BOB, Accept),
+    Gets(ALICE, "200"),
+    Gets(BOB, "ACK"),
+];
+
+fn fork(after: &[Step]) {
+    let steps: Vec<_> = BOB_WINS.iter().chain(after).collect();
+    let mut course =
+        Course::of(Scene::named("a fork with reliable responses").expect("a scene of this name"));
+    for (at, step) in steps.into_iter().enumerate() {
+        go(&mut course, at, step);
+    }
+    assert_eq!(course.ends(), 2);
+}
+
+// RFC 3261 section 16.7, step 10.
+// rules: S8
+#[test]
+fn a_callee_that_has_lost_is_cancelled() {
+    fork(&[Gets(CAROL, "CANCEL")]);
+}
+
+// RFC 3261 section 13.2.2.4.
+// rules: S8
+#[test]
+fn a_callee_that_takes_a_call_which_another_has_gets_ack_and_bye() {
+    fork(&[
+        Gives(CAROL, Accept),
+        Gets(CAROL, "CANCEL"),
+        Gets(ALICE, "200"),
+        Gets(CAROL, "ACK"),
+        Gets(CAROL, "BYE"),
+        Gets(ALICE, "200"),
+    ]);
+}
+
+// RFC 3261 section 12.2.1.1: the number of the BYE is higher than that of the PRACK, which the search holds against both.
+// rules: S7, S8
+#[test]
+fn so_does_one_whose_2xx_comes_when_the_invite_is_forgotten() {
+    fork(&[
+        Gives(CAROL, Accept),
+        // Its transaction ends, 64*T1 after the first 2xx.
+        Fires(ALICE),
+        Fires(ALICE),
+        Gets(ALICE, "200"),
+        Gets(CAROL, "CANCEL"),
+        Gets(CAROL, "ACK"),
+        Gets(CAROL, "BYE"),
+        Gets(ALICE, "200"),
+    ]);
 }

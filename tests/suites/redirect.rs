@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
-    Event, Misuse, OperationError, OperationFailure, PeerToPeerConfig, RedirectAction as Action, SessionId,
-    SessionReason as Reason, SessionState as State, Transport,
+    Event, Misuse, OperationError, OperationFailure, PeerToPeerConfig, RedirectAction as Action,
+    ReliableResponses, SessionId, SessionReason as Reason, SessionState as State, SessionView, Transport,
 };
 use sansip_testkit::world::{self, LineId, PeerId, World};
 
 use common::stage::{
-    ALLOW, BOB, CAROL, Call, answer, call, command, ended_by, last, offered, states, terminate,
+    ALLOW, BOB, CAROL, Call, answer, call, command, confirm, ended_by, last, offered, states, terminate,
 };
 use common::{Callee, Caller, callee, failure_code, field, next_request, sdp, secs};
 
@@ -365,4 +365,69 @@ fn a_callee_redirects_with_302_unless_it_says_otherwise_and_not_to_itself_or_the
             assert!(matches!(refused, Err(Misuse::Argument { .. })), "{code}");
         }
     });
+}
+
+// rules: S13, S6, S7
+#[test]
+fn what_is_open_in_an_early_dialog_ends_where_its_call_is_redirected() {
+    for ours in [true, false] {
+        world::run(60, |world| {
+            let caller = common::caller(world);
+            let mut config = PeerToPeerConfig::new("sip:anna@one.invalid");
+            config.profile.redirects = true;
+            config.profile.reliable_responses = ReliableResponses::Supported;
+            let alice = world.peer_to_peer_endpoint(caller.host, config);
+            let caller = Caller { alice, ..caller };
+            let dave = elsewhere(world, "dave.invalid");
+            let call = call(world, &caller, Some(sdp()));
+            let body = "Content-Type: application/sdp\n\nv=1\n";
+            call.say(
+                world,
+                "183 Session Progress",
+                "t",
+                &format!("Require: 100rel\nRSeq: 5\n{body}"),
+            );
+            confirm(world, call.line, &Method::Prack, "200 OK");
+            let changed = ours.then(|| {
+                let update = |view: &mut SessionView<'_>| view.renegotiate(Method::Update, sdp());
+                command(world, call.host, call.session, update).unwrap()
+            });
+            world.run_for(Duration::from_millis(20));
+            if !ours {
+                call.side("t").say(world, "UPDATE", body);
+            }
+            world.heard(call.line);
+            let text = answer(
+                &call.invite,
+                "302 Moved Temporarily",
+                "t",
+                "Contact: <sip:d@dave.invalid>",
+            );
+            world.say(call.line, &text);
+            world.run_for(secs(1));
+            if let Some(changed) = changed {
+                assert_eq!(
+                    world.ended(call.host, changed),
+                    Some(&ended_by(OperationFailure::Aborted))
+                );
+            } else {
+                let heard = world.heard(call.line);
+                let refused = |heard: &&Message| heard.status() == Some(StatusCode::REQUEST_TERMINATED);
+                assert_eq!(heard.iter().filter(refused).count(), 1, "{heard:?}");
+                let late = command(world, call.host, call.session, |view| {
+                    view.accept_renegotiation(sdp())
+                });
+                assert!(matches!(late, Err(Misuse::State { .. })), "{late:?}");
+            }
+            // The other target begins with nothing.
+            decide(world, &call, Action::TryThis);
+            let invite = invited(world, dave);
+            let early = command(world, call.host, call.session, |view| {
+                view.renegotiate(Method::Update, sdp())
+            });
+            assert!(matches!(early, Err(Misuse::State { .. })), "{early:?}");
+            says(world, &invite, "200 OK", &format!("{ALLOW}\n{body}"));
+            assert!(world.result(call.host, call.made).is_ok());
+        });
+    }
 }

@@ -661,6 +661,42 @@ fn the_bye_of_a_fork_that_comes_too_late_counts_on_from_its_pracks() {
     }
 }
 
+// rules: S7, S8
+#[test]
+fn the_bye_of_a_fork_counts_on_from_its_pracks_when_its_invite_is_forgotten() {
+    // RFC 3261 section 12.2.1.1, on both sides of 64*T1 after the first 2xx, when the transaction of the INVITE ends.
+    for wait in [secs(31), secs(33)] {
+        world::run(29, |world| {
+            let caller = caller(world, ReliableResponses::Supported);
+            let call = call(world, &caller, Some(sdp()));
+            for (tag, number) in [("late", 5), ("late", 6), ("other", 1)] {
+                say(world, &call, tag, number, "");
+                acknowledged(world, &call);
+            }
+            call.say(world, "200 OK", "first", BODY);
+            next_request(world, call.line, &Method::Ack);
+            world.run_for(wait);
+            for tag in ["late", "other", "unheard-of"] {
+                call.say(world, "200 OK", tag, BODY);
+                let heard = world.heard(call.line);
+                let [ack, bye] = &heard[..] else {
+                    panic!("{heard:?}")
+                };
+                let numbers = [ack, bye].map(|request| request.cseq().unwrap().number);
+                assert_eq!(bye.method(), Some(&Method::Bye));
+                let last = match tag {
+                    "late" => 3,
+                    "other" => 2,
+                    _ => 1,
+                };
+                assert_eq!(numbers[0], 1);
+                assert!(numbers[1] > last, "{tag}: {numbers:?}");
+                world.say(call.line, &answer(bye, "200 OK", "", ""));
+            }
+        });
+    }
+}
+
 // rules: S7, S5, S6
 #[test]
 fn an_update_in_an_early_dialog_is_for_the_caller_once_its_offer_is_answered() {
@@ -1134,9 +1170,11 @@ fn an_early_change_is_for_who_can_make_one() {
         world::run(37, |world| {
             let caller = caller(world, policy);
             let call = call(world, &caller, Some(sdp()));
+            let unanswered = "no fork has answered in a reliable response";
+            call.say(world, "183 Session Progress", "t", BODY);
             assert_eq!(
                 state(command(world, call.host, call.session, change(Method::Update))),
-                "Connecting"
+                unanswered
             );
             let result = command(world, call.host, call.session, change(Method::Prack));
             if policy == ReliableResponses::Unsupported {
@@ -1292,6 +1330,147 @@ fn an_offer_in_a_prack_ends_with_its_prack_or_its_fork() {
         world.run_for(Duration::from_millis(20));
         assert!(world.result(call.host, changed).is_ok());
         assert_eq!(seen(world, call.host), ["answer v=1", "answer late"]);
+    });
+}
+
+/// A call whose fork has answered in a reliable response, and an UPDATE of the caller in that early dialog.
+fn updating(world: &mut World) -> (Call, OperationId, Message) {
+    let caller = caller(world, ReliableResponses::Supported);
+    let call = call(world, &caller, Some(sdp()));
+    say(world, &call, "t", 5, BODY);
+    acknowledged(world, &call);
+    let changed = offer(world, call.host, call.session, Method::Update, "second offer");
+    let update = next_request(world, call.line, &Method::Update);
+    (call, changed, update)
+}
+
+const ANSWER: &str =
+    "Contact: <sip:moved@10.3.0.1:5060;transport=tcp>\nContent-Type: application/sdp\n\nsecond";
+
+// RFC 3311 section 5.1.
+// rules: S5, S6, S7
+#[test]
+fn a_caller_changes_an_early_dialog_by_update_when_its_offer_is_answered() {
+    world::run(42, |world| {
+        let (call, changed, update) = updating(world);
+        assert_eq!(update.body_bytes(), b"second offer");
+        assert_eq!(tag(&update), "t");
+        // RFC 3261 section 12.2.1.1: one more than the PRACK.
+        assert_eq!(update.cseq().unwrap().number, 3);
+        assert_ne!(field(&update, HeaderName::Contact), "", "a target refresh");
+        // RFC 3311 section 5.2: until it is answered, what the peer offers meets it.
+        call.side("t").say(world, "UPDATE", BODY);
+        assert_eq!(codes(world, call.line), [491]);
+        world.say(call.line, &answer(&update, "200 OK", "", ANSWER));
+        world.run_for(Duration::from_millis(20));
+        assert!(world.result(call.host, changed).is_ok());
+        assert_eq!(seen(world, call.host), ["answer v=1", "answer second"]);
+        // The target is the new one, in the early dialog, and the dialog counts on where it is established.
+        say(world, &call, "t", 6, "");
+        let prack = acknowledged(world, &call);
+        assert_eq!(prack.request_uri(), "sip:moved@10.3.0.1:5060;transport=tcp");
+        assert_eq!(prack.cseq().unwrap().number, 4);
+        call.say(world, "200 OK", "t", "");
+        next_request(world, call.line, &Method::Ack);
+        assert_established(&world.result(call.host, call.made));
+        command(world, call.host, call.session, |view| view.terminate());
+        let bye = next_request(world, call.line, &Method::Bye);
+        assert_eq!(bye.cseq().unwrap().number, 5);
+    });
+}
+
+// rules: S5, S6, S8, X3
+#[test]
+fn an_early_update_of_a_caller_ends_once_whatever_becomes_of_its_call() {
+    // Refused: the INVITE goes on. 491 is met with another one, after the time of who has begun the call.
+    world::run(43, |world| {
+        let (call, changed, update) = updating(world);
+        world.say(call.line, &answer(&update, "488 No", "", ""));
+        world.run_for(Duration::from_millis(20));
+        let error = world.result(call.host, changed).unwrap_err();
+        assert_eq!(error.response().unwrap().status().unwrap().code(), 488);
+        let again = offer(world, call.host, call.session, Method::Update, "third");
+        let update = next_request(world, call.line, &Method::Update);
+        world.say(call.line, &answer(&update, "491 Pending", "", ""));
+        world.run_for(Duration::from_millis(2_090));
+        assert_eq!(common::stage::methods(world, call.line), []);
+        world.run_for(Duration::from_millis(2_000));
+        let update = next_request(world, call.line, &Method::Update);
+        world.say(call.line, &answer(&update, "200 OK", "", ANSWER));
+        world.run_for(Duration::from_millis(20));
+        assert!(world.result(call.host, again).is_ok());
+        call.say(world, "200 OK", "t", "");
+        assert_established(&world.result(call.host, call.made));
+    });
+    // The 2xx overtakes the answer.
+    world::run(44, |world| {
+        let (call, changed, update) = updating(world);
+        call.say(world, "200 OK", "t", "");
+        next_request(world, call.line, &Method::Ack);
+        world.say(call.line, &answer(&update, "200 OK", "", ANSWER));
+        world.run_for(Duration::from_millis(20));
+        assert!(world.result(call.host, changed).is_ok());
+        assert_eq!(seen(world, call.host), ["answer v=1", "answer second"]);
+        command(world, call.host, call.session, |view| view.terminate());
+        let bye = next_request(world, call.line, &Method::Bye);
+        assert_eq!(bye.request_uri(), "sip:moved@10.3.0.1:5060;transport=tcp");
+    });
+    // Another fork wins, or the call is refused, or it is given up.
+    for (way, ending) in [
+        ("elsewhere", OperationFailure::Aborted),
+        ("refused", OperationFailure::SessionTerminated),
+        ("given up", OperationFailure::SessionTerminated),
+    ] {
+        world::run(45, |world| {
+            let (call, changed, update) = updating(world);
+            match way {
+                "elsewhere" => call.say(world, "200 OK", "wins", BODY),
+                "refused" => call.say(world, "486 Busy", "t", ""),
+                _ => {
+                    command(world, call.host, call.session, |view| view.terminate());
+                    call.say(world, "487 Terminated", "t", "");
+                }
+            }
+            assert_eq!(world.ended(call.host, changed), Some(&ended_by(ending)), "{way}");
+            world.say(call.line, &answer(&update, "200 OK", "", ANSWER));
+            world.run_for(secs(40));
+            assert_ne!(seen(world, call.host).last().unwrap(), "answer second");
+        });
+    }
+}
+
+// rules: S6, S8
+#[test]
+fn an_early_update_of_a_caller_is_for_the_fork_that_was_heard_of_last() {
+    world::run(46, |world| {
+        let caller = caller(world, ReliableResponses::Supported);
+        let call = call(world, &caller, Some(sdp()));
+        for tag in ["t1", "t2"] {
+            say(world, &call, tag, 5, BODY);
+            acknowledged(world, &call);
+        }
+        // One that has only rung has answered nothing.
+        call.say(world, "180 Ringing", "t3", "");
+        let changed = offer(world, call.host, call.session, Method::Update, "second offer");
+        let update = next_request(world, call.line, &Method::Update);
+        assert_eq!(tag(&update), "t2");
+        // What is open is open with that one only.
+        call.side("t1").say(world, "UPDATE", BODY);
+        assert_eq!(seen(world, call.host).last().unwrap(), "UPDATE v=1");
+        world.say(call.line, &answer(&update, "200 OK", "", ANSWER));
+        world.run_for(Duration::from_millis(20));
+        assert!(world.result(call.host, changed).is_ok());
+        // One more is misuse as long as that of the peer waits for the application; then it goes out.
+        let asked = command(world, call.host, call.session, |view| {
+            view.renegotiate(Method::Update, body("third"))
+        });
+        assert!(matches!(asked, Err(Misuse::State { .. })), "{asked:?}");
+        command(world, call.host, call.session, |view| {
+            view.accept_renegotiation(body("answer"))
+        })
+        .unwrap();
+        offer(world, call.host, call.session, Method::Update, "third");
+        next_request(world, call.line, &Method::Update);
     });
 }
 

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::task::Waker;
 
-use sansip::wire::Message;
+use sansip::wire::{Message, StatusCode};
 use sansip::{
-    EndpointId, Event, IncomingId, ListenerId, OperationId, SessionId, SessionState, SubscriptionId,
-    SubscriptionState, WatcherId,
+    EndpointId, Event, IncomingId, ListenerId, OperationId, PublicationId, PublicationState, SessionId,
+    SessionState, SubscriptionId, SubscriptionState, WatcherId,
 };
 
 use crate::adapter::Adapter;
@@ -22,6 +22,7 @@ use crate::incoming::Incoming;
 use crate::queue::{Refusal, Sender, WeakSender};
 use crate::session::{Session, SessionEvent, SessionEvents};
 use crate::settings::Settings;
+use crate::watcher::{Watcher, WatcherEvents};
 
 pub(crate) type Listened = Result<(ListenerId, SocketAddr), Error>;
 
@@ -36,9 +37,7 @@ pub(crate) struct Desk {
     waiting: usize,
     endpoints: BTreeMap<EndpointId, Sender<EndpointEvent>>,
     sessions: BTreeMap<SessionId, OfSession>,
-    subscriptions: BTreeMap<SubscriptionId, OfSubscription>,
-    /// Whose the subscriptions of others are.
-    watched: BTreeMap<WatcherId, EndpointId>,
+    streams: BTreeMap<Key, OfStream>,
     operations: BTreeMap<OperationId, Sender<Outcome>>,
     listening: BTreeMap<ListenerId, Sender<Listened>>,
     /// Who hears what belongs to no endpoint.
@@ -53,8 +52,17 @@ struct OfSession {
     sender: Sender<SessionEvent>,
 }
 
+/// What has a handle of its own that hears events and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Key {
+    Subscription(SubscriptionId),
+    /// A subscription of somebody.
+    Watcher(WatcherId),
+    Publication(PublicationId),
+}
+
 #[derive(Debug)]
-struct OfSubscription {
+struct OfStream {
     endpoint: EndpointId,
     sender: Sender<Event>,
 }
@@ -66,8 +74,8 @@ enum Parcel {
     EndOfEndpoint(EndpointId),
     Session(SessionId, SessionEvent),
     EndOfSession(SessionId),
-    Subscription(SubscriptionId, Event),
-    EndOfSubscription(SubscriptionId),
+    Stream(Key, Event),
+    EndOfStream(Key),
     Watcher(Sender<Event>, Event),
 }
 
@@ -80,8 +88,7 @@ impl Desk {
             waiting: 0,
             endpoints: BTreeMap::new(),
             sessions: BTreeMap::new(),
-            subscriptions: BTreeMap::new(),
-            watched: BTreeMap::new(),
+            streams: BTreeMap::new(),
             operations: BTreeMap::new(),
             listening: BTreeMap::new(),
             watchers: Vec::new(),
@@ -109,14 +116,8 @@ impl Desk {
         self.sessions.insert(session, OfSession { endpoint, sender });
     }
 
-    pub(crate) fn add_subscription(
-        &mut self,
-        subscription: SubscriptionId,
-        endpoint: EndpointId,
-        sender: Sender<Event>,
-    ) {
-        self.subscriptions
-            .insert(subscription, OfSubscription { endpoint, sender });
+    pub(crate) fn add_stream(&mut self, key: Key, endpoint: EndpointId, sender: Sender<Event>) {
+        self.streams.insert(key, OfStream { endpoint, sender });
     }
 
     pub(crate) fn add_operation(&mut self, operation: OperationId, sender: Sender<Outcome>) {
@@ -195,47 +196,35 @@ impl Desk {
             Event::Subscription {
                 subscription, new, ..
             } => {
-                self.post_subscription(adapter, subscription, event, task);
-                if new == SubscriptionState::Terminated
-                    && let Some(of) = self.subscriptions.get(&subscription)
-                {
-                    let parcel = Parcel::EndOfSubscription(subscription);
-                    self.post(adapter, Some(of.endpoint), parcel, task);
-                }
-            }
-            Event::WatcherReceived {
-                endpoint, watcher, ..
-            } => {
-                self.watched.insert(watcher, endpoint);
-                let parcel = Parcel::Endpoint(endpoint, EndpointEvent::Event(event));
-                self.post(adapter, Some(endpoint), parcel, task);
-            }
-            Event::WatcherRefreshed { watcher, .. } => {
-                if let Some(endpoint) = self.watched.get(&watcher).copied() {
-                    let parcel = Parcel::Endpoint(endpoint, EndpointEvent::Event(event));
-                    self.post(adapter, Some(endpoint), parcel, task);
-                }
-            }
-            Event::WatcherEnded { watcher, .. } => {
-                if let Some(endpoint) = self.watched.remove(&watcher) {
-                    let parcel = Parcel::Endpoint(endpoint, EndpointEvent::Event(event));
-                    self.post(adapter, Some(endpoint), parcel, task);
-                }
-            }
-            Event::Publication { endpoint, .. } => {
-                let parcel = Parcel::Endpoint(endpoint, EndpointEvent::Event(event));
-                self.post(adapter, Some(endpoint), parcel, task);
+                let is_last = new == SubscriptionState::Terminated;
+                self.post_stream(adapter, Key::Subscription(subscription), event, is_last, task);
             }
             Event::Notified { subscription, .. } => {
-                self.post_subscription(adapter, subscription, event, task);
+                self.post_stream(adapter, Key::Subscription(subscription), event, false, task);
             }
             Event::SubscriptionForked { of, subscription } => {
                 // Who hears of the first one hears of what it has led to.
-                if let Some(known) = self.subscriptions.get(&of) {
+                if let Some(known) = self.streams.get(&Key::Subscription(of)) {
                     let (endpoint, sender) = (known.endpoint, known.sender.clone());
-                    self.add_subscription(subscription, endpoint, sender);
-                    self.post_subscription(adapter, subscription, event, task);
+                    let key = Key::Subscription(subscription);
+                    self.add_stream(key, endpoint, sender);
+                    self.post_stream(adapter, key, event, false, task);
                 }
+            }
+            Event::WatcherReceived {
+                endpoint,
+                watcher,
+                message,
+            } => self.receive_watcher(adapter, endpoint, watcher, message, task),
+            Event::WatcherRefreshed { watcher, .. } => {
+                self.post_stream(adapter, Key::Watcher(watcher), event, false, task);
+            }
+            Event::WatcherEnded { watcher, .. } => {
+                self.post_stream(adapter, Key::Watcher(watcher), event, true, task);
+            }
+            Event::Publication { publication, new, .. } => {
+                let is_last = new == PublicationState::Removed;
+                self.post_stream(adapter, Key::Publication(publication), event, is_last, task);
             }
             Event::Registration { endpoint, .. }
             | Event::ServerChanged { endpoint, .. }
@@ -314,6 +303,36 @@ impl Desk {
         }
     }
 
+    fn receive_watcher(
+        &mut self,
+        adapter: &mut Adapter,
+        endpoint: EndpointId,
+        watcher: WatcherId,
+        message: Box<Message>,
+        task: &Waker,
+    ) {
+        let is_received = self.endpoints.get(&endpoint).is_some_and(Sender::is_received);
+        match self.client().filter(|_| is_received) {
+            Some(client) => {
+                let (sender, events) = WatcherEvents::new(self.events);
+                self.add_stream(Key::Watcher(watcher), endpoint, sender);
+                let event = EndpointEvent::Watcher {
+                    watcher: Watcher::new(client, watcher),
+                    events,
+                    message,
+                };
+                self.post(adapter, Some(endpoint), Parcel::Endpoint(endpoint, event), task);
+            }
+            None => {
+                // Nobody is there who could ever answer.
+                let now = adapter.now();
+                if let Ok(mut watcher) = adapter.stack().watcher(now, watcher) {
+                    let _ = watcher.reject(StatusCode::TEMPORARILY_UNAVAILABLE, None);
+                }
+            }
+        }
+    }
+
     fn client(&self) -> Option<Client> {
         Some(Client::new(self.commands.upgrade()?, self.events))
     }
@@ -332,10 +351,15 @@ impl Desk {
         }
     }
 
-    fn post_subscription(&mut self, adapter: &mut Adapter, id: SubscriptionId, event: Event, task: &Waker) {
-        if let Some(of) = self.subscriptions.get(&id) {
-            let endpoint = of.endpoint;
-            self.post(adapter, Some(endpoint), Parcel::Subscription(id, event), task);
+    /// For the handle of this; one whose last event it is ends behind it.
+    fn post_stream(&mut self, adapter: &mut Adapter, key: Key, event: Event, is_last: bool, task: &Waker) {
+        let Some(of) = self.streams.get(&key) else {
+            return;
+        };
+        let lane = Some(of.endpoint);
+        self.post(adapter, lane, Parcel::Stream(key, event), task);
+        if is_last {
+            self.post(adapter, lane, Parcel::EndOfStream(key), task);
         }
     }
 
@@ -393,12 +417,12 @@ impl Desk {
                 let sender = &self.sessions.get(&id)?.sender;
                 Some(Parcel::Session(id, refused(sender.push(event, Some(task)))?))
             }
-            Parcel::Subscription(id, event) => {
-                let sender = &self.subscriptions.get(&id)?.sender;
-                Some(Parcel::Subscription(id, refused(sender.push(event, Some(task)))?))
+            Parcel::Stream(key, event) => {
+                let sender = &self.streams.get(&key)?.sender;
+                Some(Parcel::Stream(key, refused(sender.push(event, Some(task)))?))
             }
-            Parcel::EndOfSubscription(id) => {
-                self.subscriptions.remove(&id);
+            Parcel::EndOfStream(key) => {
+                self.streams.remove(&key);
                 None
             }
             Parcel::Watcher(sender, event) => {

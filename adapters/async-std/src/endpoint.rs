@@ -6,6 +6,7 @@ use sansip::{Content, EndpointId, EndpointView, Event, Misuse, OperationId, Send
 use crate::handle::{Client, Events, Operation, Reply};
 use crate::incoming::Incoming;
 use crate::session::{Invitation, Session, SessionEvents};
+use crate::watcher::{Watcher, WatcherEvents};
 
 /// What happens to an endpoint.
 #[derive(Debug)]
@@ -20,6 +21,15 @@ pub enum EndpointEvent {
         /// What happens to it.
         events: SessionEvents,
         /// The INVITE; its body is the offer, where it has one.
+        message: Box<Message>,
+    },
+    /// Somebody wants to subscribe to a state of the endpoint (rule B5).
+    Watcher {
+        /// What answers it.
+        watcher: Watcher,
+        /// What happens to it.
+        events: WatcherEvents,
+        /// The SUBSCRIBE.
         message: Box<Message>,
     },
     /// One of the stack's own events that name this endpoint.
@@ -139,5 +149,5 @@ impl Endpoint {
 ///
 /// It keeps [`Settings::events`](crate::Settings::events) events. While it, or that of a session of the endpoint, is full,
 /// no event of the endpoint and its sessions is handed out; everything else goes on. When it is dropped, messages to the
-/// endpoint are answered 200 (rule M4), and calls are refused.
+/// endpoint are answered 200 (rule M4), and calls and subscriptions are refused.
 pub type EndpointEvents = Events<EndpointEvent>;

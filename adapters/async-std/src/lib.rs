@@ -7,6 +7,8 @@
 //! | an endpoint: registration, messages, calls | [`Endpoint`], and [`EndpointEvents`] for what happens to it |
 //! | a call | [`Session`], and [`SessionEvents`] for what happens to it |
 //! | a subscription | [`Subscription`], and [`SubscriptionEvents`] for what happens to it |
+//! | a subscription of somebody to a state of ours | [`Watcher`], and [`WatcherEvents`] for what happens to it |
+//! | a published state | [`Publication`], and [`PublicationEvents`] for what happens to it |
 //! | a request that arrived, and its answer | [`Incoming`] |
 //!
 //! A command is given when it is called, not when its future is first polled. Dropping a future lets go of the outcome
@@ -38,6 +40,7 @@ mod handle;
 mod incoming;
 mod listen;
 mod net;
+mod publication;
 mod queue;
 mod runtime;
 mod session;
@@ -45,12 +48,15 @@ mod settings;
 mod socket;
 mod subscription;
 mod waker;
+mod watcher;
 
 pub use clock::{seed, unix_time};
 pub use driver::Driver;
 pub use endpoint::{Endpoint, EndpointEvent, EndpointEvents};
 pub use handle::{Client, Error, Events, Operation, Reply};
 pub use incoming::Incoming;
+pub use publication::{Publication, PublicationEvents};
 pub use session::{Invitation, Session, SessionEvent, SessionEvents};
 pub use settings::{DnsSettings, Settings, SocketSettings, TlsSettings};
 pub use subscription::{Subscription, SubscriptionEvents};
+pub use watcher::{Watcher, WatcherEvents};

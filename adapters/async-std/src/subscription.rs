@@ -2,6 +2,7 @@
 
 use sansip::{Content, Event, Misuse, OperationId, SubscribeOptions, SubscriptionId, SubscriptionView};
 
+use crate::desk::Key;
 use crate::endpoint::Endpoint;
 use crate::handle::{Client, Events, Operation, Reply};
 
@@ -34,7 +35,7 @@ impl Endpoint {
             let mut view = host.adapter.stack().endpoint(now, endpoint)?;
             let id = view.create_subscription(&target, options)?;
             let (sender, events) = SubscriptionEvents::new(client.bound());
-            host.desk.add_subscription(id, endpoint, sender);
+            host.desk.add_stream(Key::Subscription(id), endpoint, sender);
             Ok((Subscription { id, client }, events))
         })
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test looks for single events")]
 
 use std::future::Future;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,14 +13,15 @@ use std::time::Duration;
 
 use async_std::future::timeout;
 use async_std::task;
-use sansip::wire::StatusCode;
+use sansip::wire::{Method, StatusCode};
 use sansip::{
-    Completion, Config, Content, Event, LostAddresses, ManagerId, Misuse, PeerToPeerConfig, RemovalReason,
-    SendOptions, SessionReason, SessionState, Stack, Time,
+    Completion, Config, Content, EndOfSubscription, Event, LostAddresses, ManagerId, Misuse,
+    PeerToPeerConfig, PublishOptions, RemovalReason, SendOptions, SessionReason, SessionState, Stack,
+    SubscribeOptions, Time,
 };
 use sansip_async_std::{
-    Client, Driver, Endpoint, EndpointEvent, EndpointEvents, Error, Incoming, Operation, Session,
-    SessionEvent, SessionEvents, Settings, seed, unix_time,
+    Client, Driver, Endpoint, EndpointEvent, EndpointEvents, Error, Events, Incoming, Operation, Session,
+    SessionEvent, SessionEvents, Settings, Watcher, WatcherEvents, seed, unix_time,
 };
 use sansip_net::{Hosts, ResolvConf};
 
@@ -321,6 +323,161 @@ async fn next_session_behind(events: &mut EndpointEvents) -> (Session, Vec<Incom
             _ => {}
         }
     }
+}
+
+/// The state of each event of a subscription or its watcher, until the stream ends.
+async fn told(events: &mut Events<Event>) -> Vec<String> {
+    let mut told = Vec::new();
+    while let Some(event) = events.next().await {
+        told.push(match event {
+            Event::Subscription { new, .. } => format!("{new:?}"),
+            Event::Notified { message, .. } => String::from_utf8_lossy(message.body_bytes()).into_owned(),
+            Event::WatcherRefreshed { .. } => String::from("refreshed"),
+            Event::WatcherEnded { reason, .. } => format!("{reason:?}"),
+            Event::Publication { new, .. } => format!("{new:?}"),
+            other => panic!("{other:?}"),
+        });
+    }
+    told
+}
+
+async fn next_watcher(events: &mut EndpointEvents) -> (Watcher, WatcherEvents) {
+    loop {
+        match events.next().await.unwrap() {
+            EndpointEvent::Watcher {
+                watcher,
+                events,
+                message,
+            } => {
+                assert_eq!(message.method(), Some(&Method::Subscribe));
+                return (watcher, events);
+            }
+            EndpointEvent::Event(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn state(text: &str) -> Option<Content> {
+    Some(Content::new("application/pidf+xml", text.to_owned()))
+}
+
+// rules: B1, B5
+#[test]
+fn a_subscription_has_handles_at_both_ends() {
+    run(async {
+        let (bob, alice) = (Host::start(settings()).await, Host::start(settings()).await);
+        let (bob_endpoint, mut inbox) = bob.endpoint("bob").await;
+        bob_endpoint.set_methods(vec![Method::Subscribe]).await.unwrap();
+        let (endpoint, _) = alice.endpoint("alice").await;
+        let subscribe = || endpoint.create_subscription(&bob.uri("bob"), SubscribeOptions::new("presence"));
+
+        let (subscription, mut seen) = subscribe().await.unwrap();
+        let subscribed = subscription.subscribe();
+        let (watcher, mut watched) = next_watcher(&mut inbox).await;
+        watcher.accept(None, state("one")).await.unwrap();
+        assert_eq!(status(&subscribed.await), Some(StatusCode::OK));
+        assert_eq!(status(&watcher.notify(state("two")).await), Some(StatusCode::OK));
+        assert_eq!(status(&subscription.update(None).await), Some(StatusCode::OK));
+        let again = watcher.accept(None, None).await;
+        assert!(matches!(again, Err(Error::Misuse(_))), "{again:?}");
+        let ended = watcher.terminate(EndOfSubscription::NoResource, state("three"));
+        assert!(ended.await.is_ok());
+        assert_eq!(told(&mut watched).await, ["refreshed", "TerminatedLocally"]);
+        assert_eq!(
+            told(&mut seen).await,
+            [
+                "Subscribing",
+                "Subscribed",
+                "one",
+                "two",
+                "two",
+                "three",
+                "Terminated"
+            ]
+        );
+
+        // One that is refused, and one for which nobody is there who could answer.
+        let (subscription, _) = subscribe().await.unwrap();
+        let subscribed = subscription.subscribe();
+        let (watcher, mut watched) = next_watcher(&mut inbox).await;
+        watcher.reject(StatusCode::FORBIDDEN).await.unwrap();
+        assert_eq!(status(&subscribed.await), Some(StatusCode::FORBIDDEN));
+        assert_eq!(told(&mut watched).await, ["Rejected"]);
+        drop(inbox);
+        let (subscription, _) = subscribe().await.unwrap();
+        let refused = status(&subscription.query().await);
+        assert_eq!(refused, Some(StatusCode::TEMPORARILY_UNAVAILABLE));
+    });
+}
+
+/// A server that takes every PUBLISH, and says what each was for and brought.
+fn publisher(listener: &std::net::TcpListener) -> Vec<(Option<String>, String)> {
+    let (socket, _) = listener.accept().unwrap();
+    let (mut reader, mut taken) = (BufReader::new(&socket), Vec::new());
+    loop {
+        let (mut answer, mut length, mut tag) = (String::from("SIP/2.0 200 OK\r\n"), 0, None);
+        let mut line = String::new();
+        while reader.read_line(&mut line).unwrap() > 2 {
+            match line.split_once(": ").unwrap_or((&line, "")) {
+                ("To", value) => answer.push_str(&format!("To: {};tag=s\r\n", value.trim())),
+                ("Via" | "From" | "Call-ID" | "CSeq", _) => answer.push_str(&line),
+                ("SIP-If-Match", value) => tag = Some(value.trim().to_owned()),
+                ("Content-Length", value) => length = value.trim().parse().unwrap(),
+                _ => {}
+            }
+            line.clear();
+        }
+        if !answer.contains("CSeq") {
+            return taken;
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        taken.push((tag, String::from_utf8(body).unwrap()));
+        let expires = if taken.len() == 3 { 0 } else { 600 };
+        answer.push_str(&format!(
+            "SIP-ETag: {}\r\nExpires: {expires}\r\nContent-Length: 0\r\n\r\n",
+            taken.len()
+        ));
+        (&socket).write_all(answer.as_bytes()).unwrap();
+    }
+}
+
+// rules: B6
+#[test]
+fn a_publication_has_handles() {
+    run(async {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = format!("sip:alice@{};transport=tcp", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || publisher(&listener));
+        let alice = Host::start(settings()).await;
+        let (endpoint, _) = alice.endpoint("alice").await;
+        let publish = |text: &str| {
+            let content = Content::new("application/pidf+xml", text.to_owned());
+            endpoint.publish(&target, PublishOptions::new("presence"), content)
+        };
+        let (publication, mut seen, published) = publish("one");
+        assert_eq!(status(&published.await), Some(StatusCode::OK));
+        assert!(publication.id().is_some());
+        let modified = publication.modify(state("two").unwrap());
+        assert_eq!(status(&modified.await), Some(StatusCode::OK));
+        assert!(publication.remove().await.is_ok());
+        let states = told(&mut seen).await;
+        assert_eq!(states, ["Published", "Removing", "Removed"]);
+        let modified = publication.modify(state("three").unwrap()).await;
+        assert!(matches!(modified, Err(Error::Misuse(_))), "{modified:?}");
+        // An empty state is none.
+        let (publication, mut seen, published) = publish("");
+        assert!(matches!(published.await, Err(Error::Misuse(_))));
+        assert_eq!((publication.id(), told(&mut seen).await), (None, vec![]));
+        assert!(alice.client.shutdown(PATIENCE).await.unwrap());
+        let tag = |tag: &str| Some(tag.to_owned());
+        let text = str::to_owned;
+        assert_eq!(
+            server.join().unwrap(),
+            [(None, text("one")), (tag("1"), text("two")), (tag("2"), text(""))]
+        );
+    });
 }
 
 #[test]

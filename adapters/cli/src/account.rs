@@ -206,10 +206,21 @@ pub(crate) fn listening_endpoint(
     Ok(endpoint)
 }
 
-/// Lets the peer of a call ask for another one: for who answers calls.
+/// Lets the peer of a call ask for another one: for who calls and is called.
 pub(crate) fn follow_transfers(agent: &mut Agent, endpoint: EndpointId) -> Result<(), Failure> {
-    let mut methods = Profile::default().methods;
-    methods.push(Method::Refer);
+    take(agent, endpoint, &[Method::Refer])
+}
+
+/// Takes what who answers can answer: calls and transfers, and subscriptions where there is a state to tell.
+pub(crate) fn answer_all(agent: &mut Agent, endpoint: EndpointId, args: &AnswerArgs) -> Result<(), Failure> {
+    if args.state.state.is_some() {
+        return take(agent, endpoint, &[Method::Refer, Method::Subscribe]);
+    }
+    follow_transfers(agent, endpoint)
+}
+
+fn take(agent: &mut Agent, endpoint: EndpointId, more: &[Method]) -> Result<(), Failure> {
+    let methods = [Profile::default().methods.as_slice(), more].concat();
     agent.command(|stack, now| stack.endpoint(now, endpoint)?.set_methods(methods))
 }
 
@@ -226,6 +237,7 @@ pub(crate) fn caller_profile(identity: &IdentityArgs, sessions: &SessionArgs) ->
     Profile {
         reliable_responses: sessions.reliable.map(Into::into).unwrap_or_default(),
         session_timer: sessions.session_timer.map(Duration::from_secs),
+        route_recovery: sessions.recover_route.map(Into::into).unwrap_or_default(),
         ..profile(identity)
     }
 }

@@ -9,6 +9,7 @@ use sansip::{
     Time,
 };
 use sansip_mio::{DnsSettings, Driver, Settings, TlsSettings};
+use serde_json::json;
 
 use crate::explain::{explain, explain_listen};
 use crate::failure::Failure;
@@ -19,7 +20,7 @@ use crate::output::Output;
 use crate::report;
 
 /// How long calls and registrations may take to end.
-const GRACE: Duration = Duration::from_secs(8);
+pub(crate) const GRACE: Duration = Duration::from_secs(8);
 /// The same after a failure, where a silent server may be the reason.
 const SHORT_GRACE: Duration = Duration::from_secs(2);
 
@@ -38,7 +39,7 @@ pub(crate) struct Agent {
     out: Output,
     interrupt: Interrupt,
     /// The end has begun, and completes with this.
-    draining: Option<OperationId>,
+    ending: Option<OperationId>,
     /// The address at our end of the newest connection.
     local: Option<IpAddr>,
     /// Operations whose failure ends the command, which says it.
@@ -78,7 +79,7 @@ impl Agent {
             driver,
             out,
             interrupt,
-            draining: None,
+            ending: None,
             local: None,
             decisive: Vec::new(),
             counters,
@@ -112,6 +113,21 @@ impl Agent {
         })
     }
 
+    /// A command for what a peer has begun, whose failure is said and ends nothing else. What the network has overtaken is no failure, so
+    /// it is one of what the user asked for. True if it was taken.
+    pub(crate) fn attempt<T>(
+        &mut self,
+        what: &str,
+        command: impl FnOnce(&mut Stack, Time) -> Result<T, Misuse>,
+    ) -> bool {
+        let taken = self.command(command);
+        if let Err(failure) = &taken {
+            let line = format!("cannot {what}: {failure}");
+            self.out.event("failed", &line, vec![("error", json!(line))]);
+        }
+        taken.is_ok()
+    }
+
     pub(crate) const fn out(&self) -> Output {
         self.out
     }
@@ -130,15 +146,21 @@ impl Agent {
         self.local
     }
 
-    /// Begins the end: no new calls from now on, and so long for those there are. A first Ctrl-C has done its work then.
+    /// Begins the end: no new calls from now on, and so long for those there are.
     pub(crate) fn drain(&mut self, patience: Duration) {
         let now = self.driver.now();
-        self.draining = Some(self.driver.stack().drain(now, patience));
+        let drained = self.driver.stack().drain(now, patience);
+        self.ends_with(drained);
+    }
+
+    /// The end has begun, and completes with this. A first Ctrl-C has done its work then.
+    pub(crate) const fn ends_with(&mut self, operation: OperationId) {
+        self.ending = Some(operation);
     }
 
     /// Whether this is the end of what [`drain`](Self::drain) has begun.
     pub(crate) fn is_drained(&self, event: &Event) -> bool {
-        matches!(event, Event::Completed { operation, .. } if self.draining == Some(*operation))
+        matches!(event, Event::Completed { operation, .. } if self.ending == Some(*operation))
     }
 
     /// Waits for the next event, until this time at the longest. What an event asks for is to be done before the next call.
@@ -148,7 +170,7 @@ impl Agent {
                 self.note(&event);
                 return Ok(Step::Event(event));
             }
-            if self.interrupt.is_hit() && self.draining.is_none() {
+            if self.interrupt.is_hit() && self.ending.is_none() {
                 return Ok(Step::Interrupted);
             }
             let left = until.map(|until| until.since(self.driver.now()));

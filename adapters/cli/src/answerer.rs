@@ -1,9 +1,10 @@
 //! What `register` and `listen` do with calls and messages that come in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
+use sansip::wire::header::{RetryAfter, field};
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
     Content, EndpointId, Event, ExtraHeaders, IncomingId, ReferralId, SendOptions, SessionId, SessionState,
@@ -14,6 +15,7 @@ use crate::account;
 use crate::agent::{Agent, Step};
 use crate::args::AnswerArgs;
 use crate::failure::Failure;
+use crate::notifier::Notifier;
 use crate::report::{content_type, from, text_of};
 use crate::sdp::{self, SDP};
 
@@ -31,32 +33,48 @@ enum Due {
 
 pub(crate) struct Answerer {
     status: StatusCode,
+    retry_after: Option<u32>,
     early: Option<Duration>,
     ring: Option<Duration>,
     hold: Option<Method>,
+    refuse_change: Option<StatusCode>,
     redirect_to: Option<String>,
     transfer_to: Option<String>,
     hangup: Option<Duration>,
     echo: bool,
     sdp: Option<Bytes>,
     drain: Option<Duration>,
+    notifier: Option<Notifier>,
+    /// The calls of which a change was refused.
+    refused: BTreeSet<SessionId>,
     due: BTreeMap<SessionId, (Time, Due)>,
 }
 
 impl Answerer {
     /// Answers as the command line says, and with `otherwise` where it says nothing.
     pub(crate) fn new(args: &AnswerArgs, otherwise: StatusCode) -> Result<Self, Failure> {
+        let hangup = args.hangup.map(Duration::from_millis);
+        let status = args.answer.unwrap_or(otherwise);
+        if args.retry_after.is_some() && status.is_success() {
+            return Err(Failure::usage(
+                "--retry-after is for calls that are refused: it needs --answer with the status",
+            ));
+        }
         Ok(Self {
-            status: args.answer.unwrap_or(otherwise),
+            status,
+            retry_after: args.retry_after,
             early: args.early.map(Duration::from_millis),
             ring: args.ring.map(Duration::from_millis),
             hold: args.hold.map(Into::into),
+            refuse_change: args.refuse_change,
             redirect_to: args.redirect_to.clone(),
             transfer_to: args.transfer_to.clone(),
-            hangup: args.hangup.map(Duration::from_millis),
+            hangup,
             echo: args.echo,
             sdp: args.sdp.as_deref().map(sdp::read).transpose()?,
             drain: args.drain.map(Duration::from_secs),
+            notifier: Notifier::new(&args.state, hangup)?,
+            refused: BTreeSet::new(),
             due: BTreeMap::new(),
         })
     }
@@ -64,10 +82,15 @@ impl Answerer {
     /// Answers until the time is up or the user wants an end; and then for as long as calls have to come to theirs.
     pub(crate) fn run(&mut self, agent: &mut Agent, mut until: Option<Time>) -> Result<(), Failure> {
         loop {
-            let next = self.due.values().map(|(at, _)| *at).chain(until).min();
+            let watched = self.notifier.as_ref().and_then(Notifier::due);
+            let calls = self.due.values().map(|(at, _)| *at);
+            let next = calls.chain(watched).chain(until).min();
             let ends = match agent.next(next)? {
                 Step::Event(event) => {
                     self.handle(agent, &event);
+                    if let Some(notifier) = &mut self.notifier {
+                        notifier.handle(agent, &event);
+                    }
                     agent.is_drained(&event)
                 }
                 Step::Interrupted => true,
@@ -88,7 +111,7 @@ impl Answerer {
         }
     }
 
-    /// Does what an event asks for. A call that cannot be answered has ended meanwhile, which its own event tells.
+    /// Does what an event asks for.
     fn handle(&mut self, agent: &mut Agent, event: &Event) {
         match event {
             Event::SessionReceived { session, message, .. } => self.begin(agent, *session, message),
@@ -99,8 +122,9 @@ impl Answerer {
             } => {
                 if let Some(method) = self.hold.clone() {
                     let offer = sdp::changed(&self.description(agent, None).body, 2, true);
-                    let _ =
-                        agent.command(|stack, now| stack.session(now, *session)?.renegotiate(method, offer));
+                    agent.attempt("put the call on hold", |stack, now| {
+                        stack.session(now, *session)?.renegotiate(method, offer)
+                    });
                 }
                 if let Some(hangup) = self.hangup {
                     self.due.insert(*session, (agent.now() + hangup, Due::HangUp));
@@ -112,6 +136,7 @@ impl Answerer {
                 ..
             } => {
                 self.due.remove(session);
+                self.refused.remove(session);
             }
             Event::ReferReceived {
                 session,
@@ -124,10 +149,19 @@ impl Answerer {
                 follow(agent, (*session, *referral), (target, headers.clone()), offer);
             }
             Event::Referral { session, state, .. } if state.is_final() => hang_up(agent, *session),
+            Event::RenegotiationReceived { session, .. }
+                if self.refuse_change.is_some() && self.refused.insert(*session) =>
+            {
+                let status = self.refuse_change.unwrap_or(StatusCode::NOT_ACCEPTABLE_HERE);
+                agent.attempt("refuse the change", |stack, now| {
+                    stack.session(now, *session)?.reject_renegotiation(status, None)
+                });
+            }
             Event::RenegotiationReceived { session, offer, .. } => {
                 let content = self.description(agent, offer.as_ref().map(|offer| &offer.body));
-                let _ =
-                    agent.command(|stack, now| stack.session(now, *session)?.accept_renegotiation(content));
+                agent.attempt("agree to the change", |stack, now| {
+                    stack.session(now, *session)?.accept_renegotiation(content)
+                });
             }
             Event::MessageReceived {
                 endpoint,
@@ -154,14 +188,19 @@ impl Answerer {
             .as_deref()
             .filter(|target| is_for_other(message, target))
         {
-            let _ = agent.command(|stack, now| stack.session(now, session)?.redirect(None, &[target]));
+            let redirected = agent.attempt("send the call elsewhere", |stack, now| {
+                stack.session(now, session)?.redirect(None, &[target])
+            });
+            if !redirected {
+                refuse(agent, session, StatusCode::SERVER_INTERNAL_ERROR);
+            }
             return;
         }
         let Some(early) = self.early else {
             return self.ring(agent, session, offer);
         };
         let content = Some(self.description(agent, offer.as_ref()));
-        let _ = agent.command(|stack, now| {
+        agent.attempt("answer the offer early", |stack, now| {
             stack
                 .session(now, session)?
                 .provisional(StatusCode::SESSION_PROGRESS, content)
@@ -173,7 +212,7 @@ impl Answerer {
         let Some(ring) = self.ring else {
             return self.answer(agent, session, offer);
         };
-        let _ = agent.command(|stack, now| {
+        agent.attempt("ring", |stack, now| {
             stack
                 .session(now, session)?
                 .provisional(StatusCode::RINGING, None)
@@ -182,6 +221,9 @@ impl Answerer {
     }
 
     fn handle_due(&mut self, agent: &mut Agent) {
+        if let Some(notifier) = &mut self.notifier {
+            notifier.handle_due(agent);
+        }
         let now = agent.now();
         let ready: Vec<SessionId> = self
             .due
@@ -202,9 +244,9 @@ impl Answerer {
     /// The peer of a call is sent elsewhere, or the call is over. What came of the first is told, and then it is, too.
     fn end(&self, agent: &mut Agent, session: SessionId) {
         let sent = self.transfer_to.as_ref().is_some_and(|target| {
-            agent
-                .command(|stack, now| stack.session(now, session)?.refer(target, Vec::new()))
-                .is_ok()
+            agent.attempt("transfer the call", |stack, now| {
+                stack.session(now, session)?.refer(target, Vec::new())
+            })
         });
         if !sent {
             hang_up(agent, session);
@@ -214,11 +256,21 @@ impl Answerer {
     fn answer(&self, agent: &mut Agent, session: SessionId, offer: Option<Bytes>) {
         let status = self.status;
         if !status.is_success() {
-            let _ = agent.command(|stack, now| stack.session(now, session)?.reject(status, None));
-            return;
+            if let Some(seconds) = self.retry_after {
+                let retry_after = field(&RetryAfter::new(seconds));
+                agent.attempt("say when to try again", |stack, now| {
+                    stack.session(now, session)?.attach(vec![retry_after])
+                });
+            }
+            return refuse(agent, session, status);
         }
         let content = self.description(agent, offer.as_ref());
-        let _ = agent.command(|stack, now| stack.session(now, session)?.accept(Some(content)));
+        let answered = agent.attempt("answer the call", |stack, now| {
+            stack.session(now, session)?.accept(Some(content))
+        });
+        if !answered {
+            refuse(agent, session, StatusCode::SERVER_INTERNAL_ERROR);
+        }
     }
 
     /// What this side says of a session: the user's own description, else an answer to the offer, else an offer.
@@ -237,9 +289,16 @@ fn is_for_other(message: &Message, address: &str) -> bool {
     account::user_part(message.request_uri()) != account::user_part(address)
 }
 
-/// Ends a call. One that cannot be ended has ended meanwhile.
+fn refuse(agent: &mut Agent, session: SessionId, status: StatusCode) {
+    agent.attempt("refuse the call", |stack, now| {
+        stack.session(now, session)?.reject(status, None)
+    });
+}
+
 fn hang_up(agent: &mut Agent, session: SessionId) {
-    let _ = agent.command(|stack, now| Ok(stack.session(now, session)?.terminate()));
+    agent.attempt("end the call", |stack, now| {
+        Ok(stack.session(now, session)?.terminate())
+    });
 }
 
 /// Makes the call that the peer of another asks for. Its end is the peer's affair, or that of the time given.
@@ -253,15 +312,15 @@ pub(crate) fn follow(
         headers,
         ..SendOptions::default()
     };
-    let made = agent.command(|stack, now| {
+    let made = agent.attempt("make the call that is asked for", |stack, now| {
         let endpoint = stack.session(now, session)?.endpoint();
         let (call, _) = stack
             .endpoint(now, endpoint)?
             .invite(target, Some(offer), options)?;
         stack.session(now, session)?.accept_referral(referral, call)
     });
-    if made.is_err() {
-        let _ = agent.command(|stack, now| {
+    if !made {
+        agent.attempt("refuse the transfer", |stack, now| {
             stack
                 .session(now, session)?
                 .reject_referral(referral, StatusCode::DECLINE)
@@ -289,7 +348,7 @@ fn send_back(agent: &mut Agent, incoming: IncomingId, message: &Message, back: B
         body,
     );
     let (target, headers) = (from(message), vec![(SENT_BACK.to_owned(), call_id.to_owned())]);
-    let sent = agent.command(|stack, now| {
+    agent.attempt(&format!("send {text:?} back"), |stack, now| {
         stack
             .incoming(now, incoming)?
             .answer(StatusCode::OK, None, None, &Vec::new())?;
@@ -310,11 +369,4 @@ fn send_back(agent: &mut Agent, incoming: IncomingId, message: &Message, back: B
             }
         }
     });
-    if let Err(failure) = sent {
-        agent.out().event(
-            "failed",
-            format!("cannot send {text:?} back: {failure}"),
-            Vec::new(),
-        );
-    }
 }

@@ -7,7 +7,7 @@ use sansip::security::digest::Algorithm;
 use sansip::security::signing::Version;
 use sansip::wire::uri::Uri;
 use sansip::wire::{Method, StatusCode};
-use sansip::{AuthenticationProtocol, ReliableResponses, Transport};
+use sansip::{AuthenticationProtocol, ReliableResponses, RouteRecovery, Transport};
 use sansip_testkit::frontend::Protocol;
 use tracing_subscriber::filter::Targets;
 
@@ -119,6 +119,22 @@ impl From<ReliableArg> for ReliableResponses {
         match arg {
             ReliableArg::Supported => Self::Supported,
             ReliableArg::Required => Self::Required,
+        }
+    }
+}
+
+/// How long a route is looked for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum RecoveryArg {
+    Limited,
+    Maximum,
+}
+
+impl From<RecoveryArg> for RouteRecovery {
+    fn from(arg: RecoveryArg) -> Self {
+        match arg {
+            RecoveryArg::Limited => Self::LimitedRetry,
+            RecoveryArg::Maximum => Self::MaximumRetry,
         }
     }
 }
@@ -252,6 +268,9 @@ pub(crate) struct SessionArgs {
     /// Count a call as dead when nobody has refreshed it for so long, 90 or more (only where the peer asks for it if absent)
     #[arg(long, value_name = "SECS")]
     pub(crate) session_timer: Option<u64>,
+    /// Where a proxy of Microsoft's has lost the route of a call, recover it: for 3 minutes, or as long as it takes
+    #[arg(long, value_enum, value_name = "PATIENCE")]
+    pub(crate) recover_route: Option<RecoveryArg>,
 }
 
 /// What becomes of calls and messages that come in.
@@ -260,6 +279,9 @@ pub(crate) struct AnswerArgs {
     /// The answer to calls: 200 takes them, 400 to 699 refuses them
     #[arg(long, value_name = "STATUS", value_parser = final_status)]
     pub(crate) answer: Option<StatusCode>,
+    /// Say after how long to try again, in the refusal of a call
+    #[arg(long, value_name = "SECS", requires = "answer")]
+    pub(crate) retry_after: Option<u32>,
     /// Answer the offer of a call at once, in a 183, and wait so long before anything else
     #[arg(long, value_name = "MS")]
     pub(crate) early: Option<u64>,
@@ -269,13 +291,16 @@ pub(crate) struct AnswerArgs {
     /// Put a call on hold when it begins, by this request
     #[arg(long, value_enum, value_name = "REQUEST")]
     pub(crate) hold: Option<ChangeArg>,
+    /// Refuse the first change of each call with this status, such as 488 or 491
+    #[arg(long, value_name = "STATUS", value_parser = refusal)]
+    pub(crate) refuse_change: Option<StatusCode>,
     /// Send calls there, but those that are for the user of this address
     #[arg(long, value_name = "URI", value_parser = sip_uri)]
     pub(crate) redirect_to: Option<String>,
     /// When a call is to end, have the peer call somebody else first, and end it when it says what came of that
     #[arg(long, value_name = "URI", value_parser = uri, requires = "hangup")]
     pub(crate) transfer_to: Option<String>,
-    /// End a call so long after it began
+    /// End a call so long after it began, or a subscription to --state
     #[arg(long, value_name = "MS")]
     pub(crate) hangup: Option<u64>,
     /// The shortest session timer that is taken; a call with a shorter one is answered 422 [default: 90]
@@ -290,6 +315,27 @@ pub(crate) struct AnswerArgs {
     /// File with the session description that we offer or answer with (a small audio one without media if absent)
     #[arg(long, value_name = "FILE")]
     pub(crate) sdp: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+/// A state of ours, for those who subscribe to it.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StateArgs {
+    /// Take subscriptions to a state of ours, and tell it: a text, or @ and the name of the file that it is in
+    #[arg(long, value_name = "TEXT|@FILE")]
+    pub(crate) state: Option<String>,
+    /// What state of ours it is: the event package
+    #[arg(long, value_name = "PACKAGE", default_value = "presence", requires = "state")]
+    pub(crate) event: String,
+    /// The type of its body
+    #[arg(
+        long = "type",
+        value_name = "TYPE",
+        default_value = "application/pidf+xml",
+        requires = "state"
+    )]
+    pub(crate) content_type: String,
 }
 
 #[derive(Args, Debug)]
@@ -300,6 +346,9 @@ pub(crate) struct RegisterArgs {
     pub(crate) sessions: SessionArgs,
     #[command(flatten)]
     pub(crate) answering: AnswerArgs,
+    /// No refresh of the registration comes sooner than this after the last, however short the server keeps it
+    #[arg(long, value_name = "SECS", default_value_t = 5, value_parser = value_parser!(u64).range(1..))]
+    pub(crate) refresh_floor: u64,
     /// Stay registered so long, then end as with Ctrl-C
     #[arg(long = "for", value_name = "SECS")]
     pub(crate) stay: Option<u64>,
@@ -388,6 +437,21 @@ pub(crate) struct WatchArgs {
     /// A type of bodies that we read, such as application/pidf+xml (repeatable; that of the package if absent)
     #[arg(long, value_name = "TYPE")]
     pub(crate) accept: Vec<String>,
+    /// The URI may be that of a list, whose members' states come in one body (RFC 4662)
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Send the list of those to watch, in the form of Microsoft's servers: a text, or @ and the name of the file that it is in
+    #[arg(long, value_name = "TEXT|@FILE", conflicts_with = "list")]
+    pub(crate) members: Option<String>,
+    /// Let a server of Microsoft's send states that nothing answers (BENOTIFY)
+    #[arg(long)]
+    pub(crate) benotify: bool,
+    /// Let a server of Microsoft's put the first state into its answer
+    #[arg(long)]
+    pub(crate) piggyback: bool,
+    /// Ask for the state again so long after the first, in the subscription that there is
+    #[arg(long, value_name = "MS", conflicts_with = "once")]
+    pub(crate) again: Option<u64>,
     /// Ask for the state once, and end when it is here
     #[arg(long, conflicts_with = "stay")]
     pub(crate) once: bool,
@@ -458,7 +522,8 @@ pub(crate) struct ServeArgs {
     /// The domain of its users (repeatable)
     #[arg(long = "domain", value_name = "DOMAIN", default_value = "example.com")]
     pub(crate) domains: Vec<String>,
-    /// How its users may prove who they are, in the order in which they are asked: ntlm, digest
+    /// How its users may prove who they are, in the order in which they are asked: kerberos, ntlm, digest. For Kerberos it
+    /// has the key of sip/DOMAIN, the first one, in the keytab of the process (KRB5_KTNAME)
     #[arg(
         long,
         value_name = "LIST",
@@ -467,10 +532,10 @@ pub(crate) struct ServeArgs {
         default_value = "digest",
     )]
     pub(crate) auth: Vec<Protocol>,
-    /// The realm of its challenges (the first domain for Digest, "SIP Communications Service" for NTLM if absent)
+    /// The realm of its challenges (the first domain for Digest, "SIP Communications Service" for NTLM and Kerberos if absent)
     #[arg(long, value_name = "TEXT", value_parser = realm)]
     pub(crate) realm: Option<String>,
-    /// The Windows domain of its users for NTLM (the first domain up to its first dot, in upper case, if absent)
+    /// The Windows domain of its users for NTLM, and the realm of those for Kerberos (the first domain up to its first dot, in upper case, if absent)
     #[arg(long, value_name = "NAME")]
     pub(crate) windows_domain: Option<String>,
     /// Which version of signatures it speaks with NTLM
@@ -570,6 +635,13 @@ fn final_status(text: &str) -> Result<StatusCode, String> {
     }
 }
 
+fn refusal(text: &str) -> Result<StatusCode, String> {
+    let status = text.parse().ok().and_then(StatusCode::new);
+    status
+        .filter(|status| status.code() >= 400)
+        .ok_or_else(|| String::from("a status from 400 to 699"))
+}
+
 fn log_filter(text: &str) -> Result<Targets, String> {
     text.parse()
         .map_err(|_| String::from("a level, or a list such as info,sansip::connection=debug"))
@@ -585,7 +657,8 @@ fn header(text: &str) -> Result<(String, String), String> {
 }
 
 fn protocol(text: &str) -> Result<Protocol, String> {
-    Protocol::from_name(text).ok_or_else(|| String::from("ntlm, digest, or both with a comma between"))
+    Protocol::from_name(text)
+        .ok_or_else(|| String::from("kerberos, ntlm, digest, or several with commas between"))
 }
 
 /// In NTLM's header fields nothing is escaped.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sansip_net::Kerberos;
+use sansip_testkit::frontend::Acceptor;
 
 use crate::args::{AccountArgs, ProtocolArg};
 use crate::failure::Failure;
@@ -32,7 +33,43 @@ pub(crate) fn check(account: &AccountArgs) -> Result<(), Failure> {
     if of_system().is_some() {
         return Ok(());
     }
-    Err(Failure::usage(format!(
+    Err(missing(option))
+}
+
+/// What takes the tokens of clients, for a server; with the keytab of the process.
+#[cfg(feature = "kerberos")]
+pub(crate) fn acceptor() -> Result<Arc<dyn Acceptor>, Failure> {
+    Ok(Arc::new(server::Keytab))
+}
+
+#[cfg(not(feature = "kerberos"))]
+pub(crate) fn acceptor() -> Result<Arc<dyn Acceptor>, Failure> {
+    Err(missing("--auth kerberos"))
+}
+
+fn missing(option: &str) -> Failure {
+    Failure::usage(format!(
         "{option}: this command is built without Kerberos; {HOW_TO_BUILD}"
-    )))
+    ))
+}
+
+#[cfg(feature = "kerberos")]
+mod server {
+    use sansip::Time;
+    use sansip_testkit::frontend::{Accepted, Acceptor};
+
+    /// The keys that the system's library finds.
+    #[derive(Debug)]
+    pub(super) struct Keytab;
+
+    impl Acceptor for Keytab {
+        fn accept(&self, _now: Time, service: &str, token: &[u8]) -> Result<Accepted, String> {
+            let accepted = sansip_gssapi::accept(service, token).map_err(|failure| failure.to_string())?;
+            Ok(Accepted {
+                user: accepted.user,
+                lifetime: accepted.lifetime,
+                security: accepted.security,
+            })
+        }
+    }
 }

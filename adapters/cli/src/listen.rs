@@ -95,7 +95,7 @@ fn start(
     };
     let how = (transport, mutual_tls);
     match account::listening_endpoint(&mut agent, args, how, addresses) {
-        Ok(endpoint) => match account::follow_transfers(&mut agent, endpoint) {
+        Ok(endpoint) => match account::answer_all(&mut agent, endpoint, &args.answering) {
             Ok(()) => Ok((agent, answerer)),
             Err(failure) => agent.finish(Err(failure)),
         },

@@ -24,6 +24,7 @@ mod ladder;
 mod listen;
 mod log;
 mod message;
+mod notifier;
 mod output;
 mod presence;
 mod register;

@@ -1,32 +1,51 @@
 //! `sansip watch` and `sansip publish`: the state of somebody (RFC 6665), and our own (RFC 3903).
 
-use std::path::Path;
+use std::time::Duration;
 
 use sansip::{
-    Config, Content, Event, Profile, PublicationState, PublishOptions, SubscribeOptions, SubscriptionReason,
-    SubscriptionState,
+    Config, Content, Event, EventList, Profile, PublicationState, PublishOptions, SubscribeOptions,
+    SubscriptionId, SubscriptionReason, SubscriptionState,
 };
 
 use crate::account;
-use crate::agent::{Agent, Step};
+use crate::agent::{Agent, GRACE, Step};
 use crate::args::{PublishArgs, WatchArgs};
+use crate::explain::explain;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::report::{publication_reason, subscription_reason};
 use crate::sdp;
 
+/// The media type of a list of those to watch (MS-SIP).
+const MEMBERS: &str = "application/adrl+xml";
+
 /// Subscribes, prints what comes until the end, and unsubscribes.
 pub(crate) fn watch(args: &WatchArgs, out: Output) -> Result<(), Failure> {
+    let options = options(args)?;
     let mut agent = account::agent(Config::default(), &args.account, out)?;
-    let outcome = see(&mut agent, args);
+    let outcome = see(&mut agent, args, options);
     agent.finish(outcome)
 }
 
-fn see(agent: &mut Agent, args: &WatchArgs) -> Result<(), Failure> {
-    let endpoint = account::sender(agent, &args.account, &args.peer, &args.target, Profile::default())?;
-    let until = agent.after(args.account.timeout);
+fn options(args: &WatchArgs) -> Result<SubscribeOptions, Failure> {
     let mut options = SubscribeOptions::new(args.event.as_str());
     options.accept.clone_from(&args.accept);
+    options.benotify = args.benotify;
+    options.piggyback = args.piggyback;
+    if args.list {
+        options.list = EventList::AtNotifier;
+    }
+    if let Some(members) = &args.members {
+        options.list = EventList::Carried;
+        options.content = Some(Content::new(MEMBERS, sdp::text_or_file("--members", members)?));
+    }
+    Ok(options)
+}
+
+fn see(agent: &mut Agent, args: &WatchArgs, options: SubscribeOptions) -> Result<(), Failure> {
+    let endpoint = account::sender(agent, &args.account, &args.peer, &args.target, Profile::default())?;
+    let until = agent.after(args.account.timeout);
+    let content = options.content.clone();
     let (subscription, operation) = agent.command(|stack, now| {
         let mut view = stack.endpoint(now, endpoint)?;
         if !args.once {
@@ -50,25 +69,43 @@ fn see(agent: &mut Agent, args: &WatchArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let until = agent.after(args.stay);
+    let mut again = args.again.map(|again| agent.now() + Duration::from_millis(again));
     while over.is_none() {
-        match agent.next(until)? {
+        match agent.next(until.into_iter().chain(again).min())? {
             Step::Event(event) => over = ended(&event),
-            Step::TimeUp | Step::Interrupted => return Ok(()),
+            Step::TimeUp if again.take_if(|again| *again <= agent.now()).is_some() => {
+                let content = content.clone();
+                agent.command(|stack, now| stack.subscription(now, subscription)?.update(content))?;
+            }
+            Step::TimeUp | Step::Interrupted => return unsubscribe(agent, subscription),
         }
     }
     let why = subscription_reason(over.unwrap_or(SubscriptionReason::None));
     Err(over_before_its_time("subscription", why))
 }
 
+/// Ends the subscription, whose last NOTIFY is waited for: the end of its endpoint would not.
+fn unsubscribe(agent: &mut Agent, subscription: SubscriptionId) -> Result<(), Failure> {
+    let operation = agent.command(|stack, now| Ok(stack.subscription(now, subscription)?.terminate()))?;
+    agent.ends_with(operation);
+    let until = agent.now() + GRACE;
+    loop {
+        match agent.next(Some(until))? {
+            Step::Event(Event::Completed {
+                operation: done,
+                result,
+            }) if done == operation => {
+                return result.map(|_| ()).map_err(|error| Failure::new(explain(&error)));
+            }
+            Step::Event(_) => {}
+            Step::TimeUp | Step::Interrupted => return Ok(()),
+        }
+    }
+}
+
 /// Publishes until the end, and removes it.
 pub(crate) fn publish(args: &PublishArgs, out: Output) -> Result<(), Failure> {
-    let body = match args.body.strip_prefix('@') {
-        Some(file) => sdp::read(Path::new(file))?,
-        None => args.body.clone().into(),
-    };
-    if body.is_empty() {
-        return Err(Failure::usage("--body is empty: there is nothing to publish"));
-    }
+    let body = sdp::text_or_file("--body", &args.body)?;
     let content = Content::new(args.content_type.as_str(), body);
     let mut agent = account::agent(Config::default(), &args.account, out)?;
     let outcome = show(&mut agent, args, content);

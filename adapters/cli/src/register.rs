@@ -1,5 +1,8 @@
 //! `sansip register`.
 
+use std::time::Duration;
+
+use sansip::Config;
 use sansip::wire::StatusCode;
 
 use crate::account;
@@ -12,7 +15,11 @@ use crate::output::Output;
 /// Registers, answers until the end, and unregisters.
 pub(crate) fn run(args: &RegisterArgs, out: Output) -> Result<(), Failure> {
     let mut answerer = Answerer::new(&args.answering, StatusCode::TEMPORARILY_UNAVAILABLE)?;
-    let mut agent = account::agent(account::answering_config(&args.answering), &args.account, out)?;
+    let config = Config {
+        refresh_floor: Duration::from_secs(args.refresh_floor),
+        ..account::answering_config(&args.answering)
+    };
+    let mut agent = account::agent(config, &args.account, out)?;
     let outcome = stay(&mut agent, args, &mut answerer);
     agent.finish(outcome)
 }
@@ -20,7 +27,7 @@ pub(crate) fn run(args: &RegisterArgs, out: Output) -> Result<(), Failure> {
 fn stay(agent: &mut Agent, args: &RegisterArgs, answerer: &mut Answerer) -> Result<(), Failure> {
     let profile = account::caller_profile(&args.account.identity, &args.sessions);
     let endpoint = account::sip_endpoint(agent, &args.account, profile)?;
-    account::follow_transfers(agent, endpoint)?;
+    account::answer_all(agent, endpoint, &args.answering)?;
     agent.register(endpoint, args.account.timeout)?;
     let until = agent.after(args.stay);
     answerer.run(agent, until)

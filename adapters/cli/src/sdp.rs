@@ -15,11 +15,21 @@ pub(crate) const SDP: &str = "application/sdp";
 /// Where media would go to: the discard port, since none is sent.
 const PORT: u16 = 9;
 
-/// A body from a file, as it is.
+/// A body from a file, as it is. One that is empty would be none, which no call can be answered with.
 pub(crate) fn read(file: &Path) -> Result<Bytes, Failure> {
     match std::fs::read(file) {
+        Ok(bytes) if bytes.is_empty() => Err(Failure::new(format!("{} is empty", file.display()))),
         Ok(bytes) => Ok(Bytes::from(bytes)),
         Err(error) => Err(Failure::new(format!("cannot read {}: {error}", file.display()))),
+    }
+}
+
+/// The value of an option that is a text, or @ and the name of the file that it is in.
+pub(crate) fn text_or_file(option: &str, value: &str) -> Result<Bytes, Failure> {
+    match value.strip_prefix('@') {
+        Some(file) => read(Path::new(file)),
+        None if value.is_empty() => Err(Failure::usage(format!("{option} is empty"))),
+        None => Ok(Bytes::from(value.to_owned())),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sansip_mio::{seed, unix_time};
 use sansip_net::TlsServerConfig;
-use sansip_testkit::frontend::{FrontEnd, FrontEndConfig, FrontEndEvent, PresenceLimits, User};
+use sansip_testkit::frontend::{FrontEnd, FrontEndConfig, FrontEndEvent, PresenceLimits, Protocol, User};
 use serde_json::json;
 
 use crate::args::ServeArgs;
@@ -13,6 +13,7 @@ use crate::explain::explain_listen;
 use crate::failure::Failure;
 use crate::host::{Host, Seen};
 use crate::interrupt::Interrupt;
+use crate::kerberos;
 use crate::output::Output;
 use crate::secrets::{identity, wrong};
 
@@ -72,6 +73,9 @@ fn config(args: &ServeArgs) -> Result<FrontEndConfig, Failure> {
         if config.protocols.contains(protocol) {
             let name = protocol.name().to_ascii_lowercase();
             return Err(Failure::usage(format!("--auth: {name} is there twice")));
+        }
+        if *protocol == Protocol::Kerberos {
+            config.kerberos = Some(kerberos::acceptor()?);
         }
         config.protocols.push(*protocol);
     }

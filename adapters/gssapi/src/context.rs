@@ -4,18 +4,17 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use libgssapi::context::{ClientCtx, SecurityContext};
+use libgssapi::context::SecurityContext;
 use sansip::security::MessageSecurity;
 
 /// What the GSS-API says where a ticket has no end.
 const INDEFINITE: u64 = u32::MAX as u64;
 
 /// See the module. The numbers that it gives its signatures are looked at by nobody: no order was asked for.
-#[derive(Clone)]
-pub(crate) struct Context(Arc<Mutex<ClientCtx>>);
+pub(crate) struct Context<C>(Arc<Mutex<C>>);
 
-impl Context {
-    pub(crate) fn new(context: ClientCtx) -> Self {
+impl<C: SecurityContext> Context<C> {
+    pub(crate) fn new(context: C) -> Self {
         Self(Arc::new(Mutex::new(context)))
     }
 
@@ -31,12 +30,12 @@ impl Context {
     }
 
     /// The library keeps what is behind it whole.
-    fn lock(&self) -> MutexGuard<'_, ClientCtx> {
+    fn lock(&self) -> MutexGuard<'_, C> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl MessageSecurity for Context {
+impl<C: SecurityContext + Send + 'static> MessageSecurity for Context<C> {
     fn sign(&mut self, text: &[u8]) -> Option<Vec<u8>> {
         let signature = self.lock().get_mic(text).ok()?;
         Some(signature.to_vec())
@@ -47,11 +46,11 @@ impl MessageSecurity for Context {
     }
 
     fn share(&self) -> Box<dyn MessageSecurity> {
-        Box::new(self.clone())
+        Box::new(Self(Arc::clone(&self.0)))
     }
 }
 
-impl fmt::Debug for Context {
+impl<C> fmt::Debug for Context<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Context(..)")
     }

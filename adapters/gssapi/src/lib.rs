@@ -16,6 +16,8 @@
 //! | credentials whose user has an `@`, or is of the form `DOMAIN\user` | that principal as it stands; `user@DOMAIN` |
 //! | credentials with a user alone | the principal of that name in the default realm |
 //!
+//! For a server, [`accept`] takes what a client has made.
+//!
 //! The mechanism is always Kerberos, never what SPNEGO would negotiate. Integrity is all that is asked for. Without mutual
 //! authentication the context is complete with its first token, as signatures of version 4 need it, and the server proves
 //! itself with its first signature. Replays and the order of messages are the stack's to judge: here messages may come as
@@ -25,6 +27,7 @@
 //! workspace. Servers of the time of Windows Server 2003 have keys of RC4 only: MIT's library takes them with
 //! `allow_rc4 = true` and `rc4-hmac` among `permitted_enctypes`.
 
+mod acceptor;
 mod context;
 mod failure;
 mod principal;
@@ -39,6 +42,8 @@ use sansip::security::{Credentials, KerberosFailure, SecurityContext};
 use sansip_net::Kerberos;
 
 use context::Context;
+
+pub use acceptor::{Accepted, accept};
 
 /// The GSS-API of this system. Its configuration is that of the process: `KRB5_CONFIG`, `KRB5CCNAME`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,7 +75,10 @@ pub fn initiate(target: &str, credentials: Option<&Credentials>) -> Result<Secur
     })
 }
 
-fn step(service: &str, credentials: Option<&Credentials>) -> Result<(Context, Option<Vec<u8>>), Error> {
+fn step(
+    service: &str,
+    credentials: Option<&Credentials>,
+) -> Result<(Context<ClientCtx>, Option<Vec<u8>>), Error> {
     let target = Name::new(service.as_bytes(), Some(GSS_NT_HOSTBASED_SERVICE))?;
     let ticket = acquire(credentials)?;
     let flags = CtxFlags::GSS_C_INTEG_FLAG;

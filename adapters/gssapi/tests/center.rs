@@ -1,7 +1,7 @@
 //! At a key distribution center: what it gives tickets for an acceptor takes, and what it refuses is told apart.
 //!
 //! The laboratory has one, and starts each module in the surroundings that it is for, which `SANSIP_CENTER` names: `up` with
-//! a ticket of alice, `empty` without one, `down` where nobody listens. Without it there is nothing to test with.
+//! a ticket of alice, `accepting` with the keytab of the servers besides, `empty` without one, `down` where nobody listens. Without it there is nothing to test with.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -14,7 +14,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use sansip::security::{Credentials, KerberosFailureKind as Kind, Secret, SecurityContext};
-use sansip_gssapi::initiate;
+use sansip_gssapi::{accept, initiate};
 
 const SERVER: &str = "sip/server.example.com";
 
@@ -164,6 +164,39 @@ mod up {
         let elsewhere = alice("Pa55word").with_domain("ELSEWHERE.TEST");
         assert_eq!(kind(SERVER, Some(&elsewhere)), Kind::Unreachable);
         assert_eq!(kind("server.example.com", None), Kind::Other);
+    }
+}
+
+mod accepting {
+    use super::*;
+
+    // rules: A11
+    #[test]
+    fn a_server_takes_a_ticket_of_its_own_once() {
+        if !is("accepting") {
+            return;
+        }
+        let mut client = initiate(SERVER, None).unwrap();
+        // That of another server is none: the key in the keytab does not open it.
+        let other = accept("sip/rc4.example.com", &client.token).unwrap_err();
+        assert!(!other.detail.is_empty(), "{other:?}");
+        let mut server = accept(SERVER, &client.token).unwrap();
+        assert_eq!(server.user, "alice@EXAMPLE.COM");
+        // The library allows for a clock that is five minutes late (RFC 4120 section 1.6).
+        let longest = client.lifetime.unwrap() + Duration::from_secs(300);
+        assert!(server.lifetime.is_some_and(|lifetime| lifetime <= longest));
+        let asked = client.security.sign(b"<one>").unwrap();
+        assert!(server.security.verify(b"<one>", &asked));
+        assert!(!server.security.verify(b"<two>", &asked));
+        let told = server.security.sign(b"<three>").unwrap();
+        assert!(client.security.verify(b"<three>", &told));
+        assert!(!client.security.verify(b"<one>", &told));
+        // Shown again it is a replay (RFC 4120 section 3.2.3).
+        assert!(accept(SERVER, &client.token).is_err());
+        for bad in [&b""[..], b"no token", &client.token[1..], &client.token[..40]] {
+            assert!(accept(SERVER, bad).is_err());
+        }
+        assert!(accept("server.example.com", &client.token).is_err());
     }
 }
 

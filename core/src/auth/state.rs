@@ -78,6 +78,13 @@ struct SentAnswer {
     ha1: Secret,
 }
 
+impl Attempt {
+    /// It goes to another server, which may ask for a handshake of its own.
+    pub(crate) const fn go_elsewhere(&mut self) {
+        self.handshakes = 0;
+    }
+}
+
 impl AuthState {
     /// The header fields that the next request of this attempt carries: the answers in all realms that have
     /// challenged such requests before. Nothing is shown to a user or host for which it was not asked (A9).

@@ -189,6 +189,10 @@ impl AuthTable {
         };
         let received = received(response);
         let kerberos = account.kerberos.take();
+        if kerberos.is_some() {
+            // It was none: the server was not asked.
+            attempt.handshakes = attempt.handshakes.saturating_sub(1);
+        }
         let answer = match account.negotiate(cx, challenged, &received, attempt, kerberos.as_ref()) {
             Some(Ok(next)) => Ok(next),
             Some(Err((reason, realm))) => Err(failure(reason, Some(realm), &received)),

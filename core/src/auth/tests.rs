@@ -19,7 +19,7 @@ use crate::security::ms::{self, Info, Mic, Signature};
 use crate::security::ntlm::server::{Authenticate, OFFERED, Offer};
 use crate::security::ntlm::{self, FileTime, Flags, Keys, NtHash};
 use crate::security::signing::{self, Stamp};
-use crate::security::{Credentials, Secret};
+use crate::security::{Credentials, KerberosFailureKind, Secret};
 use crate::time::UnixTime;
 use crate::timers::TimerKey;
 use crate::wire::header::{AuthenticationInfo, Authorization, WwwAuthenticate};
@@ -738,6 +738,33 @@ fn the_answer_to_the_last_token_is_verified() {
     assert!(matches!(client.events()[..], [Event::Associated { .. }]));
     let next = server.sign(&response("200 OK", "REGISTER"));
     assert_eq!(client.admit(&next), Admission::Taken);
+}
+
+// rules: A3, A5
+#[test]
+fn a_ticket_that_is_not_given_is_no_handshake() {
+    let server = Server::new(4);
+    let more = "WWW-Authenticate: Kerberos realm=\"SIP Communications Service\", targetname=\"sip/fe.example.com\", version=4\r\n";
+    let challenge = server.challenge(1, "REGISTER", false, more);
+    let mut client = Client::new(|_| {});
+    assert_eq!(client.challenged(&challenge), Ok(Next::Wait));
+    let Some(Action::Authenticate(wanted)) = client.services.out.pop() else {
+        panic!("it asks for a ticket")
+    };
+    let none = || Err(KerberosFailure::new(KerberosFailureKind::Unreachable));
+    let leader = ExchangeId::from_number(LEADER);
+    let told = client
+        .table
+        .handle_authenticated(wanted.endpoint, wanted.handshake, none());
+    assert!(matches!(told, Some((who, Err(_))) if who == leader));
+    assert_eq!(client.challenged(&challenge), Ok(Next::Again));
+    assert!(to_string_of(&client.lead(2)).contains("Authorization: NTLM"));
+    assert_eq!(client.attempt.handshakes, 1);
+    // It is asked for once.
+    let again = client
+        .table
+        .handle_authenticated(wanted.endpoint, wanted.handshake, none());
+    assert!(again.is_none());
 }
 
 // ---------------------------------------------------------------- its life

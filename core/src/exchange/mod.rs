@@ -469,8 +469,8 @@ impl Exchanges {
     }
 
     /// The session of an INVITE wants a fork no more that has had requests in its dialog. Its counter is dropped, and the
-    /// number kept for the BYE that ends the dialog should the fork accept.
-    pub(crate) fn leave_fork(&mut self, invite: Option<ExchangeId>, tag: &str, counter: SequenceId) {
+    /// number kept for the BYE that ends the dialog should the fork accept, and given.
+    pub(crate) fn leave_fork(&mut self, invite: Option<ExchangeId>, tag: &str, counter: SequenceId) -> u32 {
         let last = self.sequences.remove(&counter).map_or(0, |counter| counter.last);
         if let Some(exchange) = invite.and_then(|invite| self.table.get_mut(&invite)) {
             exchange.forks.push(Fork {
@@ -479,6 +479,7 @@ impl Exchanges {
                 last,
             });
         }
+        last
     }
 
     /// The number of the last request in the dialog of a fork that was left.

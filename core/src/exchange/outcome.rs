@@ -337,6 +337,7 @@ impl Exchanges {
         }
         // What the next one asks for is its own affair.
         exchange.attempts = 0;
+        exchange.auth.go_elsewhere();
         true
     }
 

@@ -1135,6 +1135,56 @@ fn only_the_register_of_a_sip_endpoint_leaves_its_server_for_another() {
     }
 }
 
+// Three handshakes are for a server that challenges for ever. One that follows another has done nothing yet, and where there is
+// no ticket there was no handshake.
+// rules: A5, A7, R18
+#[test]
+fn each_target_may_ask_for_handshakes_of_its_own_and_a_ticket_that_is_not_given_is_none() {
+    let both = format!(
+        "{}{NTLM}",
+        NTLM.replace("NTLM", "Kerberos").replace("fe.", "sip/fe.")
+    );
+    for (servers, challenge) in [(4, NTLM), (3, both.as_str())] {
+        let mut bench = Bench::of_domain();
+        bench.servers = servers;
+        let mut asked = authenticated(&mut bench, register());
+        asked.owner = Owner::Registration(EndpointId::from_number(ENDPOINT));
+        let login = Login {
+            credentials: vec![Credentials::new("alice", Secret::new("secret"))],
+            default_credential: false,
+            allowed: AllowedProtocols::all(),
+            policy: AssociationPolicy {
+                without_tls: true,
+                ..AssociationPolicy::default()
+            },
+            epid: "01".into(),
+        };
+        bench.auth.insert(EndpointId::from_number(ENDPOINT), login);
+        let id = bench.start(asked);
+        for server in 1..=servers {
+            bench.answer("401 Unauthorized", challenge);
+            for Authenticate {
+                endpoint, handshake, ..
+            } in core::mem::take(&mut bench.contexts)
+            {
+                let none = Err(KerberosFailure::new(KerberosFailureKind::Unreachable));
+                bench.go(|exchanges, cx, low, up| {
+                    exchanges.handle_authenticated(cx, low, (endpoint, handshake), none, up);
+                });
+                bench.settle();
+            }
+            assert!(
+                bench.story(id).is_empty(),
+                "server {server}: {:?}",
+                bench.story(id)
+            );
+            assert_eq!(bench.sent(&Method::Register).len(), 2 * usize::from(server));
+            bench.answer("503 Service Unavailable", "");
+        }
+        assert_eq!(bench.story(id), ["failed 503"]);
+    }
+}
+
 // rules: C25, R18
 #[test]
 fn a_target_that_has_refused_a_request_goes_last_for_ten_minutes() {

@@ -19,6 +19,7 @@ use super::renegotiation::{self, Renegotiation};
 use super::{Ack, Below, EarlyDialog, Offered, Session, Sessions, start, too_brief};
 use crate::cx::Cx;
 use crate::diagnosis::Diagnosis;
+use crate::dialog::Dialog;
 use crate::error::Misuse;
 use crate::event::{Content, Event, OperationError, OperationFailure, SessionState};
 use crate::exchange::{Outcome, Pending, Reply, SessionPart, retry_after};
@@ -113,8 +114,8 @@ impl Session {
         match self.invitation.machine_state() {
             State::Connected => true,
             State::Offered { .. } => self.is_free_early(),
+            State::Inviting { .. } => self.is_fork_free(),
             State::Idle
-            | State::Inviting { .. }
             | State::Redirecting { .. }
             | State::Cancelling { .. }
             | State::Answering { .. }
@@ -145,7 +146,8 @@ impl Sessions {
         early: EarlyDialog,
     ) -> Result<(), Misuse> {
         let operation = "renegotiate";
-        let legal = legal_in(method, self.known(id)?.state);
+        let incoming = self.table.get(&id).is_some_and(|session| session.incoming);
+        let legal = legal_in(method, self.known(id)?.state, incoming);
         self.may(id, operation, legal)?;
         if legal != SessionState::Connected {
             self.may_change_early(id, method, early)?;
@@ -171,7 +173,7 @@ impl Sessions {
         below: &mut Below<'_, '_>,
         id: SessionId,
         operation: OperationId,
-        offered: Offered,
+        mut offered: Offered,
     ) {
         let Some(session) = self.table.get_mut(&id) else {
             return;
@@ -184,6 +186,7 @@ impl Sessions {
             cx.out.complete(operation, Err(aborted()));
             return;
         }
+        session.choose_fork(&mut offered);
         session.change.offer = Some(Box::new(offered));
         let (free, bounded) = (session.is_free(), session.change.is_reinvite());
         let input = renegotiation::Input::Renegotiate {
@@ -520,7 +523,7 @@ impl Sessions {
         match result {
             Ok(response) => {
                 // A PRACK is no target refresh.
-                if let Some(dialog) = session.dialog.as_mut().filter(|_| !pracks) {
+                if let Some(dialog) = session.dialog_of_change().filter(|_| !pracks) {
                     dialog.refresh_target(&response);
                 }
                 let mut carrier = if pracks {
@@ -639,6 +642,15 @@ impl Session {
         }
     }
 
+    /// The dialog of our change, which may be early.
+    fn dialog_of_change(&mut self) -> Option<&mut Dialog> {
+        if self.dialog.is_some() {
+            return self.dialog.as_mut();
+        }
+        let tag = self.change.offer.as_ref()?.fork()?.to_owned();
+        self.early_mut(Some(&tag)).map(|fork| &mut fork.dialog)
+    }
+
     /// What is open in the dialog of our change.
     fn offers_of_change(&mut self) -> &mut Offers {
         let offered = self.change.offer.as_ref();
@@ -650,7 +662,7 @@ impl Session {
     fn send_change(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, id: SessionId) {
         let early = self.is_early();
         let (Some(dialog), Some(offered)) = (&self.dialog, &mut self.change.offer) else {
-            return self.send_offer_in_prack(cx, below, id);
+            return self.send_to_fork(cx, below, id);
         };
         offered.is_early = early;
         let method = &offered.method;

@@ -254,6 +254,8 @@ struct Ack {
     answer: Option<Content>,
     /// The INVITE that has made the session, which knows its forks.
     invite: Option<ExchangeId>,
+    /// The highest CSeq number in the dialogs of the forks that have lost, for what they accept when the INVITE is forgotten.
+    last: u32,
     /// When a 2xx that comes again is not acknowledged any more.
     until: Time,
 }
@@ -264,6 +266,7 @@ impl Ack {
             facts,
             answer: None,
             invite,
+            last: 0,
             until: cx.now + cx.config.t1.saturating_mul(64),
         }
     }
@@ -767,13 +770,14 @@ impl Session {
     }
 
     /// The peer has made a new connection in place of one that is gone: it is the session's from now on, for where it
-    /// does not listen it cannot be reached otherwise (C13). A SipEndpoint has the connection to its server (R22).
+    /// does not listen it cannot be reached otherwise (C13). A SipEndpoint has the connection to its server (R22), and a
+    /// fork that may lose decides nothing.
     fn follow(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, conn: ConnId) {
         let held = self
             .lease
             .as_ref()
             .is_some_and(|lease| below.low.connections.is_usable(lease.conn()));
-        if held || !self.local.is_peer_to_peer() {
+        if held || self.dialog.is_none() || !self.local.is_peer_to_peer() {
             return;
         }
         if let Some(lease) = below.low.connections.share(cx, conn)

@@ -20,8 +20,8 @@ use crate::dialog::Dialog;
 use crate::endpoint::ReliableResponses;
 use crate::error::Misuse;
 use crate::event::{Content, Event, OperationError, OperationFailure, SessionReason};
-use crate::exchange::{Pending, Reply, SessionPart};
-use crate::ids::{ExchangeId, OperationId, SequenceId, SessionId};
+use crate::exchange::{ContactTemplate, Draft, Pending, Reply, SessionPart};
+use crate::ids::{ConnId, ExchangeId, OperationId, SequenceId, SessionId};
 use crate::wire::header::{Header, RAck, RSeq, Require, Supported};
 use crate::wire::{HeaderName, Message, Method, StatusCode};
 
@@ -545,22 +545,14 @@ impl Session {
         (tag, number): (&str, u32),
         content: Option<Content>,
     ) -> Option<ExchangeId> {
-        let facts = self.exchange.and_then(|exchange| below.exchanges.facts(exchange));
-        let (cseq, conn) = facts.map(|facts| (facts.cseq, facts.conn))?;
-        let via_proxy = self.local.via_proxy;
-        let early = self.early_mut(Some(tag))?;
-        let begin = || below.exchanges.new_sequence(cx, cseq.saturating_add(1));
-        early.dialog.sequence = *early.sequence.get_or_insert_with(begin);
+        let (mut draft, cseq, conn) = self.request_in_fork(cx, below, tag, Method::Prack, None)?;
         let rack = RAck {
             response: number,
             number: cseq,
             method: Method::Invite,
         };
-        // Before it has its own connection a dialog goes the way of its INVITE, where an outbound proxy stays in it (P3).
-        let conn = conn.filter(|_| early.dialog.is_routed() || !via_proxy);
         let mut value = alloc::string::String::new();
         rack.write(&mut value);
-        let mut draft = early.dialog.request(Method::Prack, None);
         let block = self.local.voice.request(&Method::Prack);
         draft.block = block.and([(HeaderName::RAck.as_str(), &*value)]);
         draft.content = content;
@@ -569,6 +561,26 @@ impl Session {
             early.prack = Some(prack);
         }
         Some(prack)
+    }
+
+    /// A request in the dialog of a fork, the number of its INVITE, and the connection that it goes out over.
+    pub(super) fn request_in_fork(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        tag: &str,
+        method: Method,
+        contact: Option<ContactTemplate>,
+    ) -> Option<(Draft, u32, Option<ConnId>)> {
+        let facts = self.exchange.and_then(|exchange| below.exchanges.facts(exchange));
+        let (cseq, conn) = facts.map(|facts| (facts.cseq, facts.conn))?;
+        let via_proxy = self.local.via_proxy;
+        let early = self.early_mut(Some(tag))?;
+        let begin = || below.exchanges.new_sequence(cx, cseq.saturating_add(1));
+        early.dialog.sequence = *early.sequence.get_or_insert_with(begin);
+        // Before it has its own connection a dialog goes the way of its INVITE, where an outbound proxy stays in it (P3).
+        let conn = conn.filter(|_| early.dialog.is_routed() || !via_proxy);
+        Some((early.dialog.request(method, contact), cseq, conn))
     }
 
     fn send_provisional(
@@ -594,8 +606,14 @@ impl Session {
     }
 
     /// Forgets the forks, and keeps the CSeq counter of the one that has won. Where the others are leaves with the INVITE,
-    /// for the BYE that ends what they may still accept.
-    pub(super) fn drop_early(&mut self, cx: &mut Cx<'_>, below: &mut Below<'_, '_>, winner: Option<&str>) {
+    /// for the BYE that ends what they may still accept; gives the highest number in their dialogs.
+    pub(super) fn drop_early(
+        &mut self,
+        cx: &mut Cx<'_>,
+        below: &mut Below<'_, '_>,
+        winner: Option<&str>,
+    ) -> u32 {
+        let mut highest = 0;
         for early in core::mem::take(&mut self.early) {
             let wins = winner.is_some() && early.dialog.is_with(winner);
             if wins {
@@ -610,11 +628,12 @@ impl Session {
                 }
                 Some(sequence) => {
                     let tag = early.dialog.remote_tag.as_deref().unwrap_or_default();
-                    below.exchanges.leave_fork(self.exchange, tag, sequence);
+                    highest = highest.max(below.exchanges.leave_fork(self.exchange, tag, sequence));
                 }
                 None => {}
             }
         }
+        highest
     }
 }
 

@@ -119,7 +119,7 @@ impl Sessions {
         if let Some(early) = session.early(tag.as_deref()) {
             session.change.offers = early.offers;
         }
-        session.drop_early(cx, below, tag.as_deref());
+        let last = session.drop_early(cx, below, tag.as_deref());
         self.drop_change_elsewhere(cx, below, id, tag.as_deref());
         let Some(session) = self.table.get_mut(&id) else {
             return;
@@ -140,7 +140,10 @@ impl Sessions {
         {
             below.low.connections.release(cx, old);
         }
-        session.ack = Some(Ack::new(cx, facts, Some(invite)));
+        session.ack = Some(Ack {
+            last,
+            ..Ack::new(cx, facts, Some(invite))
+        });
         let cancelled = matches!(session.invitation.machine_state(), State::Cancelling { .. });
         if !cancelled {
             self.on_agreed(cx, below, id, &response);
@@ -358,8 +361,10 @@ impl Sessions {
             conn: Some(conn),
             ..ack.facts.clone()
         };
+        let last = ack.last;
         let fork = match ack.invite {
-            Some(invite) => Fork::of(cx, below, invite, response),
+            // Strictly higher is enough (RFC 3261 section 12.2.1.1).
+            Some(invite) => Fork::of(cx, below, invite, response).or_after(last),
             None => Fork::KNOWN,
         };
         self.on_further(cx, below, Some(id), facts, response, fork);
@@ -573,6 +578,14 @@ impl Fork {
         Self {
             is_new: below.exchanges.is_new_fork(invite, tag, cx.config.limits.forks),
             last: below.exchanges.last_of_fork(invite, tag),
+        }
+    }
+
+    /// Where its own number is not known any more, counts on from this one.
+    fn or_after(self, last: u32) -> Self {
+        Self {
+            last: self.last.or(Some(last)),
+            ..self
         }
     }
 }

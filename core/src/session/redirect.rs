@@ -69,7 +69,7 @@ impl Sessions {
             return false;
         }
         let all = redirection.all;
-        session.early = Vec::new();
+        self.leave_forks(cx, below, id);
         self.step(cx, below, id, Input::Redirected);
         if all {
             self.try_next(cx, below, id);

@@ -2,7 +2,8 @@
 //!
 //! - [`frontend`]: a registrar and forking proxy as a pure machine.
 //! - [`fuzz`]: what the fuzzers run.
-//! - [`races`]: every order in which what two stacks do to each other can happen; the program of that name searches further.
+//! - [`races`]: every order in which what stacks do to each other can happen, two or a caller with those whom a proxy rings;
+//!   the program of that name searches further.
 //! - [`recovery`]: lives in which the path to a server breaks without a word; the program of that name lives many of them.
 //! - [`soak`]: scenarios in that world from a seed, bytes or text, judged by what is seen from outside; the program of
 //!   that name lives many of them.

@@ -20,6 +20,7 @@ mod agent;
 mod on_async_std;
 #[path = "../adapters/on_mio.rs"]
 mod on_mio;
+mod pairs;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

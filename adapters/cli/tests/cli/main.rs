@@ -11,4 +11,5 @@ mod inspect;
 mod keep;
 mod network;
 mod sessions;
+mod states;
 mod usage;

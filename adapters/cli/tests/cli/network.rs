@@ -584,6 +584,50 @@ fn nobody_there_is_one_line_at_once() {
     );
 }
 
+/// A registrar that keeps every binding for 2 s, and counts the REGISTERs until its peer is gone.
+fn brief_registrar(listener: &TcpListener) -> usize {
+    let (socket, _) = listener.accept().unwrap();
+    let (mut lines, mut registers) = (BufReader::new(&socket).lines(), 0);
+    while let Some(Ok(first)) = lines.next() {
+        if !first.starts_with("REGISTER ") {
+            continue;
+        }
+        registers += 1;
+        let fields = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .take_while(|line| !line.is_empty());
+        let mut answer = String::from("SIP/2.0 200 OK\r\n");
+        for field in fields {
+            match field.split_once(':').map_or("", |(name, _)| name) {
+                "Contact" => answer.push_str(&format!("{field};expires=2\r\n")),
+                "To" => answer.push_str(&format!("{field};tag=r\r\n")),
+                "Via" | "From" | "Call-ID" | "CSeq" => answer.push_str(&format!("{field}\r\n")),
+                _ => {}
+            }
+        }
+        answer.push_str("Content-Length: 0\r\n\r\n");
+        (&socket).write_all(answer.as_bytes()).unwrap();
+    }
+    registers
+}
+
+// rules: R21
+#[test]
+fn refreshes_come_no_sooner_than_the_floor_that_is_set() {
+    for (options, refreshes) in [(&[][..], false), (&["--refresh-floor", "1"], true)] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let registers = std::thread::spawn(move || brief_registrar(&listener));
+        let rest = [options, &["--for", "2"]].concat();
+        let outcome = sansip(&over_tcp("register", &ALICE, &address, &rest));
+        assert_eq!(outcome.code, Some(0), "{}{}", outcome.stdout, outcome.stderr);
+        // One begins and one ends it. The default floor is 5 s.
+        let registers = registers.join().unwrap();
+        assert_eq!(registers > 2, refreshes, "{registers} with {options:?}");
+    }
+}
+
 #[test]
 fn a_silent_server_is_given_up_in_time() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,6 +1,6 @@
 //! What the options for calls do: two commands that call each other, and what passed between them.
 
-use crate::common::{ALICE, Outcome, Running, absent, sansip};
+use crate::common::{ALICE, Outcome, Running, absent, file, folder, sansip};
 use crate::keep::{count, ladder};
 
 const LISTEN: [&str; 3] = ["listen", "--listen", "tcp:127.0.0.1:0"];
@@ -107,6 +107,82 @@ fn a_listener_redirects_and_a_caller_follows_if_told_to() {
     // Whom the address names is not sent on.
     let outcome = call(&target.replace("bob", "carol"), &[]);
     assert_eq!(outcome.code, Some(0), "{}{}", outcome.stdout, outcome.stderr);
+    assert_eq!(bob.interrupt(), Some(0));
+}
+
+/// The caller would wait in vain.
+#[test]
+fn what_a_listener_cannot_do_it_says_and_the_caller_is_refused() {
+    let (mut bob, target) = listen(&["--redirect-to", ALICE[1]]);
+    assert!(call(&target, &[]).stderr.contains("500 "));
+    let said = bob.wait("failed", |event| event["error"].is_string());
+    let said = said["error"].as_str().unwrap();
+    assert!(said.starts_with("cannot send the call elsewhere: "), "{said}");
+    assert_eq!(bob.interrupt(), Some(0));
+}
+
+/// It would be no body, and a call cannot be answered without one.
+#[test]
+fn an_empty_session_description_is_refused_at_once() {
+    let empty = file("sessions", "empty.sdp", "");
+    let commands = [
+        [&LISTEN[..], &["--sdp", &empty]].concat(),
+        [
+            &["call", "--direct", "--sdp", &empty, "sip:bob@127.0.0.1:9"],
+            &ALICE[..],
+        ]
+        .concat(),
+    ];
+    for command in commands {
+        assert_eq!(sansip(&command).failure(), format!("{empty} is empty"));
+    }
+}
+
+// rules: E12, S2
+#[test]
+fn a_refusal_says_when_to_try_again() {
+    let (mut bob, target) = listen(&["--answer", "503", "--retry-after", "1"]);
+    let capture = absent("sessions", "later.pcapng");
+    // The caller does as it is told, once.
+    assert!(call(&target, &["--pcap", &capture]).stderr.contains("503 "));
+    let seen = ladder(&capture);
+    assert_eq!(count(&seen, "INVITE"), 2, "{seen:?}");
+    let bytes = std::fs::read(&capture).unwrap();
+    assert!(String::from_utf8_lossy(&bytes).contains("\r\nRetry-After: 1\r\n"));
+    assert_eq!(bob.interrupt(), Some(0));
+}
+
+// rules: S6
+#[test]
+fn a_listener_refuses_the_first_change_of_a_call() {
+    let (mut bob, target) = listen(&["--refuse-change", "488", "--hangup", "300"]);
+    let capture = absent("sessions", "changes.pcapng");
+    let outcome = call(&target, &["--hold", "60000", "--pcap", &capture]);
+    assert!(outcome.failure().contains("488 "), "{}", outcome.stderr);
+    let seen = ladder(&capture);
+    let refused = "488 Not Acceptable Here (INVITE)";
+    assert_eq!(
+        (count(&seen, "INVITE"), count(&seen, refused)),
+        (2, 1),
+        "{seen:?}"
+    );
+    assert_eq!(bob.interrupt(), Some(0));
+}
+
+// rules: S17
+#[test]
+fn a_caller_takes_part_in_the_recovery_of_routes_if_told_to() {
+    let (mut bob, target) = listen(&["--hangup", "20"]);
+    for (name, options) in [
+        ("lost", &[][..]),
+        ("limited", &["--recover-route", "limited"]),
+        ("maximum", &["--recover-route", "maximum"]),
+    ] {
+        captured(name, &target, options);
+        let bytes = std::fs::read(folder("sessions").join(name)).unwrap();
+        let said = String::from_utf8_lossy(&bytes).contains("Ms-Dialog-Route-Set-Update");
+        assert_eq!(said, !options.is_empty(), "{name}");
+    }
     assert_eq!(bob.interrupt(), Some(0));
 }
 

@@ -23,7 +23,7 @@ fn help_names_every_command_and_the_exit_codes() {
 #[test]
 fn wrong_usage_exits_with_2() {
     let user = ["--user", "sip:a@example.com"];
-    let cases: [&[&str]; 33] = [
+    let cases: [&[&str]; 38] = [
         &[],
         &["dance"],
         &["inspect"],
@@ -84,6 +84,11 @@ fn wrong_usage_exits_with_2() {
             "--transfer-to",
             "sip:c@example.com",
         ],
+        &["listen", "--listen", "tcp:127.0.0.1:0", "--retry-after", "5"],
+        &["listen", "--listen", "tcp:127.0.0.1:0", "--refuse-change", "200"],
+        &["listen", "--listen", "tcp:127.0.0.1:0", "--event", "presence"],
+        &["listen", "--listen", "tcp:127.0.0.1:0", "--state", ""],
+        &["register", user[0], user[1], "--refresh-floor", "0"],
         &["ladder"],
         &["replay"],
         &["register", user[0], user[1], "--record-limit", "1000"],
@@ -127,6 +132,12 @@ fn whoever_wants_kerberos_gets_as_far_as_the_server_or_is_told_how_to_build_it()
             "tcp",
         ];
         let outcome = sansip(&[&account, wanted].concat());
+        assert_eq!(outcome.code, Some(code), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains(word), "{}", outcome.stderr);
+    }
+    if !cfg!(feature = "kerberos") {
+        let serve = ["serve", "--listen", "tcp:127.0.0.1:0", "--user", "a:b"];
+        let outcome = sansip(&[&serve[..], &["--auth", "kerberos"]].concat());
         assert_eq!(outcome.code, Some(code), "{}", outcome.stderr);
         assert!(outcome.stderr.contains(word), "{}", outcome.stderr);
     }

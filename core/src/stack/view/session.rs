@@ -300,13 +300,16 @@ impl SessionView<'_> {
     ///
     /// Before the session is established a callee offers a change by UPDATE, once it has sent a
     /// [provisional response](Self::provisional) with a body: it goes out when that has its PRACK, and nothing else is
-    /// open (RFC 3311 section 5.1). A caller offers one by PRACK: the next reliable response whose fork has answered takes
-    /// it with its PRACK (RFC 3262 section 5); where none comes, or another fork is established, it ends as Aborted.
+    /// open (RFC 3311 section 5.1). A caller offers one by UPDATE once a fork has answered in a reliable response; of several
+    /// that have to the one that was heard of last. Or by PRACK: the next reliable response whose fork has answered takes
+    /// it with its PRACK (RFC 3262 section 5). Where no such response comes, or another fork is established, it ends as
+    /// Aborted.
     ///
     /// # Errors
-    /// INVITE in any state but Connected, UPDATE in any but Connected and Incoming, PRACK in any but Connecting and
-    /// Alerted; another method; provisional responses are not reliable here, or none with a body was sent; a malformed
-    /// content type; one is under way; a change that the peer offers waits for the application.
+    /// INVITE in any state but Connected, UPDATE of a callee in Connecting, PRACK in any state but Connecting and Alerted,
+    /// and any in Idle, Redirecting and Disconnected; another method; provisional responses are not reliable here, or none
+    /// with a body was sent, or has come; a malformed content type; one is under way; a change that the peer offers waits
+    /// for the application.
     pub fn renegotiate(&mut self, method: Method, offer: Content) -> Result<OperationId, Misuse> {
         record!(
             self.stack,

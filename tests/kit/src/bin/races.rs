@@ -1,4 +1,4 @@
-//! Every order in which what two stacks do to each other can happen: `races --help`.
+//! Every order in which what stacks do to each other can happen: `races --help`.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -6,7 +6,8 @@ use std::time::Instant;
 use clap::Parser;
 use sansip_testkit::races::{Bounds, SCENES, Scene};
 
-/// All races of two stacks, to a depth: what is on its way arrives in any order, timers fire first, connections are lost.
+/// All races of two stacks, and of a caller with two callees behind a proxy that forks, to a depth: what is on its way arrives in
+/// any order, timers fire first, connections are lost.
 #[derive(Debug, Parser)]
 #[command(name = "races")]
 struct Arguments {
@@ -25,8 +26,8 @@ struct Arguments {
     /// How many connections are reset.
     #[arg(long, default_value_t = 1, value_name = "N")]
     resets: usize,
-    /// How many states of a scene are looked at.
-    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    /// How many states of a scene are looked at; as many of three stacks take some four gigabytes.
+    #[arg(long, default_value_t = 100_000, value_name = "N")]
     states: usize,
 }
 

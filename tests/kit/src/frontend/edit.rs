@@ -9,7 +9,7 @@ use super::registrar::Refused;
 
 /// A message taken apart.
 #[derive(Clone, Debug)]
-pub(super) struct Edit {
+pub(crate) struct Edit {
     start: Vec<u8>,
     fields: Vec<Field>,
     body: Bytes,
@@ -33,7 +33,7 @@ impl Field {
 }
 
 impl Edit {
-    pub(super) fn of(message: &Message) -> Self {
+    pub(crate) fn of(message: &Message) -> Self {
         let start = match (message.method(), message.status()) {
             (Some(method), _) => request_line(method, message.request_uri()),
             (None, Some(status)) => status_line(status, message.reason()),
@@ -55,12 +55,12 @@ impl Edit {
     }
 
     /// Gives a request another Request-URI.
-    pub(super) fn set_request_uri(&mut self, method: &Method, uri: &str) {
+    pub(crate) fn set_request_uri(&mut self, method: &Method, uri: &str) {
         self.start = request_line(method, uri);
     }
 
     /// Gives a response another status, with the reason phrase of its specification.
-    pub(super) fn set_status(&mut self, status: StatusCode) {
+    pub(crate) fn set_status(&mut self, status: StatusCode) {
         self.start = status_line(status, status.default_reason().as_bytes());
     }
 
@@ -69,7 +69,7 @@ impl Edit {
         self.push_first_raw(name_of(value), &to_string(value));
     }
 
-    pub(super) fn push_first_raw(&mut self, name: HeaderName, value: &str) {
+    pub(crate) fn push_first_raw(&mut self, name: HeaderName, value: &str) {
         let at = self
             .fields
             .iter()
@@ -99,13 +99,13 @@ impl Edit {
     }
 
     /// Takes the lines of a field out whose value the test says yes to.
-    pub(super) fn remove_if(&mut self, name: HeaderName, test: impl Fn(&str) -> bool) {
+    pub(crate) fn remove_if(&mut self, name: HeaderName, test: impl Fn(&str) -> bool) {
         self.fields
             .retain(|field| field.known != Some(name) || !test(&String::from_utf8_lossy(&field.value)));
     }
 
     /// Takes the first `count` values of a list field out; the others keep their text.
-    pub(super) fn drop_first<'a, H: ListHeader<'a>>(&mut self, mut count: usize) {
+    pub(crate) fn drop_first<'a, H: ListHeader<'a>>(&mut self, mut count: usize) {
         while count > 0 {
             let Some(at) = self.fields.iter().position(|field| field.known == Some(H::NAME)) else {
                 return;
@@ -148,7 +148,7 @@ impl Edit {
         }
     }
 
-    pub(super) fn finish(self) -> Bytes {
+    pub(crate) fn finish(self) -> Bytes {
         let size = self
             .fields
             .iter()
@@ -213,7 +213,7 @@ pub(super) fn response(request: &Message, refused: &Refused, tag: Option<&str>, 
 
 /// An ACK for a refusal, or a CANCEL: the request that only the next hop sees (RFC 3261 sections 9.1 and 17.1.1.3).
 /// `to` is that of the response for an ACK.
-pub(super) fn hop_request(sent: &Message, method: &Method, to: Option<&[u8]>) -> Bytes {
+pub(crate) fn hop_request(sent: &Message, method: &Method, to: Option<&[u8]>) -> Bytes {
     let start = request_line(method, sent.request_uri());
     let mut edit = Edit {
         start,

@@ -21,7 +21,7 @@ mod config;
 mod context;
 mod deregister;
 mod digest;
-mod edit;
+pub(crate) mod edit;
 mod event;
 mod flow;
 mod presence;
