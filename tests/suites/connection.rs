@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
-    Action, CloseReason, Config, ConnId, ConnectionFailure, Content, Event, ListenError, ManagerConfig,
-    ManagerId, ManagerKind, Misuse, OperationError, OperationFailure, OperationId, PeerCertificate,
-    PeerToPeerConfig, RegistrationReason, RegistrationState, RemovalReason, ResolveError, SendOptions,
-    Server, SessionState, SipEndpointConfig, TlsFailureKind, Transport,
+    Action, CloseReason, Config, ConnId, ConnectionFailure, Content, Established, Event, ListenError,
+    ManagerConfig, ManagerId, ManagerKind, Misuse, OperationError, OperationFailure, OperationId,
+    PeerCertificate, PeerToPeerConfig, RegistrationReason, RegistrationState, RemovalReason, ResolveError,
+    SendOptions, Server, SessionState, SipEndpointConfig, TlsFailureKind, Transport,
 };
 use sansip_testkit::world::{self, Chunks, Endpoint, LineId, PeerId, StackId, World};
 
@@ -561,6 +561,188 @@ fn a_response_goes_over_the_connection_of_its_request_or_to_the_address_in_via()
         assert_eq!(heard[0].call_id().unwrap(), "call-1");
         assert_eq!(heard[0].status().unwrap().code(), 202);
     });
+}
+
+/// Where the Via and the Contact of a message say that a host which listens at these addresses is, when the message goes over
+/// a connection from 10.0.0.1:50000.
+fn told_address(listens: &[&str], name: Option<&str>) -> (String, String) {
+    let now = sansip::Time::from_secs(1);
+    let config = Config {
+        local_host_name: name.map(str::to_owned),
+        ..Config::default()
+    };
+    let mut stack = sansip::Stack::new(config, [7; 32], now, sansip::UnixTime(1_700_000_000));
+    let bob = PeerToPeerConfig::new(BOB);
+    let bob = stack.add_peer_to_peer_endpoint(now, bob).unwrap();
+    let manager = stack.server_tcp_manager();
+    for address in listens {
+        let address: SocketAddr = address.parse().unwrap();
+        let listener = stack.manager(now, manager).unwrap().listen(address).unwrap();
+        stack.handle_listening(now, listener, Ok(address));
+    }
+    let mut view = stack.endpoint(now, bob).unwrap();
+    let options = SendOptions::default();
+    view.send_message("sip:p@10.0.0.2", Method::Options, None, options)
+        .unwrap();
+    while let Some(action) = stack.poll_action() {
+        if let Action::Connect(connect) = action {
+            let established = Established {
+                local: "10.0.0.1:50000".parse().unwrap(),
+                remote: connect.remote,
+                peer: None,
+            };
+            stack.handle_connected(now, connect.conn, established);
+            let bytes: Vec<u8> = stack.transmit(connect.conn).flatten().copied().collect();
+            let sent = Message::parse(bytes.into(), &sansip::wire::MessageLimits::default()).unwrap();
+            let via = sent.via_top().unwrap();
+            let sent_by = format!("{}:{}", via.host, via.port.unwrap());
+            let contact = field(&sent, HeaderName::Contact);
+            let host = contact.split(['@', ';']).nth(1).unwrap_or_default();
+            return (sent_by, host.to_owned());
+        }
+    }
+    panic!("no connection is asked for");
+}
+
+// rules: C36, P7
+#[test]
+fn a_message_names_the_address_that_its_receiver_has_the_best_chance_to_reach() {
+    for (listens, expected) in [
+        // Where nobody listens there is the connection itself.
+        (&[][..], "10.0.0.1:50000"),
+        (&["10.0.0.1:5060"], "10.0.0.1:5060"),
+        // At all addresses: the one that the connection has.
+        (&["0.0.0.0:5070"], "10.0.0.1:5070"),
+        (
+            &["10.0.0.9:5060", "0.0.0.0:5070", "10.0.0.1:5080"],
+            "10.0.0.1:5080",
+        ),
+        (&["10.0.0.9:5060", "0.0.0.0:5070"], "10.0.0.1:5070"),
+        (&["0.0.0.0:5070", "10.0.0.9:5060"], "10.0.0.1:5070"),
+        (&["10.0.0.9:5060"], "10.0.0.9:5060"),
+        // Of no use to another host, or to one that speaks IPv4.
+        (&["127.0.0.1:5060"], "10.0.0.1:50000"),
+        (&["[2001:db8::1]:5060"], "10.0.0.1:50000"),
+        (&["[::]:5060"], "10.0.0.1:50000"),
+    ] {
+        let both = (expected.to_owned(), expected.to_owned());
+        assert_eq!(told_address(listens, None), both, "{listens:?}");
+    }
+    // A name is that of a host that can be called.
+    let named = "bob.example.com:5060".to_owned();
+    assert_eq!(
+        told_address(&["10.0.0.1:5060"], Some("bob.example.com")),
+        (named.clone(), named)
+    );
+    let own = "10.0.0.1:50000".to_owned();
+    assert_eq!(told_address(&[], Some("bob.example.com")), (own.clone(), own));
+}
+
+// rules: C33, X6
+#[test]
+fn a_response_is_held_while_it_waits_for_its_connection() {
+    let mut host = Host::new(|_| {});
+    let conn = host.peer();
+    for number in 1..=2 {
+        let asks = to_bob("MESSAGE", number, "").replace("peer.invalid;branch", "10.0.0.2:5099;branch");
+        host.say(conn, &asks);
+    }
+    let now = host.now;
+    let mut asked = Vec::new();
+    while let Some(action) = host.stack.poll_action() {
+        if let Action::Event(Event::MessageReceived { incoming, .. }) = action {
+            host.stack.incoming(now, incoming).unwrap().hold().unwrap();
+            asked.push(incoming);
+        }
+    }
+    assert_eq!(host.stack.census().incoming, 2);
+    host.stack.handle_closed(now, conn, CloseReason::Reset);
+    for (place, incoming) in asked.into_iter().enumerate() {
+        let mut view = host.stack.incoming(now, incoming).unwrap();
+        view.answer(StatusCode::ACCEPTED, None, None, &[]).unwrap();
+        assert_eq!(host.stack.census().replies, place + 1);
+    }
+    let actions = host.drain();
+    let wanted: Vec<ConnId> = actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Connect(connect) => Some(connect.conn),
+            _ => None,
+        })
+        .collect();
+    let mut answers = Vec::new();
+    for conn in wanted {
+        let established = Established {
+            local: "10.0.0.1:50000".parse().unwrap(),
+            remote: "10.0.0.2:5099".parse().unwrap(),
+            peer: None,
+        };
+        host.stack.handle_connected(now, conn, established);
+        answers.extend(host.codes(conn));
+    }
+    assert_eq!(answers, [202, 202]);
+    let census = host.stack.census();
+    assert_eq!((census.replies, census.incoming), (0, 0));
+}
+
+// RFC 3261 section 12.1.1: by the Request-URI, or the top Record-Route, or where there is none by the Contact.
+// rules: C36, S4
+#[test]
+fn the_answer_to_who_is_reached_by_sips_names_sips() {
+    let (sip, sips) = ("Contact: <sip:p@10.0.0.2>", "Contact: <sips:p@10.0.0.2>");
+    for (number, (more, expected)) in [
+        (sip.to_owned(), "<sip:"),
+        (sips.to_owned(), "<sips:"),
+        (format!("{sip}\nRecord-Route: <sips:10.0.0.2;lr>"), "<sips:"),
+        (format!("{sips}\nRecord-Route: <sip:10.0.0.2;lr>"), "<sip:"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut host = Host::new(|_| {});
+        let conn = host.peer();
+        host.say(conn, &to_bob("INVITE", u32::try_from(number).unwrap(), &more));
+        let received = |event: &Event| match event {
+            Event::SessionReceived { session, .. } => Some(*session),
+            _ => None,
+        };
+        let session = heard(&host.drain(), received)[0];
+        let mut view = host.stack.session(host.now, session).unwrap();
+        view.accept(None).unwrap();
+        host.drain();
+        let contact = field(host.sent(conn).last().unwrap(), HeaderName::Contact);
+        assert!(contact.starts_with(expected), "{more}: {contact}");
+    }
+}
+
+// rules: E13
+#[test]
+fn an_endpoint_is_not_over_while_one_of_its_requests_is_to_be_answered() {
+    let mut host = Host::new(|_| {});
+    let conn = host.peer();
+    let now = host.now;
+    let mut asked = Vec::new();
+    for number in 1..=2 {
+        host.say(conn, &to_bob("MESSAGE", number, ""));
+        while let Some(action) = host.stack.poll_action() {
+            if let Action::Event(Event::MessageReceived { incoming, .. }) = action {
+                host.stack.incoming(now, incoming).unwrap().hold().unwrap();
+                asked.push(incoming);
+            }
+        }
+    }
+    let bob = host.bob;
+    let ends = host.stack.terminate(now, bob);
+    let is_over = |host: &mut Host| {
+        let told = |event: &Event| matches!(event, Event::Completed { operation, .. } if *operation == ends);
+        !heard(&host.drain(), |event| told(event).then_some(())).is_empty()
+    };
+    assert!(!is_over(&mut host));
+    for (incoming, last) in asked.into_iter().zip([false, true]) {
+        let mut view = host.stack.incoming(now, incoming).unwrap();
+        view.answer(StatusCode::OK, None, None, &[]).unwrap();
+        assert_eq!(is_over(&mut host), last);
+    }
 }
 
 fn sends(world: &mut World, alice: Endpoint, method: Method, content: Option<Content>) -> OperationId {

@@ -99,6 +99,15 @@ fn what_the_application_attaches_goes_with_what_is_sent_next_and_with_nothing_af
         world.run_for(Duration::from_millis(30));
         let success = only_final(world, it.line);
         assert_eq!(cause(&success), None, "once");
+        // With the 2xx itself, too.
+        let session = offered(world, &it, 2, ALLOW);
+        command(world, it.host, session, |view| {
+            view.attach(busy_elsewhere()).unwrap();
+            view.accept(Some(sdp()))
+        })
+        .unwrap();
+        world.run_for(Duration::from_millis(30));
+        assert_eq!(cause(&only_final(world, it.line)), elsewhere());
     });
 }
 

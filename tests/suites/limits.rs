@@ -92,6 +92,36 @@ fn connected(host: &mut Host, conn: ConnId) -> (SessionId, String) {
     (session, to)
 }
 
+// rules: X2, S6
+#[test]
+fn a_decision_is_on_the_change_that_the_application_has_seen() {
+    let mut host = Host::new(|_| {});
+    let conn = host.peer();
+    let (session, to) = connected(&mut host, conn);
+    let offers = |host: &mut Host, number: u32| {
+        let body = "Contact: <sip:p@10.0.0.2>\nContent-Type: application/sdp\n\nv=1\n";
+        let update = request("UPDATE", BOB, &to, 1, "") + body;
+        let update = update.replace("z9hG4bK1", &format!("z9hG4bKu{number}"));
+        host.say(conn, &update.replace("CSeq: 1 ", &format!("CSeq: {number} ")));
+    };
+    offers(&mut host, 2);
+    host.drain();
+    // It was not decided on in time, and another one has come: neither has been told yet.
+    host.now = host.now + secs(32);
+    host.stack.handle_timeout(host.now);
+    offers(&mut host, 3);
+    let mut view = host.stack.session(host.now, session).unwrap();
+    let accepted = view.accept_renegotiation(sdp()).unwrap();
+    let actions = host.drain();
+    let aborted = OperationError::OperationFailure(OperationFailure::Aborted);
+    assert_eq!(failure(&actions, accepted), Some(aborted));
+    assert_eq!(host.codes(conn), [500]);
+    // Now it has seen the second.
+    let mut view = host.stack.session(host.now, session).unwrap();
+    view.accept_renegotiation(sdp()).unwrap();
+    assert_eq!(host.codes(conn), [200]);
+}
+
 fn removed(event: &Event) -> Option<RemovalReason> {
     match event {
         Event::ConnectionRemoved { reason, .. } => Some(reason.clone()),
@@ -506,10 +536,13 @@ mod pairs {
             let refer = request("REFER", BOB, &to, 1, &more);
             let refer = refer.replace("z9hG4bK1", &format!("z9hG4bKr{number}"));
             host.say(conn, &refer.replace("CSeq: 1 ", &format!("CSeq: {number} ")));
-            host.codes(conn)
+            host.drain();
+            host.sent(conn)
         };
         assert!(ask(&mut host, 2).is_empty() && ask(&mut host, 3).is_empty());
-        assert_eq!(ask(&mut host, 4), [503]);
+        let [refused] = ask(&mut host, 4).try_into().expect("one answer");
+        assert_eq!(refused.status().unwrap().code(), 503);
+        assert_eq!(field(&refused, HeaderName::RetryAfter), "5");
         assert_eq!(host.stack.counters().refusals.referrals, 2);
     }
 

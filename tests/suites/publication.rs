@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method};
 use sansip::{
-    Content, EndpointId, Event, Misuse, OperationError, OperationFailure, OperationId, PublicationId,
+    Config, Content, EndpointId, Event, Misuse, OperationError, OperationFailure, OperationId, PublicationId,
     PublicationReason as Reason, PublicationState as State, PublicationView, PublishOptions, SendOptions,
 };
 
@@ -52,7 +52,11 @@ fn publishing() -> Publisher {
 }
 
 fn publishing_with(options: PublishOptions) -> Publisher {
-    let (mut host, alice, conn) = registered_as(|_| {}, "\nPresence-State: register-action=\"added\"");
+    publishing_on(|_| {}, options)
+}
+
+fn publishing_on(change: impl FnOnce(&mut Config), options: PublishOptions) -> Publisher {
+    let (mut host, alice, conn) = registered_as(change, "\nPresence-State: register-action=\"added\"");
     let now = host.now;
     let (id, operation) = host
         .stack
@@ -297,6 +301,22 @@ fn what_it_is_given_is_checked_first() {
     let ended = OperationError::OperationFailure(OperationFailure::SessionTerminated);
     assert_eq!(it.result(late), Some(Err(ended)));
     assert!(it.host.stack.publication(now, id).is_err());
+}
+
+// rules: B6, C31, X7
+#[test]
+fn changes_that_wait_for_each_other_are_bounded() {
+    let options = PublishOptions::new("presence");
+    let mut it = publishing_on(|config| config.limits.pending_per_session = 3, options);
+    let first = it.next();
+    it.respond(&first, "200 OK", "SIP-ETag: a\nExpires: 3600");
+    // One is on its way, and two wait for it.
+    for _ in 0..3 {
+        assert!(it.with(|view| view.modify(state("two"))).is_ok());
+    }
+    let more = it.with(|view| view.modify(state("two")));
+    assert!(matches!(more, Err(Misuse::Limit(_))), "{more:?}");
+    assert_eq!(it.host.stack.counters().refusals.pending_per_session, 1);
 }
 
 // rules: B6, E7, E13

@@ -167,6 +167,74 @@ fn who_takes_no_part_fails_and_says_nothing_of_it() {
     }
 }
 
+// MS-SIPRE section 3.7.5.3.4: an UPDATE of the peer brings the new route set; nothing else does, nor for who takes no part.
+// rules: S17, S4
+#[test]
+fn the_route_set_is_the_first_one_but_for_an_update_of_the_peer_to_who_takes_part() {
+    for (mode, method, takes) in [
+        (RouteRecovery::LimitedRetry, "UPDATE", true),
+        (RouteRecovery::LimitedRetry, "INVITE", false),
+        (RouteRecovery::None, "UPDATE", false),
+    ] {
+        world::run(15, |world| {
+            let (call, mut side) = routed(world, mode, false);
+            let more = format!("Contact: <sip:carol@10.3.0.1:5060;transport=tcp>\n{NEW}");
+            side.say(
+                world,
+                method,
+                &format!("{more}\nContent-Type: application/sdp\n\nv=1\n"),
+            );
+            command(world, call.host, call.session, |view| {
+                view.accept_renegotiation(sdp())
+            })
+            .unwrap();
+            world.run_for(SOON);
+            let success = world.heard(call.line).pop().unwrap();
+            assert_eq!(success.status(), Some(StatusCode::OK));
+            assert_eq!(
+                success.count(HeaderName::RecordRoute) > 0,
+                takes,
+                "{mode:?} {method}"
+            );
+            if method == "INVITE" {
+                side.say_numbered(world, "ACK", side.cseq, "");
+            }
+            info(world, call.host, call.session);
+            let request = next_request(world, call.line, &Method::Info);
+            let is_new = route_of(&request).iter().any(|route| route.contains("new"));
+            assert_eq!(is_new, takes, "{mode:?} {method}");
+        });
+    }
+}
+
+// rules: S17, C31
+#[test]
+fn what_waits_for_a_recovery_is_bounded() {
+    world::run(16, |world| {
+        let mut config = sansip::Config::default();
+        config.limits.pending_per_session = 2;
+        let host = world.stack_with(config);
+        let mut alice = PeerToPeerConfig::new("sip:alice@one.invalid");
+        alice.profile.route_recovery = RouteRecovery::LimitedRetry;
+        let alice = world.peer_to_peer_endpoint(host, alice);
+        let peer = world.peer();
+        let address = world.peer_listens(peer, 5060, sansip::Transport::Tcp);
+        world.names.set_addresses("peer.invalid", &[address.ip()]);
+        let call = call(world, &Caller { alice, host, peer }, Some(sdp()));
+        let more = format!("{OLD}\n{ALLOW}\nContent-Type: application/sdp\n\nv=0\n");
+        call.say(world, "200 OK", "t", &more);
+        next_request(world, call.line, &Method::Ack);
+        info(world, call.host, call.session);
+        confirm(world, &call, Method::Info, "430 Flow Failed", DIALOG);
+        for fits in [true, false] {
+            let sent = command(world, call.host, call.session, |view| {
+                view.send(Method::Info, None, Vec::new())
+            });
+            assert_eq!(sent.is_ok(), fits, "one waits already");
+        }
+    });
+}
+
 // rules: S17
 #[test]
 fn one_request_goes_out_again_twice_and_no_more() {
@@ -366,6 +434,16 @@ fn what_waits_for_a_recovery_ends_with_the_session() {
             last(world, call.host, call.session),
             Some((State::Disconnected, Reason::TerminatedRemotely))
         );
+    });
+    // No timer of it is left: three minutes are not over yet, and the connection has been let go.
+    world::run(14, |world| {
+        let (call, mut side) = routed(world, RouteRecovery::LimitedRetry, false);
+        info(world, call.host, call.session);
+        confirm(world, &call, Method::Info, "430 Flow Failed", DIALOG);
+        confirm(world, &call, Method::Update, "503 No", "");
+        side.say(world, "BYE", "");
+        world.run_for(secs(100));
+        assert_eq!(world.with(call.host, |stack, _| stack.census().timers), 0);
     });
     // Nothing of it goes out after our BYE, though its connection dies with both.
     world::run(13, |world| {

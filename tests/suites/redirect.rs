@@ -298,6 +298,8 @@ fn a_call_that_waits_for_the_application_ends_by_command_or_when_its_time_is_ove
             world.ended(call.host, call.made),
             Some(&Err(OperationError::Timeout))
         );
+        let counted = common::stage::counted(world, call.host);
+        assert_eq!(counted.timeouts.establish, 1);
     });
 }
 

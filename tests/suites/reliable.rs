@@ -20,8 +20,8 @@ use sansip::{
 use sansip_testkit::world::{self, StackId, World};
 
 use common::stage::{
-    Call, SESSION_TERMINATED, Side, answer, assert_established, call, command, ended_by, last, offered,
-    received, sent,
+    Call, SESSION_TERMINATED, Side, answer, assert_established, call, command, counted, ended_by, last,
+    offered, received, sent,
 };
 use common::{Callee, Caller, TICK, callee_with, codes, field, next_request, request, sdp, secs};
 
@@ -268,6 +268,7 @@ fn without_a_prack_the_invite_is_refused_after_64_times_t1() {
         assert_eq!(sent(world, it.host, &["SIP/2.0 504"]), []);
         world.run_for(TICK);
         assert_eq!(sent(world, it.host, &["SIP/2.0 504"]), [begun + secs(32)]);
+        assert_eq!(counted(world, it.host).timeouts.ack, 1);
         assert_eq!(
             last(world, it.host, session),
             Some((State::Disconnected, Reason::Timeout))
@@ -404,6 +405,90 @@ fn an_offer_in_a_reliable_response_is_answered_in_the_prack_and_a_prack_may_offe
     });
 }
 
+// rules: S5, S7
+#[test]
+fn a_prack_without_an_answer_is_the_end_of_our_offer_and_of_nothing_else() {
+    world::run(26, |world| {
+        // RFC 3262 section 5: the offer in a reliable response is to be answered in its PRACK.
+        let it = callee(world, ReliableResponses::Supported);
+        let session = offered(world, &it, 1, SUPPORTED);
+        let content = Some(body("offer"));
+        ring(world, it.host, session, StatusCode::SESSION_PROGRESS, content);
+        let (response, number) = heard(world, &it);
+        let mut side = Side::caller(it.line, &response);
+        prack(world, &mut side, &format!("{number} 1 INVITE"), "");
+        assert_eq!(codes(world, it.line), [200]);
+        side.say(world, "UPDATE", BODY);
+        assert_eq!(seen(world, it.host), ["UPDATE v=1"], "nothing is open any more");
+        // The offer of the INVITE waits for its answer still (RFC 3311 section 5.2).
+        let it = callee(world, ReliableResponses::Supported);
+        let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+        ring(world, it.host, session, StatusCode::RINGING, None);
+        let (response, number) = heard(world, &it);
+        let mut side = Side::caller(it.line, &response);
+        prack(world, &mut side, &format!("{number} 1 INVITE"), "");
+        assert_eq!(codes(world, it.line), [200]);
+        side.say(world, "UPDATE", BODY);
+        let (refused, _) = heard(world, &it);
+        assert_eq!(refused.status(), Some(StatusCode::SERVER_INTERNAL_ERROR));
+        assert!(!field(&refused, HeaderName::RetryAfter).is_empty());
+    });
+}
+
+// rules: S7, E10
+#[test]
+fn who_takes_no_part_takes_no_prack() {
+    world::run(18, |world| {
+        let it = callee(world, ReliableResponses::Unsupported);
+        let session = offered(world, &it, 1, SUPPORTED);
+        ring(world, it.host, session, StatusCode::RINGING, None);
+        let (response, _) = heard(world, &it);
+        let mut side = Side::caller(it.line, &response);
+        prack(world, &mut side, "1 1 INVITE", "");
+        assert_eq!(codes(world, it.line), [405]);
+        // Unless the application takes it: then it is as any other request.
+        let mut config = PeerToPeerConfig::new("sip:bob@two.invalid");
+        config.profile.reliable_responses = ReliableResponses::Unsupported;
+        config.profile.methods.push(Method::Prack);
+        let it = callee_with(world, config);
+        let session = offered(world, &it, 1, SUPPORTED);
+        ring(world, it.host, session, StatusCode::RINGING, None);
+        let (response, _) = heard(world, &it);
+        let mut side = Side::caller(it.line, &response);
+        prack(world, &mut side, "1 1 INVITE", "");
+        assert_eq!(codes(world, it.line), [200]);
+    });
+}
+
+// rules: S7, S4
+#[test]
+fn a_prack_is_no_target_refresh() {
+    world::run(19, |world| {
+        let it = callee(world, ReliableResponses::Supported);
+        let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+        ring(world, it.host, session, StatusCode::RINGING, Some(body("answer")));
+        let (response, number) = heard(world, &it);
+        let mut side = Side::caller(it.line, &response);
+        // RFC 3262 section 3: it has no Contact. One that has it, and offers, moves nobody.
+        let moved = format!("Contact: <sip:elsewhere@10.9.9.9>\n{BODY}");
+        prack(world, &mut side, &format!("{number} 1 INVITE"), &moved);
+        command(world, it.host, session, |view| {
+            view.accept_renegotiation(body("again"))
+        })
+        .unwrap();
+        command(world, it.host, session, |view| view.accept(None)).unwrap();
+        world.run_for(Duration::from_millis(20));
+        side.say_numbered(world, "ACK", 1, "");
+        world.heard(it.line);
+        common::stage::info(world, it.host, session);
+        let info = next_request(world, it.line, &Method::Info);
+        assert_eq!(
+            info.request_uri(),
+            format!("sip:p@{};transport=tcp", world.ip(it.peer))
+        );
+    });
+}
+
 // ---------------------------------------------------------------- the caller
 
 // rules: S7, S5
@@ -446,6 +531,36 @@ fn an_offer_in_a_reliable_response_waits_for_the_application() {
         call.say(world, "200 OK", "t", "");
         assert_eq!(next_request(world, call.line, &Method::Ack).body_bytes(), b"");
         assert_established(&world.result(call.host, call.made));
+    });
+}
+
+// rules: S7, S10, X3
+#[test]
+fn what_comes_for_a_session_that_was_ended_is_acknowledged_and_told_to_nobody() {
+    for offers in [true, false] {
+        world::run(24, |world| {
+            let caller = caller(world, ReliableResponses::Supported);
+            let call = call(world, &caller, (!offers).then(sdp));
+            command(world, call.host, call.session, |view| view.terminate());
+            // RFC 3262 section 4: it has to be acknowledged; nobody is there to answer what it offers.
+            say(world, &call, "t", 5, BODY);
+            let prack = acknowledged(world, &call);
+            assert_eq!(prack.body_bytes(), b"");
+            assert_eq!(seen(world, call.host), [""; 0]);
+        });
+    }
+}
+
+// rules: S7, X7
+#[test]
+fn a_reliable_response_that_comes_again_is_a_retransmission() {
+    world::run(25, |world| {
+        let caller = caller(world, ReliableResponses::Supported);
+        let call = call(world, &caller, Some(sdp()));
+        for _ in 0..3 {
+            say(world, &call, "t", 5, "");
+        }
+        assert_eq!(counted(world, call.host).retransmissions.received, 2);
     });
 }
 
@@ -616,6 +731,114 @@ fn an_update_in_an_early_dialog_is_for_the_caller_once_its_offer_is_answered() {
             "sip:moved@10.3.0.1:5060;transport=tcp",
             "a target refresh"
         );
+    });
+}
+
+// RFC 3261 section 14.2: an INVITE that meets one which has not had its end, though both may have agreed already.
+// rules: S5, S7
+#[test]
+fn an_invite_before_the_end_of_the_first_is_refused_at_either_side() {
+    world::run(45, |world| {
+        let caller = caller(world, ReliableResponses::Supported);
+        let call = call(world, &caller, Some(sdp()));
+        say(world, &call, "t", 5, BODY);
+        acknowledged(world, &call);
+        let mut side = call.side("t");
+        side.say(world, "INVITE", BODY);
+        assert_eq!(codes(world, call.line), [491]);
+        let (it, _, mut side, rack) = answering(world);
+        prack(world, &mut side, &rack, "");
+        assert_eq!(codes(world, it.line), [200]);
+        side.say(world, "INVITE", BODY);
+        let (refused, _) = heard(world, &it);
+        assert_eq!(refused.status(), Some(StatusCode::SERVER_INTERNAL_ERROR));
+        assert!(!field(&refused, HeaderName::RetryAfter).is_empty());
+        assert_eq!(seen(world, it.host), [""; 0]);
+    });
+}
+
+// rules: S6, S8
+#[test]
+fn a_change_in_the_fork_that_wins_is_decided_on_after_the_2xx() {
+    world::run(46, |world| {
+        let caller = caller(world, ReliableResponses::Supported);
+        let call = call(world, &caller, Some(sdp()));
+        say(world, &call, "t", 5, BODY);
+        acknowledged(world, &call);
+        let mut side = call.side("t");
+        side.say(world, "UPDATE", BODY);
+        call.say(world, "200 OK", "t", "");
+        next_request(world, call.line, &Method::Ack);
+        let withdrawn = |(_, event): &&(Time, Event)| matches!(event, Event::RenegotiationWithdrawn { .. });
+        assert_eq!(world.events(call.host).iter().filter(withdrawn).count(), 0);
+        command(world, call.host, call.session, |view| {
+            view.accept_renegotiation(body("answer"))
+        })
+        .unwrap();
+        world.run_for(Duration::from_millis(20));
+        assert_eq!(codes(world, call.line), [200]);
+    });
+}
+
+// rules: S7
+#[test]
+fn a_final_response_ends_the_repetition_of_a_reliable_one() {
+    world::run(47, |world| {
+        let it = callee(world, ReliableResponses::Supported);
+        let session = offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+        ring(world, it.host, session, StatusCode::RINGING, None);
+        let (_, number) = heard(world, &it);
+        // RFC 3262 section 3: nothing waits for its PRACK that the 2xx would have to wait for.
+        command(world, it.host, session, |view| view.accept(Some(sdp()))).unwrap();
+        world.run_for(secs(3));
+        let said = world.heard(it.line);
+        let statuses: Vec<u16> = said.iter().map(|it| it.status().unwrap().code()).collect();
+        // At 0, 0.5 and 1.5 s.
+        assert_eq!(statuses, [200; 3]);
+        let mut side = Side::caller(it.line, &said[0]);
+        side.say(world, "ACK", "");
+        world.run_for(secs(40));
+        assert_eq!(codes(world, it.line), [0; 0]);
+        assert_eq!(
+            last(world, it.host, session),
+            Some((State::Connected, Reason::None))
+        );
+        // A PRACK for what was outstanding then is answered all the same, once.
+        let rack = format!("{number} 1 INVITE");
+        prack(world, &mut side, &rack, "");
+        prack(world, &mut side, &rack, "");
+        assert_eq!(codes(world, it.line), [200, 481]);
+    });
+}
+
+// rules: S7, S10, X6
+#[test]
+fn what_waits_for_a_prack_ends_with_its_session() {
+    world::run(48, |world| {
+        let it = callee(world, ReliableResponses::Supported);
+        // The connection's own timers are there before.
+        let timers = |world: &mut World| world.with(it.host, |stack, _| stack.census().timers);
+        world.run_for(secs(1));
+        offered(world, &it, 1, &format!("{SUPPORTED}{BODY}"));
+        let refused = received(world, it.host)[0];
+        command(world, it.host, refused, |view| {
+            view.reject(StatusCode::BUSY_HERE, None)
+        })
+        .unwrap();
+        world.run_for(Duration::from_millis(20));
+        let ack = |number: u32| request("ACK", "sip:bob@two.invalid", "<sip:bob@two.invalid>", number, "");
+        world.say(it.line, &ack(1));
+        world.run_for(secs(1));
+        let before = timers(world);
+        let session = offered(world, &it, 2, &format!("{SUPPORTED}{BODY}"));
+        ring(world, it.host, session, StatusCode::RINGING, None);
+        let cancel = request("CANCEL", "sip:bob@two.invalid", "<sip:bob@two.invalid>", 2, "");
+        world.say(it.line, &cancel);
+        world.run_for(Duration::from_millis(20));
+        world.say(it.line, &ack(2));
+        world.run_for(secs(1));
+        assert_eq!(last(world, it.host, session).unwrap().0, State::Disconnected);
+        assert_eq!(timers(world), before);
     });
 }
 
@@ -1017,6 +1240,26 @@ fn a_caller_offers_in_the_prack_of_the_response_that_answers() {
         call.say(world, "200 OK", "t", "");
         next_request(world, call.line, &Method::Ack);
         assert_established(&world.result(call.host, call.made));
+    });
+}
+
+// rules: S5, S7, S8
+#[test]
+fn an_offer_goes_in_one_prack_and_those_of_other_forks_have_none() {
+    world::run(44, |world| {
+        let caller = caller(world, ReliableResponses::Supported);
+        let call = call(world, &caller, Some(sdp()));
+        offer(world, call.host, call.session, Method::Prack, "offer");
+        say(world, &call, "t1", 5, BODY);
+        let prack = next_request(world, call.line, &Method::Prack);
+        assert_eq!(prack.body_bytes(), b"offer");
+        // Before that one is answered another fork answers the INVITE: its response wants a PRACK, too.
+        say(world, &call, "t2", 9, BODY);
+        let other = next_request(world, call.line, &Method::Prack);
+        assert_eq!(
+            (field(&other, HeaderName::RAck).as_str(), other.body_bytes()),
+            ("9 1 INVITE", &b""[..])
+        );
     });
 }
 
@@ -1426,7 +1669,7 @@ fn an_offer_in_one_early_dialog_waits_until_that_in_another_is_decided() {
     });
 }
 
-// rules: S9, C31, X2
+// rules: S9, C31, X2, X7
 #[test]
 fn early_dialogs_are_bounded_and_belong_to_their_session() {
     world::run(42, |world| {
@@ -1436,6 +1679,7 @@ fn early_dialogs_are_bounded_and_belong_to_their_session() {
         let last = (0..15).map(|_| early(world, &it, session)).last().unwrap();
         let more = command(world, it.host, session, |view| view.early_dialog());
         assert!(matches!(more, Err(Misuse::Limit(_))), "{more:?}");
+        assert_eq!(counted(world, it.host).refusals.forks, 1);
         let other = offered(world, &it, 2, BODY);
         let foreign = command(world, it.host, other, |view| {
             view.provisional_in(last, StatusCode::RINGING, None)
@@ -1449,7 +1693,7 @@ fn early_dialogs_are_bounded_and_belong_to_their_session() {
     });
 }
 
-// rules: S7, C31
+// rules: S7, C31, X7
 #[test]
 fn provisional_responses_that_wait_for_a_prack_are_bounded() {
     world::run(43, |world| {
@@ -1466,6 +1710,7 @@ fn provisional_responses_that_wait_for_a_prack_are_bounded() {
             });
             assert_eq!(result.is_ok(), fits, "one is out, two may wait");
         }
+        assert_eq!(counted(world, host).refusals.pending_per_session, 1);
     });
 }
 

@@ -22,8 +22,8 @@ use sansip::{
 use sansip_testkit::world::{self, LineId, StackId, World};
 
 use common::stage::{
-    ALLOW, SESSION_TERMINATED, answer, call, command, confirm, connected, ended_by, info, last, methods,
-    offered, pair, sent, taken, terminate,
+    ALLOW, SESSION_TERMINATED, answer, call, command, confirm, connected, counted, ended_by, info, last,
+    methods, offered, pair, sent, taken, terminate,
 };
 use common::{TICK, callee, caller, codes, failure_code, field, next_line, next_request, sdp, secs, wire};
 
@@ -234,11 +234,17 @@ fn a_refused_change_leaves_the_session_as_it_was() {
                 &format!("Contact: <sip:other@198.51.100.1>\n{HOLD}"),
             );
             command(world, it.host, session, |view| {
-                view.reject_renegotiation(StatusCode::NOT_ACCEPTABLE_HERE, None)
+                view.reject_renegotiation(StatusCode::NOT_ACCEPTABLE_HERE, Some("No video"))
             })
             .unwrap();
             world.run_for(Duration::from_millis(20));
-            assert_eq!(codes(world, it.line), [488], "{method:?}");
+            let heard = world.heard(it.line);
+            let refused: Vec<_> = heard
+                .iter()
+                .filter_map(|it| Some((it.status()?.code(), it.reason())))
+                .filter(|(code, _)| *code > 100)
+                .collect();
+            assert_eq!(refused, [(488, &b"No video"[..])], "{method:?}");
             if method == Method::Invite {
                 side.say_numbered(world, "ACK", side.cseq, "");
             }
@@ -367,6 +373,7 @@ fn a_change_that_nobody_decides_on_is_answered_500_after_32_seconds() {
             world.run_for(TICK);
             assert_eq!(sent(world, it.host, &["SIP/2.0 500"]), [asked + secs(32)]);
             assert_eq!(seen(world, it.host)[1..], ["withdrawn"]);
+            assert_eq!(counted(world, it.host).timeouts.answer, 1);
             let late = command(world, it.host, session, |view| view.accept_renegotiation(sdp()));
             assert!(matches!(late, Err(Misuse::State { .. })), "{late:?}");
             assert_eq!(
@@ -502,6 +509,49 @@ fn a_second_change_before_the_first_is_answered_gets_500_with_retry_after() {
 
 // rules: E12, S6
 #[test]
+fn a_retry_after_is_waited_for_up_to_the_cap_and_where_the_endpoint_wants_it() {
+    // 5 minutes by default.
+    for (wants, wait, again) in [(true, 300, true), (true, 301, false), (false, 3, false)] {
+        world::run(45, |world| {
+            let caller = caller(world);
+            let mut config = sansip::PeerToPeerConfig::new("sip:anna@one.invalid");
+            config.profile.retry_after = wants;
+            let alice = world.peer_to_peer_endpoint(caller.host, config);
+            let (call, _) = connected(world, &common::Caller { alice, ..caller });
+            let changed = renegotiate(world, call.host, call.session, Method::Update);
+            let request = next_request(world, call.line, &Method::Update);
+            let busy = answer(&request, "500 Later", "t", &format!("Retry-After: {wait}"));
+            world.say(call.line, &busy);
+            world.run_for(secs(wait + 1));
+            assert_eq!(world.ended(call.host, changed).is_none(), again, "{wants} {wait}");
+            let sent = heard(world, call.line, &Method::Update);
+            assert_eq!(sent.len(), usize::from(again));
+        });
+    }
+}
+
+// RFC 3261 section 9.1: only an INVITE can be cancelled.
+// rules: S6
+#[test]
+fn an_update_that_is_on_its_way_is_not_given_up() {
+    world::run(46, |world| {
+        let caller = caller(world);
+        let (call, _) = connected(world, &caller);
+        let changed = renegotiate(world, call.host, call.session, Method::Update);
+        let request = next_request(world, call.line, &Method::Update);
+        let given_up = command(world, call.host, call.session, |view| view.cancel_renegotiation());
+        assert!(!given_up);
+        // It goes on as if nobody had asked: it is offered once more after a 491.
+        world.say(call.line, &answer(&request, "491 Request Pending", "t", ""));
+        let again = next_request(world, call.line, &Method::Update);
+        world.say(call.line, &answer(&again, "200 OK", "t", HOLD));
+        assert_changed(&world.result(call.host, changed));
+        assert_eq!(seen(world, call.host).last().unwrap(), "answer v=1");
+    });
+}
+
+// rules: E12, S6
+#[test]
 fn a_retry_after_is_waited_for_once() {
     world::run(11, |world| {
         let caller = caller(world);
@@ -546,6 +596,153 @@ fn rfc_5407_section_3_3_1_and_3_3_2_changes_that_cross_both_come_about() {
                 [format!("{} offer", theirs.as_str()), "answer answer".to_owned()]
             );
             assert!(world.now().since(asked) < secs(8));
+        });
+    }
+}
+
+// RFC 3311 section 5.2: an UPDATE before the last one is answered, whether or not it offers anything.
+// rules: S5
+#[test]
+fn an_update_that_offers_nothing_waits_for_the_answer_to_the_one_before_it() {
+    world::run(47, |world| {
+        let it = callee(world);
+        let (session, mut side) = taken(world, &it, 1);
+        codes(world, it.line);
+        side.say(world, "UPDATE", HOLD);
+        side.say(world, "UPDATE", "");
+        let [refused] = world.heard(it.line).try_into().expect("one answer");
+        assert_eq!(refused.status(), Some(StatusCode::SERVER_INTERNAL_ERROR));
+        assert!(!field(&refused, HeaderName::RetryAfter).is_empty());
+        accept(world, it.host, session);
+        world.run_for(Duration::from_millis(20));
+        assert_eq!(codes(world, it.line), [200]);
+        side.say(world, "UPDATE", "");
+        assert_eq!(codes(world, it.line), [200]);
+    });
+}
+
+// rules: S6
+#[test]
+fn a_change_that_was_cancelled_is_not_offered_again() {
+    world::run(48, |world| {
+        let caller = caller(world);
+        let (call, _) = connected(world, &caller);
+        let changed = renegotiate(world, call.host, call.session, Method::Invite);
+        let request = next_request(world, call.line, &Method::Invite);
+        world.say(call.line, &answer(&request, "180 Ringing", "t", ""));
+        world.run_for(Duration::from_millis(20));
+        assert!(command(world, call.host, call.session, |view| view.cancel_renegotiation()));
+        confirm(world, call.line, &Method::Cancel, "200 OK");
+        // Its final response says nothing of the session any more, whatever it is.
+        world.say(call.line, &answer(&request, "491 Request Pending", "t", ""));
+        world.run_for(secs(10));
+        assert_eq!(heard(world, call.line, &Method::Invite), []);
+        assert!(world.ended(call.host, changed).is_some());
+        assert_eq!(
+            last(world, call.host, call.session),
+            Some((State::Connected, Reason::None))
+        );
+    });
+}
+
+// RFC 3311 section 5.1: an UPDATE may come before the ACK; an offer that the 2xx has left without an answer is void.
+// rules: S5
+#[test]
+fn a_2xx_without_an_answer_ends_the_offer_of_its_invite() {
+    world::run(53, |world| {
+        let it = callee(world);
+        let session = offered(world, &it, 1, HOLD);
+        command(world, it.host, session, |view| view.accept(None)).unwrap();
+        world.run_for(Duration::from_millis(20));
+        let said = world.heard(it.line);
+        let mut side = common::stage::Side::caller(it.line, said.last().unwrap());
+        side.say(world, "UPDATE", HOLD);
+        assert_eq!(codes(world, it.line), [0; 0]);
+        assert_eq!(seen(world, it.host), ["UPDATE v=1"]);
+    });
+}
+
+// RFC 3261 section 14.2: our INVITE is in progress until its ACK has gone out.
+// rules: S5
+#[test]
+fn a_reinvite_before_our_ack_is_answered_491() {
+    world::run(50, |world| {
+        let caller = caller(world);
+        let call = call(world, &caller, None);
+        call.say(world, "200 OK", "t", HOLD);
+        call.side("t").say(world, "INVITE", HOLD);
+        assert_eq!(codes(world, call.line), [491]);
+        command(world, call.host, call.session, |view| view.answer(sdp())).unwrap();
+        next_request(world, call.line, &Method::Ack);
+    });
+}
+
+// RFC 3261 sections 13.2.2.4 and 14.1: each INVITE has 64*T1 of its own.
+// rules: S3
+#[test]
+fn the_2xx_to_a_reinvite_is_acknowledged_again_whenever_the_first_invite_was() {
+    world::run(51, |world| {
+        let caller = caller(world);
+        let (call, _) = connected(world, &caller);
+        world.run_for(secs(33));
+        let changed = renegotiate(world, call.host, call.session, Method::Invite);
+        let request = next_request(world, call.line, &Method::Invite);
+        let success = answer(&request, "200 OK", "t", HOLD);
+        world.say(call.line, &success);
+        next_request(world, call.line, &Method::Ack);
+        assert_changed(&world.result(call.host, changed));
+        // With a branch that is none of ours no transaction takes it.
+        world.say(call.line, &success.replace("branch=z9hG4bK", "branch=z9hG4bKx"));
+        world.run_for(Duration::from_millis(20));
+        assert_eq!(methods(world, call.line), [Method::Ack]);
+    });
+}
+
+// rules: S6, S10
+#[test]
+fn what_a_cancelled_change_is_answered_says_nothing_of_the_session() {
+    for status in ["408 Request Timeout", "487 Request Terminated"] {
+        world::run(52, |world| {
+            let caller = caller(world);
+            let (call, _) = connected(world, &caller);
+            let changed = renegotiate(world, call.host, call.session, Method::Invite);
+            let request = next_request(world, call.line, &Method::Invite);
+            world.say(call.line, &answer(&request, "180 Ringing", "t", ""));
+            world.run_for(Duration::from_millis(20));
+            assert!(command(world, call.host, call.session, |view| view.cancel_renegotiation()));
+            confirm(world, call.line, &Method::Cancel, "200 OK");
+            world.say(call.line, &answer(&request, status, "t", ""));
+            world.run_for(secs(1));
+            assert!(world.ended(call.host, changed).is_some());
+            assert_eq!(heard(world, call.line, &Method::Bye), [], "{status}");
+            assert_eq!(
+                last(world, call.host, call.session),
+                Some((State::Connected, Reason::None))
+            );
+        });
+    }
+}
+
+// rules: S6, C13
+#[test]
+fn a_change_that_is_lost_with_its_connection_leaves_the_session() {
+    for method in METHODS {
+        world::run(49, |world| {
+            let caller = caller(world);
+            let (call, _) = connected(world, &caller);
+            let changed = renegotiate(world, call.host, call.session, method.clone());
+            next_request(world, call.line, &method);
+            world.hang_up(call.line);
+            let lost = world.result(call.host, changed);
+            assert!(
+                matches!(lost, Err(OperationError::ConnectionFailure(_))),
+                "{lost:?}"
+            );
+            world.run_for(secs(40));
+            assert_eq!(
+                last(world, call.host, call.session),
+                Some((State::Connected, Reason::None))
+            );
         });
     }
 }
@@ -690,6 +887,7 @@ fn a_reinvite_that_rings_is_given_up_after_three_minutes() {
         confirm(world, call.line, &Method::Cancel, "200 OK");
         world.say(call.line, &answer(&request, "487 Request Terminated", "t", ""));
         assert_eq!(world.result(call.host, changed), Err(OperationError::Timeout));
+        assert_eq!(counted(world, call.host).timeouts.establish, 1);
         assert_eq!(
             last(world, call.host, call.session),
             Some((State::Connected, Reason::None))
@@ -783,6 +981,7 @@ fn a_2xx_to_a_reinvite_without_ack_is_repeated_and_ends_the_session_after_64_tim
             world.ended(it.host, accepted),
             Some(&Err(OperationError::Timeout))
         );
+        assert_eq!(counted(world, it.host).timeouts.ack, 1);
         confirm(world, it.line, &Method::Bye, "200 OK");
         assert_eq!(
             last(world, it.host, session),

@@ -783,6 +783,95 @@ fn a_repeated_2xx_is_acknowledged_again() {
     }
 }
 
+// rules: P9
+#[test]
+fn an_invite_goes_to_the_next_hop_that_it_names_and_what_follows_to_the_peer() {
+    world::run(58, |world| {
+        let caller = caller(world);
+        let hop = world.peer();
+        let at = world.peer_listens(hop, 5090, Transport::Tcp);
+        world.names.set_addresses("hop.invalid", &[at.ip()]);
+        let next_hop = Some(sansip::NextHop {
+            host: "hop.invalid".into(),
+            port: Some(5090),
+            transport: None,
+        });
+        let options = SendOptions {
+            next_hop,
+            ..SendOptions::default()
+        };
+        let alice = caller.alice;
+        world.with(caller.host, |stack, now| {
+            let mut view = stack.endpoint(now, alice.id).unwrap();
+            view.invite(CAROL, Some(sdp()), options).unwrap();
+        });
+        let line = next_line(world, hop, 0);
+        let invite = next_request(world, line, &Method::Invite);
+        assert_eq!(invite.request_uri(), CAROL);
+        assert_eq!(world.lines(caller.peer).len(), 0);
+    });
+}
+
+// rules: C9, C13
+#[test]
+fn a_session_stays_with_its_connection_whichever_way_its_peer_comes() {
+    world::run(59, |world| {
+        let it = callee(world);
+        let (session, side) = taken(world, &it, 1);
+        let second = world.dial(it.peer, it.address, None);
+        let mut other = Side { line: second, ..side };
+        other.say(world, "INFO", "");
+        world.run_for(secs(1));
+        assert_eq!(codes(world, second), [200]);
+        codes(world, it.line);
+        let told = info(world, it.host, session);
+        confirm(world, it.line, &Method::Info, "200 OK");
+        world.result(it.host, told).unwrap();
+    });
+}
+
+// RFC 3261 section 15.1.1: a BYE is a transaction of its own, and over with its final response.
+// rules: S10, S16, X3
+#[test]
+fn an_end_that_crosses_the_peers_is_complete_when_its_own_bye_is_answered() {
+    world::run(61, |world| {
+        let caller = caller(world);
+        let (call, mut side) = connected(world, &caller);
+        let ended = terminate(world, call.host, call.session);
+        let bye = next_request(world, call.line, &Method::Bye);
+        side.say(world, "BYE", "");
+        assert_eq!(codes(world, call.line), [200]);
+        assert_eq!(world.ended(call.host, ended), None);
+        world.say(call.line, &answer(&bye, "200 OK", "", ""));
+        world.result(call.host, ended).unwrap();
+    });
+}
+
+// RFC 3261 section 13.2.2.4: for 64*T1 after the first 2xx others are waited for.
+// rules: S3, S8, X7
+#[test]
+fn a_2xx_that_comes_again_after_64_times_t1_is_not_acknowledged_and_one_of_another_fork_is_ended() {
+    world::run(60, |world| {
+        let caller = caller(world);
+        let (call, _) = connected(world, &caller);
+        world.run_for(secs(33));
+        let before = common::stage::counted(world, call.host).retransmissions.received;
+        call.say(world, "200 OK", "t", "");
+        assert_eq!(methods(world, call.line), []);
+        let after = common::stage::counted(world, call.host).retransmissions.received;
+        assert_eq!(after - before, 1);
+        call.say(world, "200 OK", "other", "");
+        assert_eq!(methods(world, call.line), [Method::Ack, Method::Bye]);
+        // Over the connection that it has come by.
+        let address = world.listen(caller.host, 5060);
+        let second = world.dial(caller.peer, address, None);
+        let more = "Contact: <sip:carol@10.3.0.1:5060;transport=tcp>";
+        world.say(second, &answer(&call.invite, "200 OK", "third", more));
+        world.run_for(secs(1));
+        assert_eq!(methods(world, second), [Method::Ack, Method::Bye]);
+    });
+}
+
 // ---------------------------------------------------------------- S4: dialogs
 
 // rules: S4
@@ -793,8 +882,17 @@ fn a_lower_cseq_is_answered_500_and_not_seen() {
         let (call, side) = connected(world, &caller);
         for (number, code) in [(50, 200), (49, 500), (51, 200), (1, 500), (70, 200), (69, 500)] {
             side.say_numbered(world, "INFO", number, "");
-            assert_eq!(codes(world, call.line), [code], "CSeq {number}");
+            let [answer] = world.heard(call.line).try_into().expect("one answer");
+            assert_eq!(answer.status().unwrap().code(), code, "CSeq {number}");
+            if code == 500 {
+                assert!(String::from_utf8_lossy(answer.reason()).contains("CSeq"));
+            }
         }
+        // The dialog is that of the INVITE.
+        let call_id = command(world, call.host, call.session, |view| {
+            view.call_id().unwrap().to_owned()
+        });
+        assert_eq!(call_id, field(&call.invite, HeaderName::CallId));
         let seen = world
             .events(call.host)
             .iter()
@@ -802,6 +900,9 @@ fn a_lower_cseq_is_answered_500_and_not_seen() {
         assert_eq!(seen.count(), 3);
         side.say_numbered(world, "BYE", 5, "");
         assert_eq!(codes(world, call.line), [500], "nor is a BYE out of order taken");
+        // RFC 3261 section 12.2.2: one that is not lower.
+        side.say_numbered(world, "MESSAGE", 70, "");
+        assert_eq!(codes(world, call.line), [200]);
         assert_eq!(
             last(world, call.host, call.session),
             Some((State::Connected, Reason::None))

@@ -361,7 +361,14 @@ fn a_subscription_is_made_refreshed_changed_and_ended() {
     );
     assert_eq!(first.raw_by_name("X-Own").count(), 1);
     assert_eq!(first.count(HeaderName::Contact), 1);
+    let (target, call_id) = it.with(|view| {
+        let own = |text: Option<&str>| text.map(str::to_owned);
+        (own(view.target()), own(view.call_id()))
+    });
+    assert_eq!(target.as_deref(), Some(TARGET));
+    assert_eq!(call_id.as_deref(), first.call_id().ok());
     it.respond("200 OK", GRANTED);
+    assert_eq!(it.is_held(), (1, 1));
     assert_eq!(it.last(), (State::Subscribed, Reason::None));
     let done = it.result(it.operation).unwrap().unwrap();
     assert_eq!(done.response().unwrap().status().unwrap().code(), 200);
@@ -468,7 +475,7 @@ fn it_can_be_ended_at_any_time() {
     assert_eq!((it.is_held(), it.sent()), ((0, 0), vec![]));
 }
 
-// rules: B1, B4
+// rules: B1, B4, X7
 #[test]
 fn a_query_asks_once() {
     let query = |mut host: Host| {
@@ -504,6 +511,7 @@ fn a_query_asks_once() {
     it.pass(TICK);
     assert_eq!(it.result(it.operation), Some(Err(OperationError::Timeout)));
     assert_eq!(it.last(), (State::Terminated, Reason::Silent));
+    assert_eq!(it.stack.counters().timeouts.notify, 1);
     // It is never tried again.
     let mut it = query(Host::new(|_| {}));
     it.respond("503 Out", "");
@@ -555,8 +563,70 @@ fn what_it_is_given_is_checked_first() {
     let mut it = established();
     assert!(misuse(it.with(|view| view.subscribe())));
     assert!(misuse(it.with(|view| view.query())));
-    it.with(|view| view.terminate());
+    // What the application has ended it does not change, whether or not it has seen what that led to.
+    it.with(|view| {
+        view.terminate();
+        assert!(misuse(view.update(None)));
+    });
     assert!(misuse(it.with(|view| view.update(None))));
+    let mut view = it.host.stack.endpoint(now, bob).unwrap();
+    let asks = view.create_subscription(TARGET, presence()).unwrap();
+    let mut view = it.host.stack.subscription(now, asks).unwrap();
+    view.query().unwrap();
+    assert!(misuse(view.update(None)));
+}
+
+// rules: P9
+#[test]
+fn a_subscribe_goes_to_the_next_hop_that_it_names() {
+    let mut host = Host::new(|_| {});
+    let (now, bob) = (host.now, host.bob);
+    let options = SubscribeOptions {
+        next_hop: Some(sansip::NextHop {
+            host: String::from("10.0.0.77"),
+            port: Some(5099),
+            transport: None,
+        }),
+        ..presence()
+    };
+    let mut view = host.stack.endpoint(now, bob).unwrap();
+    view.subscribe(TARGET, options).unwrap();
+    let remotes: Vec<String> = host
+        .drain()
+        .iter()
+        .filter_map(|action| match action {
+            Action::Connect(connect) => Some(connect.remote.to_string()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(remotes, ["10.0.0.77:5099"]);
+}
+
+// rules: B1, C31, X7
+#[test]
+fn changes_that_wait_for_each_other_are_bounded() {
+    let mut it = watcher_on(Host::new(|limits| limits.pending_per_session = 3), presence());
+    it.respond("200 OK", GRANTED);
+    assert_eq!(it.notify("bob", 1, "active;expires=3600"), 200);
+    // One is on its way, and two wait for it.
+    for _ in 0..3 {
+        assert!(it.with(|view| view.update(None)).is_ok());
+    }
+    let more = it.with(|view| view.update(None));
+    assert!(matches!(more, Err(Misuse::Limit(_))), "{more:?}");
+    assert_eq!(it.stack.counters().refusals.pending_per_session, 1);
+}
+
+// rules: C35
+#[test]
+fn a_subscribe_that_may_have_arrived_is_sent_once_more_where_its_connection_is_lost() {
+    let mut it = watcher(presence());
+    it.lose_connection();
+    it.reconnect();
+    let again = it.next();
+    assert_eq!(again.call_id(), it.subscribe.call_id());
+    it.respond_to(&again, "200 OK", GRANTED);
+    assert_eq!(it.last(), (State::Subscribed, Reason::None));
 }
 
 // rules: B1, X2
@@ -644,6 +714,12 @@ fn forks_are_taken_for_64_t1_after_the_answer() {
         let mut it = watcher(presence());
         it.respond("200 OK", GRANTED);
         assert_eq!(it.notify("bob", 1, "active"), 200);
+        it.pass(after);
+        assert_eq!(it.notify("carol", 1, "active"), expected);
+        // Where the first NOTIFY comes before the answer, too.
+        let mut it = watcher(presence());
+        assert_eq!(it.notify("bob", 1, "active"), 200);
+        it.respond("200 OK", GRANTED);
         it.pass(after);
         assert_eq!(it.notify("carol", 1, "active"), expected);
     }
@@ -771,6 +847,37 @@ fn a_2xx_without_a_notify_is_no_subscription() {
     assert_eq!(it.last(), (State::Subscribed, Reason::None));
     it.pass(TICK);
     assert_eq!(it.last(), (State::WaitingForRetry, Reason::Silent));
+    assert_eq!(it.stack.counters().timeouts.notify, 1);
+}
+
+// rules: B2
+#[test]
+fn the_answer_to_a_refresh_of_what_was_given_up_is_nobodys() {
+    let mut it = watcher(presence());
+    it.respond("200 OK", GRANTED);
+    it.with(|view| view.update(None)).unwrap();
+    let refresh = it.next();
+    // No NOTIFY has come: it is made anew, in another dialog.
+    it.pass(secs(32));
+    assert_eq!(it.last(), (State::WaitingForRetry, Reason::Silent));
+    let (_, again) = it.until_next(secs(2));
+    assert_ne!(again.call_id(), it.subscribe.call_id());
+    it.respond_to(&refresh, "200 OK", GRANTED);
+    assert_eq!(it.last().0, State::Subscribing);
+    it.subscribe = again;
+    it.respond("200 OK", GRANTED);
+    assert_eq!(it.last().0, State::Subscribed);
+}
+
+// rules: B2, C31, X7
+#[test]
+fn a_fork_above_the_limit_of_subscriptions_is_refused_and_counted_as_that() {
+    let mut it = watcher_on(Host::new(|limits| limits.subscriptions = 1), presence());
+    it.respond("200 OK", GRANTED);
+    assert_eq!(it.notify("bob", 1, "active;expires=3600"), 200);
+    assert_eq!(it.notify("carol", 1, "active;expires=3600"), 481);
+    let refusals = it.stack.counters().refusals;
+    assert_eq!((refusals.subscriptions, refusals.forks), (1, 0));
 }
 
 // rules: B4
@@ -789,6 +896,14 @@ fn a_server_that_is_out_of_order_is_asked_again() {
         it.respond("200 OK", GRANTED);
         assert_eq!(it.last(), (State::Subscribed, Reason::None));
     }
+    // Whatever names a time asks to be asked again then (RFC 3261 section 20.33).
+    let mut it = watcher(presence());
+    it.respond("486 Busy", "Retry-After: 600");
+    assert_eq!(it.last(), (State::WaitingForRetry, Reason::TemporaryFailure));
+    it.pass(secs(600) - TICK);
+    assert_eq!(it.last().0, State::WaitingForRetry);
+    it.pass(TICK);
+    assert_eq!(it.last().0, State::Subscribing);
     // What is there stays there meanwhile: NOTIFYs are taken.
     let mut it = established();
     it.with(|view| view.update(None)).unwrap();
@@ -893,6 +1008,62 @@ fn a_subscription_keeps_its_connection_and_survives_its_loss() {
     assert!(it.is_done(end));
     it.pass(secs(60));
     assert!(!kept(&it));
+}
+
+// rules: C8, C9, C13
+#[test]
+fn a_dialog_keeps_the_connection_that_was_made_for_it_whatever_was_answered_there() {
+    let closed = |it: &Watcher| {
+        let of = it.conn;
+        it.wants
+            .iter()
+            .any(|want| matches!(want, Action::Close(conn) if *conn == of))
+    };
+    let later = "Retry-After: 600";
+    // Its own was lost, and the refresh over the new one is refused for a time.
+    let mut it = established();
+    it.lose_connection();
+    it.with(|view| view.update(None)).unwrap();
+    it.reconnect();
+    let refresh = it.next();
+    it.respond_to(&refresh, "503 Out", later);
+    assert_eq!(it.last().0, State::WaitingForRetry);
+    it.pass(secs(200));
+    assert!(!closed(&it));
+    // Where no dialog has come about there is none to keep.
+    let mut it = watcher(presence());
+    it.respond("503 Out", later);
+    it.pass(secs(61));
+    assert!(closed(&it));
+}
+
+// rules: C9, C13
+#[test]
+fn a_notify_over_another_connection_is_followed_only_where_its_own_is_gone() {
+    let state = "Event: presence\nSubscription-State: active";
+    // Its own lasts: what is sent next goes there.
+    let mut it = established();
+    let other = it.host.peer();
+    let text = notify_of(&it.subscribe, "bob", 2, state);
+    it.host.say(other, &text);
+    it.take();
+    assert_eq!(it.host.codes(other), [200]);
+    it.with(|view| view.update(None)).unwrap();
+    assert_eq!(it.next().method(), Some(&Method::Subscribe));
+    // It is lost while a SUBSCRIBE waits for the time that the notifier has named, and the notifier comes by another way.
+    let mut it = established();
+    it.with(|view| view.update(None)).unwrap();
+    let refresh = it.next();
+    it.respond_to(&refresh, "503 Out", "Retry-After: 30");
+    it.lose_connection();
+    let other = it.host.peer();
+    let text = notify_of(&it.subscribe, "bob", 2, state);
+    it.host.say(other, &text);
+    it.take();
+    assert_eq!(it.host.codes(other), [200]);
+    it.conn = other;
+    let (after, again) = it.until_next(secs(31));
+    assert_eq!((after, place(&again)), (secs(30), bob(3)));
 }
 
 // rules: E7, E13, B1

@@ -133,6 +133,28 @@ fn what_waits_for_its_turn_is_not_sent_after_the_bye_of_its_dialog() {
     assert_eq!(methods(&host.sent(conn)), []);
 }
 
+// rules: C24, S6
+#[test]
+fn a_change_that_has_no_turn_says_nothing_of_its_session() {
+    let (mut host, alice, conn) = registered(|config| config.limits.outstanding = 2);
+    let (session, invite) = call(&mut host, alice, conn);
+    host.say(conn, &answer(&invite, "200 OK", "x", CAROL));
+    assert_eq!(methods(&host.sent(conn)), [Method::Ack]);
+    host.drain();
+    // Two are never answered, and two more take their places after 32 s.
+    messages(&mut host, alice, 0, 4);
+    assert_eq!(methods(&host.sent(conn)), [Method::Message, Method::Message]);
+    wait(&mut host, secs(10));
+    host.stack.handle_bytes(host.now, conn, b"\r\n");
+    let mut view = host.stack.session(host.now, session).unwrap();
+    let changed = view.renegotiate(Method::Update, sdp()).unwrap();
+    let actions = wait(&mut host, T1_64);
+    assert_eq!(failure(&actions, changed), Some(OperationError::Timeout));
+    assert_eq!(methods(&host.sent(conn)), [Method::Message, Method::Message]);
+    let view = host.stack.session(host.now, session).unwrap();
+    assert_eq!(view.state(), sansip::SessionState::Connected);
+}
+
 // rules: C24
 #[test]
 fn an_invite_leaves_with_its_first_provisional_and_what_ends_something_never_waits() {

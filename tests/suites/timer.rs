@@ -223,6 +223,27 @@ fn without_session_expires_in_the_2xx_there_is_no_timer_and_a_later_one_ends_it(
 
 // rules: S11
 #[test]
+fn who_takes_no_less_than_three_hundred_seconds_says_so() {
+    world::run(15, |world| {
+        let config = Config {
+            min_session_expires: secs(300),
+            ..busy()
+        };
+        let caller = caller_with(world, config);
+        let alice = world.peer_to_peer_endpoint(caller.host, asking("sip:anna@one.invalid", 200));
+        let caller = Caller { alice, ..caller };
+        let call = call(world, &caller, Some(sdp()));
+        assert_eq!(expires(&call.invite), "300");
+        assert_eq!(
+            field(&call.invite, HeaderName::MinSe),
+            "300",
+            "RFC 4028 section 7.1"
+        );
+    });
+}
+
+// rules: S11
+#[test]
 fn who_does_not_ask_says_nothing_and_takes_what_the_peer_wants() {
     world::run(5, |world| {
         let caller = caller_with(world, Config::default());
@@ -318,6 +339,37 @@ fn where_the_peer_takes_no_update_the_application_is_asked_to_negotiate() {
         world.run_for(TICK);
         assert_eq!(bye(world, call.line), Some(61014));
         assert_eq!(last(world, call.host, call.session), EXPIRED);
+    });
+}
+
+// rules: S11
+#[test]
+fn where_a_change_that_was_to_refresh_is_refused_the_application_is_asked_again() {
+    world::run(17, |world| {
+        let caller = asking_caller(world, 90);
+        let allow = "Allow: INVITE, ACK, BYE, CANCEL";
+        let agreed = format!("{allow}\nSession-Expires: 200;refresher=uac");
+        let (call, _, from) = answered(world, &caller, &agreed);
+        let needed = |world: &World| -> Vec<Time> {
+            let events = world.events(call.host).iter();
+            let needed = events.filter(|(_, event)| matches!(event, Event::RefreshNeeded { .. }));
+            needed.map(|(at, _)| *at).collect()
+        };
+        world.run_for((from + secs(100)).since(world.now()));
+        assert_eq!(needed(world), [from + secs(100)]);
+        command(world, call.host, call.session, |view| {
+            view.renegotiate(Method::Invite, sdp())
+        })
+        .unwrap();
+        let change = next_request(world, call.line, &Method::Invite);
+        world.say(call.line, &answer(&change, "488 No", "t", ""));
+        let refused = world.now() + WAY;
+        // Half of what is left of 200 s less 32 s later.
+        let again = refused + (from + secs(168)).since(refused) / 2;
+        until(world, again);
+        assert_eq!(needed(world).len(), 1);
+        world.run_for(TICK);
+        assert_eq!(needed(world)[1..], [again]);
     });
 }
 
@@ -511,10 +563,18 @@ fn a_refresh_of_the_peer_keeps_who_refreshes_and_is_refused_where_it_is_too_shor
         );
         let mut side = Side::caller(it.line, &success);
         side.say(world, "UPDATE", "Supported: timer\nSession-Expires: 89");
-        assert_eq!(codes(world, it.line), [422]);
+        let [refused] = world.heard(it.line).try_into().expect("one answer");
+        assert_eq!(refused.status(), Some(StatusCode::SESSION_INTERVAL_TOO_SMALL));
+        // RFC 4028 section 6: with the least that is taken.
+        assert_eq!(field(&refused, HeaderName::MinSe), "90");
         assert_eq!(agreed(world, it.host, session), Some((200, false)));
         side.say(world, "UPDATE", "Supported: timer\nSession-Expires: 400");
         assert_eq!(agreed(world, it.host, session), Some((400, false)));
+        // Section 9: the answer says what was agreed; and as any to an UPDATE what this side takes (RFC 3261 section 20.5).
+        let [success] = world.heard(it.line).try_into().expect("one answer");
+        assert_eq!(expires(&success), "400;refresher=uac");
+        assert_eq!(field(&success, HeaderName::Require), "timer");
+        assert!(field(&success, HeaderName::Allow).contains("UPDATE"));
         // One that says nothing of it is a refresh all the same.
         side.say(world, "UPDATE", "Supported: timer");
         assert_eq!(agreed(world, it.host, session), Some((400, false)));
@@ -524,6 +584,39 @@ fn a_refresh_of_the_peer_keeps_who_refreshes_and_is_refused_where_it_is_too_shor
         world.run_for(TICK);
         assert_eq!(bye(world, it.line), Some(61014));
         assert_eq!(last(world, it.host, session), EXPIRED);
+    });
+}
+
+// rules: S11
+#[test]
+fn a_change_says_how_long_the_session_lasts_and_so_does_its_answer() {
+    let offer = "Content-Type: application/sdp\n\nv=1\n";
+    world::run(16, |world| {
+        // RFC 4028 section 7.4: who refreshes stays as it is.
+        let caller = asking_caller(world, 1800);
+        let timer = "Session-Expires: 1800;refresher=uas";
+        let (call, mut side, _) = answered(world, &caller, &format!("{ALLOW}\n{timer}"));
+        command(world, call.host, call.session, |view| {
+            view.renegotiate(Method::Invite, sdp())
+        })
+        .unwrap();
+        let change = next_request(world, call.line, &Method::Invite);
+        assert_eq!(expires(&change), "1800;refresher=uas");
+        let more = format!("Session-Expires: 1200;refresher=uas\n{offer}");
+        world.say(call.line, &answer(&change, "200 OK", "t", &more));
+        next_request(world, call.line, &Method::Ack);
+        assert_eq!(agreed(world, call.host, call.session), Some((1200, false)));
+        // Section 9: and of the peer's.
+        let more = format!("Supported: timer\nSession-Expires: 900\n{offer}");
+        side.say(world, "UPDATE", &more);
+        command(world, call.host, call.session, |view| {
+            view.accept_renegotiation(sdp())
+        })
+        .unwrap();
+        world.run_for(Duration::from_millis(20));
+        let success = world.heard(call.line).pop().unwrap();
+        assert_eq!(success.status(), Some(StatusCode::OK));
+        assert_eq!(expires(&success), "900;refresher=uac");
     });
 }
 

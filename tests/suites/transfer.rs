@@ -13,15 +13,15 @@ use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
-    Completion, Event, ExtraHeaders, Misuse, OperationError, OperationFailure, PeerToPeerConfig, ReferralId,
-    ReferralState as Referral, SendOptions, SessionId, SessionReason as Reason, SessionState as State, Stack,
-    Time,
+    Completion, Event, Explanation, ExtraHeaders, Misuse, OperationError, OperationFailure, PeerToPeerConfig,
+    ReferralId, ReferralState as Referral, SendOptions, SessionId, SessionReason as Reason,
+    SessionState as State, Stack, Time,
 };
 use sansip_testkit::world::{self, Endpoint, StackId, World};
 
 use common::stage::{
-    ALLOW, Call, Side, answer, call, changes, command, connected, ended_by, last, offered, received, taken,
-    terminate,
+    ALLOW, Call, Side, answer, call, changes, command, connected, counted, ended_by, last, offered, received,
+    taken, terminate,
 };
 use common::{
     Callee, TICK, accept_calls, callee_with, caller, codes, failure_code, field, next_request, request, sdp,
@@ -510,7 +510,7 @@ fn a_promise_that_is_not_kept_runs_out_at_its_time() {
     });
 }
 
-// rules: S14, X2
+// rules: S14, X2, X7
 #[test]
 fn a_notify_that_says_nothing_is_refused_and_changes_nothing() {
     world::run(10, |world| {
@@ -545,11 +545,43 @@ fn a_notify_that_says_nothing_is_refused_and_changes_nothing() {
             ),
             (format!("{event}\nSubscription-State: active"), 415),
         ];
+        let malformed = |world: &mut World| counted(world, call.host).malformed;
         for (more, code) in cases {
+            let before = malformed(world);
             side.say(world, "NOTIFY", &more);
-            assert_eq!(codes(world, call.line), [code], "{more}");
+            let [refused] = world.heard(call.line).try_into().expect("one answer");
+            assert_eq!(refused.status().unwrap().code(), code, "{more}");
+            // RFC 3261 section 21.4.13: what it takes instead.
+            let takes = if code == 415 { "message/sipfrag" } else { "" };
+            assert_eq!(field(&refused, HeaderName::Accept), takes, "{more}");
+            assert_eq!(malformed(world) - before, u64::from(code == 400), "{more}");
         }
         assert_eq!(states(world, call.host), [(Referral::Accepted, Some(202))]);
+    });
+}
+
+// rules: S14
+#[test]
+fn who_says_that_it_will_say_no_more_leaves_the_outcome_unknown() {
+    world::run(34, |world| {
+        let caller = caller(world);
+        let (call, mut side) = connected(world, &caller);
+        // RFC 6665 section 4.1.3: terminated, or active for no time at all.
+        for state in ["terminated;reason=timeout", "active;expires=0"] {
+            let before = states(world, call.host).len();
+            refer(world, &call, "sip:dave@four.invalid");
+            answer_refer(world, &call, "202 Accepted");
+            notify(world, &mut side, "refer", state, "SIP/2.0 100 Trying");
+            assert_eq!(
+                states(world, call.host)[before..],
+                [
+                    (Referral::Accepted, Some(202)),
+                    (Referral::Trying, Some(100)),
+                    (Referral::Lapsed, None)
+                ],
+                "{state}"
+            );
+        }
     });
 }
 
@@ -587,7 +619,7 @@ fn an_end_with_parameters_that_cannot_be_read_is_an_end() {
     });
 }
 
-// rules: S14, X2, X3
+// rules: S14, X2, X3, X6
 #[test]
 fn the_end_of_a_session_is_the_end_of_its_refers() {
     world::run(11, |world| {
@@ -601,6 +633,23 @@ fn the_end_of_a_session_is_the_end_of_its_refers() {
             assert_eq!(world.ended(call.host, operation), Some(&ended));
         }
         assert_eq!(states(world, call.host), []);
+    });
+    // What was promised for five minutes is waited for no longer (X6): the connection is let go after one.
+    world::run(11, |world| {
+        let caller = caller(world);
+        let (call, mut side) = connected(world, &caller);
+        refer(world, &call, "sip:dave@four.invalid");
+        answer_refer(world, &call, "202 Accepted");
+        notify(
+            world,
+            &mut side,
+            "refer",
+            "active;expires=300",
+            "SIP/2.0 100 Trying",
+        );
+        side.say(world, "BYE", "");
+        world.run_for(secs(100));
+        assert_eq!(world.with(call.host, |stack, _| stack.census().timers), 0);
     });
 }
 
@@ -670,7 +719,7 @@ fn notifies(world: &mut World, line: world::LineId) -> Vec<(String, String)> {
     heard.iter().filter_map(notify).collect()
 }
 
-// rules: S14, M6
+// rules: S14, M6, X7
 #[test]
 fn a_refer_that_cannot_be_done_is_refused() {
     world::run(13, |world| {
@@ -687,9 +736,12 @@ fn a_refer_that_cannot_be_done_is_refused() {
             ("Refer-To: <mailto:dave@four.invalid>", 416),
             ("Refer-To: <sip:dave@four.invalid;method=BYE>", 603),
         ];
+        let malformed = |world: &mut World| counted(world, it.host).malformed;
         for (more, code) in cases {
+            let before = malformed(world);
             side.say(world, "REFER", more);
             assert_eq!(codes(world, it.line), [code], "{more}");
+            assert_eq!(malformed(world) - before, u64::from(code == 400), "{more}");
         }
         // Outside a session there is no dialog to tell of it.
         let outside = request(
@@ -758,7 +810,12 @@ fn a_refer_that_nobody_decides_on_is_answered_500_after_32_seconds() {
         world.run_for((came + secs(32)).since(world.now()) + Duration::from_millis(10) - TICK);
         assert!(codes(world, it.line).is_empty());
         world.run_for(TICK);
-        assert_eq!(codes(world, it.line), [500]);
+        let [lapsed] = world.heard(it.line).try_into().expect("one answer");
+        assert_eq!(lapsed.status().unwrap().code(), 500);
+        // The stack's own answer says why (S19): the application did not answer in time.
+        let why = Explanation::of(&lapsed).diagnostics.map(|it| it.id);
+        assert_eq!(why, Some(61001));
+        assert_eq!(counted(world, it.host).timeouts.answer, 1);
         // Too late is no misuse (X2).
         let late = decide(world, &it, |view, id| {
             view.reject_referral(id, StatusCode::DECLINE)
@@ -837,6 +894,74 @@ fn nothing_is_told_after_our_bye() {
         assert_eq!(notifies(world, it.line), []);
         world.say(it.line, &answer(&bye, "200 OK", "", ""));
         world.result(it.host, ended).unwrap();
+    });
+}
+
+// rules: S14, X2
+#[test]
+fn a_refer_is_decided_on_once() {
+    world::run(35, |world| {
+        let (it, _, mut side) = referred(world);
+        let bob = it.bob;
+        world.names.set_addresses("four.invalid", &[world.ip(it.peer)]);
+        side.say(world, "REFER", "Refer-To: <sip:dave@four.invalid>");
+        let call = world.with(bob.host, |stack, now| {
+            let mut view = stack.endpoint(now, bob.id).unwrap();
+            view.create_session("sip:dave@four.invalid").unwrap()
+        });
+        decide(world, &it, |view, id| view.accept_referral(id, call)).unwrap();
+        let again = decide(world, &it, |view, id| view.accept_referral(id, call));
+        assert_eq!(again, Err(Misuse::Answered));
+        let other = decide(world, &it, |view, id| {
+            view.reject_referral(id, StatusCode::DECLINE)
+        });
+        assert_eq!(other, Err(Misuse::Answered));
+        assert_eq!(codes(world, it.line), [202]);
+    });
+}
+
+// rules: S14, X6
+#[test]
+fn a_promise_to_tell_ends_with_its_session() {
+    world::run(39, |world| {
+        let (it, _, mut side) = referred(world);
+        let bob = it.bob;
+        side.say(world, "REFER", "Refer-To: <sip:dave@four.invalid>");
+        let call = world.with(bob.host, |stack, now| {
+            let mut view = stack.endpoint(now, bob.id).unwrap();
+            view.create_session("sip:dave@four.invalid").unwrap()
+        });
+        decide(world, &it, |view, id| view.accept_referral(id, call)).unwrap();
+        let first = next_request(world, it.line, &Method::Notify);
+        world.say(it.line, &answer(&first, "200 OK", "", ""));
+        side.say(world, "BYE", "");
+        world.hang_up(it.line);
+        // Five minutes were promised.
+        world.run_for(secs(100));
+        assert_eq!(world.with(it.host, |stack, _| stack.census().timers), 0);
+    });
+}
+
+// rules: S14
+#[test]
+fn before_the_session_is_established_there_is_no_transfer() {
+    world::run(36, |world| {
+        let it = callee_with(world, taking_refer(TRANSFEREE));
+        let session = offered(world, &it, 1, ALLOW);
+        command(world, it.host, session, |view| {
+            view.provisional(StatusCode::RINGING, None)
+        })
+        .unwrap();
+        world.run_for(Duration::from_millis(20));
+        let mut side = Side::caller(it.line, world.heard(it.line).last().unwrap());
+        side.say(world, "REFER", "Refer-To: <sip:dave@four.invalid>");
+        assert_eq!(codes(world, it.line), [403]);
+        assert_eq!(asked(world, it.host), []);
+        // Between the 2xx and its ACK there may be one.
+        command(world, it.host, session, |view| view.accept(Some(sdp()))).unwrap();
+        side.say(world, "REFER", "Refer-To: <sip:dave@four.invalid>");
+        assert_eq!(codes(world, it.line), [200]);
+        assert_eq!(asked(world, it.host).len(), 1);
     });
 }
 
@@ -973,6 +1098,8 @@ fn replaces_that_names_no_dialog_is_refused() {
             (format!("Replaces: call-9;to-tag={own};from-tag={theirs}"), 481),
             (format!("Replaces: call-1;to-tag=x;from-tag={theirs}"), 481),
             (format!("Replaces: call-1;to-tag={own};from-tag=x"), 481),
+            // That is for a dialog whose other side gave no tag (RFC 3891 section 3).
+            (format!("Replaces: call-1;to-tag={own};from-tag=0"), 481),
             // From the peer's view.
             (format!("Replaces: call-1;to-tag={theirs};from-tag={own}"), 481),
             // Confirmed, and wanted only while it was early.
@@ -1005,6 +1132,30 @@ fn replaces_that_names_no_dialog_is_refused() {
             last(world, it.host, session),
             Some((State::Connected, Reason::None))
         );
+    });
+}
+
+// rules: S14
+#[test]
+fn a_peer_that_gave_no_tag_is_named_by_zero() {
+    world::run(38, |world| {
+        let it = callee_with(world, taking_refer(TRANSFEREE));
+        // RFC 2543 wants no tag of a caller.
+        let more = format!("Contact: <sip:p@{};transport=tcp>", world.ip(it.peer));
+        let invite = request("INVITE", TRANSFEREE, "<sip:bob@two.invalid>", 1, &more);
+        world.say(it.line, &invite.replace(";tag=p1", ""));
+        world.run_for(Duration::from_millis(20));
+        let old = received(world, it.host)[0];
+        command(world, it.host, old, |view| view.accept(Some(sdp()))).unwrap();
+        world.run_for(Duration::from_millis(20));
+        let mut side = Side::caller(it.line, world.heard(it.line).last().unwrap());
+        side.say(world, "ACK", "");
+        let own = side.remote.split(";tag=").nth(1).unwrap().to_owned();
+        // RFC 3891 section 3.
+        let replaces = |tag: &str| format!("Replaces: call-1;to-tag={own};from-tag={tag}");
+        assert_eq!(replacing(world, &it, 10, &replaces("1")), [481]);
+        assert_eq!(replacing(world, &it, 11, &replaces("0")), [0; 0]);
+        assert_eq!(received(world, it.host).len(), 2, "the application decides");
     });
 }
 

@@ -510,7 +510,7 @@ fn register() -> Request {
 }
 
 /// An endpoint with credentials for `example.com`.
-fn authenticated(bench: &mut Bench, mut request: Request) -> Request {
+fn authenticated(bench: &mut Bench, request: Request) -> Request {
     let mut credentials = Credentials::new("alice", Secret::new("secret"));
     credentials.realm = Some("example.com".into());
     let endpoint = EndpointId::from_number(ENDPOINT);
@@ -522,7 +522,12 @@ fn authenticated(bench: &mut Bench, mut request: Request) -> Request {
         epid: "01".into(),
     };
     bench.auth.insert(endpoint, login);
-    request.policy.identity = Some(endpoint);
+    authenticated_as(request)
+}
+
+/// A request of that endpoint.
+fn authenticated_as(mut request: Request) -> Request {
+    request.policy.identity = Some(EndpointId::from_number(ENDPOINT));
     request
 }
 
@@ -701,6 +706,25 @@ fn handshake_of(bench: &mut Bench, leader: Request) -> [ExchangeId; 3] {
         bench.respond(conn, request, "401 Unauthorized", NTLM);
     }
     [leader, other, bench.start(later)]
+}
+
+// rules: A3
+#[test]
+fn ntlm_goes_over_tls_alone_unless_the_endpoint_wants_it_otherwise() {
+    let mut bench = Bench::new();
+    let asked = authenticated(&mut bench, register());
+    let login = Login {
+        credentials: vec![Credentials::new("alice", Secret::new("secret"))],
+        default_credential: false,
+        allowed: AllowedProtocols::all(),
+        policy: AssociationPolicy::default(),
+        epid: "01".into(),
+    };
+    bench.auth.insert(asked.policy.identity.unwrap(), login);
+    let id = bench.start(asked);
+    bench.answer("401 Unauthorized", NTLM);
+    assert_eq!(bench.sent(&Method::Register).len(), 1, "this is TCP");
+    assert_eq!(bench.story(id), ["NoCommonProtocols 401"]);
 }
 
 // rules: A5
@@ -895,6 +919,68 @@ fn a_server_that_talks_nonsense_about_intervals_ends_the_request() {
     bench.assert_quiescent();
 }
 
+// rules: X7, C31
+#[test]
+fn what_the_limit_of_attempts_ends_is_counted_and_what_ends_without_it_is_not() {
+    let too_brief = ("423 Interval Too Brief", "Min-Expires: 1800\r\n");
+    let moved = (
+        "302 Moved Temporarily",
+        "Contact: <sip:other.example.com:5070>\r\n",
+    );
+    let follows = |redirects| {
+        let mut asked = register();
+        asked.policy.redirects = redirects;
+        asked
+    };
+    for (asked, (status, headers), counted) in [
+        (follows(3), too_brief, 1),
+        (follows(3), moved, 1),
+        // Who follows none has its answer, as with any other failure.
+        (follows(0), moved, 0),
+        (follows(3), ("401 Unauthorized", CHALLENGE), 1),
+        (follows(3), ("407 Proxy Authentication Required", ""), 1),
+        (
+            request(Method::Invite),
+            ("422 Session Interval Too Small", "Min-SE: 90\r\n"),
+            1,
+        ),
+        (follows(3), ("403 Forbidden", ""), 0),
+        (follows(3), ("421 Extension Required", ""), 0),
+    ] {
+        let mut bench = Bench::new();
+        bench.services.config.limits.attempts = 1;
+        let asked = authenticated(&mut bench, asked);
+        let id = bench.start(asked);
+        bench.answer(status, headers);
+        assert_eq!(bench.story(id), [format!("failed {}", &status[..3])]);
+        let sent = bench.taken.len() - bench.sent(&Method::Ack).len();
+        assert_eq!((sent, bench.redirected.len()), (1, 0), "{status}");
+        assert_eq!(bench.services.counters.refusals.attempts, counted, "{status}");
+    }
+    // One attempt below the limit nothing is refused.
+    let mut bench = Bench::new();
+    bench.services.config.limits.attempts = 2;
+    bench.start(register());
+    bench.answer(too_brief.0, too_brief.1);
+    assert_eq!(bench.taken.len(), 2);
+    assert_eq!(bench.services.counters.refusals.attempts, 0);
+    // What is given up, or is not sent again whatever is answered, ends by that.
+    for given_up in [true, false] {
+        let mut bench = Bench::new();
+        bench.services.config.limits.attempts = 1;
+        let asked = authenticated(&mut bench, request(Method::Invite));
+        let id = bench.start(asked);
+        if given_up {
+            bench.cancel(id);
+        } else {
+            bench.exchanges.repeat_no_more(id);
+        }
+        bench.answer("401 Unauthorized", CHALLENGE);
+        assert_eq!(bench.story(id), ["failed 401"]);
+        assert_eq!(bench.services.counters.refusals.attempts, 0);
+    }
+}
+
 // rules: R9
 #[test]
 fn a_redirected_register_is_followed_as_often_as_allowed() {
@@ -919,6 +1005,18 @@ fn a_redirected_register_is_followed_as_often_as_allowed() {
         );
         bench.assert_quiescent();
     }
+}
+
+// rules: R9
+#[test]
+fn a_register_is_redirected_to_the_first_server_that_is_named() {
+    let mut bench = Bench::new();
+    bench.start(register());
+    bench.answer(
+        "302 Moved Temporarily",
+        "Contact: <tel:+15550100>, <mailto:a@example.com>, <sip:other.example.com:5070>\r\n",
+    );
+    assert_eq!(bench.redirected, ["sip:other.example.com:5070"]);
 }
 
 // rules: E12
@@ -1005,6 +1103,36 @@ fn a_503_goes_to_the_next_target_before_retry_after_is_waited_for() {
     bench.answer("200 OK", "");
     assert_eq!(bench.story(id), ["ok 200"]);
     bench.assert_quiescent();
+}
+
+// rules: C6, C25, R18
+#[test]
+fn only_the_register_of_a_sip_endpoint_leaves_its_server_for_another() {
+    let endpoint = EndpointId::from_number(ENDPOINT);
+    let other = Owner::Message(endpoint, OperationId::from_number(1));
+    for (owner, of_sip_endpoint, moves) in [
+        (Owner::Registration(endpoint), true, true),
+        (other, true, false),
+        // It asks whether this server is there (R19).
+        (Owner::Probe(endpoint), true, false),
+        (Owner::Probe(endpoint), false, false),
+        (other, false, true),
+    ] {
+        let mut bench = Bench::of_domain();
+        let mut asked = request(Method::Options);
+        if of_sip_endpoint {
+            asked = authenticated(&mut bench, asked);
+        }
+        asked.owner = owner;
+        let id = bench.start(asked);
+        bench.answer("503 Service Unavailable", "");
+        assert_eq!(
+            bench.wanted.len(),
+            1 + usize::from(moves),
+            "{owner:?} {of_sip_endpoint}"
+        );
+        assert_eq!(bench.outcomes(id), usize::from(!moves));
+    }
 }
 
 // Three handshakes are for a server that challenges for ever. One that follows another has done nothing yet, and where there is
@@ -1292,6 +1420,26 @@ fn a_crowd_is_told_in_slices_that_its_connection_could_not_be_made_or_is_gone() 
         let more = bench.go(|exchanges, cx, low, up| exchanges.handle_lost(cx, low, conn, &lost, up));
         assert_eq!((more, bench.up.len()), (told < count, told));
     }
+
+    // A slice is one of both together: of 300 here, 100 are written and wait for their last byte.
+    let mut bench = Bench::new();
+    bench.takes = false;
+    bench.connects = false;
+    bench.connections.set_pool_size(bench.manager, 1).unwrap();
+    for place in 0..SLICE + 200 {
+        let method = if place < 100 {
+            Method::Benotify
+        } else {
+            Method::Message
+        };
+        bench.start(request(method));
+    }
+    let conn = bench.wanted[0].0;
+    bench.connect(conn);
+    for told in [SLICE, 300] {
+        let more = bench.go(|exchanges, cx, low, up| exchanges.handle_lost(cx, low, conn, &lost, up));
+        assert_eq!((more, bench.up.len()), (told < 300, told));
+    }
 }
 
 // rules: C24
@@ -1439,6 +1587,25 @@ fn an_ack_that_is_written_anew_keeps_the_number_of_its_invite() {
     bench.assert_quiescent();
 }
 
+// rules: S3, A8
+#[test]
+fn an_ack_has_the_credentials_that_its_owner_gives_it_and_no_others() {
+    // RFC 3261 section 22.1: those of its INVITE, for nobody can challenge it.
+    let mut bench = Bench::new();
+    let asked = authenticated(&mut bench, request(Method::Invite));
+    bench.start(asked);
+    bench.answer("401 Unauthorized", CHALLENGE);
+    let invite = bench.sent(&Method::Invite)[1].clone();
+    let credentials = String::from_utf8(invite.raw(HeaderName::Authorization).unwrap().to_vec()).unwrap();
+    let mut ack = authenticated_as(request(Method::Ack));
+    ack.draft.block = HeaderBlock::new([("Authorization", &*credentials)]);
+    bench.start(ack);
+    let ack = bench.last();
+    assert_eq!(ack.method(), Some(&Method::Ack));
+    let all: Vec<&[u8]> = ack.raw_all(HeaderName::Authorization).collect();
+    assert_eq!(all, [credentials.as_bytes()]);
+}
+
 // rules: M3
 #[test]
 fn what_nothing_answers_is_complete_when_it_has_been_taken() {
@@ -1547,7 +1714,17 @@ fn a_2xx_overtakes_a_cancel() {
         bench.respond(conn, &invite, "200 OK", "");
         assert_eq!(bench.story(id).last().unwrap(), "ok 200");
         assert_eq!(bench.outcomes(id), 1);
-        assert_eq!(bench.sent(&Method::Cancel).len(), usize::from(provisional));
+        let cancels: Vec<Message> = bench.sent(&Method::Cancel).into_iter().cloned().collect();
+        assert_eq!(cancels.len(), usize::from(provisional));
+        // What the CANCEL is answered is nothing to the INVITE, of which another fork may be heard still (RFC 3261
+        // section 9.1, S8).
+        let told = bench.story(id).len();
+        for cancel in &cancels {
+            bench.respond(conn, cancel, "200 OK", "");
+        }
+        assert_eq!((bench.story(id).len(), bench.exchanges.len()), (told, 1));
+        bench.respond_as(conn, &invite, "200 OK", "", "other");
+        assert_eq!(bench.story(id)[told..], ["further 200"]);
         bench.assert_quiescent();
     }
 }

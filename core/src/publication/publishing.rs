@@ -148,9 +148,9 @@ impl Publishing {
         matches!(self.state, State::Removed)
     }
 
-    /// How many commands wait for something.
+    /// How many changes wait for something.
     pub(crate) fn pending(&self) -> usize {
-        self.carried.len() + self.waiting.len() + self.leaving.len()
+        self.carried.len() + self.waiting.len()
     }
 
     pub(crate) fn step(&mut self, cx: &mut Cx<'_>, input: Input, out: &mut Vec<Effect>) {

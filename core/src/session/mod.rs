@@ -573,16 +573,10 @@ impl Sessions {
             }
             (Effect::Changed { old, new, reason }, Some(session)) => {
                 let endpoint = session.local.endpoint;
-                // Its own end is the machine's only reason for a BYE that nobody has commanded.
+                // An established session that ends itself so does it by BYE, and ends by nothing else any more.
                 let reason = match session.why {
-                    Some(Diagnosis::Expired | Diagnosis::NotRefreshed)
-                        if reason == SessionReason::TerminatedLocally =>
-                    {
-                        SessionReason::SessionTimerExpired
-                    }
-                    Some(Diagnosis::RouteLost) if reason == SessionReason::TerminatedLocally => {
-                        SessionReason::RecoveryFailed
-                    }
+                    Some(Diagnosis::Expired | Diagnosis::NotRefreshed) => SessionReason::SessionTimerExpired,
+                    Some(Diagnosis::RouteLost) => SessionReason::RecoveryFailed,
                     Some(_) | None => reason,
                 };
                 cx.out.event(Event::Session {
@@ -593,7 +587,7 @@ impl Sessions {
                 });
                 if new == SessionState::Connected {
                     cx.counters.calls(session.incoming).connected += 1;
-                    self.settle(cx, id);
+                    self.settle(id);
                     self.free_change(cx, below, id);
                 }
                 if new == SessionState::Disconnected {
@@ -675,13 +669,12 @@ impl Sessions {
     }
 
     /// An established session needs nothing more of how it came about.
-    fn settle(&mut self, cx: &mut Cx<'_>, id: SessionId) {
+    fn settle(&mut self, id: SessionId) {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
         session.cargo = Cargo::default();
         session.success = None;
-        session.provisionals.end(cx);
         session.redirection = None;
         if let Some(invite) = session.invite.take() {
             self.by_invite.remove(&invite.transaction);

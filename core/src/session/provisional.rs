@@ -57,6 +57,9 @@ impl Early {
 #[derive(Clone, Debug)]
 pub(super) struct Provisionals {
     machine: Reliable,
+    /// The CSeq number of the INVITE that they answer: a PRACK names it, and may come after the end of that (RFC 3262
+    /// section 3).
+    invite: u32,
     rest: Option<Box<Rest>>,
 }
 
@@ -76,6 +79,7 @@ impl Provisionals {
     pub(super) const fn new(session: SessionId, branch: u8) -> Self {
         Self {
             machine: Reliable::new(session, branch),
+            invite: 0,
             rest: None,
         }
     }
@@ -214,6 +218,8 @@ impl Sessions {
                 .offers
                 .step(cx, offer::Input::Sent(Carrier::Reliable));
         }
+        let invite = session.invite.as_ref().map(|invite| invite.message.cseq());
+        session.provisionals.invite = invite.map_or(0, |cseq| cseq.map_or(0, |cseq| cseq.number));
         let rest = session.provisionals.rest.get_or_insert_default();
         rest.has_body = content.is_some();
         rest.last = bytes.map(|bytes| (status, bytes));
@@ -288,10 +294,8 @@ impl Sessions {
         id: SessionId,
         prack: &Pending,
     ) {
-        let invite = self.table.get(&id).and_then(|session| session.invite.as_ref());
-        let number = invite
-            .and_then(|invite| invite.message.cseq().ok())
-            .map(|cseq| cseq.number);
+        let session = self.table.get(&id);
+        let number = session.map(|session| session.provisionals.invite);
         let rack = prack.message.typed::<RAck>().ok().flatten();
         let rack = rack.filter(|rack| rack.method == Method::Invite && Some(rack.number) == number);
         let offer = content_of(&prack.message);

@@ -111,12 +111,9 @@ impl Sessions {
     ) {
         let tag = response.to().ok().and_then(|to| to.tag().map(ToOwned::to_owned));
         self.withdraw_elsewhere(cx, below, id, (None, tag.as_deref()));
+        // No session ends before the outcome of its INVITE.
         let Some(session) = self.table.get_mut(&id) else {
-            let fork = Fork {
-                is_new: true,
-                ..Fork::of(cx, below, invite, &response)
-            };
-            return self.on_further(cx, below, None, facts, &response, fork);
+            return;
         };
         // What is open is open with this fork.
         if let Some(early) = session.early(tag.as_deref()) {

@@ -154,18 +154,13 @@ impl Referee {
         };
     }
 
-    /// Its session is over: whether the REFER still waits for its answer.
-    pub(super) fn stop(&mut self, cx: &mut Cx<'_>) -> bool {
+    /// Its session is over.
+    pub(super) fn stop(&mut self, cx: &mut Cx<'_>) {
         match core::mem::replace(&mut self.state, State::Over) {
-            State::Asked { limit } => {
+            State::Asked { limit } | State::Following { limit, .. } => {
                 cx.timers.stop(limit);
-                true
             }
-            State::Following { limit, .. } => {
-                cx.timers.stop(limit);
-                false
-            }
-            State::Lapsed | State::Over => false,
+            State::Lapsed | State::Over => {}
         }
     }
 

@@ -291,7 +291,6 @@ impl Sessions {
         let status = status_of_fragment(notify).ok_or(StatusCode::BAD_REQUEST)?;
         let lasts = match state.expires() {
             _ if state.is_terminated() => Lasts::Ended,
-            Some(0) => Lasts::Ended,
             Some(seconds) => Lasts::For(Duration::from_secs(seconds.into())),
             None => Lasts::AsBefore,
         };
@@ -552,7 +551,7 @@ impl Sessions {
         let Some(replaces) = invite.typed::<Replaces<'_>>()? else {
             return Ok(None);
         };
-        if invite.count(HeaderName::Replaces) > 1 || invite.raw(HeaderName::Join).is_some() {
+        if invite.raw(HeaderName::Join).is_some() {
             return Err(ParseError::header(HeaderName::Replaces, "more than one dialog named").into());
         }
         let none = || refused(StatusCode::NO_SUCH_CALL);

@@ -760,9 +760,9 @@ impl Usage {
         );
     }
 
-    /// How many commands wait for something.
+    /// How many changes wait for something.
     pub(crate) fn pending(&self) -> usize {
-        self.carried.len() + self.waiting.len() + self.leaving.len()
+        self.carried.len() + self.waiting.len()
     }
 
     /// A SUBSCRIBE that makes a dialog.

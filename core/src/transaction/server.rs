@@ -361,7 +361,7 @@ mod tests {
                 },
                 |machine, timer, cx| machine.step(Input::fired(timer).unwrap(), cx),
             );
-            assert!(run.machine.is_terminated());
+            assert!(run.machine.is_terminated() && !run.machine.is_proceeding());
             assert_eq!((run.end, run.sent), (end, vec![0]));
         }
     }

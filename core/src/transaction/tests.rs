@@ -261,6 +261,59 @@ fn an_unanswered_request_times_out_at_32_s() {
     }
 }
 
+// rules: S3
+#[test]
+fn the_times_are_those_of_the_configuration() {
+    let mut bench = Bench::new();
+    bench.config.t1 = Duration::from_secs(2);
+    let conn = bench.ids.next();
+    let id = bench.start(conn, &with_to("MESSAGE", BRANCH)).unwrap();
+    // RFC 3261 section 17.1.2.2: timer F is 64*T1.
+    assert_eq!(bench.run(), [(128_000, id, "timed out", true)]);
+}
+
+// RFC 3261 sections 17.1.1.2, 17.1.2.2 and 17.2.1: which timers run on a stream transport, in milliseconds from now.
+// rules: S3, X6
+#[test]
+fn no_timer_runs_on_when_what_it_waits_for_has_come() {
+    let left = |bench: &Bench| {
+        let next = bench.timers.next().map(|(at, _)| at.since(bench.now).as_millis());
+        (bench.timers.len(), next)
+    };
+    let mut bench = Bench::new();
+    let conn = bench.ids.next();
+    // Timer B is of the state Calling alone.
+    bench.start(conn, &with_to("INVITE", BRANCH)).unwrap();
+    assert_eq!(left(&bench), (1, Some(32_000)));
+    bench.response(&answer("180 Ringing", BRANCH, "INVITE"));
+    assert_eq!(left(&bench), (0, None));
+    bench.response(&answer("486 Busy Here", BRANCH, "INVITE"));
+    bench.assert_empty();
+    // Timer F is of Proceeding, too.
+    bench.start(conn, &with_to("MESSAGE", BRANCH)).unwrap();
+    bench.response(&answer("100 Trying", BRANCH, "MESSAGE"));
+    assert_eq!(left(&bench), (1, Some(32_000)));
+    bench.response(&answer("200 OK", BRANCH, "MESSAGE"));
+    bench.assert_empty();
+    // 100 is due after 200 ms, unless something was said before; the ACK after 32 s.
+    let ServerMatch::New(id) = bench.request(conn, &with_to("INVITE", BRANCH)) else {
+        panic!("it is new")
+    };
+    assert_eq!(left(&bench), (1, Some(200)));
+    bench.respond(id, &answer("180 Ringing", BRANCH, "INVITE"));
+    assert_eq!(left(&bench), (0, None));
+    bench.respond(id, &answer("486 Busy Here", BRANCH, "INVITE"));
+    assert_eq!(left(&bench), (1, Some(32_000)));
+    bench.request(conn, &with_to("ACK", BRANCH));
+    bench.assert_empty();
+    // A failure that comes at once stops the one and starts the other.
+    let ServerMatch::New(id) = bench.request(conn, &with_to("INVITE", BRANCH)) else {
+        panic!("it is new")
+    };
+    bench.respond(id, &answer("486 Busy Here", BRANCH, "INVITE"));
+    assert_eq!(left(&bench), (1, Some(32_000)));
+}
+
 #[test]
 fn a_response_is_matched_by_branch_and_method_together() {
     let mut bench = Bench::new();
@@ -381,6 +434,54 @@ fn no_response_can_write_a_line_into_the_ack() {
         answer("486 Busy Here", BRANCH, "INVITE").replace("To: Bob", "To: \"a\nRoute: <sip:evil>\"");
     assert_eq!(bench.response(&failure), ResponseMatch::Absorbed);
     assert_eq!(bench.take_sent(), []);
+}
+
+// RFC 3261 section 25.1: a tab is white space.
+#[test]
+fn a_tab_in_the_to_of_a_failure_is_no_reason_not_to_acknowledge_it() {
+    let mut bench = Bench::new();
+    let conn = bench.ids.next();
+    bench.start(conn, &with_to("INVITE", BRANCH)).unwrap();
+    bench.take_sent();
+    let failure = answer("486 Busy Here", BRANCH, "INVITE").replace("To: Bob <", "To: Bob\t<");
+    assert_eq!(bench.told(&failure), Some(("final", true)));
+    let line = String::from("ACK sip:bob@b.example.com SIP/2.0");
+    assert_eq!(bench.take_sent(), [(conn, TransmissionKind::Ack, line)]);
+}
+
+// The limits of received messages are not those of our own.
+// rules: S10, C31
+#[test]
+fn an_invite_however_long_is_acknowledged_and_cancelled() {
+    let limits = MessageLimits::default();
+    let many = "X-Many: 1\r\n".repeat(limits.headers + 1);
+    let long = format!("X-Long: {}\r\n", "1".repeat(limits.header_block + 1));
+    for more in [many, long] {
+        let mut bench = Bench::new();
+        let conn = bench.ids.next();
+        let invite = message(&with_to("INVITE", BRANCH)).bytes().clone();
+        let invite = String::from_utf8(invite.to_vec())
+            .unwrap()
+            .replace("To: ", &format!("{more}To: "));
+        let outgoing = Outgoing {
+            bytes: invite.into(),
+            branch: BRANCH.into(),
+            method: Method::Invite,
+            conn,
+            owner: bench.ids.next(),
+        };
+        let id = bench
+            .with(|table, cx, out| table.start_client(cx, out, outgoing))
+            .unwrap();
+        bench.take_sent();
+        bench.response(&answer("180 Ringing", BRANCH, "INVITE"));
+        assert!(bench.table.cancel_for(id).is_some());
+        assert_eq!(
+            bench.told(&answer("486 Busy Here", BRANCH, "INVITE")),
+            Some(("final", true))
+        );
+        assert_eq!(bench.take_sent().len(), 1, "the ACK");
+    }
 }
 
 // RFC 3261 section 9.1: Request-URI, Call-ID, To, the number of CSeq and From are those of the request, the one Via is
@@ -588,6 +689,16 @@ fn cancel_finds_its_invite() {
         Responded::Sent { ended: true }
     );
     assert!(bench.table.awaits_final(invite));
+    // It is the INVITE that is cancelled, whatever else a peer has sent with that branch before.
+    let mut bench = Bench::new();
+    bench.request(conn, &with_to("MESSAGE", BRANCH));
+    let ServerMatch::New(invite) = bench.request(conn, &with_to("INVITE", BRANCH)) else {
+        panic!("it is new")
+    };
+    let ServerMatch::Cancel { of, .. } = bench.request(conn, &cancel) else {
+        panic!("it is a new CANCEL")
+    };
+    assert_eq!(of, Some(invite));
 }
 
 // RFC 3261 section 17.2.3, for peers without the magic cookie; OCS clients send Via without branch.
@@ -624,6 +735,12 @@ fn old_peers_are_matched_by_their_fields() {
             };
             bench.with(|table, cx, _| table.abandon(cx, other));
         }
+        // Before its final response there is nothing to acknowledge.
+        bench.respond(id, &old_answer("180 Ringing", "INVITE"));
+        assert_eq!(
+            bench.request(conn, &text(old("ACK", "B", 5060))),
+            ServerMatch::AckForSuccess(None)
+        );
         bench.respond(id, &old_answer("487 Request Terminated", "INVITE"));
         // The To tag of the ACK is that of the response.
         assert_eq!(
@@ -715,6 +832,50 @@ fn a_lost_connection_ends_its_requests_in_order_and_in_slices() {
         ]
     );
     bench.assert_empty();
+}
+
+// rules: C22
+#[test]
+fn while_nothing_is_read_only_what_waits_for_the_peer_stands_still() {
+    let mut bench = Bench::new();
+    let conn = bench.ids.next();
+    let ServerMatch::New(id) = bench.request(conn, &with_to("INVITE", BRANCH)) else {
+        panic!("it is new")
+    };
+    bench.with(|table, cx, _| table.stand_still(cx, conn));
+    // 100 Trying is ours to send; the ACK to the failure is the peer's.
+    assert_eq!(
+        bench.timers.next().map(|(at, _)| at),
+        Some(Time::from_millis(200))
+    );
+    bench.respond(id, &answer("486 Busy Here", BRANCH, "INVITE"));
+    assert_eq!(bench.timers.next(), None);
+    bench.now = Time::from_millis(5_000);
+    bench.with(|table, cx, _| table.go_on(cx, conn));
+    assert_eq!(
+        bench.timers.next().map(|(at, _)| at),
+        Some(Time::from_millis(37_000))
+    );
+    // What has been stopped before does not go on.
+    let mut bench = Bench::new();
+    bench.start(conn, &with_to("INVITE", BRANCH)).unwrap();
+    bench.response(&answer("180 Ringing", BRANCH, "INVITE"));
+    bench.with(|table, cx, _| table.stand_still(cx, conn));
+    bench.with(|table, cx, _| table.go_on(cx, conn));
+    assert_eq!(bench.timers.len(), 0);
+}
+
+// rules: C22, X6
+#[test]
+fn a_lost_connection_has_nothing_open() {
+    let mut bench = Bench::new();
+    bench.config.connection_throttle = Some(crate::config::Throttle { high: 9, low: 9 });
+    let conn = bench.ids.next();
+    bench.start(conn, &with_to("INVITE", BRANCH)).unwrap();
+    bench.request(conn, &with_to("MESSAGE", BRANCH));
+    assert_eq!(bench.table.open(conn), load::Open { ours: 1, theirs: 1 });
+    bench.lose(conn, 9);
+    assert_eq!(bench.table.open(conn), load::Open::default());
 }
 
 // rules: C33

@@ -281,6 +281,11 @@ pub(crate) fn methods(world: &mut World, line: LineId) -> Vec<Method> {
         .collect()
 }
 
+/// What a stack has counted (X7).
+pub(crate) fn counted(world: &mut World, host: StackId) -> sansip::Counters {
+    world.with(host, |stack, _| stack.counters())
+}
+
 pub(crate) fn ended_by(failure: OperationFailure) -> Result<Completion, OperationError> {
     Err(OperationError::OperationFailure(failure))
 }

@@ -1,7 +1,8 @@
 //! Mutation testing: which change of the machines does no test see?
 //!
 //! ```text
-//! sansip-mutants [--list] [PATH...]     the files of .cargo/mutants.toml, or these files and folders
+//! sansip-mutants [--list] [PATH...]           the files of .cargo/mutants.toml, or these files and folders
+//! sansip-mutants --sample COUNT [PATH...]     so many of each, drawn at random, always the same
 //! ```
 //!
 //! `cargo mutants` says what the mutants are. It builds all again for each of them, which takes a day where there are a
@@ -31,11 +32,19 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// What the copy has in addition: which mutant is alive, and which test has come past which.
 const SWITCH: &str = include_str!("switch.rs");
 
+/// What the draw of a sample begins with.
+const SEED: u64 = 5;
+
 fn main() -> ExitCode {
     let mut paths: Vec<String> = env::args().skip(1).collect();
     let only_list = paths.first().is_some_and(|word| word == "--list");
     paths.drain(..usize::from(only_list));
-    match run(&paths, only_list) {
+    let mut sample = None;
+    if paths.first().is_some_and(|word| word == "--sample") {
+        sample = paths.get(1).and_then(|count| count.parse().ok());
+        paths.drain(..paths.len().min(2));
+    }
+    match run(&paths, only_list, sample) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -45,7 +54,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(paths: &[String], only_list: bool) -> Result<bool> {
+fn run(paths: &[String], only_list: bool, sample: Option<usize>) -> Result<bool> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../..")
         .canonicalize()?;
@@ -67,12 +76,14 @@ fn run(paths: &[String], only_list: bool) -> Result<bool> {
     let unviable = plant(&top, &tree, &work, &mutants)?;
     let runs = runs::Runs::build(&tree, &work)?;
     let reach = runs.reach()?;
-    let alive: Vec<&Mutant> = mutants
-        .iter()
-        .filter(|mutant| !unviable.contains(&mutant.number))
-        .collect();
+    let viable = mutants.iter().filter(|mutant| !unviable.contains(&mutant.number));
+    let alive = match sample {
+        None => viable.collect(),
+        Some(count) => draw(viable, paths, count),
+    };
     let verdicts = runs.judge(&alive, &reach)?;
-    survivors::report(&alive, &verdicts, &top.join("tests/planted/mutants/survivors"))
+    let list = top.join("tests/planted/mutants/survivors");
+    survivors::report(&alive, &verdicts, &list, sample.is_none())
 }
 
 fn list(top: &Path, paths: &[String]) -> Result<Vec<Mutant>> {
@@ -98,6 +109,25 @@ fn list(top: &Path, paths: &[String]) -> Result<Vec<Mutant>> {
         mutant.number = at + 1;
     }
     Ok(mutants)
+}
+
+/// So many mutants of each of the paths.
+fn draw<'a>(viable: impl Iterator<Item = &'a Mutant>, paths: &[String], count: usize) -> Vec<&'a Mutant> {
+    let mut shuffled: Vec<&Mutant> = viable.collect();
+    shuffled.sort_by_key(|mutant| {
+        let mix = |sum: u64, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let sum = mutant.name.bytes().fold(SEED ^ 0xcbf2_9ce4_8422_2325, mix);
+        // The last bytes have moved the low bits only.
+        (sum ^ sum >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    });
+    let of = |path| {
+        let is_of = move |mutant: &&&Mutant| mutant.file.starts_with(path);
+        shuffled.iter().filter(is_of).take(count).copied()
+    };
+    if paths.is_empty() {
+        return of("").collect();
+    }
+    paths.iter().flat_map(|path| of(path)).collect()
 }
 
 /// Copies the checkout and puts the mutants into it; gives those that do not compile.

@@ -65,10 +65,12 @@ impl Schema {
             lines,
             mutants: mutants.iter().collect(),
             sites: Vec::new(),
+            left: Vec::new(),
             root: None,
         };
         writer.visit_file(&tree);
-        let left = writer.mutants.iter().map(|mutant| mutant.number).collect();
+        let mut left = std::mem::take(&mut writer.left);
+        left.extend(writer.mutants.iter().map(|mutant| mutant.number));
         let (text, places) = writer.write(unviable);
         Ok(Self { text, places, left })
     }
@@ -107,6 +109,8 @@ struct Writer<'a> {
     /// Those that have found no site yet.
     mutants: Vec<&'a Mutant>,
     sites: Vec<Site>,
+    /// Those that no site can have.
+    left: Vec<usize>,
     /// The whole of which the operator at hand is part: to change an operator can bind its neighbours in another way.
     root: Option<Range<usize>>,
 }
@@ -268,6 +272,28 @@ impl Site {
     }
 }
 
+/// Whether one pattern surely matches what another one does.
+fn has_all(pattern: &syn::Pat, other: &syn::Pat) -> bool {
+    match (pattern, other) {
+        (syn::Pat::TupleStruct(pattern), syn::Pat::TupleStruct(other)) => {
+            let names = |path: &syn::Path| -> Vec<_> {
+                let names = path.segments.iter().map(|part| part.ident.clone());
+                names.collect()
+            };
+            names(&pattern.path) == names(&other.path) && pattern.elems.iter().all(is_any)
+        }
+        _ => is_any(pattern),
+    }
+}
+
+/// Whether a pattern matches everything.
+fn is_any(pattern: &syn::Pat) -> bool {
+    // `None` is a name, too.
+    let is_bound = |name: &syn::PatIdent| name.ident.to_string().starts_with(char::is_lowercase);
+    matches!(pattern, syn::Pat::Wild(_) | syn::Pat::Rest(_))
+        || matches!(pattern, syn::Pat::Ident(name) if is_bound(name))
+}
+
 /// Whether the expression is, or has as an operand of `&&`, a `let`: that is no value.
 fn has_let(expression: &syn::Expr) -> bool {
     if let syn::Expr::Binary(binary) = expression {
@@ -334,6 +360,18 @@ impl<'ast> Visit<'ast> for Writer<'_> {
             .collect();
         self.site(self.range(unary), Kind::Expression, mutants);
         visit::visit_expr_unary(self, unary);
+    }
+
+    fn visit_expr_match(&mut self, expression: &'ast syn::ExprMatch) {
+        // `_ if ..` is taken for an arm that has all the rest, and it is not: no other arm can go whose values none has.
+        let mut bare = expression.arms.iter().filter(|arm| arm.guard.is_none());
+        while let Some(arm) = bare.next() {
+            if !bare.clone().any(|later| has_all(&later.pat, &arm.pat)) {
+                let found = self.take(Genre::MatchArm, &self.range(arm));
+                self.left.extend(found.iter().map(|mutant| mutant.number));
+            }
+        }
+        visit::visit_expr_match(self, expression);
     }
 
     fn visit_arm(&mut self, arm: &'ast syn::Arm) {

@@ -22,8 +22,8 @@ struct Row {
     survive: usize,
 }
 
-/// Prints what came of a run; whether all is as the list says.
-pub(crate) fn report(alive: &[&Mutant], verdicts: &[Verdict], list: &Path) -> Result<bool> {
+/// Prints what came of a run; whether all is as the list says, of which a sample does not have everything.
+pub(crate) fn report(alive: &[&Mutant], verdicts: &[Verdict], list: &Path, is_whole: bool) -> Result<bool> {
     let text = fs::read_to_string(list)?;
     // A mutant stands at the beginning of a line, its reason is indented below it.
     let mut listed = BTreeMap::<&str, usize>::new();
@@ -54,7 +54,7 @@ pub(crate) fn report(alive: &[&Mutant], verdicts: &[Verdict], list: &Path) -> Re
         let is_here = name
             .split_once(':')
             .is_some_and(|(file, _)| rows.contains_key(file));
-        if count > 0 && is_here {
+        if count > 0 && is_here && is_whole {
             gone += count;
             println!("LISTED, but caught or gone  {name}");
         }
