@@ -282,6 +282,12 @@ fn what_cannot_be_healed_is_tried_for_three_minutes_and_then_the_session_ends() 
         world.run_for(TICK);
         let bye = next_request(world, call.line, &Method::Bye);
         assert!(field(&bye, HeaderName::MsDiagnostics).starts_with("61018;"));
+        // The application does not know yet, and its command is no misuse (X2).
+        let late = info(world, call.host, call.session);
+        assert_eq!(
+            world.ended(call.host, late),
+            Some(&ended_by(OperationFailure::SessionTerminated))
+        );
         world.say(call.line, &answer(&bye, "200 OK", "", ""));
         world.run_for(SOON);
         assert_eq!(
@@ -458,6 +464,18 @@ fn what_waits_for_a_recovery_ends_with_the_session() {
             last(world, call.host, call.session).unwrap().0,
             State::Disconnected
         );
+    });
+    // What answers our target refresh when our BYE is on its way heals nothing any more.
+    world::run(15, |world| {
+        let (call, _) = routed(world, RouteRecovery::LimitedRetry, false);
+        info(world, call.host, call.session);
+        confirm(world, &call, Method::Info, "430 Flow Failed", DIALOG);
+        let update = next_request(world, call.line, &Method::Update);
+        command(world, call.host, call.session, |view| view.terminate());
+        next_request(world, call.line, &Method::Bye);
+        world.say(call.line, &answer(&update, "200 OK", "", NEW));
+        world.run_for(SOON);
+        assert_eq!(routes(world, &call), [(RouteState::Recovering, true)]);
     });
     // The peer knows no such session any more.
     world::run(11, |world| {

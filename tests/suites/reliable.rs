@@ -1081,6 +1081,36 @@ fn an_early_change_that_is_held_goes_out_in_the_session_or_ends_with_it() {
     }
 }
 
+// What was answered 491 goes out again, but not into a change of the peer, which may be open still when the session is
+// established (RFC 3261 section 14.1).
+// rules: S5, S6
+#[test]
+fn an_early_change_waits_for_the_end_of_the_peers_across_the_2xx() {
+    world::run(38, |world| {
+        let (it, session, mut side, rack) = answering(world);
+        prack(world, &mut side, &rack, "");
+        let changed = offer(world, it.host, session, Method::Update, "offer");
+        let update = next_request(world, it.line, &Method::Update);
+        world.say(it.line, &answer(&update, "491 Request Pending", "", ""));
+        world.run_for(Duration::from_millis(20));
+        side.say(world, "UPDATE", BODY);
+        // It waits for 4 s at the most, and the application takes longer.
+        world.run_for(secs(5));
+        assert!(world.heard(it.line).is_empty());
+        command(world, it.host, session, |view| view.accept(None)).unwrap();
+        world.run_for(Duration::from_millis(20));
+        assert_eq!(codes(world, it.line), [200]);
+        side.say_numbered(world, "ACK", 1, "");
+        assert!(world.heard(it.line).is_empty(), "the peer's is open");
+        command(world, it.host, session, |view| {
+            view.accept_renegotiation(body("taken"))
+        })
+        .unwrap();
+        assert_eq!(update_answered(world, &it, "yes").body_bytes(), b"offer");
+        assert!(world.result(it.host, changed).is_ok());
+    });
+}
+
 // rules: S7, S6
 #[test]
 fn a_2xx_may_overtake_the_answer_to_an_early_change() {
