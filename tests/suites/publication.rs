@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method};
 use sansip::{
-    Config, Content, EndpointId, Event, Misuse, OperationError, OperationFailure, OperationId, PublicationId,
-    PublicationReason as Reason, PublicationState as State, PublicationView, PublishOptions, SendOptions,
+    CloseReason, Config, Content, EndpointId, Event, Misuse, OperationError, OperationFailure, OperationId,
+    PublicationId, PublicationReason as Reason, PublicationState as State, PublicationView, PublishOptions,
+    SendOptions,
 };
 
-use common::host::{Stage, registered_as};
+use common::host::{Stage, connect_to, registered_as};
 use common::{answer, failure_code, field, secs};
 
 /// alice, who is registered at a server and has published there.
@@ -342,11 +343,9 @@ fn the_end_of_an_endpoint_removes_what_it_has_published() {
     assert_eq!(it.result(done), Some(Ok(())));
 }
 
-// rules: B6, B7
-#[test]
-fn a_server_that_had_lost_the_endpoint_is_told_anew() {
-    let mut it = published();
-    let register = loop {
+/// Lets time pass until the endpoint refreshes its registration.
+fn next_register(it: &mut Publisher) -> Message {
+    loop {
         let (at, _) = it.host.stack.poll_timeout().unwrap();
         it.pass_to(at);
         let sent = it.sent();
@@ -357,13 +356,73 @@ fn a_server_that_had_lost_the_endpoint_is_told_anew() {
             .into_iter()
             .find(|sent| sent.method() == Some(&Method::Register));
         if let Some(found) = found {
-            break found;
+            return found;
         }
-    };
-    let contact = field(&register, HeaderName::Contact);
+    }
+}
+
+/// The server takes a REGISTER for that of an endpoint that it does not know.
+fn forget(it: &mut Publisher, register: &Message) {
+    let contact = field(register, HeaderName::Contact);
     let fixed = format!("Contact: {contact};expires=3600\nPresence-State: register-action=\"fixed\"");
-    it.respond(&register, "200 OK", &fixed);
+    it.respond(register, "200 OK", &fixed);
     assert_eq!(it.last(), (State::Publishing, Reason::Forgotten));
+}
+
+// What answers the PUBLISH that was under way then speaks of what is gone.
+// rules: B6, B7
+#[test]
+fn what_was_under_way_to_a_server_that_had_lost_the_endpoint_says_nothing_any_more() {
+    let mut it = published();
+    let register = next_register(&mut it);
+    it.with(|view| view.modify(state("two"))).unwrap();
+    let modify = it.next();
+    forget(&mut it, &register);
+    let anew = it.next();
+    assert_eq!((&*tag(&anew), anew.body_bytes()), ("", &b"two"[..]));
+    it.respond(&anew, "200 OK", "SIP-ETag: new\nExpires: 3600");
+    it.respond(&modify, "200 OK", "SIP-ETag: old\nExpires: 3600");
+    let (_, refresh) = it.until_next(&Method::Publish);
+    assert_eq!(tag(&refresh), "new");
+}
+
+// A connection that is lost may have taken it along: whether it has is not known, and it does no harm where it arrives twice.
+// rules: B6, C35
+#[test]
+fn what_a_lost_connection_has_taken_is_published_again() {
+    let mut it = publishing();
+    it.next();
+    let (now, conn) = (it.host.now, it.conn);
+    it.host.stack.handle_closed(now, conn, CloseReason::Reset);
+    let actions = it.host.drain();
+    it.conn = connect_to(&mut it.stage.host, &actions);
+    let again = it.next();
+    assert_eq!((&*tag(&again), again.body_bytes()), ("", &b"one"[..]));
+    it.respond(&again, "200 OK", "SIP-ETag: a\nExpires: 3600");
+    assert_eq!(it.last(), (State::Published, Reason::None));
+}
+
+// RFC 3903 section 4.1: there is nothing to refresh it by.
+// rules: B6
+#[test]
+fn what_the_server_gives_no_tag_is_published_as_a_whole_each_time() {
+    let mut it = publishing();
+    let first = it.next();
+    it.respond(&first, "200 OK", "Expires: 3600");
+    let (_, again) = it.until_next(&Method::Publish);
+    assert_eq!((&*tag(&again), again.body_bytes()), ("", &b"one"[..]));
+    // With a tag a refresh has no body.
+    it.respond(&again, "200 OK", "SIP-ETag: a\nExpires: 3600");
+    let (_, refresh) = it.until_next(&Method::Publish);
+    assert_eq!((&*tag(&refresh), refresh.body_bytes()), ("a", &b""[..]));
+}
+
+// rules: B6, B7
+#[test]
+fn a_server_that_had_lost_the_endpoint_is_told_anew() {
+    let mut it = published();
+    let register = next_register(&mut it);
+    forget(&mut it, &register);
     let anew = it.next();
     assert_eq!((&*tag(&anew), anew.body_bytes()), ("", &b"one"[..]));
 }
