@@ -420,6 +420,9 @@ pub(crate) struct CallArgs {
     /// In place of hanging up, have the peer call somebody else, and hang up when it says that it has
     #[arg(long, value_name = "URI", value_parser = uri)]
     pub(crate) transfer_to: Option<String>,
+    /// Before that, call them ourselves, and when they answer have the peer take our place there (an attended transfer)
+    #[arg(long, requires = "transfer_to")]
+    pub(crate) consult: bool,
 }
 
 #[derive(Args, Debug)]

@@ -201,3 +201,77 @@ fn a_listener_transfers_its_caller_who_goes_if_told_to() {
         assert_eq!(listener.interrupt(), Some(0));
     }
 }
+
+/// Calls bob, and then carol, whom bob is to call in our place. Gives the outcome and the messages that we saw.
+fn consults(name: &str, bob: &str, carol: &str) -> (Outcome, Vec<String>) {
+    let capture = absent("sessions", name);
+    let options = [
+        "--duration",
+        "20",
+        "--transfer-to",
+        carol,
+        "--consult",
+        "--pcap",
+        &capture,
+    ];
+    let outcome = sansip(&[&["call", "--direct", "--json"], &ALICE[..], &options, &[bob]].concat());
+    (outcome, ladder(&capture))
+}
+
+// rules: S14
+#[test]
+fn a_caller_transfers_to_a_third_whom_it_has_called_first() {
+    let (mut carol, carols) = listen(&[]);
+    let (mut bob, bobs) = listen(&[]);
+    let (outcome, seen) = consults("consults", &bobs, &carols);
+    assert_eq!(outcome.code, Some(0), "{}{}", outcome.stdout, outcome.stderr);
+    let ended = |reason: &str| {
+        let events = outcome.json();
+        let ended = events
+            .iter()
+            .filter(|event| event["event"] == "session" && event["reason"] == reason);
+        ended.count()
+    };
+    // Carol ends the call whose place is taken, and we the first.
+    assert_eq!((ended("TerminatedRemotely"), ended("TerminatedLocally")), (1, 1));
+    for (message, times) in [("INVITE", 2), ("REFER", 1), ("BYE", 2)] {
+        assert_eq!(count(&seen, message), times, "{message}: {seen:?}");
+    }
+    // Carol has had two calls, of which the second has taken the place of the first and goes on.
+    carol.wait("session", |event| event["state"] == "established");
+    carol.wait("session", |event| event["reason"] == "TerminatedLocally");
+    carol.wait("session", |event| event["state"] == "established");
+    bob.wait("session", |event| event["reason"] == "TerminatedRemotely");
+    assert_eq!(carol.interrupt(), Some(0));
+    bob.wait("session", |event| event["reason"] == "TerminatedRemotely");
+    assert_eq!(bob.interrupt(), Some(0));
+}
+
+// rules: S14
+#[test]
+fn a_third_who_does_not_answer_is_nobody_to_transfer_to() {
+    let (mut bob, bobs) = listen(&[]);
+    let (mut busy, busys) = listen(&["--answer", "486"]);
+    let (outcome, seen) = consults("refused", &bobs, &busys);
+    let said = outcome.failure();
+    assert!(
+        said.contains("not transferred") && said.contains("486 "),
+        "{said}"
+    );
+    assert_eq!((count(&seen, "REFER"), count(&seen, "BYE")), (0, 1), "{seen:?}");
+    bob.wait("session", |event| event["reason"] == "TerminatedRemotely");
+    assert_eq!(bob.interrupt(), Some(0));
+    // The first call ends while the third rings: nobody is left in a call.
+    let (mut leaves, leavers) = listen(&["--hangup", "300"]);
+    let (mut rings, ringers) = listen(&["--ring", "60000"]);
+    let (outcome, seen) = consults("left", &leavers, &ringers);
+    assert!(outcome.failure().contains("before the third party had answered"));
+    assert_eq!(
+        (count(&seen, "REFER"), count(&seen, "CANCEL")),
+        (0, 1),
+        "{seen:?}"
+    );
+    for listener in [&mut leaves, &mut rings, &mut busy] {
+        assert_eq!(listener.interrupt(), Some(0));
+    }
+}
