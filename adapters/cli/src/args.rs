@@ -411,6 +411,18 @@ pub(crate) struct CallArgs {
     /// Put the call on hold for so long when it is answered, and take it back; the duration begins then
     #[arg(long, value_name = "MS")]
     pub(crate) hold: Option<u64>,
+    /// The request that does so
+    #[arg(
+        long,
+        value_enum,
+        value_name = "REQUEST",
+        default_value = "invite",
+        requires = "hold"
+    )]
+    pub(crate) hold_by: ChangeArg,
+    /// Before the call is taken, offer the session once more, by UPDATE, when a reliable response has answered the first offer
+    #[arg(long, requires = "reliable", conflicts_with = "no_offer")]
+    pub(crate) early_update: bool,
     /// Cancel the call if it is not answered after so long
     #[arg(long, value_name = "MS")]
     pub(crate) cancel: Option<u64>,

@@ -88,15 +88,31 @@ struct Call {
     duration: Duration,
     /// For how long to put it on hold.
     hold: Option<Duration>,
+    /// The request that does so.
+    hold_by: Method,
     /// The change that is under way, and how many there have been.
     change: Option<OperationId>,
     changes: u64,
+    /// What becomes of the change before it is established.
+    early: EarlyUpdate,
+    /// Which version of the session our last offer is (RFC 4566 section 5.2).
+    version: u64,
     /// When it was answered.
     established: Option<Time>,
     /// When to hang up, or to take it back.
     deadline: Option<Time>,
     /// What went wrong after it was established.
     trouble: Option<String>,
+}
+
+/// The change of a session that nobody has taken yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum EarlyUpdate {
+    Unwanted,
+    /// Until a response answers our offer.
+    Wanted,
+    UnderWay(OperationId),
+    Done,
 }
 
 /// A call of ours to a third, in which the peer of the first is to take our place.
@@ -143,8 +159,15 @@ impl Call {
             transfer: None,
             duration: Duration::from_millis(args.duration),
             hold: args.hold.map(Duration::from_millis),
+            hold_by: args.hold_by.into(),
             change: None,
             changes: 0,
+            early: if args.early_update {
+                EarlyUpdate::Wanted
+            } else {
+                EarlyUpdate::Unwanted
+            },
+            version: 1,
             established: None,
             deadline: args
                 .cancel
@@ -187,6 +210,14 @@ impl Call {
             }
             Event::Completed { operation, result } if Some(*operation) == self.change => {
                 self.on_changed(agent, result).err().map(Err)
+            }
+            Event::AnswerReceived { session, .. }
+                if *session == self.session && self.early == EarlyUpdate::Wanted =>
+            {
+                self.update_early(agent).err().map(Err)
+            }
+            Event::Completed { operation, result } if self.early == EarlyUpdate::UnderWay(*operation) => {
+                self.on_updated_early(agent, result).err().map(Err)
             }
             Event::Session {
                 session,
@@ -296,9 +327,18 @@ impl Call {
         let now = agent.now();
         self.established = Some(now);
         self.deadline = Some(now + self.duration);
+        if self.early == EarlyUpdate::Wanted {
+            self.early = EarlyUpdate::Done;
+            self.trouble = Some(String::from(
+                "not updated early: no reliable response answered the offer before the call was taken",
+            ));
+        }
         if self.hold.is_some() {
             self.deadline = None;
-            self.offer_change(agent)?;
+            // One change at a time.
+            if !matches!(self.early, EarlyUpdate::UnderWay(_)) {
+                self.offer_change(agent)?;
+            }
         }
         if let Some(text) = self.text.take() {
             let session = self.session;
@@ -379,16 +419,49 @@ impl Call {
         }
     }
 
+    /// The same session once more, in its early dialog. Where it is the 2xx that has answered, there is none.
+    fn update_early(&mut self, agent: &mut Agent) -> Result<(), Failure> {
+        let session = self.session;
+        let state = agent.command(|stack, now| Ok(stack.session(now, session)?.state()))?;
+        if state == SessionState::Connected {
+            return Ok(());
+        }
+        let offer = self.next_offer(agent, false);
+        let update =
+            agent.command(|stack, now| stack.session(now, session)?.renegotiate(Method::Update, offer))?;
+        self.early = EarlyUpdate::UnderWay(update);
+        Ok(())
+    }
+
+    fn on_updated_early(
+        &mut self,
+        agent: &mut Agent,
+        result: &Result<Completion, OperationError>,
+    ) -> Result<(), Failure> {
+        self.early = EarlyUpdate::Done;
+        if let Err(error) = result {
+            self.trouble = Some(format!("the early UPDATE failed: {}", explain(error)));
+        }
+        if self.established.is_some() && self.hold.is_some() {
+            self.offer_change(agent)?;
+        }
+        Ok(())
+    }
+
     /// On hold first, then back.
     fn offer_change(&mut self, agent: &mut Agent) -> Result<(), Failure> {
         self.changes += 1;
-        let body = self.description(agent, None).body;
-        let offer = sdp::changed(&body, self.changes + 1, self.changes == 1);
-        let session = self.session;
-        self.change = Some(
-            agent.command(|stack, now| stack.session(now, session)?.renegotiate(Method::Invite, offer))?,
-        );
+        let offer = self.next_offer(agent, self.changes == 1);
+        let (session, method) = (self.session, self.hold_by.clone());
+        self.change =
+            Some(agent.command(|stack, now| stack.session(now, session)?.renegotiate(method, offer))?);
         Ok(())
+    }
+
+    /// The next version of what this side says of the session.
+    fn next_offer(&mut self, agent: &Agent, on_hold: bool) -> Content {
+        self.version += 1;
+        sdp::changed(&self.description(agent, None).body, self.version, on_hold)
     }
 
     fn on_changed(

@@ -93,6 +93,48 @@ fn a_listener_puts_calls_on_hold_by_the_request_that_is_named() {
     }
 }
 
+// rules: S6, S7
+#[test]
+fn a_caller_changes_a_session_by_update_before_it_is_taken_and_after() {
+    let (mut bob, target) = listen(&["--early", "200", "--reliable", "supported", "--hangup", "400"]);
+    let options = ["--reliable", "supported", "--early-update"];
+    let seen = captured("early", &target, &options);
+    let at = |message: &str| seen.iter().position(|it| it == message).unwrap();
+    assert_eq!(
+        (count(&seen, "INVITE"), count(&seen, "UPDATE")),
+        (1, 1),
+        "{seen:?}"
+    );
+    assert!(at("PRACK") < at("UPDATE") && at("UPDATE") < at("ACK"), "{seen:?}");
+    let held = [&options[..], &["--hold", "20", "--hold-by", "update"]].concat();
+    let seen = captured("held", &target, &held);
+    // Once more, on hold, and back.
+    assert_eq!(
+        (count(&seen, "INVITE"), count(&seen, "UPDATE")),
+        (1, 3),
+        "{seen:?}"
+    );
+    assert_eq!(bob.interrupt(), Some(0));
+    // Who takes the call at once leaves nothing to be updated early.
+    let (mut quick, target) = listen(&["--hangup", "20"]);
+    let outcome = call(&target, &options);
+    assert!(
+        outcome.failure().contains("not updated early"),
+        "{}",
+        outcome.stderr
+    );
+    let (mut unreliable, target) = listen(&["--early", "50", "--hangup", "20"]);
+    let outcome = call(&target, &options);
+    assert!(
+        outcome.failure().contains("not updated early"),
+        "{}",
+        outcome.stderr
+    );
+    for listener in [&mut quick, &mut unreliable] {
+        assert_eq!(listener.interrupt(), Some(0));
+    }
+}
+
 // rules: S2, S13
 #[test]
 fn a_listener_redirects_and_a_caller_follows_if_told_to() {
