@@ -411,7 +411,7 @@ pub(crate) struct CallArgs {
     /// Put the call on hold for so long when it is answered, and take it back; the duration begins then
     #[arg(long, value_name = "MS")]
     pub(crate) hold: Option<u64>,
-    /// The request that does so
+    /// The request that puts it on hold and takes it back
     #[arg(
         long,
         value_enum,

@@ -327,12 +327,6 @@ impl Call {
         let now = agent.now();
         self.established = Some(now);
         self.deadline = Some(now + self.duration);
-        if self.early == EarlyUpdate::Wanted {
-            self.early = EarlyUpdate::Done;
-            self.trouble = Some(String::from(
-                "not updated early: no reliable response answered the offer before the call was taken",
-            ));
-        }
         if self.hold.is_some() {
             self.deadline = None;
             // One change at a time.
@@ -501,6 +495,11 @@ impl Call {
     fn outcome(&mut self, reason: SessionReason) -> Result<(), Failure> {
         if let Some(trouble) = self.trouble.take() {
             return Err(Failure::new(trouble));
+        }
+        if self.early == EarlyUpdate::Wanted {
+            return Err(Failure::new(
+                "not updated early: no reliable response answered the offer before the call was taken",
+            ));
         }
         if self.message.is_some() {
             return Err(Failure::new(
