@@ -252,6 +252,77 @@ fn status(code: u16) -> StatusCode {
     StatusCode::new(code).unwrap()
 }
 
+// ---------------------------------------------------------------- S16: RFC 5407, what no two stacks of this make
+
+/// The callee has rung and answered, of which the caller knows nothing yet: the 2xx, the session, its accept.
+fn answered_unseen(world: &mut World, it: &Callee) -> (Message, SessionId, OperationId) {
+    let more = format!("{ALLOW}\nContent-Type: application/sdp\n\nv=0\n");
+    let session = offered(world, it, 1, &more);
+    command(world, it.host, session, |view| {
+        view.provisional(StatusCode::RINGING, None)
+    })
+    .unwrap();
+    let accepted = command(world, it.host, session, |view| view.accept(Some(sdp()))).unwrap();
+    world.run_for(Duration::from_millis(20));
+    let heard = world.heard(it.line);
+    let success = heard.iter().find(|m| m.status() == Some(StatusCode::OK)).unwrap();
+    (success.clone(), session, accepted)
+}
+
+// rules: S16, S3
+#[test]
+fn rfc_5407_section_3_1_1_an_invite_that_comes_again_after_the_2xx_is_absorbed() {
+    world::run(190, |world| {
+        let it = callee(world);
+        let (success, session, accepted) = answered_unseen(world, &it);
+        // The same bytes over another connection.
+        let more = format!("Contact: <sip:p@{};transport=tcp>\n", world.ip(it.peer));
+        let more = format!("{more}{ALLOW}\nContent-Type: application/sdp\n\nv=0\n");
+        let again = world.dial(it.peer, it.address, None);
+        world.say(again, &request("INVITE", BOB, "<sip:bob@two.invalid>", 1, &more));
+        world.run_for(Duration::from_millis(20));
+        for line in [again, it.line] {
+            assert!(world.heard(line).is_empty());
+        }
+        assert_eq!(received(world, it.host), [session], "it is no second call");
+        Side::caller(it.line, &success).say(world, "ACK", "");
+        assert_eq!(world.ended(it.host, accepted), Some(&Ok(Completion::Done)));
+        assert_eq!(
+            last(world, it.host, session),
+            Some((State::Connected, Reason::None))
+        );
+        world.run_for(T1_64);
+        assert!(world.heard(it.line).is_empty(), "the 2xx has been acknowledged");
+    });
+}
+
+// rules: S16, X2
+#[test]
+fn rfc_5407_section_3_1_3_a_bye_of_the_early_dialog_that_meets_the_2xx_ends_the_call() {
+    world::run(191, |world| {
+        let it = callee(world);
+        let (success, session, accepted) = answered_unseen(world, &it);
+        let mut side = Side::caller(it.line, &success);
+        side.say(world, "BYE", "");
+        assert_eq!(codes(world, it.line), [200]);
+        assert_eq!(
+            states(world, it.host, session),
+            [
+                (State::Connecting, Reason::None),
+                (State::Disconnected, Reason::TerminatedRemotely)
+            ]
+        );
+        assert_eq!(
+            world.ended(it.host, accepted),
+            Some(&ended_by(SESSION_TERMINATED))
+        );
+        // The caller acknowledges the 2xx all the same, and it is not sent again meanwhile.
+        side.say_numbered(world, "ACK", 1, "");
+        world.run_for(T1_64 + T1_64);
+        assert!(world.heard(it.line).is_empty());
+    });
+}
+
 // ---------------------------------------------------------------- S2, X2: what is misuse
 
 /// The commands of a session, each as harmless as it can be.
