@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
-    Completion, Config, Content, Event, Misuse, OperationError, OperationId, PeerToPeerConfig, SendOptions,
-    SessionId, SessionReason as Reason, SessionState as State, SessionView, Stack, Time, Transport,
+    Completion, Config, Content, EarlyDialog, Event, Misuse, OperationError, OperationId, PeerToPeerConfig,
+    RedirectAction, ReferralId, ReliableResponses, SendOptions, SessionId, SessionReason as Reason,
+    SessionState as State, SessionView, Stack, Time, Transport,
 };
 use sansip_testkit::world::{self, Endpoint, LineId, Reachability, StackId, World};
 
@@ -24,8 +25,8 @@ use common::stage::{
     terminate,
 };
 use common::{
-    Callee, Caller, TICK, accept_calls, callee, caller, codes, failure_code, field, hold_requests, next_line,
-    next_request, registered, request, sdp, secs, served,
+    Callee, Caller, TICK, accept_calls, callee, callee_with, caller, codes, failure_code, field,
+    hold_requests, next_line, next_request, registered, request, sdp, secs, served,
 };
 
 /// RFC 3261: timers B, F, H and what follows them are 64*T1.
@@ -326,17 +327,29 @@ fn rfc_5407_section_3_1_3_a_bye_of_the_early_dialog_that_meets_the_2xx_ends_the_
 // ---------------------------------------------------------------- S2, X2: what is misuse
 
 /// The commands of a session, each as harmless as it can be.
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 23] = [
     "establish",
     "accept",
+    "accept_in",
     "reject",
     "redirect",
     "provisional",
+    "provisional_in",
+    "early_dialog",
     "answer",
     "send",
+    "refer",
+    "accept_referral",
+    "reject_referral",
     "renegotiate",
+    "renegotiate by UPDATE",
+    "renegotiate by PRACK",
+    "renegotiate_in",
     "accept_renegotiation",
     "reject_renegotiation",
+    "cancel_renegotiation",
+    "follow_redirect",
+    "attach",
     "terminate",
 ];
 
@@ -347,13 +360,105 @@ fn give(view: &mut SessionView<'_>, command: &str) -> Result<Option<OperationId>
         "reject" => view.reject(status(486), None).map(|()| None),
         "redirect" => view.redirect(status(302), &["sip:b2@two.invalid"]).map(|()| None),
         "provisional" => view.provisional(StatusCode::RINGING, None).map(|()| None),
+        "early_dialog" => view.early_dialog().map(|_| None),
         "answer" => view.answer(sdp()).map(|()| None),
         "send" => view.send(Method::Info, None, Vec::new()).map(Some),
+        "refer" => {
+            let referred = view.refer("sip:dave@four.invalid", Vec::new());
+            referred.map(|(_, operation)| Some(operation))
+        }
         "renegotiate" => view.renegotiate(Method::Invite, sdp()).map(Some),
+        "renegotiate by UPDATE" => view.renegotiate(Method::Update, sdp()).map(Some),
+        "renegotiate by PRACK" => view.renegotiate(Method::Prack, sdp()).map(Some),
         "accept_renegotiation" => view.accept_renegotiation(sdp()).map(Some),
         "reject_renegotiation" => view.reject_renegotiation(status(488), None).map(|()| None),
-        _ => Ok(Some(view.terminate())),
+        "cancel_renegotiation" => {
+            assert!(!view.cancel_renegotiation(), "there is none to give up");
+            Ok(None)
+        }
+        "follow_redirect" => view.follow_redirect(RedirectAction::Skip).map(|()| None),
+        "attach" => {
+            let headers = vec![("Reason".to_owned(), "SIP;cause=200".to_owned())];
+            view.attach(headers).map(|()| None)
+        }
+        "terminate" => Ok(Some(view.terminate())),
+        _ => panic!("{command}"),
     }
+}
+
+/// What a command of [`give_naming`] names besides its session.
+struct Names {
+    early: EarlyDialog,
+    referral: ReferralId,
+    /// The call that was made for the referral.
+    call: SessionId,
+}
+
+/// The same with those that name something.
+fn give_naming(
+    view: &mut SessionView<'_>,
+    command: &str,
+    names: &Names,
+) -> Result<Option<OperationId>, Misuse> {
+    let Names {
+        early,
+        referral,
+        call,
+    } = *names;
+    match command {
+        "accept_in" => view.accept_in(early, Some(sdp())).map(Some),
+        "provisional_in" => view
+            .provisional_in(early, StatusCode::RINGING, None)
+            .map(|()| None),
+        "renegotiate_in" => view.renegotiate_in(early, sdp()).map(Some),
+        "accept_referral" => view.accept_referral(referral, call).map(|()| None),
+        "reject_referral" => view.reject_referral(referral, status(603)).map(|()| None),
+        _ => give(view, command),
+    }
+}
+
+/// An early dialog and a referral of sessions that have nothing to do with those of a test.
+fn of_others() -> (EarlyDialog, ReferralId) {
+    let mut world = World::new(7);
+    let (host, session) = stage(&mut world, "Incoming");
+    let early = command(&mut world, host, session, |view| view.early_dialog()).unwrap();
+    let (host, session) = stage(&mut world, "Connected");
+    let target = "sip:dave@four.invalid";
+    let (referral, _) = command(&mut world, host, session, |view| view.refer(target, Vec::new())).unwrap();
+    world.finish();
+    (early, referral)
+}
+
+/// A callee of one profile for all that the peer may ask for: reliable responses and REFER.
+fn able_callee(world: &mut World) -> Callee {
+    let mut config = PeerToPeerConfig::new("sip:bob@two.invalid");
+    config.profile.reliable_responses = ReliableResponses::Supported;
+    config.profile.methods.push(Method::Refer);
+    callee_with(world, config)
+}
+
+/// The callee has answered the peer's offer in a reliable response of this early dialog, which has its PRACK.
+fn answers_early(world: &mut World, early: impl FnOnce(&mut SessionView<'_>)) -> (StackId, SessionId) {
+    let it = able_callee(world);
+    let more = format!("Supported: 100rel\n{ALLOW}\nContent-Type: application/sdp\n\nv=0\n");
+    let session = offered(world, &it, 1, &more);
+    command(world, it.host, session, early);
+    world.run_for(Duration::from_millis(20));
+    let response = world.heard(it.line).pop().unwrap();
+    let rack = format!("RAck: {} 1 INVITE\n", field(&response, HeaderName::RSeq));
+    Side::caller(it.line, &response).say(world, "PRACK", &rack);
+    assert_eq!(codes(world, it.line), [200]);
+    (it.host, session)
+}
+
+/// A caller that is told of redirections, and takes reliable responses.
+fn able_caller(world: &mut World) -> Caller {
+    let caller = caller(world);
+    let mut config = PeerToPeerConfig::new("sip:anna@one.invalid");
+    config.profile.reliable_responses = ReliableResponses::Supported;
+    config.profile.redirects = true;
+    let alice = world.peer_to_peer_endpoint(caller.host, config);
+    Caller { alice, ..caller }
 }
 
 /// Brings a session to a state that its application knows.
@@ -369,6 +474,39 @@ fn stage(world: &mut World, stage: &str) -> (StackId, SessionId) {
                 command(world, it.host, session, |view| view.accept(None)).unwrap();
             }
             (it.host, session)
+        }
+        "Referred" => {
+            let it = able_callee(world);
+            let (session, mut side) = taken(world, &it, 1);
+            side.say(world, "REFER", "Refer-To: <sip:dave@four.invalid>\n");
+            (it.host, session)
+        }
+        "Answered early" => answers_early(world, |view| {
+            view.provisional(StatusCode::SESSION_PROGRESS, Some(sdp()))
+                .unwrap();
+        }),
+        "Answered in another" => answers_early(world, |view| {
+            let early = view.early_dialog().unwrap();
+            view.provisional_in(early, StatusCode::SESSION_PROGRESS, Some(sdp()))
+                .unwrap();
+        }),
+        "Redirecting" | "Connecting with 100rel" | "Was answered early" => {
+            let caller = able_caller(world);
+            let call = call(world, &caller, Some(sdp()));
+            match stage {
+                "Redirecting" => {
+                    let moved = answer(&call.invite, "302 Moved", "t", "Contact: <sip:dave@four.invalid>");
+                    world.say(call.line, &moved);
+                    world.run_for(Duration::from_millis(20));
+                }
+                "Was answered early" => {
+                    let more = "Require: 100rel\nRSeq: 1\nContent-Type: application/sdp\n\nv=0\n";
+                    call.say(world, "183 Session Progress", "t", more);
+                    confirm(world, call.line, &Method::Prack, "200 OK");
+                }
+                _ => {}
+            }
+            (call.host, call.session)
         }
         _ => {
             let caller = caller(world);
@@ -400,34 +538,87 @@ fn stage(world: &mut World, stage: &str) -> (StackId, SessionId) {
     }
 }
 
-// rules: S2, X2
+/// The REFER that the application of a stack was asked about.
+fn referred(world: &World, host: StackId) -> Option<ReferralId> {
+    world.events(host).iter().find_map(|(_, event)| match event {
+        Event::ReferReceived { referral, .. } => Some(*referral),
+        _ => None,
+    })
+}
+
+// rules: S2, S6, S9, S13, S14, S20, X2
 #[test]
 fn each_command_is_legal_where_the_rule_says_and_misuse_elsewhere() {
-    let legal: [(&str, &[&str]); 10] = [
-        ("Idle", &["establish"]),
-        ("Connecting", &[]),
-        ("Alerted", &[]),
-        ("Cancelling", &[]),
-        ("Offer in 2xx", &["answer"]),
-        ("Incoming", &["accept", "reject", "redirect", "provisional"]),
-        ("Accepted", &[]),
-        ("Connected", &["send", "renegotiate"]),
-        ("Connected callee", &["send", "renegotiate"]),
-        ("Leaving", &[]),
+    // What says nothing, and what is legal until the application has ended the session.
+    const ALWAYS: [&str; 2] = ["terminate", "cancel_renegotiation"];
+    const INCOMING: [&str; 7] = [
+        "accept",
+        "accept_in",
+        "reject",
+        "redirect",
+        "provisional",
+        "provisional_in",
+        "early_dialog",
     ];
-    for (at, legal) in legal {
+    const CONNECTED: [&str; 4] = ["send", "refer", "renegotiate", "renegotiate by UPDATE"];
+    let legal: [(&str, &[&str], &[&str]); 16] = [
+        ("Idle", &["establish"], &[]),
+        ("Connecting", &[], &[]),
+        ("Connecting with 100rel", &["renegotiate by PRACK"], &[]),
+        ("Alerted", &[], &[]),
+        (
+            "Was answered early",
+            &["renegotiate by UPDATE", "renegotiate by PRACK"],
+            &[],
+        ),
+        ("Redirecting", &["follow_redirect"], &[]),
+        ("Cancelling", &[], &[]),
+        ("Offer in 2xx", &["answer"], &[]),
+        ("Incoming", &[], &INCOMING),
+        ("Answered early", &["renegotiate by UPDATE"], &INCOMING),
+        ("Answered in another", &["renegotiate_in"], &INCOMING),
+        ("Accepted", &[], &[]),
+        ("Connected", &[], &CONNECTED),
+        ("Connected callee", &[], &CONNECTED),
+        ("Referred", &["accept_referral", "reject_referral"], &CONNECTED),
+        ("Leaving", &[], &[]),
+    ];
+    let others = of_others();
+    for (at, more, legal) in legal {
         for name in COMMANDS {
             let mut world = World::new(7);
             let (host, session) = stage(&mut world, at);
+            let names = world.with(host, |stack, now| {
+                let mut view = stack.session(now, session).unwrap();
+                let endpoint = view.endpoint();
+                let incoming = view.state() == State::Incoming && at != "Answered in another";
+                // That of this stage is the second one, as that of the others.
+                let early = if incoming {
+                    view.early_dialog().unwrap()
+                } else {
+                    others.0
+                };
+                let mut view = stack.endpoint(now, endpoint).unwrap();
+                let call = view.create_session("sip:dave@four.invalid").unwrap();
+                (early, call)
+            });
+            let names = Names {
+                early: names.0,
+                referral: referred(&world, host).unwrap_or(others.1),
+                call: names.1,
+            };
             let before = world.trace().lines().len();
-            let result = command(&mut world, host, session, |view| give(view, name));
-            if legal.contains(&name) || name == "terminate" {
+            let result = command(&mut world, host, session, |view| give_naming(view, name, &names));
+            let attaches = name == "attach" && !["Cancelling", "Leaving"].contains(&at);
+            if more.contains(&name) || legal.contains(&name) || ALWAYS.contains(&name) || attaches {
                 assert!(result.is_ok(), "{name} in {at}: {result:?}");
             } else {
-                assert!(
-                    matches!(result, Err(Misuse::State { .. })),
-                    "{name} in {at}: {result:?}"
-                );
+                let fits = if name.ends_with("_referral") {
+                    matches!(result, Err(Misuse::Unknown("referral")))
+                } else {
+                    matches!(result, Err(Misuse::State { .. }))
+                };
+                assert!(fits, "{name} in {at}: {result:?}");
                 assert_eq!(world.trace().lines().len(), before, "misuse changes nothing");
             }
             world.finish();
