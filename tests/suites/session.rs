@@ -13,16 +13,16 @@ use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
-    Completion, Config, Content, EarlyDialog, Event, Misuse, OperationError, OperationId, PeerToPeerConfig,
-    RedirectAction, ReferralId, ReliableResponses, SendOptions, SessionId, SessionReason as Reason,
-    SessionState as State, SessionView, Stack, Time, Transport,
+    Completion, Config, Content, Counters, EarlyDialog, Event, Misuse, OperationError, OperationId,
+    PeerToPeerConfig, RedirectAction, ReferralId, ReliableResponses, SendOptions, SessionId,
+    SessionReason as Reason, SessionState as State, SessionView, Stack, Time, Transport,
 };
 use sansip_testkit::world::{self, Endpoint, LineId, Reachability, StackId, World};
 
 use common::stage::{
     ALLOW, BOB, CAROL, Call, Pair, SESSION_TERMINATED, Side, answer, assert_established, call, changes,
-    command, confirm, connected, ended_by, info, last, methods, offered, pair, received, sent, states, taken,
-    terminate,
+    command, confirm, connected, counted, ended_by, info, last, methods, offered, pair, received, sent,
+    states, taken, terminate,
 };
 use common::{
     Callee, Caller, TICK, accept_calls, callee, callee_with, caller, codes, failure_code, field,
@@ -1117,10 +1117,10 @@ fn a_2xx_that_comes_again_after_64_times_t1_is_not_acknowledged_and_one_of_anoth
         let caller = caller(world);
         let (call, _) = connected(world, &caller);
         world.run_for(secs(33));
-        let before = common::stage::counted(world, call.host).retransmissions.received;
+        let before = counted(world, call.host).retransmissions.received;
         call.say(world, "200 OK", "t", "");
         assert_eq!(methods(world, call.line), []);
-        let after = common::stage::counted(world, call.host).retransmissions.received;
+        let after = counted(world, call.host).retransmissions.received;
         assert_eq!(after - before, 1);
         call.say(world, "200 OK", "other", "");
         assert_eq!(methods(world, call.line), [Method::Ack, Method::Bye]);
@@ -1167,6 +1167,174 @@ fn a_lower_cseq_is_answered_500_and_not_seen() {
         assert_eq!(codes(world, call.line), [200]);
         assert_eq!(
             last(world, call.host, call.session),
+            Some((State::Connected, Reason::None))
+        );
+    });
+}
+
+/// What the sessions of a stack are in, without what goes by: transactions, and how long connections have been idle.
+fn standing(world: &mut World, host: StackId) -> String {
+    let all = world.with(host, |stack, _| format!("{:?}", stack.fingerprint()));
+    all.split_once("endpoints: ").expect("its parts").1.to_owned()
+}
+
+/// The messages that were counted, and the repeated ones among them that have come.
+fn messages_since(world: &mut World, host: StackId, before: Counters) -> Vec<(String, u64)> {
+    let mut found = Vec::new();
+    (counted(world, host) - before).for_each(|name, value| {
+        if value > 0 && (name.starts_with("received.") || name.starts_with("sent.")) {
+            found.push((name.to_owned(), value));
+        }
+    });
+    found.sort();
+    found
+}
+
+// rules: S3, S4, S5, X7
+#[test]
+fn what_is_out_of_place_is_answered_counted_and_harms_no_session() {
+    type Say = fn(&mut World, &Call, &mut Side);
+    let mistaken = |side: &Side, from: &str, to: &str| Side {
+        line: side.line,
+        local: side.local.replace(";tag=t", from),
+        remote: side.remote.replace(";tag=", to),
+        target: side.target.clone(),
+        call_id: side.call_id.clone(),
+        cseq: side.cseq,
+    };
+    // What is said, what the peer hears, and what is counted.
+    type Case = (
+        &'static str,
+        Say,
+        &'static [&'static str],
+        &'static [&'static str],
+    );
+    let of_call: [Case; 5] = [
+        (
+            "a provisional response after the 2xx (RFC 6026 section 7.2)",
+            |world, call, _| call.say(world, "183 Session Progress", "t", ""),
+            &[],
+            &["received.1xx"],
+        ),
+        (
+            "one of another fork",
+            |world, call, _| call.say(world, "180 Ringing", "u", ""),
+            &[],
+            &["received.1xx"],
+        ),
+        (
+            "a refusal after the 2xx",
+            |world, call, _| call.say(world, "486 Busy Here", "t", ""),
+            &[],
+            &["received.4xx"],
+        ),
+        (
+            "a second answer in the 2xx, which is acknowledged again (RFC 3261 section 13.2.2.4)",
+            |world, call, _| call.say(world, "200 OK", "t", "Content-Type: application/sdp\n\nv=9\n"),
+            &["ACK"],
+            &["received.2xx", "sent.ACK"],
+        ),
+        (
+            "a CANCEL of nothing (RFC 3261 section 9.2)",
+            |world, _, side| side.cancel(world, 700),
+            &["481"],
+            &["received.CANCEL", "sent.4xx"],
+        ),
+    ];
+    // RFC 3261 section 12.2.2: a tag that no dialog has, on either side.
+    let of_nobody: [Case; 3] = [
+        (
+            "INFO",
+            |world, _, side| side.say_numbered(world, "INFO", 900, ""),
+            &["481"],
+            &["received.INFO", "sent.4xx"],
+        ),
+        (
+            "BYE",
+            |world, _, side| side.say_numbered(world, "BYE", 901, ""),
+            &["481"],
+            &["received.BYE", "sent.4xx"],
+        ),
+        (
+            "ACK",
+            |world, _, side| side.say_numbered(world, "ACK", 902, ""),
+            &[],
+            &["received.ACK"],
+        ),
+    ];
+    world::run(192, |world| {
+        let caller = caller(world);
+        let (call, mut side) = connected(world, &caller);
+        let events = world.events(call.host).len();
+        let stands = standing(world, call.host);
+        let try_one = |world: &mut World, (name, say, heard, counts): &Case, side: &mut Side| {
+            let before = counted(world, call.host);
+            say(world, &call, side);
+            let answers = world.heard(call.line);
+            let answers = answers.iter().map(|message| match message.method() {
+                Some(method) => method.as_str().to_owned(),
+                None => message.status().unwrap().code().to_string(),
+            });
+            assert_eq!(answers.collect::<Vec<_>>(), *heard, "{name}");
+            let counts = counts.iter().map(|name| ((*name).to_owned(), 1));
+            let found = messages_since(world, call.host, before);
+            assert_eq!(found, counts.collect::<Vec<_>>(), "{name}");
+            assert_eq!(standing(world, call.host), stands, "{name}");
+            assert_eq!(world.events(call.host).len(), events, "{name} is not told");
+        };
+        for case in &of_call {
+            try_one(world, case, &mut side);
+        }
+        for (from, to) in [(";tag=other", ";tag="), (";tag=t", ";tag=x"), ("", ";tag=")] {
+            for case in &of_nobody {
+                try_one(world, case, &mut mistaken(&side, from, to));
+            }
+        }
+        // None of their numbers counts in the dialog.
+        side.say(world, "INFO", "");
+        assert_eq!(codes(world, call.line), [200]);
+        // RFC 3261 section 12.2.2: a gap is no error, and what is lower is 500.
+        let seen = world.events(call.host).len();
+        let told = |world: &World| {
+            let events = world.events(call.host)[seen..].iter();
+            let told = events.filter(|(_, event)| matches!(event, Event::SessionMessage { .. }));
+            told.count()
+        };
+        for (number, code) in [(5_000, 200), (4_999, 500)] {
+            side.say_numbered(world, "INFO", number, "");
+            assert_eq!(codes(world, call.line), [code], "CSeq {number}");
+            assert_eq!(told(world), 1, "CSeq {number}");
+        }
+        // What comes again before its answer is one request (section 17.2.2).
+        hold_requests(world, call.host);
+        let before = counted(world, call.host).retransmissions.received;
+        for again in [0, 1] {
+            side.say_numbered(world, "INFO", 5_001, "");
+            assert!(world.heard(call.line).is_empty());
+            assert_eq!(told(world), 2);
+            let after = counted(world, call.host).retransmissions.received;
+            assert_eq!(after - before, again);
+        }
+        assert_eq!(
+            last(world, call.host, call.session),
+            Some((State::Connected, Reason::None))
+        );
+    });
+}
+
+// rules: S5
+#[test]
+fn an_answer_in_the_ack_without_an_offer_means_nothing() {
+    world::run(193, |world| {
+        let it = callee(world);
+        let (success, session, accepted) = answered_unseen(world, &it);
+        Side::caller(it.line, &success).say(world, "ACK", "Content-Type: application/sdp\n\nv=9\n");
+        assert_eq!(world.ended(it.host, accepted), Some(&Ok(Completion::Done)));
+        let told = world.events(it.host).iter();
+        let mut told = told.filter(|(_, event)| matches!(event, Event::AnswerReceived { .. }));
+        assert!(told.next().is_none());
+        assert_eq!(
+            last(world, it.host, session),
             Some((State::Connected, Reason::None))
         );
     });
