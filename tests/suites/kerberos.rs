@@ -15,11 +15,12 @@ use std::time::Duration;
 use sansip::record::Replay;
 use sansip::security::signing::Version;
 use sansip::security::{KerberosFailureKind as Kind, Secret};
+use sansip::wire::StatusCode;
 use sansip::{
     AuthenticationFailure, AuthenticationFailureReason as Reason, AuthenticationProtocol, Completion, Event,
-    OperationError, RegistrationState,
+    OperationError, RegistrationState, SessionState,
 };
-use sansip_testkit::frontend::{Protocol, Signing};
+use sansip_testkit::frontend::{FrontEndEvent, Protocol, Signing};
 use sansip_testkit::world::{self, Endpoint, FrontEndId, World};
 
 use common::logon::{
@@ -167,7 +168,8 @@ fn without_a_ticket_the_next_protocol_is_used_and_where_there_is_none_the_reason
     }
 }
 
-// rules: A7
+// Every protocol that the server offers would try it once more, and so would a second ticket: a directory locks who does that.
+// rules: A3, A7
 #[test]
 fn a_password_that_the_center_does_not_take_is_tried_once() {
     world::run(30, |world| {
@@ -179,10 +181,19 @@ fn a_password_that_the_center_does_not_take_is_tried_once() {
         let operation = world.register(alice);
         let failure = refused(world.result(host, operation));
         assert_eq!(failure.reason, Reason::InvalidCredentials);
+        assert_eq!(failure.realm.as_deref(), Some("SIP Communications Service"));
+        assert_eq!(
+            failure.kerberos.map(|kerberos| kerberos.kind),
+            Some(Kind::WrongCredentials)
+        );
         assert_eq!(failure.offered.len(), 4, "Digest twice, NTLM, Kerberos");
         world.run_for(secs(3600));
-        // The server has not even been tried.
-        assert_eq!((counts(world, server).failed, counts(world, server).made), (0, 0));
+        assert_eq!(world.center.asked(), 1);
+        let challenged = world
+            .server_events(server)
+            .iter()
+            .filter(|(_, event)| matches!(event, FrontEndEvent::Challenged { .. }));
+        assert_eq!(challenged.count(), 1, "the one REGISTER, without credentials");
     });
 }
 
@@ -304,6 +315,85 @@ fn a_ticket_that_is_at_its_end_is_not_asked_for_again_and_again() {
         let made = associations(world, alice);
         assert!((5..=11).contains(&made), "{made}: once a minute at the most");
         assert_eq!(state(world, alice), Some(RegistrationState::Registered));
+    });
+}
+
+// A call that leads a handshake rings longer than an answer is waited for: nobody else waits for it, and it is answered, or given
+// up, as any other. The server names the association only when it has answered.
+// rules: A4, A5, S10
+#[test]
+fn a_call_that_rings_long_holds_up_no_other_request_and_can_be_answered_and_given_up() {
+    for (seed, protocol) in [(56, Protocol::Kerberos), (57, Protocol::Ntlm)] {
+        for answered in [true, false] {
+            world::run(seed, |world| {
+                let server = served(world, &[protocol], |_| {});
+                let alice = registered(world, server, "alice");
+                let bob = registered(world, server, "bob");
+                world.with_server(server, |front, _| {
+                    front.expire_associations("sip:alice@example.com", None)
+                });
+                let (call, made) = world.invite(alice, BOB, Some(sdp()));
+                world.run_for(secs(1));
+                let received = world.events(bob.host).iter().find_map(|(_, event)| match event {
+                    Event::SessionReceived { session, .. } => Some(*session),
+                    _ => None,
+                });
+                let session = received.unwrap();
+                world
+                    .with(bob.host, |stack, now| {
+                        let mut call = stack.session(now, session).unwrap();
+                        call.provisional(StatusCode::RINGING, None)
+                    })
+                    .unwrap();
+                world.run_for(secs(40));
+                let begun = world.now();
+                says(world, alice, BOB).unwrap();
+                assert!(world.now().since(begun) < secs(1));
+                assert_eq!((heard(world, bob), associations(world, alice)), (1, 2));
+                if answered {
+                    let accepted = world.with(bob.host, |stack, now| {
+                        stack.session(now, session).unwrap().accept(Some(sdp()))
+                    });
+                    world.result(bob.host, accepted.unwrap()).unwrap();
+                    world.result(alice.host, made).unwrap();
+                } else {
+                    let ended = world.with(alice.host, |stack, now| {
+                        stack.session(now, call).unwrap().terminate()
+                    });
+                    world.result(alice.host, ended).unwrap();
+                    world.run_for(secs(1));
+                    let states = common::session_states(world, bob.host);
+                    assert!(states.contains(&SessionState::Disconnected), "{states:?}");
+                }
+                assert_eq!((dropped(world, alice), dropped(world, bob)), ([0; 3], [0; 3]));
+            });
+        }
+    }
+}
+
+// Between the token and the first response of the callee nothing is proven; what belongs to the call is signed all the same.
+// rules: A4, S10
+#[test]
+fn a_call_is_given_up_before_it_rings_with_a_signature() {
+    world::run(58, |world| {
+        let server = served(world, &[Protocol::Ntlm], |_| {});
+        let alice = registered(world, server, "alice");
+        let bob = registered(world, server, "bob");
+        world.with_server(server, |front, _| {
+            front.expire_associations("sip:alice@example.com", None)
+        });
+        let (call, _) = world.invite(alice, BOB, Some(sdp()));
+        // 100 has come, and nothing else.
+        world.run_for(secs(1));
+        let ended = world.with(alice.host, |stack, now| {
+            stack.session(now, call).unwrap().terminate()
+        });
+        world.result(alice.host, ended).unwrap();
+        world.run_for(secs(1));
+        let states = common::session_states(world, bob.host);
+        assert!(states.contains(&SessionState::Disconnected), "{states:?}");
+        let counts = counts(world, server);
+        assert_eq!((counts.unsigned, counts.forged), (0, 0));
     });
 }
 

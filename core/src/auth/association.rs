@@ -4,6 +4,7 @@
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -70,6 +71,16 @@ impl Name {
     }
 }
 
+/// What is shown to a server, once: as good as a password to who has the time to guess it (A9).
+#[derive(Clone)]
+pub(super) struct Token(pub(super) Vec<u8>);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
 /// What signs and verifies.
 #[derive(Debug)]
 pub(super) enum Mechanism {
@@ -128,6 +139,8 @@ pub(super) struct Association {
     signed: u32,
     window: ReplayWindow,
     is_shared: bool,
+    /// There was something that it could not sign.
+    is_mute: bool,
     /// How long what it was made with is good for, where that ends.
     pub(super) lifetime: Option<Duration>,
 }
@@ -148,13 +161,14 @@ impl Association {
             signed: 0,
             window: ReplayWindow::new(),
             is_shared: false,
+            is_mute: false,
             lifetime,
         }
     }
 
     /// The message with a signature of its own; with `token` it is the last one of the handshake. As it is where what
     /// would be signed does not stand in it plainly, or nothing can be signed any more.
-    pub(super) fn sign(&mut self, cx: &mut Cx<'_>, message: &Message, token: Option<Vec<u8>>) -> Bytes {
+    pub(super) fn sign(&mut self, cx: &mut Cx<'_>, message: &Message, token: Option<&Token>) -> Bytes {
         let random = cx.entropy.hex(RANDOM_DIGITS);
         let number = self.signed.saturating_add(1);
         let stamp = Stamp {
@@ -169,12 +183,13 @@ impl Association {
             return message.bytes().clone();
         }
         let Some(mic) = self.mechanism.sign(cx, &buffer) else {
+            self.is_mute = true;
             return message.bytes().clone();
         };
         self.signed = number;
         let credentials = Credentials {
-            version: token.as_ref().map(|_| self.name.version),
-            token,
+            version: token.map(|_| self.name.version),
+            token: token.map(|token| token.0.clone()),
             signature: Some(Signature {
                 random: Cow::Borrowed(&random),
                 number,
@@ -183,6 +198,11 @@ impl Association {
             ..self.name.credentials()
         };
         self.name.put(&credentials, message.bytes())
+    }
+
+    /// Whether there was something that it could not sign.
+    pub(super) const fn is_mute(&self) -> bool {
+        self.is_mute
     }
 
     /// Whether the server has shown with a signature that it has it, too.

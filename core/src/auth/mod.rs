@@ -31,7 +31,7 @@ use crate::wire::HeaderName;
 use crate::wire::header;
 
 pub(crate) use state::{Attempt, AuthState};
-pub(crate) use table::{Admission, AuthTable, Challenged, Login, Next};
+pub(crate) use table::{Admission, AuthTable, Challenged, Login, Next, Unanswered};
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

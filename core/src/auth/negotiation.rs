@@ -22,10 +22,10 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::association::{Association, Mechanism, Name};
+use super::association::{Association, Mechanism, Name, Token};
 use super::{
     AllowedProtocols, AuthenticationFailureReason as Reason, AuthenticationProtocol, Challenged, Received,
-    Side,
+    Side, Unanswered,
 };
 use crate::action::{Action, Authenticate};
 use crate::cx::Cx;
@@ -36,8 +36,8 @@ use crate::security::ntlm::{self, FileTime, Fresh, Identity, NtHash};
 use crate::security::signing::Version;
 use crate::security::{Credentials, SecurityContext};
 use crate::time::UnixTime;
-use crate::wire::Message;
 use crate::wire::header::Date;
+use crate::wire::{Message, Method};
 
 /// By how much the clocks of client and server may differ for Kerberos (MS-SIP section 3.1.5.1).
 const MAX_SKEW: Duration = Duration::from_secs(5 * 60);
@@ -61,15 +61,23 @@ enum Stage {
         name: Name,
         handshake: HandshakeId,
         /// What has begun it: answered otherwise where there is none.
-        challenge: Box<Message>,
+        unanswered: Unanswered,
     },
     /// The server is asked for its token.
     Opening(Name),
     /// The last token goes, or has gone, out.
     Closing {
         association: Box<Association>,
-        token: Vec<u8>,
+        token: Token,
+        /// Of an INVITE: what belongs to it is signed like it.
+        call_id: Option<Box<str>>,
     },
+}
+
+/// What the embedder is asked for, and the challenge that it is for.
+pub(super) struct Asked<'a> {
+    pub(super) handshake: HandshakeId,
+    pub(super) unanswered: &'a Unanswered,
 }
 
 /// Who logs on.
@@ -170,16 +178,24 @@ impl Negotiation {
         self.stage = Stage::Asking {
             name,
             handshake,
-            challenge: Box::new(challenged.response.clone()),
+            unanswered: Unanswered {
+                challenge: Box::new(challenged.response.clone()),
+                secure: challenged.secure,
+            },
         };
     }
 
-    /// The handshake that the embedder is asked about, and the challenge that it is for.
-    pub(super) fn asked(&self) -> Option<(HandshakeId, &Message)> {
+    /// What the embedder is asked for.
+    pub(super) const fn asked(&self) -> Option<Asked<'_>> {
         match &self.stage {
             Stage::Asking {
-                handshake, challenge, ..
-            } => Some((*handshake, challenge)),
+                handshake,
+                unanswered,
+                ..
+            } => Some(Asked {
+                handshake: *handshake,
+                unanswered,
+            }),
             Stage::Opening(_) | Stage::Closing { .. } => None,
         }
     }
@@ -195,7 +211,8 @@ impl Negotiation {
         };
         self.stage = Stage::Closing {
             association: Box::new(Association::new(name.clone(), mechanism, context.lifetime)),
-            token: context.token.to_vec(),
+            token: Token(context.token.to_vec()),
+            call_id: None,
         };
     }
 
@@ -226,13 +243,19 @@ impl Negotiation {
             .map_err(|_| Reason::NoCommonProtocols)?;
         self.stage = Stage::Closing {
             association: Box::new(Association::new(name, Mechanism::Ntlm(keys), None)),
-            token,
+            token: Token(token),
+            call_id: None,
         };
         Ok(())
     }
 
     /// Why the last token was not taken: the clocks, where they differ by too much for any (MS-SIP section 3.1.5.1).
     pub(super) fn refused(&self, now: UnixTime) -> Reason {
+        if let Stage::Closing { association, .. } = &self.stage
+            && association.is_mute()
+        {
+            return Reason::NoAuthenticatingAuthority;
+        }
         let skew = self.clock.map_or(0, |clock| clock.0.abs_diff(now.0));
         let most = if self.name().scheme == Scheme::Kerberos {
             MAX_SKEW
@@ -280,21 +303,45 @@ impl Negotiation {
                 };
                 name.put(&credentials, &bytes)
             }
-            Stage::Closing { association, token } if association.name.version.signs_final_token() => {
-                match Message::parse(bytes.clone(), &cx.config.limits.message) {
-                    Ok(message) => association.sign(cx, &message, Some(token.clone())),
-                    Err(_) => bytes,
+            Stage::Closing {
+                association,
+                token,
+                call_id,
+            } => {
+                let Ok(message) = Message::parse(bytes.clone(), &cx.config.limits.message) else {
+                    return bytes;
+                };
+                if message.method() == Some(&Method::Invite) {
+                    *call_id = message.call_id().ok().map(Box::from);
                 }
-            }
-            Stage::Closing { association, token } => {
+                if association.name.version.signs_final_token() {
+                    return association.sign(cx, &message, Some(token));
+                }
                 let name = &association.name;
                 let credentials = ms::Credentials {
                     version: Some(name.version),
-                    token: Some(token.clone()),
+                    token: Some(token.0.clone()),
                     ..name.credentials()
                 };
                 name.put(&credentials, &bytes)
             }
+        }
+    }
+
+    /// The association that is being made, for what belongs to the INVITE that leads: its CANCEL and its PRACKs, which come
+    /// before its end (MS-SIPAE section 3.3.5.1 has the server drop them otherwise).
+    pub(super) fn for_call(&mut self, message: &Message) -> Option<&mut Association> {
+        let belongs = matches!(
+            message.method(),
+            Some(Method::Cancel | Method::Prack | Method::Ack)
+        );
+        match &mut self.stage {
+            Stage::Closing {
+                association,
+                call_id: Some(call_id),
+                ..
+            } if belongs && message.call_id().is_ok_and(|other| *other == **call_id) => Some(association),
+            Stage::Opening(_) | Stage::Asking { .. } | Stage::Closing { .. } => None,
         }
     }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::entropy::Entropy;
 use crate::security::digest::{Authorization, Challenge, Info, Qop, Quality};
-use crate::security::{Credentials, Secret};
+use crate::security::{Credentials, KerberosFailure, Secret};
 use crate::wire::header::{
     self, AuthenticationInfo, ProxyAuthenticate, ProxyAuthenticationInfo, WwwAuthenticate,
 };
@@ -69,6 +69,8 @@ pub(crate) struct Attempt {
     answered: Vec<(Side, String, u8)>,
     /// How many handshakes of an association it has led, or waited for.
     pub(super) handshakes: u8,
+    /// Why there was no ticket for it.
+    pub(super) kerberos: Option<KerberosFailure>,
 }
 
 #[derive(Clone, Debug)]
@@ -266,15 +268,19 @@ impl AuthState {
         let named = credentials
             .iter()
             .find(|credentials| credentials.realm.as_deref() == Some(realm));
-        let open = self
-            .confined
-            .as_ref()
-            .is_none_or(|realms| realms.iter().any(|known| known == realm));
+        let open = self.is_open(realm);
         named.or_else(|| {
             credentials
                 .iter()
                 .find(|credentials| open && credentials.realm.is_none())
         })
+    }
+
+    /// Whether a server may be shown in this realm what is for none in particular (R9).
+    pub(super) fn is_open(&self, realm: &str) -> bool {
+        self.confined
+            .as_ref()
+            .is_none_or(|realms| realms.iter().any(|known| known == realm))
     }
 
     /// Puts an association in the place of the one for its realm.

@@ -26,7 +26,7 @@ use crate::security::signing::Version;
 use crate::security::{Credentials, KerberosFailure, KerberosFailureKind, SecurityContext};
 use crate::timers::{TimerId, TimerKey};
 use crate::wire::header::{self, AuthenticationInfo, ProxyAuthenticationInfo};
-use crate::wire::{HeaderName, Message, Method};
+use crate::wire::{HeaderName, Message, Method, StatusCode};
 
 /// How long an association is used before a new one is made: the eight hours of NTLM less a margin (MS-SIPAE section
 /// 3.2.2, rule A5).
@@ -85,9 +85,19 @@ struct Established {
 pub(crate) struct Challenged<'a> {
     pub(crate) endpoint: EndpointId,
     pub(crate) exchange: ExchangeId,
-    /// It went over TLS.
+    /// What it went over.
+    pub(crate) conn: Option<ConnId>,
+    /// That is TLS.
     pub(crate) secure: bool,
     pub(crate) response: &'a Message,
+}
+
+/// A challenge for which there is no security context.
+#[derive(Clone, Debug)]
+pub(crate) struct Unanswered {
+    pub(crate) challenge: Box<Message>,
+    /// It came over TLS.
+    pub(crate) secure: bool,
 }
 
 /// What becomes of a request that was challenged.
@@ -147,6 +157,8 @@ impl AuthTable {
         if let Some(account) = self.accounts.get_mut(&endpoint) {
             account.state = account.state.redirected(realm);
             account.is_proven = false;
+            // A token for the one is none for the other.
+            account.negotiation = None;
         }
     }
 
@@ -155,6 +167,7 @@ impl AuthTable {
         self.drop_association(cx, endpoint);
         if let Some(account) = self.accounts.get_mut(&endpoint) {
             account.state = AuthState::default();
+            account.negotiation = None;
         }
     }
 
@@ -189,11 +202,20 @@ impl AuthTable {
         };
         let received = received(response);
         let kerberos = account.kerberos.take();
-        if kerberos.is_some() {
+        if let Some(failed) = &kerberos {
             // It was none: the server was not asked.
             attempt.handshakes = attempt.handshakes.saturating_sub(1);
+            attempt.kerberos = Some(failed.clone());
+            // Any other protocol would try the same password once more (A7).
+            if failed.kind == KerberosFailureKind::WrongCredentials {
+                let is_kerberos =
+                    |one: &&Received<'_>| Scheme::from_token(&one.challenge.scheme) == Some(Scheme::Kerberos);
+                let realm = received.iter().find(is_kerberos).and_then(Received::realm);
+                let failure = failure(Reason::InvalidCredentials, realm, &received);
+                return Err(because(failure, failed.clone()));
+            }
         }
-        let answer = match account.negotiate(cx, challenged, &received, attempt, kerberos.as_ref()) {
+        let answer = match account.negotiate(cx, challenged, &received, attempt, kerberos.is_some()) {
             Some(Ok(next)) => Ok(next),
             Some(Err((reason, realm))) => Err(failure(reason, Some(realm), &received)),
             None => {
@@ -206,9 +228,18 @@ impl AuthTable {
                 answer.map(|()| Next::Again)
             }
         };
+        // Whom the embedder is asked for is asked over this connection, and over no other.
+        if let (Ok(Next::Wait), Some(conn)) = (&answer, challenged.conn)
+            && self.asked_for(challenged.endpoint, challenged.exchange).is_some()
+        {
+            self.bind(challenged.endpoint, conn);
+        }
         answer.map_err(|failure| match kerberos {
             Some(kerberos) => because(failure, kerberos),
-            None => failure,
+            None => AuthenticationFailure {
+                kerberos: attempt.kerberos.clone(),
+                ..failure
+            },
         })
     }
 
@@ -219,10 +250,10 @@ impl AuthTable {
         endpoint: EndpointId,
         handshake: HandshakeId,
         result: Result<SecurityContext, KerberosFailure>,
-    ) -> Option<(ExchangeId, Result<(), Box<Message>>)> {
+    ) -> Option<(ExchangeId, Result<(), Unanswered>)> {
         let account = self.accounts.get_mut(&endpoint)?;
         let negotiation = account.negotiation.as_mut()?;
-        let (_, challenge) = negotiation.asked().filter(|(asked, _)| *asked == handshake)?;
+        let asked = negotiation.asked().filter(|asked| asked.handshake == handshake)?;
         let leader = negotiation.leader;
         match result {
             Ok(context) => {
@@ -230,10 +261,10 @@ impl AuthTable {
                 Some((leader, Ok(())))
             }
             Err(failure) => {
-                let challenge = Box::new(challenge.clone());
+                let unanswered = asked.unanswered.clone();
                 account.negotiation = None;
                 account.kerberos = Some(failure);
-                Some((leader, Err(challenge)))
+                Some((leader, Err(unanswered)))
             }
         }
     }
@@ -241,7 +272,7 @@ impl AuthTable {
     /// What the embedder is asked for, for the endpoint's request that leads a handshake.
     pub(crate) fn asked_for(&self, endpoint: EndpointId, leader: ExchangeId) -> Option<HandshakeId> {
         let negotiation = self.accounts.get(&endpoint)?.negotiation.as_ref()?;
-        let (handshake, _) = negotiation.asked()?;
+        let handshake = negotiation.asked()?.handshake;
         (negotiation.leader == leader).then_some(handshake)
     }
 
@@ -271,30 +302,31 @@ impl AuthTable {
         if let Some(association) = negotiation.end()
             && succeeded
         {
-            self.install(cx, endpoint, association);
+            self.install(cx, endpoint, association, true);
         }
         true
     }
 
     /// A provisional response to the request of who leads a handshake, which somebody behind the server has sent: it has gone
-    /// through, and may ring for long. Whether that is the end of a handshake. Who does not know yet what the server calls the
-    /// association has to wait for that.
+    /// through, and may ring for long. Whether that is the end of a handshake.
     pub(crate) fn handle_provisional(
         &mut self,
         cx: &mut Cx<'_>,
         endpoint: EndpointId,
         exchange: ExchangeId,
     ) -> bool {
-        let account = self.accounts.get_mut(&endpoint);
-        let negotiation = account.and_then(|account| account.negotiation.as_mut());
-        let made = negotiation
-            .filter(|negotiation| negotiation.leader == exchange)
-            .and_then(|negotiation| negotiation.association());
-        made.is_some_and(|association| association.name.opaque.is_some()) && self.settle(cx, endpoint)
+        self.leader(endpoint) == Some(exchange) && self.settle(cx, endpoint, false)
     }
 
-    /// The association that is being made is there. Whether there was one.
-    fn settle(&mut self, cx: &mut Cx<'_>, endpoint: EndpointId) -> bool {
+    /// Who leads a handshake is waited for no more. What it has keys for may be there.
+    pub(crate) fn give_up(&mut self, cx: &mut Cx<'_>, endpoint: EndpointId, leader: ExchangeId) {
+        if !self.handle_provisional(cx, endpoint, leader) {
+            self.abandon(endpoint, leader);
+        }
+    }
+
+    /// The association that is being made is there, which the server has proven or seems to know. Whether there was one.
+    fn settle(&mut self, cx: &mut Cx<'_>, endpoint: EndpointId, proven: bool) -> bool {
         let account = self.accounts.get_mut(&endpoint);
         let closing = account.and_then(|account| {
             account
@@ -304,12 +336,12 @@ impl AuthTable {
         let association = closing.and_then(|negotiation| negotiation.end());
         let is_there = association.is_some();
         if let Some(association) = association {
-            self.install(cx, endpoint, association);
+            self.install(cx, endpoint, association, proven);
         }
         is_there
     }
 
-    fn install(&mut self, cx: &mut Cx<'_>, endpoint: EndpointId, association: Association) {
+    fn install(&mut self, cx: &mut Cx<'_>, endpoint: EndpointId, association: Association, proven: bool) {
         let Some(account) = self.accounts.get_mut(&endpoint) else {
             return;
         };
@@ -332,7 +364,7 @@ impl AuthTable {
             association,
             renewal: Some(renewal),
         };
-        account.is_proven = true;
+        account.is_proven |= proven;
         let old = account.association.replace(Box::new(new));
         if let Some(renewal) = old.and_then(|old| old.renewal) {
             cx.timers.stop(renewal);
@@ -361,17 +393,29 @@ impl AuthTable {
         }
     }
 
-    /// A connection is gone, and with it what was made, or being made, over it: a server looks for it by connection first.
-    pub(crate) fn handle_lost(&mut self, cx: &mut Cx<'_>, conn: ConnId) {
+    /// A connection is gone, and with it what was made, or being made, over it: a server looks for it by connection first,
+    /// and the next one may lead to another server. The endpoints that it was of.
+    pub(crate) fn handle_lost(&mut self, cx: &mut Cx<'_>, conn: ConnId) -> SmallVec<[EndpointId; 1]> {
         let over: SmallVec<[EndpointId; 1]> = self.over(conn).collect();
-        for endpoint in over {
-            self.drop_association(cx, endpoint);
-            if let Some(account) = self.accounts.get_mut(&endpoint) {
-                // Of what the embedder is asked for, no connection knows.
-                account
-                    .negotiation
-                    .take_if(|negotiation| negotiation.asked().is_none());
+        for endpoint in &over {
+            self.drop_association(cx, *endpoint);
+            if let Some(account) = self.accounts.get_mut(endpoint) {
+                account.negotiation = None;
             }
+        }
+        over
+    }
+
+    /// What is made for an endpoint from now on is made over this connection.
+    fn bind(&mut self, endpoint: EndpointId, conn: ConnId) {
+        let Some(account) = self.accounts.get_mut(&endpoint) else {
+            return;
+        };
+        if account.conn != Some(conn) {
+            if let Some(old) = account.conn.replace(conn) {
+                self.by_conn.remove(&(old, endpoint));
+            }
+            self.by_conn.insert((conn, endpoint));
         }
     }
 
@@ -435,13 +479,9 @@ impl AuthTable {
         let Some(negotiation) = negotiation.filter(|negotiation| negotiation.leader == exchange) else {
             return bytes;
         };
-        if account.conn != Some(conn) {
-            if let Some(old) = account.conn.replace(conn) {
-                self.by_conn.remove(&(old, endpoint));
-            }
-            self.by_conn.insert((conn, endpoint));
-        }
-        negotiation.put(cx, bytes)
+        let bytes = negotiation.put(cx, bytes);
+        self.bind(endpoint, conn);
+        bytes
     }
 
     /// A message as it goes out over a connection: signed where an association is used over it.
@@ -453,8 +493,14 @@ impl AuthTable {
             return bytes;
         };
         let endpoint = self.endpoint_over(conn, &message, true);
-        let account = endpoint.and_then(|endpoint| self.accounts.get_mut(&endpoint));
-        let Some(established) = account.and_then(|account| account.association.as_mut()) else {
+        let Some(account) = endpoint.and_then(|endpoint| self.accounts.get_mut(&endpoint)) else {
+            return bytes;
+        };
+        let negotiation = account.negotiation.as_mut();
+        if let Some(association) = negotiation.and_then(|negotiation| negotiation.for_call(&message)) {
+            return association.sign(cx, &message, None);
+        }
+        let Some(established) = account.association.as_mut() else {
             return bytes;
         };
         let renews = established.renewal.is_none() && message.method() == Some(&Method::Register);
@@ -481,7 +527,7 @@ impl AuthTable {
         for info in infos.filter(|info| info.signature.is_some()) {
             match account.verify(cx, message, &info) {
                 Some(Signed::Well) if account.is_made() => {
-                    self.settle(cx, endpoint);
+                    self.settle(cx, endpoint, true);
                     return Admission::Associated(endpoint);
                 }
                 Some(Signed::Well) => return Admission::Taken,
@@ -532,20 +578,31 @@ impl Account {
 
     /// Whether the server has to sign this: what comes under an association in use, and what makes one so.
     fn has_to_be_signed(&self, message: &Message) -> bool {
+        let strict = self.login.policy.strict;
+        let closes = |status: StatusCode| status.is_success() || (strict && status.is_provisional());
         let makes = self
             .negotiation
             .as_ref()
             .is_some_and(|negotiation| negotiation.is_closing())
-            && message.status().is_some_and(|status| status.is_success());
-        (self.association.is_some() || makes) && (self.login.policy.strict || !is_left_unsigned(message))
+            && message.status().is_some_and(closes);
+        // The REGISTER that asks for a new one is not of the old one, nor is the challenge that it wants.
+        let renews = self
+            .association
+            .as_ref()
+            .is_some_and(|established| established.renewal.is_none());
+        if renews && is_challenge_to_register(message) {
+            return false;
+        }
+        (self.association.is_some() || makes) && (strict || !is_left_unsigned(message))
     }
 
     /// Who logs on with a scheme to a realm, if anybody does.
     fn user(&self, scheme: Scheme, realm: &str) -> Option<User<'_>> {
         let given = self.state.choose(&self.login.credentials, realm);
-        given.map(User::Given).or_else(|| {
-            (scheme == Scheme::Kerberos && self.login.default_credential).then_some(User::Default)
-        })
+        let default = scheme == Scheme::Kerberos && self.login.default_credential;
+        given
+            .map(User::Given)
+            .or_else(|| (default && self.state.is_open(realm)).then_some(User::Default))
     }
 
     /// What a handshake makes of a challenge; `None` where it is none of Microsoft's schemes that could be answered. Where
@@ -556,19 +613,15 @@ impl Account {
         challenged: Challenged<'_>,
         received: &[Received<'_>],
         attempt: &mut Attempt,
-        kerberos: Option<&KerberosFailure>,
+        without_kerberos: bool,
     ) -> Option<Result<Next, (Reason, String)>> {
         let policy = self.login.policy;
         let mut allowed = self.login.allowed;
         if !challenged.secure && !policy.without_tls {
             allowed = allowed.without(AuthenticationProtocol::Ntlm);
         }
-        if let Some(failure) = kerberos {
+        if without_kerberos {
             allowed = allowed.without(AuthenticationProtocol::Kerberos);
-            // Another protocol would try the same password once more (A7).
-            if failure.kind == KerberosFailureKind::WrongCredentials {
-                allowed = AllowedProtocols::none();
-            }
         }
         let offers = offers(received, allowed, policy.least().unwrap_or(Version::V4));
         let leads = match &self.negotiation {
@@ -723,6 +776,13 @@ fn is_left_unsigned(message: &Message) -> bool {
         || message.cseq().is_ok_and(|cseq| cseq.method == Method::Register)
 }
 
+fn is_challenge_to_register(message: &Message) -> bool {
+    message
+        .status()
+        .is_some_and(|status| matches!(status.code(), 401 | 407))
+        && message.cseq().is_ok_and(|cseq| cseq.method == Method::Register)
+}
+
 fn offers_digest(response: &Message) -> bool {
     received(response).iter().any(|one| {
         one.challenge
@@ -770,6 +830,7 @@ mod tests {
         let challenged = |endpoint| Challenged {
             endpoint,
             exchange: ExchangeId::FIRST,
+            conn: None,
             secure: true,
             response: &challenge,
         };

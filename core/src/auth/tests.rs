@@ -19,7 +19,7 @@ use crate::security::ms::{self, Info, Mic, Signature};
 use crate::security::ntlm::server::{Authenticate, OFFERED, Offer};
 use crate::security::ntlm::{self, FileTime, Flags, Keys, NtHash};
 use crate::security::signing::{self, Stamp};
-use crate::security::{Credentials, KerberosFailureKind, Secret};
+use crate::security::{Credentials, KerberosFailureKind, MessageSecurity, Secret, SecurityContext};
 use crate::time::UnixTime;
 use crate::timers::TimerKey;
 use crate::wire::header::{AuthenticationInfo, Authorization, WwwAuthenticate};
@@ -236,6 +236,7 @@ impl Client {
         let challenged = Challenged {
             endpoint: self.endpoint,
             exchange: ExchangeId::from_number(exchange),
+            conn: Some(self.conn),
             secure,
             response: by,
         };
@@ -767,6 +768,143 @@ fn a_ticket_that_is_not_given_is_no_handshake() {
     assert!(again.is_none());
 }
 
+// MS-SIPAE: challenges are not signed. The REGISTER that asks for a new association is none of the old one, and so is its
+// challenge.
+// rules: A4, A5
+#[test]
+fn a_strict_endpoint_takes_the_challenge_that_it_has_asked_for() {
+    let mut server = Server::new(4);
+    let mut client = Client::new(|login| login.policy.strict = true);
+    client.log_on(&mut server);
+    let challenge = server.challenge(4, "REGISTER", false, "");
+    assert_eq!(client.admit(&challenge), Admission::Unsigned);
+    client.table.renew(client.endpoint);
+    assert_eq!(client.admit(&challenge), Admission::Taken);
+    let of_another = server.challenge(4, "MESSAGE", false, "");
+    assert_eq!(client.admit(&of_another), Admission::Unsigned);
+    let accepted = parse(response("200 OK", "REGISTER"));
+    assert_eq!(client.admit(&accepted), Admission::Unsigned);
+}
+
+// rules: A4
+#[test]
+fn a_response_that_only_rings_makes_an_association_where_it_has_to_be_signed_only_with_a_signature() {
+    for strict in [false, true] {
+        let mut server = Server::new(4);
+        let mut client = Client::new(|login| login.policy.strict = strict);
+        for token in [false, true] {
+            client
+                .challenged(&server.challenge(1, "INVITE", token, ""))
+                .unwrap();
+        }
+        server.take(&client.lead(3));
+        let ringing = response("180 Ringing", "INVITE");
+        let expected = if strict {
+            Admission::Unsigned
+        } else {
+            Admission::Taken
+        };
+        assert_eq!(client.admit(&parse(&ringing)), expected);
+        let associated = Admission::Associated(client.endpoint);
+        let signed = server.sign(&ringing);
+        assert_eq!(client.admit(&signed), associated);
+    }
+}
+
+// The first request of a handshake says who it is for: a server that is another one is not shown what was made for the first.
+// rules: A9, R9
+#[test]
+fn what_is_made_for_one_server_goes_with_its_connection_and_is_not_for_the_next() {
+    let challenge = format!(
+        "WWW-Authenticate: Kerberos realm=\"{REALM}\", targetname=\"sip/fe.example.com\", version=4\r\n"
+    );
+    let challenge = parse(text("SIP/2.0 401 Unauthorized", 1, "REGISTER", &challenge));
+    let context = || {
+        Ok(SecurityContext {
+            token: Bytes::from_static(b"ticket"),
+            lifetime: None,
+            security: alloc::boxed::Box::new(Mute),
+        })
+    };
+    let losses: [fn(&mut Client); 3] = [
+        |client| {
+            let over = client.table.handle_lost(&mut client.services.cx(), client.conn);
+            assert_eq!(over[..], [client.endpoint]);
+        },
+        |client| client.table.redirect(&mut client.services.cx(), client.endpoint),
+        |client| client.table.returned(&mut client.services.cx(), client.endpoint),
+    ];
+    for lose in losses {
+        let mut client = Client::new(|_| {});
+        assert_eq!(client.challenged(&challenge), Ok(Next::Wait));
+        let Some(Action::Authenticate(wanted)) = client.services.out.pop() else {
+            panic!("it asks for a ticket")
+        };
+        lose(&mut client);
+        assert_eq!(client.table.leader(client.endpoint), None);
+        let late = client
+            .table
+            .handle_authenticated(wanted.endpoint, wanted.handshake, context());
+        assert!(late.is_none());
+    }
+    // After a redirect whoever the process is is shown in no other realm than before.
+    let mut client = Client::new(|login| {
+        login.credentials.clear();
+        login.default_credential = true;
+    });
+    assert_eq!(client.challenged(&challenge), Ok(Next::Wait));
+    client.table.redirect(&mut client.services.cx(), client.endpoint);
+    assert_eq!(client.challenged(&challenge), Err(Reason::MissingCredentials));
+}
+
+/// A context whose ticket has ended.
+#[derive(Debug)]
+struct Mute;
+
+impl MessageSecurity for Mute {
+    fn sign(&mut self, _text: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn verify(&mut self, _text: &[u8], _signature: &[u8]) -> bool {
+        false
+    }
+
+    fn share(&self) -> alloc::boxed::Box<dyn MessageSecurity> {
+        alloc::boxed::Box::new(Self)
+    }
+}
+
+// rules: A7, A9
+#[test]
+fn a_context_that_cannot_sign_is_no_wrong_password_and_no_token_is_shown() {
+    let field = format!(
+        "WWW-Authenticate: Kerberos realm=\"{REALM}\", targetname=\"sip/fe.example.com\", version=4\r\n"
+    );
+    let challenge = parse(text("SIP/2.0 401 Unauthorized", 1, "REGISTER", &field));
+    let mut client = Client::new(|_| {});
+    assert_eq!(client.challenged(&challenge), Ok(Next::Wait));
+    let Some(Action::Authenticate(wanted)) = client.services.out.pop() else {
+        panic!("it asks for a ticket")
+    };
+    let context = SecurityContext {
+        token: Bytes::from_static(b"\x60ticket"),
+        lifetime: None,
+        security: alloc::boxed::Box::new(Mute),
+    };
+    let shown = |debug: String| assert!(!debug.contains("ticket") && !debug.contains("96, 116"), "{debug}");
+    shown(format!("{context:?}"));
+    client
+        .table
+        .handle_authenticated(wanted.endpoint, wanted.handshake, Ok(context));
+    shown(format!("{:?}", client.table));
+    client.lead(2);
+    assert_eq!(
+        client.challenged(&challenge),
+        Err(Reason::NoAuthenticatingAuthority)
+    );
+}
+
 // ---------------------------------------------------------------- its life
 
 // rules: A5
@@ -804,7 +942,9 @@ fn an_association_is_renewed_before_its_eight_hours_are_over() {
 #[test]
 fn an_association_ends_with_its_connection_and_with_its_server() {
     let ends: [fn(&mut Client); 4] = [
-        |client| client.table.handle_lost(&mut client.services.cx(), client.conn),
+        |client| {
+            client.table.handle_lost(&mut client.services.cx(), client.conn);
+        },
         |client| client.table.redirect(&mut client.services.cx(), client.endpoint),
         |client| client.table.returned(&mut client.services.cx(), client.endpoint),
         |client| client.table.remove(&mut client.services.cx(), client.endpoint),

@@ -231,8 +231,10 @@ impl Endpoints {
         let home = sip.home.take().unwrap_or_else(|| Box::new(old));
         if *home == sip.server {
             below.low.auth.returned(cx, id);
+            below.exchanges.gate(below.low, id);
         } else {
             below.low.auth.redirect(cx, id);
+            below.exchanges.gate(below.low, id);
             sip.home = Some(home);
         }
         if let Some(flow) = sip.flow.take() {

@@ -630,7 +630,7 @@ impl Exchanges {
                 if let Some(endpoint) = exchange.policy.identity
                     && let Some(leader) = low.auth.leader(endpoint)
                 {
-                    low.auth.abandon(endpoint, leader);
+                    low.auth.give_up(cx, endpoint, leader);
                     self.gate(low, endpoint);
                 }
                 cx.counters.timeouts.held += 1;

@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use super::{Cancel, Exchanges, Indication, Lost, Lower, Outcome, Owner, State, Up, What};
 use crate::action::Transport;
-use crate::auth::{Challenged, Next};
+use crate::auth::{Challenged, Next, Unanswered};
 use crate::connection::Hop;
 use crate::cx::Cx;
 use crate::event::{ExtraHeaders, OperationError};
@@ -130,8 +130,16 @@ impl Exchanges {
         let Some(endpoint) = endpoint else {
             return self.finish(cx, low, id, Err(OperationError::FailureResponse(response)), up);
         };
+        let over = self
+            .table
+            .get(&id)
+            .and_then(|exchange| low.connections.manager_of(exchange.facts.conn?));
+        let unanswered = Unanswered {
+            challenge: response,
+            secure: over.is_some_and(|(_, transport)| transport == Transport::Tls),
+        };
         let led = low.auth.leader(endpoint) == Some(id);
-        self.answer(cx, low, (id, endpoint), response, led, up);
+        self.answer(cx, low, (id, endpoint), unanswered, led, up);
     }
 
     /// The embedder has answered who was to make a security context: its leader goes out, or answers the challenge with
@@ -150,7 +158,7 @@ impl Exchanges {
         self.release(cx, leader, endpoint);
         match outcome {
             Ok(()) => self.send_or_wait(cx, low, leader, up),
-            Err(challenge) => self.answer(cx, low, (leader, endpoint), challenge, true, up),
+            Err(unanswered) => self.answer(cx, low, (leader, endpoint), unanswered, true, up),
         }
     }
 
@@ -160,21 +168,22 @@ impl Exchanges {
         cx: &mut Cx<'_>,
         low: &mut Lower<'_>,
         (id, endpoint): (ExchangeId, EndpointId),
-        response: Box<Message>,
+        unanswered: Unanswered,
         led: bool,
         up: &mut Up,
     ) {
         let Some(exchange) = self.table.get_mut(&id) else {
             return;
         };
-        let over = exchange
-            .facts
-            .conn
-            .and_then(|conn| low.connections.manager_of(conn));
+        let Unanswered {
+            challenge: response,
+            secure,
+        } = unanswered;
         let challenged = Challenged {
             endpoint,
             exchange: id,
-            secure: over.is_some_and(|(_, transport)| transport == Transport::Tls),
+            conn: exchange.facts.conn,
+            secure,
             response: &response,
         };
         let next = low.auth.handle_challenge(cx, challenged, &mut exchange.auth);

@@ -29,7 +29,6 @@ pub trait MessageSecurity: fmt::Debug + Send + Sync {
 }
 
 /// What [`Action::Authenticate`](crate::Action::Authenticate) asks for: the token for the server, and what signs from then on.
-#[derive(Debug)]
 #[cfg_attr(feature = "record", derive(serde::Serialize, serde::Deserialize))]
 pub struct SecurityContext {
     /// What the server is sent: for Kerberos the framed AP-REQ (RFC 4121 section 4.1).
@@ -39,6 +38,21 @@ pub struct SecurityContext {
     /// What signs and verifies.
     #[cfg_attr(feature = "record", serde(skip, default = "crate::record::Recorded::nothing"))]
     pub security: Box<dyn MessageSecurity>,
+}
+
+/// Without the token (A9).
+impl fmt::Debug for SecurityContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            token: _,
+            lifetime,
+            security,
+        } = self;
+        f.debug_struct("SecurityContext")
+            .field("lifetime", lifetime)
+            .field("security", security)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Clone for SecurityContext {

@@ -287,7 +287,9 @@ impl Parts<'_> {
                 taken,
                 target,
             } => {
-                self.low.auth.handle_lost(&mut self.cx, conn);
+                for endpoint in self.low.auth.handle_lost(&mut self.cx, conn) {
+                    self.exchanges.gate(&self.low, endpoint);
+                }
                 self.on_ended(Ended::lost(conn, &reason, taken, target));
             }
             FromConnection::Message { conn, bytes } => self.receive(conn, bytes),

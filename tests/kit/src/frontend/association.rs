@@ -443,7 +443,17 @@ impl Associations {
         credentials: &ms::Credentials<'_>,
         config: &FrontEndConfig,
     ) -> Result<Option<Verified>, Unsound> {
-        let opaque = credentials.opaque.and_then(read_opaque);
+        let named = credentials.opaque.and_then(read_opaque);
+        // Who has not heard yet what it is called is found by address and endpoint id (MS-SIPAE section 3.3.5.2).
+        let sender = if message.is_request() {
+            Party::from(message)
+        } else {
+            Party::to(message)
+        };
+        let opaque = match credentials.opaque {
+            Some(_) => named,
+            None => sender.and_then(|sender| Some(self.newest(&sender)?.0)),
+        };
         let association = opaque.and_then(|opaque| self.by_opaque.get_mut(&opaque));
         let Some(association) = association.filter(|association| association.expires_at > now) else {
             return Ok(None);

@@ -21,6 +21,7 @@ type Key = [u8; 16];
 pub struct Center {
     key: Key,
     issued: u64,
+    asked: u64,
     accounts: BTreeMap<String, String>,
     services: BTreeSet<String>,
     /// Why nobody gets a ticket at present: it is out of reach, or its clock is another one.
@@ -45,12 +46,18 @@ impl Center {
         Self {
             key: keyed(&[0; 16], &[b"center", &seed.to_be_bytes()]),
             issued: 0,
+            asked: 0,
             accounts: BTreeMap::new(),
             services: BTreeSet::new(),
             failure: None,
             lifetime: Duration::from_secs(36_000),
             delay: Duration::ZERO,
         }
+    }
+
+    /// How often it, or the ticket cache of a host, was asked for a ticket.
+    pub const fn asked(&self) -> u64 {
+        self.asked
     }
 
     pub(super) fn add_account(&mut self, user: &str, domain: &str, password: &str) {
@@ -71,6 +78,7 @@ impl Center {
         wanted: &Authenticate,
         logged_on: Option<&str>,
     ) -> Result<SecurityContext, KerberosFailure> {
+        self.asked += 1;
         let user = match (&wanted.credentials, logged_on) {
             (Some(credentials), _) => principal(&credentials.user, credentials.domain.as_deref()),
             (None, Some(user)) => user.to_owned(),
