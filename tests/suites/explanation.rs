@@ -436,3 +436,53 @@ fn a_call_that_is_answered_refused_or_cancelled_rings_no_more() {
         assert!(!sent(world, it.host, &["180 Ringing"]).is_empty());
     });
 }
+
+// rules: S21
+#[test]
+fn an_ack_out_of_place_does_not_silence_a_phone_that_rings() {
+    world::run(11, |world| {
+        let it = callee(world);
+        let session = offered(world, &it, 1, ALLOW);
+        command(world, it.host, session, |view| {
+            view.provisional(StatusCode::RINGING, None)
+        })
+        .unwrap();
+        let began = world.now();
+        world.run_for(Duration::from_millis(20));
+        let ringing_once = world.heard(it.line).pop().unwrap();
+        assert_eq!(ringing_once.status(), Some(StatusCode::RINGING));
+        // In the early dialog, and of another transaction than the INVITE: there is nothing that it could acknowledge.
+        Side::caller(it.line, &ringing_once).say(world, "ACK", "");
+        let way = Duration::from_millis(10);
+        world.run_for((began + secs(60) + way).since(world.now()) - TICK);
+        assert!(ringing(world, it.line).is_empty());
+        world.run_for(TICK);
+        assert_eq!(ringing(world, it.line), [180]);
+    });
+}
+
+// rules: S21, X6
+#[test]
+fn a_call_that_has_rung_holds_no_more_than_one_that_has_not() {
+    let timers_of = |rings: bool| {
+        let mut world = World::new(12);
+        let it = callee(&mut world);
+        let session = offered(&mut world, &it, 1, ALLOW);
+        if rings {
+            command(&mut world, it.host, session, |view| {
+                view.provisional(StatusCode::RINGING, None)
+            })
+            .unwrap();
+        }
+        command(&mut world, it.host, session, |view| view.accept(Some(sdp()))).unwrap();
+        world.run_for(Duration::from_millis(20));
+        let success = only_final(&mut world, it.line);
+        Side::caller(it.line, &success).say(&mut world, "ACK", "");
+        let state = command(&mut world, it.host, session, |view| view.state());
+        assert_eq!(state, State::Connected);
+        let timers = world.with(it.host, |stack, _| stack.census().timers);
+        world.finish();
+        timers
+    };
+    assert_eq!(timers_of(true), timers_of(false));
+}

@@ -392,6 +392,46 @@ fn what_its_state_does_not_allow_is_misuse() {
     assert!(it.host.stack.watcher(now, id).is_err());
 }
 
+// rules: B5, X2
+#[test]
+fn each_command_is_legal_where_the_rule_says_and_misuse_elsewhere() {
+    let end = EndOfSubscription::Deactivated;
+    let legal: [(&str, &[&str]); 4] = [
+        ("Asked", &["accept", "accept_pending", "reject"]),
+        ("Pending", &["notify", "terminate"]),
+        ("Watched", &["notify", "terminate"]),
+        ("Ending", &[]),
+    ];
+    for (at, legal) in legal {
+        for name in ["accept", "accept_pending", "reject", "notify", "terminate"] {
+            let mut it = match at {
+                "Asked" | "Pending" => asked(),
+                _ => watched(),
+            };
+            match at {
+                "Pending" => it.with(|view| view.accept_pending(None)).unwrap(),
+                "Ending" => it.with(|view| view.terminate(end, None)).map(drop).unwrap(),
+                _ => {}
+            }
+            let before = it.host.stack.fingerprint();
+            let result = it.with(|view| match name {
+                "accept" => view.accept(None, state("two")),
+                "accept_pending" => view.accept_pending(None),
+                "reject" => view.reject(StatusCode::FORBIDDEN, None),
+                "notify" => view.notify(state("two")).map(drop),
+                _ => view.terminate(end, None).map(drop),
+            });
+            if legal.contains(&name) {
+                assert!(result.is_ok(), "{name} in {at}: {result:?}");
+            } else {
+                let fits = matches!(result, Err(Misuse::State { .. }));
+                assert!(fits, "{name} in {at}: {result:?}");
+                assert!(it.host.stack.fingerprint() == before, "misuse changes nothing");
+            }
+        }
+    }
+}
+
 // rules: E7, E13, B5
 #[test]
 fn an_endpoint_ends_the_subscriptions_to_it() {

@@ -304,6 +304,43 @@ fn what_it_is_given_is_checked_first() {
     assert!(it.host.stack.publication(now, id).is_err());
 }
 
+// rules: B6, X2
+#[test]
+fn each_command_is_legal_where_the_rule_says_and_misuse_elsewhere() {
+    for at in ["Publishing", "Published", "WaitingForRetry", "Removing"] {
+        for name in ["modify", "remove"] {
+            let mut it = match at {
+                "Publishing" => publishing(),
+                _ => published(),
+            };
+            match at {
+                "WaitingForRetry" => {
+                    it.with(|view| view.modify(state("two"))).unwrap();
+                    let modify = it.next();
+                    it.respond(&modify, "500 Out", "");
+                    assert_eq!(it.last().0, State::WaitingForRetry);
+                }
+                "Removing" => {
+                    it.with(|view| view.remove());
+                    assert_eq!(it.last().0, State::Removing);
+                }
+                _ => {}
+            }
+            let before = it.host.stack.fingerprint();
+            let result = it.with(|view| match name {
+                "modify" => view.modify(state("three")),
+                _ => Ok(view.remove()),
+            });
+            if at == "Removing" && name == "modify" {
+                assert!(matches!(result, Err(Misuse::State { .. })), "{result:?}");
+                assert!(it.host.stack.fingerprint() == before, "misuse changes nothing");
+            } else {
+                assert!(result.is_ok(), "{name} in {at}: {result:?}");
+            }
+        }
+    }
+}
+
 // rules: B6, C31, X7
 #[test]
 fn changes_that_wait_for_each_other_are_bounded() {

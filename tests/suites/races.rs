@@ -1,8 +1,8 @@
 //! All races of two stacks, and of a caller with two callees behind a proxy that forks: every order of a search that is
 //! bounded here and goes further in the program `races`, and the cases of RFC 5407 and of forks by name, message by message.
 //!
-//! Of RFC 5407 there are not: 3.1.1, since no INVITE comes twice over a stream; 3.1.3, since a caller of this stack ends an
-//! early dialog with CANCEL.
+//! Two cases of RFC 5407 are in the suite `session`: 3.1.1, as no INVITE of this stack comes twice over a stream, and 3.1.3, as
+//! a caller of this stack ends an early dialog with CANCEL.
 
 use sansip_testkit::races::Command::*;
 use sansip_testkit::races::{Bounds, Command, Course, SCENES, Scene, Seen};

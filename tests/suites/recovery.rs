@@ -585,3 +585,28 @@ fn where_the_registration_is_lost_too_it_is_refreshed_first_and_all_dialogs_are_
         assert_eq!(outcome(world, &calls[0], waits), Some(200));
     });
 }
+
+// rules: S17
+#[test]
+fn a_session_keeps_nothing_of_requests_that_were_answered() {
+    world::run(18, |world| {
+        let (call, _) = routed(world, RouteRecovery::LimitedRetry, false);
+        let held_after = |world: &mut World, requests: usize| {
+            for _ in 0..requests {
+                let sent = info(world, call.host, call.session);
+                confirm(world, &call, Method::Info, "200 OK", "");
+                assert_eq!(outcome(world, &call, sent), Some(200));
+            }
+            world.run_for(secs(60));
+            // But for the connection, which says how long it has been idle.
+            let held = world.with(call.host, |stack, _| format!("{:?}", stack.fingerprint()));
+            held.split_once("}, transactions")
+                .expect("its parts")
+                .1
+                .to_owned()
+        };
+        let after_one = held_after(world, 1);
+        assert!(after_one.contains("route: Some"), "{after_one}");
+        assert_eq!(after_one, held_after(world, 99));
+    });
+}

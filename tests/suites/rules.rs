@@ -12,11 +12,8 @@ use sansip_testkit::vectors;
 
 use named::{function, is_made, places, read, sources};
 
-/// Rules of what the stack is to have already that are open in part or whole. The list only gets shorter; the groups A,
-/// B and S are built later and may have open rules as they are.
+/// Rules that are open in part or whole. The list only gets shorter.
 const OPEN: [&str; 0] = [];
-
-const LATER: [char; 3] = ['A', 'B', 'S'];
 
 /// A rule as the page has it.
 #[derive(Debug, Default)]
@@ -130,15 +127,14 @@ fn is_at(proof: &Proof, test: &str) -> bool {
 fn every_rule_is_proved_or_said_to_be_open() {
     for (name, rule) in page() {
         assert!(!rule.text.is_empty(), "{name} says nothing");
-        let may_be_open = OPEN.contains(&&*name) || name.starts_with(LATER);
-        assert!(rule.open.is_none() || may_be_open, "{name} is open");
+        assert_eq!(
+            rule.open.is_some(),
+            OPEN.contains(&&*name),
+            "{name}: what is open is on the list, and nothing else"
+        );
         assert!(
             rule.open.is_some() || !rule.proofs.is_empty(),
             "{name} has no test"
-        );
-        assert!(
-            rule.open.is_some() || !OPEN.contains(&&*name),
-            "{name} is proved: take it off the list of what is open"
         );
         let distinct: BTreeSet<&String> = rule.proofs.iter().collect();
         assert_eq!(distinct.len(), rule.proofs.len(), "{name} names a test twice");

@@ -13,19 +13,20 @@ use std::time::Duration;
 
 use sansip::wire::{HeaderName, Message, Method, StatusCode};
 use sansip::{
-    Completion, Config, Content, Event, Misuse, OperationError, OperationId, PeerToPeerConfig, SendOptions,
-    SessionId, SessionReason as Reason, SessionState as State, SessionView, Stack, Time, Transport,
+    Completion, Config, Content, Counters, EarlyDialog, Event, Misuse, OperationError, OperationId,
+    PeerToPeerConfig, RedirectAction, ReferralId, ReliableResponses, SendOptions, SessionId,
+    SessionReason as Reason, SessionState as State, SessionView, Stack, Time, Transport,
 };
 use sansip_testkit::world::{self, Endpoint, LineId, Reachability, StackId, World};
 
 use common::stage::{
     ALLOW, BOB, CAROL, Call, Pair, SESSION_TERMINATED, Side, answer, assert_established, call, changes,
-    command, confirm, connected, ended_by, info, last, methods, offered, pair, received, sent, states, taken,
-    terminate,
+    command, confirm, connected, counted, ended_by, info, last, methods, offered, pair, received, sent,
+    states, taken, terminate,
 };
 use common::{
-    Callee, Caller, TICK, accept_calls, callee, caller, codes, failure_code, field, hold_requests, next_line,
-    next_request, registered, request, sdp, secs, served,
+    Callee, Caller, TICK, accept_calls, callee, callee_with, caller, codes, failure_code, field,
+    hold_requests, next_line, next_request, registered, request, sdp, secs, served,
 };
 
 /// RFC 3261: timers B, F, H and what follows them are 64*T1.
@@ -252,20 +253,105 @@ fn status(code: u16) -> StatusCode {
     StatusCode::new(code).unwrap()
 }
 
+// ---------------------------------------------------------------- S16: RFC 5407, what no two stacks of this make
+
+/// The callee has rung and answered, of which the caller knows nothing yet: the 2xx, the session, its accept.
+fn answered_unseen(world: &mut World, it: &Callee) -> (Message, SessionId, OperationId) {
+    let more = format!("{ALLOW}\nContent-Type: application/sdp\n\nv=0\n");
+    let session = offered(world, it, 1, &more);
+    command(world, it.host, session, |view| {
+        view.provisional(StatusCode::RINGING, None)
+    })
+    .unwrap();
+    let accepted = command(world, it.host, session, |view| view.accept(Some(sdp()))).unwrap();
+    world.run_for(Duration::from_millis(20));
+    let heard = world.heard(it.line);
+    let success = heard.iter().find(|m| m.status() == Some(StatusCode::OK)).unwrap();
+    (success.clone(), session, accepted)
+}
+
+// rules: S16, S3
+#[test]
+fn rfc_5407_section_3_1_1_an_invite_that_comes_again_after_the_2xx_is_absorbed() {
+    world::run(190, |world| {
+        let it = callee(world);
+        let (success, session, accepted) = answered_unseen(world, &it);
+        // The same bytes over another connection.
+        let more = format!("Contact: <sip:p@{};transport=tcp>\n", world.ip(it.peer));
+        let more = format!("{more}{ALLOW}\nContent-Type: application/sdp\n\nv=0\n");
+        let again = world.dial(it.peer, it.address, None);
+        world.say(again, &request("INVITE", BOB, "<sip:bob@two.invalid>", 1, &more));
+        world.run_for(Duration::from_millis(100));
+        for line in [again, it.line] {
+            assert!(world.heard(line).is_empty());
+        }
+        assert_eq!(counted(world, it.host).retransmissions.received, 1);
+        assert_eq!(received(world, it.host), [session], "it is no second call");
+        Side::caller(it.line, &success).say(world, "ACK", "");
+        assert_eq!(world.ended(it.host, accepted), Some(&Ok(Completion::Done)));
+        assert_eq!(
+            last(world, it.host, session),
+            Some((State::Connected, Reason::None))
+        );
+        world.run_for(T1_64);
+        assert!(world.heard(it.line).is_empty(), "the 2xx has been acknowledged");
+    });
+}
+
+// rules: S16, X2
+#[test]
+fn rfc_5407_section_3_1_3_a_bye_of_the_early_dialog_that_meets_the_2xx_ends_the_call() {
+    world::run(191, |world| {
+        let it = callee(world);
+        let (success, session, accepted) = answered_unseen(world, &it);
+        let mut side = Side::caller(it.line, &success);
+        side.say(world, "BYE", "");
+        assert_eq!(codes(world, it.line), [200]);
+        assert_eq!(
+            states(world, it.host, session),
+            [
+                (State::Connecting, Reason::None),
+                (State::Disconnected, Reason::TerminatedRemotely)
+            ]
+        );
+        assert_eq!(
+            world.ended(it.host, accepted),
+            Some(&ended_by(SESSION_TERMINATED))
+        );
+        // The caller acknowledges the 2xx all the same, which is not sent again however late that is.
+        world.run_for(secs(10));
+        side.say_numbered(world, "ACK", 1, "");
+        world.run_for(T1_64);
+        assert!(world.heard(it.line).is_empty());
+    });
+}
+
 // ---------------------------------------------------------------- S2, X2: what is misuse
 
 /// The commands of a session, each as harmless as it can be.
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 23] = [
     "establish",
     "accept",
+    "accept_in",
     "reject",
     "redirect",
     "provisional",
+    "provisional_in",
+    "early_dialog",
     "answer",
     "send",
+    "refer",
+    "accept_referral",
+    "reject_referral",
     "renegotiate",
+    "renegotiate by UPDATE",
+    "renegotiate by PRACK",
+    "renegotiate_in",
     "accept_renegotiation",
     "reject_renegotiation",
+    "cancel_renegotiation",
+    "follow_redirect",
+    "attach",
     "terminate",
 ];
 
@@ -276,13 +362,105 @@ fn give(view: &mut SessionView<'_>, command: &str) -> Result<Option<OperationId>
         "reject" => view.reject(status(486), None).map(|()| None),
         "redirect" => view.redirect(status(302), &["sip:b2@two.invalid"]).map(|()| None),
         "provisional" => view.provisional(StatusCode::RINGING, None).map(|()| None),
+        "early_dialog" => view.early_dialog().map(|_| None),
         "answer" => view.answer(sdp()).map(|()| None),
         "send" => view.send(Method::Info, None, Vec::new()).map(Some),
+        "refer" => {
+            let referred = view.refer("sip:dave@four.invalid", Vec::new());
+            referred.map(|(_, operation)| Some(operation))
+        }
         "renegotiate" => view.renegotiate(Method::Invite, sdp()).map(Some),
+        "renegotiate by UPDATE" => view.renegotiate(Method::Update, sdp()).map(Some),
+        "renegotiate by PRACK" => view.renegotiate(Method::Prack, sdp()).map(Some),
         "accept_renegotiation" => view.accept_renegotiation(sdp()).map(Some),
         "reject_renegotiation" => view.reject_renegotiation(status(488), None).map(|()| None),
-        _ => Ok(Some(view.terminate())),
+        "cancel_renegotiation" => {
+            assert!(!view.cancel_renegotiation(), "there is none to give up");
+            Ok(None)
+        }
+        "follow_redirect" => view.follow_redirect(RedirectAction::Skip).map(|()| None),
+        "attach" => {
+            let headers = vec![("Reason".to_owned(), "SIP;cause=200".to_owned())];
+            view.attach(headers).map(|()| None)
+        }
+        "terminate" => Ok(Some(view.terminate())),
+        _ => panic!("{command}"),
     }
+}
+
+/// What a command of [`give_naming`] names besides its session.
+struct Names {
+    early: EarlyDialog,
+    referral: ReferralId,
+    /// The call that was made for the referral.
+    call: SessionId,
+}
+
+/// The same with those that name something.
+fn give_naming(
+    view: &mut SessionView<'_>,
+    command: &str,
+    names: &Names,
+) -> Result<Option<OperationId>, Misuse> {
+    let Names {
+        early,
+        referral,
+        call,
+    } = *names;
+    match command {
+        "accept_in" => view.accept_in(early, Some(sdp())).map(Some),
+        "provisional_in" => view
+            .provisional_in(early, StatusCode::RINGING, None)
+            .map(|()| None),
+        "renegotiate_in" => view.renegotiate_in(early, sdp()).map(Some),
+        "accept_referral" => view.accept_referral(referral, call).map(|()| None),
+        "reject_referral" => view.reject_referral(referral, status(603)).map(|()| None),
+        _ => give(view, command),
+    }
+}
+
+/// An early dialog and a referral of sessions that have nothing to do with those of a test.
+fn of_others() -> (EarlyDialog, ReferralId) {
+    let mut world = World::new(7);
+    let (host, session) = stage(&mut world, "Incoming");
+    let early = command(&mut world, host, session, |view| view.early_dialog()).unwrap();
+    let (host, session) = stage(&mut world, "Connected");
+    let target = "sip:dave@four.invalid";
+    let (referral, _) = command(&mut world, host, session, |view| view.refer(target, Vec::new())).unwrap();
+    world.finish();
+    (early, referral)
+}
+
+/// A callee of one profile for all that the peer may ask for: reliable responses and REFER.
+fn able_callee(world: &mut World) -> Callee {
+    let mut config = PeerToPeerConfig::new("sip:bob@two.invalid");
+    config.profile.reliable_responses = ReliableResponses::Supported;
+    config.profile.methods.push(Method::Refer);
+    callee_with(world, config)
+}
+
+/// The callee has answered the peer's offer in a reliable response of this early dialog, which has its PRACK.
+fn answers_early(world: &mut World, early: impl FnOnce(&mut SessionView<'_>)) -> (StackId, SessionId) {
+    let it = able_callee(world);
+    let more = format!("Supported: 100rel\n{ALLOW}\nContent-Type: application/sdp\n\nv=0\n");
+    let session = offered(world, &it, 1, &more);
+    command(world, it.host, session, early);
+    world.run_for(Duration::from_millis(20));
+    let response = world.heard(it.line).pop().unwrap();
+    let rack = format!("RAck: {} 1 INVITE\n", field(&response, HeaderName::RSeq));
+    Side::caller(it.line, &response).say(world, "PRACK", &rack);
+    assert_eq!(codes(world, it.line), [200]);
+    (it.host, session)
+}
+
+/// A caller that is told of redirections, and takes reliable responses.
+fn able_caller(world: &mut World) -> Caller {
+    let caller = caller(world);
+    let mut config = PeerToPeerConfig::new("sip:anna@one.invalid");
+    config.profile.reliable_responses = ReliableResponses::Supported;
+    config.profile.redirects = true;
+    let alice = world.peer_to_peer_endpoint(caller.host, config);
+    Caller { alice, ..caller }
 }
 
 /// Brings a session to a state that its application knows.
@@ -298,6 +476,39 @@ fn stage(world: &mut World, stage: &str) -> (StackId, SessionId) {
                 command(world, it.host, session, |view| view.accept(None)).unwrap();
             }
             (it.host, session)
+        }
+        "Referred" => {
+            let it = able_callee(world);
+            let (session, mut side) = taken(world, &it, 1);
+            side.say(world, "REFER", "Refer-To: <sip:dave@four.invalid>\n");
+            (it.host, session)
+        }
+        "Answered early" => answers_early(world, |view| {
+            view.provisional(StatusCode::SESSION_PROGRESS, Some(sdp()))
+                .unwrap();
+        }),
+        "Answered in another" => answers_early(world, |view| {
+            let early = view.early_dialog().unwrap();
+            view.provisional_in(early, StatusCode::SESSION_PROGRESS, Some(sdp()))
+                .unwrap();
+        }),
+        "Redirecting" | "Connecting with 100rel" | "Was answered early" => {
+            let caller = able_caller(world);
+            let call = call(world, &caller, Some(sdp()));
+            match stage {
+                "Redirecting" => {
+                    let moved = answer(&call.invite, "302 Moved", "t", "Contact: <sip:dave@four.invalid>");
+                    world.say(call.line, &moved);
+                    world.run_for(Duration::from_millis(20));
+                }
+                "Was answered early" => {
+                    let more = "Require: 100rel\nRSeq: 1\nContent-Type: application/sdp\n\nv=0\n";
+                    call.say(world, "183 Session Progress", "t", more);
+                    confirm(world, call.line, &Method::Prack, "200 OK");
+                }
+                _ => {}
+            }
+            (call.host, call.session)
         }
         _ => {
             let caller = caller(world);
@@ -329,34 +540,87 @@ fn stage(world: &mut World, stage: &str) -> (StackId, SessionId) {
     }
 }
 
-// rules: S2, X2
+/// The REFER that the application of a stack was asked about.
+fn referred(world: &World, host: StackId) -> Option<ReferralId> {
+    world.events(host).iter().find_map(|(_, event)| match event {
+        Event::ReferReceived { referral, .. } => Some(*referral),
+        _ => None,
+    })
+}
+
+// rules: S2, S6, S9, S13, S14, S20, X2
 #[test]
 fn each_command_is_legal_where_the_rule_says_and_misuse_elsewhere() {
-    let legal: [(&str, &[&str]); 10] = [
-        ("Idle", &["establish"]),
-        ("Connecting", &[]),
-        ("Alerted", &[]),
-        ("Cancelling", &[]),
-        ("Offer in 2xx", &["answer"]),
-        ("Incoming", &["accept", "reject", "redirect", "provisional"]),
-        ("Accepted", &[]),
-        ("Connected", &["send", "renegotiate"]),
-        ("Connected callee", &["send", "renegotiate"]),
-        ("Leaving", &[]),
+    // What says nothing, and what is legal until the application has ended the session.
+    const ALWAYS: [&str; 2] = ["terminate", "cancel_renegotiation"];
+    const INCOMING: [&str; 7] = [
+        "accept",
+        "accept_in",
+        "reject",
+        "redirect",
+        "provisional",
+        "provisional_in",
+        "early_dialog",
     ];
-    for (at, legal) in legal {
+    const CONNECTED: [&str; 4] = ["send", "refer", "renegotiate", "renegotiate by UPDATE"];
+    let legal: [(&str, &[&str], &[&str]); 16] = [
+        ("Idle", &["establish"], &[]),
+        ("Connecting", &[], &[]),
+        ("Connecting with 100rel", &["renegotiate by PRACK"], &[]),
+        ("Alerted", &[], &[]),
+        (
+            "Was answered early",
+            &["renegotiate by UPDATE", "renegotiate by PRACK"],
+            &[],
+        ),
+        ("Redirecting", &["follow_redirect"], &[]),
+        ("Cancelling", &[], &[]),
+        ("Offer in 2xx", &["answer"], &[]),
+        ("Incoming", &[], &INCOMING),
+        ("Answered early", &["renegotiate by UPDATE"], &INCOMING),
+        ("Answered in another", &["renegotiate_in"], &INCOMING),
+        ("Accepted", &[], &[]),
+        ("Connected", &[], &CONNECTED),
+        ("Connected callee", &[], &CONNECTED),
+        ("Referred", &["accept_referral", "reject_referral"], &CONNECTED),
+        ("Leaving", &[], &[]),
+    ];
+    let others = of_others();
+    for (at, more, legal) in legal {
         for name in COMMANDS {
             let mut world = World::new(7);
             let (host, session) = stage(&mut world, at);
+            let names = world.with(host, |stack, now| {
+                let mut view = stack.session(now, session).unwrap();
+                let endpoint = view.endpoint();
+                let incoming = view.state() == State::Incoming && at != "Answered in another";
+                // That of this stage is the second one, as that of the others.
+                let early = if incoming {
+                    view.early_dialog().unwrap()
+                } else {
+                    others.0
+                };
+                let mut view = stack.endpoint(now, endpoint).unwrap();
+                let call = view.create_session("sip:dave@four.invalid").unwrap();
+                (early, call)
+            });
+            let names = Names {
+                early: names.0,
+                referral: referred(&world, host).unwrap_or(others.1),
+                call: names.1,
+            };
             let before = world.trace().lines().len();
-            let result = command(&mut world, host, session, |view| give(view, name));
-            if legal.contains(&name) || name == "terminate" {
+            let result = command(&mut world, host, session, |view| give_naming(view, name, &names));
+            let attaches = name == "attach" && !["Cancelling", "Leaving"].contains(&at);
+            if more.contains(&name) || legal.contains(&name) || ALWAYS.contains(&name) || attaches {
                 assert!(result.is_ok(), "{name} in {at}: {result:?}");
             } else {
-                assert!(
-                    matches!(result, Err(Misuse::State { .. })),
-                    "{name} in {at}: {result:?}"
-                );
+                let fits = if name.ends_with("_referral") {
+                    matches!(result, Err(Misuse::Unknown("referral")))
+                } else {
+                    matches!(result, Err(Misuse::State { .. }))
+                };
+                assert!(fits, "{name} in {at}: {result:?}");
                 assert_eq!(world.trace().lines().len(), before, "misuse changes nothing");
             }
             world.finish();
@@ -855,10 +1119,10 @@ fn a_2xx_that_comes_again_after_64_times_t1_is_not_acknowledged_and_one_of_anoth
         let caller = caller(world);
         let (call, _) = connected(world, &caller);
         world.run_for(secs(33));
-        let before = common::stage::counted(world, call.host).retransmissions.received;
+        let before = counted(world, call.host).retransmissions.received;
         call.say(world, "200 OK", "t", "");
         assert_eq!(methods(world, call.line), []);
-        let after = common::stage::counted(world, call.host).retransmissions.received;
+        let after = counted(world, call.host).retransmissions.received;
         assert_eq!(after - before, 1);
         call.say(world, "200 OK", "other", "");
         assert_eq!(methods(world, call.line), [Method::Ack, Method::Bye]);
@@ -905,6 +1169,174 @@ fn a_lower_cseq_is_answered_500_and_not_seen() {
         assert_eq!(codes(world, call.line), [200]);
         assert_eq!(
             last(world, call.host, call.session),
+            Some((State::Connected, Reason::None))
+        );
+    });
+}
+
+/// What the sessions of a stack are in, without what goes by: transactions, and how long connections have been idle.
+fn standing(world: &mut World, host: StackId) -> String {
+    let all = world.with(host, |stack, _| format!("{:?}", stack.fingerprint()));
+    all.split_once("endpoints: ").expect("its parts").1.to_owned()
+}
+
+/// The messages that were counted, and the repeated ones among them that have come.
+fn messages_since(world: &mut World, host: StackId, before: Counters) -> Vec<(String, u64)> {
+    let mut found = Vec::new();
+    (counted(world, host) - before).for_each(|name, value| {
+        if value > 0 && (name.starts_with("received.") || name.starts_with("sent.")) {
+            found.push((name.to_owned(), value));
+        }
+    });
+    found.sort();
+    found
+}
+
+// rules: S3, S4, S5, X7
+#[test]
+fn what_is_out_of_place_is_answered_counted_and_harms_no_session() {
+    type Say = fn(&mut World, &Call, &mut Side);
+    let mistaken = |side: &Side, from: &str, to: &str| Side {
+        line: side.line,
+        local: side.local.replace(";tag=t", from),
+        remote: side.remote.replace(";tag=", to),
+        target: side.target.clone(),
+        call_id: side.call_id.clone(),
+        cseq: side.cseq,
+    };
+    // What is said, what the peer hears, and what is counted.
+    type Case = (
+        &'static str,
+        Say,
+        &'static [&'static str],
+        &'static [&'static str],
+    );
+    let of_call: [Case; 5] = [
+        (
+            "a provisional response after the 2xx (RFC 6026 section 7.2)",
+            |world, call, _| call.say(world, "183 Session Progress", "t", ""),
+            &[],
+            &["received.1xx"],
+        ),
+        (
+            "one of another fork",
+            |world, call, _| call.say(world, "180 Ringing", "u", ""),
+            &[],
+            &["received.1xx"],
+        ),
+        (
+            "a refusal after the 2xx",
+            |world, call, _| call.say(world, "486 Busy Here", "t", ""),
+            &[],
+            &["received.4xx"],
+        ),
+        (
+            "a second answer in the 2xx, which is acknowledged again (RFC 3261 section 13.2.2.4)",
+            |world, call, _| call.say(world, "200 OK", "t", "Content-Type: application/sdp\n\nv=9\n"),
+            &["ACK"],
+            &["received.2xx", "sent.ACK"],
+        ),
+        (
+            "a CANCEL of nothing (RFC 3261 section 9.2)",
+            |world, _, side| side.cancel(world, 700),
+            &["481"],
+            &["received.CANCEL", "sent.4xx"],
+        ),
+    ];
+    // RFC 3261 section 12.2.2: a tag that no dialog has, on either side.
+    let of_nobody: [Case; 3] = [
+        (
+            "INFO",
+            |world, _, side| side.say_numbered(world, "INFO", 900, ""),
+            &["481"],
+            &["received.INFO", "sent.4xx"],
+        ),
+        (
+            "BYE",
+            |world, _, side| side.say_numbered(world, "BYE", 901, ""),
+            &["481"],
+            &["received.BYE", "sent.4xx"],
+        ),
+        (
+            "ACK",
+            |world, _, side| side.say_numbered(world, "ACK", 902, ""),
+            &[],
+            &["received.ACK"],
+        ),
+    ];
+    world::run(192, |world| {
+        let caller = caller(world);
+        let (call, mut side) = connected(world, &caller);
+        let events = world.events(call.host).len();
+        let stands = standing(world, call.host);
+        let try_one = |world: &mut World, (name, say, heard, counts): &Case, side: &mut Side| {
+            let before = counted(world, call.host);
+            say(world, &call, side);
+            let answers = world.heard(call.line);
+            let answers = answers.iter().map(|message| match message.method() {
+                Some(method) => method.as_str().to_owned(),
+                None => message.status().unwrap().code().to_string(),
+            });
+            assert_eq!(answers.collect::<Vec<_>>(), *heard, "{name}");
+            let counts = counts.iter().map(|name| ((*name).to_owned(), 1));
+            let found = messages_since(world, call.host, before);
+            assert_eq!(found, counts.collect::<Vec<_>>(), "{name}");
+            assert_eq!(standing(world, call.host), stands, "{name}");
+            assert_eq!(world.events(call.host).len(), events, "{name} is not told");
+        };
+        for case in &of_call {
+            try_one(world, case, &mut side);
+        }
+        for (from, to) in [(";tag=other", ";tag="), (";tag=t", ";tag=x"), ("", ";tag=")] {
+            for case in &of_nobody {
+                try_one(world, case, &mut mistaken(&side, from, to));
+            }
+        }
+        // None of their numbers counts in the dialog.
+        side.say(world, "INFO", "");
+        assert_eq!(codes(world, call.line), [200]);
+        // RFC 3261 section 12.2.2: a gap is no error, and what is lower is 500.
+        let seen = world.events(call.host).len();
+        let told = |world: &World| {
+            let events = world.events(call.host)[seen..].iter();
+            let told = events.filter(|(_, event)| matches!(event, Event::SessionMessage { .. }));
+            told.count()
+        };
+        for (number, code) in [(5_000, 200), (4_999, 500)] {
+            side.say_numbered(world, "INFO", number, "");
+            assert_eq!(codes(world, call.line), [code], "CSeq {number}");
+            assert_eq!(told(world), 1, "CSeq {number}");
+        }
+        // What comes again before its answer is one request (section 17.2.2).
+        hold_requests(world, call.host);
+        let before = counted(world, call.host).retransmissions.received;
+        for again in [0, 1] {
+            side.say_numbered(world, "INFO", 5_001, "");
+            assert!(world.heard(call.line).is_empty());
+            assert_eq!(told(world), 2);
+            let after = counted(world, call.host).retransmissions.received;
+            assert_eq!(after - before, again);
+        }
+        assert_eq!(
+            last(world, call.host, call.session),
+            Some((State::Connected, Reason::None))
+        );
+    });
+}
+
+// rules: S5
+#[test]
+fn an_answer_in_the_ack_without_an_offer_means_nothing() {
+    world::run(193, |world| {
+        let it = callee(world);
+        let (success, session, accepted) = answered_unseen(world, &it);
+        Side::caller(it.line, &success).say(world, "ACK", "Content-Type: application/sdp\n\nv=9\n");
+        assert_eq!(world.ended(it.host, accepted), Some(&Ok(Completion::Done)));
+        let told = world.events(it.host).iter();
+        let mut told = told.filter(|(_, event)| matches!(event, Event::AnswerReceived { .. }));
+        assert!(told.next().is_none());
+        assert_eq!(
+            last(world, it.host, session),
             Some((State::Connected, Reason::None))
         );
     });

@@ -576,6 +576,72 @@ fn what_it_is_given_is_checked_first() {
     assert!(misuse(view.update(None)));
 }
 
+/// A subscription in this state, as its application knows.
+fn stage(name: &str) -> Watcher {
+    let made = || {
+        let mut it = established();
+        let (now, bob) = (it.host.now, it.host.bob);
+        let mut view = it.host.stack.endpoint(now, bob).unwrap();
+        it.id = view.create_subscription(TARGET, presence()).unwrap();
+        it
+    };
+    match name {
+        "Idle" => made(),
+        "Subscribing" => watcher(presence()),
+        "Subscribed" => established(),
+        "WaitingForRetry" => {
+            let mut it = watcher(presence());
+            it.respond("503 Out", "");
+            assert_eq!(it.last().0, State::WaitingForRetry);
+            it
+        }
+        "Querying" => {
+            let mut it = made();
+            it.with(|view| view.query()).unwrap();
+            it
+        }
+        "Terminating" => {
+            let mut it = established();
+            it.with(|view| view.terminate());
+            assert_eq!(it.last().0, State::Terminating);
+            it
+        }
+        _ => panic!("{name}"),
+    }
+}
+
+// rules: B1, B4, X2
+#[test]
+fn each_command_is_legal_where_the_rule_says_and_misuse_elsewhere() {
+    let legal: [(&str, &[&str]); 6] = [
+        ("Idle", &["subscribe", "query"]),
+        ("Subscribing", &["update"]),
+        ("Subscribed", &["update"]),
+        ("WaitingForRetry", &["update"]),
+        ("Querying", &[]),
+        ("Terminating", &[]),
+    ];
+    for (at, legal) in legal {
+        for name in ["subscribe", "query", "update", "terminate"] {
+            let mut it = stage(at);
+            let before = it.host.stack.fingerprint();
+            let result = it.with(|view| match name {
+                "subscribe" => view.subscribe(),
+                "query" => view.query(),
+                "update" => view.update(Some(body("other"))),
+                _ => Ok(view.terminate()),
+            });
+            if legal.contains(&name) || name == "terminate" {
+                assert!(result.is_ok(), "{name} in {at}: {result:?}");
+            } else {
+                let fits = matches!(result, Err(Misuse::State { .. }));
+                assert!(fits, "{name} in {at}: {result:?}");
+                assert!(it.host.stack.fingerprint() == before, "misuse changes nothing");
+            }
+        }
+    }
+}
+
 // rules: P9
 #[test]
 fn a_subscribe_goes_to_the_next_hop_that_it_names() {

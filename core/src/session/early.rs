@@ -80,17 +80,18 @@ impl Sessions {
         let Some(session) = self.table.get(&id) else {
             return Ok(());
         };
-        if *method == Method::Prack {
-            if session.incoming {
+        let by_prack = *method == Method::Prack;
+        if session.incoming {
+            if by_prack {
                 return refused("it is the peer that acknowledges");
             }
-            if session.local.reliable == ReliableResponses::Unsupported {
-                return refused("its provisional responses are not acknowledged");
+            if !session.has_answered(early) {
+                return refused("no reliable response has answered the peer, or made an offer");
             }
-        } else if session.incoming && !session.has_answered(early) {
-            return refused("no reliable response has answered the peer, or made an offer");
-        } else if session.is_inviting() && session.answered().is_none() {
+        } else if !by_prack && session.is_inviting() && session.answered().is_none() {
             return refused("no fork has answered in a reliable response");
+        } else if session.local.reliable == ReliableResponses::Unsupported {
+            return refused("its provisional responses are not acknowledged");
         }
         Ok(())
     }

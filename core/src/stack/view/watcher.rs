@@ -128,7 +128,7 @@ impl WatcherView<'_> {
     /// answered, or was not in time.
     ///
     /// # Errors
-    /// It was not answered yet: refuse it; a malformed content type.
+    /// It was not answered yet: refuse it; it was ended before; a malformed content type.
     pub fn terminate(
         &mut self,
         end: EndOfSubscription,
