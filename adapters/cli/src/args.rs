@@ -411,6 +411,18 @@ pub(crate) struct CallArgs {
     /// Put the call on hold for so long when it is answered, and take it back; the duration begins then
     #[arg(long, value_name = "MS")]
     pub(crate) hold: Option<u64>,
+    /// The request that puts it on hold and takes it back
+    #[arg(
+        long,
+        value_enum,
+        value_name = "REQUEST",
+        default_value = "invite",
+        requires = "hold"
+    )]
+    pub(crate) hold_by: ChangeArg,
+    /// Before the call is taken, offer the session once more, by UPDATE, when a reliable response has answered the first offer
+    #[arg(long, requires = "reliable", conflicts_with = "no_offer")]
+    pub(crate) early_update: bool,
     /// Cancel the call if it is not answered after so long
     #[arg(long, value_name = "MS")]
     pub(crate) cancel: Option<u64>,
@@ -420,6 +432,9 @@ pub(crate) struct CallArgs {
     /// In place of hanging up, have the peer call somebody else, and hang up when it says that it has
     #[arg(long, value_name = "URI", value_parser = uri)]
     pub(crate) transfer_to: Option<String>,
+    /// Before that, call them ourselves, and when they answer have the peer take our place there (an attended transfer)
+    #[arg(long, requires = "transfer_to")]
+    pub(crate) consult: bool,
 }
 
 #[derive(Args, Debug)]

@@ -9,7 +9,7 @@ use sansip::{
 };
 
 use crate::account;
-use crate::agent::{Agent, Step};
+use crate::agent::{Agent, GRACE, Step};
 use crate::answerer;
 use crate::args::CallArgs;
 use crate::explain::explain;
@@ -77,20 +77,49 @@ struct Call {
     hangup: Option<OperationId>,
     /// Whom the peer is to call in the end.
     transfer_to: Option<String>,
+    /// Whether to call them first.
+    consult: bool,
+    /// Whether the peer makes the offer in calls of ours.
+    no_offer: bool,
+    /// The call to whom the peer is to call, while there is one.
+    third: Option<Third>,
     /// The transfer that is under way.
     transfer: Option<ReferralId>,
     duration: Duration,
     /// For how long to put it on hold.
     hold: Option<Duration>,
+    /// The request that does so.
+    hold_by: Method,
     /// The change that is under way, and how many there have been.
     change: Option<OperationId>,
     changes: u64,
+    /// What becomes of the change before it is established.
+    early: EarlyUpdate,
+    /// Which version of the session our last offer is (RFC 4566 section 5.2).
+    version: u64,
     /// When it was answered.
     established: Option<Time>,
     /// When to hang up, or to take it back.
     deadline: Option<Time>,
     /// What went wrong after it was established.
     trouble: Option<String>,
+}
+
+/// The change of a session that nobody has taken yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum EarlyUpdate {
+    Unwanted,
+    /// Until a response answers our offer.
+    Wanted,
+    UnderWay(OperationId),
+    Done,
+}
+
+/// A call of ours to a third, in which the peer of the first is to take our place.
+struct Third {
+    session: SessionId,
+    invite: OperationId,
+    is_answered: bool,
 }
 
 impl Call {
@@ -124,11 +153,21 @@ impl Call {
             message: None,
             hangup: None,
             transfer_to: args.transfer_to.clone(),
+            consult: args.consult,
+            no_offer: args.no_offer,
+            third: None,
             transfer: None,
             duration: Duration::from_millis(args.duration),
             hold: args.hold.map(Duration::from_millis),
+            hold_by: args.hold_by.into(),
             change: None,
             changes: 0,
+            early: if args.early_update {
+                EarlyUpdate::Wanted
+            } else {
+                EarlyUpdate::Unwanted
+            },
+            version: 1,
             established: None,
             deadline: args
                 .cancel
@@ -140,15 +179,15 @@ impl Call {
     /// Does what an event asks for, and tells the outcome once there is one.
     fn handle(&mut self, agent: &mut Agent, event: &Event) -> Option<Result<(), Failure>> {
         match event {
-            Event::OfferReceived { session, offer } if *session == self.session => {
+            Event::OfferReceived { session, offer } if self.is_ours(*session) => {
                 let answer = self.description(agent, Some(offer));
-                let answered = agent.command(|stack, now| stack.session(now, self.session)?.answer(answer));
+                let answered = agent.command(|stack, now| stack.session(now, *session)?.answer(answer));
                 answered.err().map(Err)
             }
-            Event::RenegotiationReceived { session, offer, .. } if *session == self.session => {
+            Event::RenegotiationReceived { session, offer, .. } if self.is_ours(*session) => {
                 let content = self.description(agent, offer.as_ref());
-                let taken = agent
-                    .command(|stack, now| stack.session(now, self.session)?.accept_renegotiation(content));
+                let taken =
+                    agent.command(|stack, now| stack.session(now, *session)?.accept_renegotiation(content));
                 taken.err().map(Err)
             }
             // The endpoint takes none unless the user has said so.
@@ -171,6 +210,14 @@ impl Call {
             }
             Event::Completed { operation, result } if Some(*operation) == self.change => {
                 self.on_changed(agent, result).err().map(Err)
+            }
+            Event::AnswerReceived { session, .. }
+                if *session == self.session && self.early == EarlyUpdate::Wanted =>
+            {
+                self.update_early(agent).err().map(Err)
+            }
+            Event::Completed { operation, result } if self.early == EarlyUpdate::UnderWay(*operation) => {
+                self.on_updated_early(agent, result).err().map(Err)
             }
             Event::Session {
                 session,
@@ -198,19 +245,6 @@ impl Call {
                 };
                 Some(Err(Failure::new(line)))
             }
-            Event::Referral {
-                referral,
-                state,
-                status,
-                ..
-            } if Some(*referral) == self.transfer && state.is_final() => {
-                self.transfer = None;
-                if *state != ReferralState::Succeeded {
-                    let status = status.map_or_else(String::new, |status| format!(" ({status})"));
-                    self.trouble = Some(format!("{}{status}", referral_state(*state)));
-                }
-                self.hang_up(agent).err().map(Err)
-            }
             Event::Completed { operation, result } if Some(*operation) == self.message => {
                 self.message = None;
                 if let Err(error) = result {
@@ -225,8 +259,65 @@ impl Call {
                 self.trouble = Some(format!("the call did not end in order: {}", explain(error)));
                 None
             }
-            _ => None,
+            _ => self.handle_transfer(agent, event).err().map(Err),
         }
+    }
+
+    /// What becomes of the transfer, and of the call to the third.
+    fn handle_transfer(&mut self, agent: &mut Agent, event: &Event) -> Result<(), Failure> {
+        match event {
+            Event::Referral {
+                referral,
+                state,
+                status,
+                ..
+            } if Some(*referral) == self.transfer && state.is_final() => {
+                self.transfer = None;
+                if *state != ReferralState::Succeeded {
+                    let status = status.map_or_else(String::new, |status| format!(" ({status})"));
+                    self.trouble = Some(format!("{}{status}", referral_state(*state)));
+                } else if self.third.is_some() {
+                    // The third ends that call, whose place is taken.
+                    self.deadline = Some(agent.now() + GRACE);
+                    return Ok(());
+                }
+                self.hang_up(agent)
+            }
+            Event::Completed {
+                operation,
+                result: Err(error),
+            } if self
+                .third
+                .as_ref()
+                .is_some_and(|third| third.invite == *operation) =>
+            {
+                self.third = None;
+                self.trouble = Some(format!("not transferred, the third party: {}", explain(error)));
+                self.hang_up(agent)
+            }
+            Event::Session { session, new, .. } if self.third(*session).is_some() => match new {
+                SessionState::Connected => self.on_third_answered(agent),
+                SessionState::Disconnected if self.third(*session).is_some_and(|third| third.is_answered) => {
+                    self.third = None;
+                    // Before the peer has said what came of the transfer, that is waited for.
+                    if self.transfer.is_none() && self.hangup.is_none() {
+                        return self.hang_up(agent);
+                    }
+                    Ok(())
+                }
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// The call to the third, where this is its session.
+    fn third(&mut self, session: SessionId) -> Option<&mut Third> {
+        self.third.as_mut().filter(|third| third.session == session)
+    }
+
+    fn is_ours(&self, session: SessionId) -> bool {
+        session == self.session || self.third.as_ref().is_some_and(|third| third.session == session)
     }
 
     fn on_established(&mut self, agent: &mut Agent) -> Result<(), Failure> {
@@ -238,7 +329,10 @@ impl Call {
         self.deadline = Some(now + self.duration);
         if self.hold.is_some() {
             self.deadline = None;
-            self.offer_change(agent)?;
+            // One change at a time.
+            if !matches!(self.early, EarlyUpdate::UnderWay(_)) {
+                self.offer_change(agent)?;
+            }
         }
         if let Some(text) = self.text.take() {
             let session = self.session;
@@ -258,9 +352,51 @@ impl Call {
             return self.hang_up(agent);
         };
         self.deadline = None;
+        if self.consult {
+            self.call_third(agent, &target)
+        } else {
+            self.refer(agent, &target)
+        }
+    }
+
+    fn call_third(&mut self, agent: &mut Agent, target: &str) -> Result<(), Failure> {
+        let offer = (!self.no_offer).then(|| self.description(agent, None));
+        let first = self.session;
+        let (session, invite) = agent.command(|stack, now| {
+            let endpoint = stack.session(now, first)?.endpoint();
+            stack
+                .endpoint(now, endpoint)?
+                .invite(target, offer, SendOptions::default())
+        })?;
+        agent.is_decisive(invite);
+        self.third = Some(Third {
+            session,
+            invite,
+            is_answered: false,
+        });
+        Ok(())
+    }
+
+    fn on_third_answered(&mut self, agent: &mut Agent) -> Result<(), Failure> {
+        let Some(third) = self.third.as_mut().filter(|third| !third.is_answered) else {
+            return Ok(());
+        };
+        third.is_answered = true;
+        let session = third.session;
+        let place = agent.command(|stack, now| Ok(stack.session(now, session)?.replacement()))?;
+        if let Some(target) = place {
+            return self.refer(agent, &target);
+        }
+        self.trouble = Some(String::from(
+            "not transferred: the third party has no address of SIP for another to call",
+        ));
+        self.hang_up(agent)
+    }
+
+    fn refer(&mut self, agent: &mut Agent, target: &str) -> Result<(), Failure> {
         let session = self.session;
         let (referral, operation) =
-            agent.command(|stack, now| stack.session(now, session)?.refer(&target, Vec::new()))?;
+            agent.command(|stack, now| stack.session(now, session)?.refer(target, Vec::new()))?;
         // What the peer says of the transfer says it, too.
         agent.is_decisive(operation);
         self.transfer = Some(referral);
@@ -277,16 +413,49 @@ impl Call {
         }
     }
 
+    /// The same session once more, in its early dialog. Where it is the 2xx that has answered, there is none.
+    fn update_early(&mut self, agent: &mut Agent) -> Result<(), Failure> {
+        let session = self.session;
+        let state = agent.command(|stack, now| Ok(stack.session(now, session)?.state()))?;
+        if state == SessionState::Connected {
+            return Ok(());
+        }
+        let offer = self.next_offer(agent, false);
+        let update =
+            agent.command(|stack, now| stack.session(now, session)?.renegotiate(Method::Update, offer))?;
+        self.early = EarlyUpdate::UnderWay(update);
+        Ok(())
+    }
+
+    fn on_updated_early(
+        &mut self,
+        agent: &mut Agent,
+        result: &Result<Completion, OperationError>,
+    ) -> Result<(), Failure> {
+        self.early = EarlyUpdate::Done;
+        if let Err(error) = result {
+            self.trouble = Some(format!("the early UPDATE failed: {}", explain(error)));
+        }
+        if self.established.is_some() && self.hold.is_some() {
+            self.offer_change(agent)?;
+        }
+        Ok(())
+    }
+
     /// On hold first, then back.
     fn offer_change(&mut self, agent: &mut Agent) -> Result<(), Failure> {
         self.changes += 1;
-        let body = self.description(agent, None).body;
-        let offer = sdp::changed(&body, self.changes + 1, self.changes == 1);
-        let session = self.session;
-        self.change = Some(
-            agent.command(|stack, now| stack.session(now, session)?.renegotiate(Method::Invite, offer))?,
-        );
+        let offer = self.next_offer(agent, self.changes == 1);
+        let (session, method) = (self.session, self.hold_by.clone());
+        self.change =
+            Some(agent.command(|stack, now| stack.session(now, session)?.renegotiate(method, offer))?);
         Ok(())
+    }
+
+    /// The next version of what this side says of the session.
+    fn next_offer(&mut self, agent: &Agent, on_hold: bool) -> Content {
+        self.version += 1;
+        sdp::changed(&self.description(agent, None).body, self.version, on_hold)
     }
 
     fn on_changed(
@@ -327,6 +496,11 @@ impl Call {
         if let Some(trouble) = self.trouble.take() {
             return Err(Failure::new(trouble));
         }
+        if self.early == EarlyUpdate::Wanted {
+            return Err(Failure::new(
+                "not updated early: no reliable response answered the offer before the call was taken",
+            ));
+        }
         if self.message.is_some() {
             return Err(Failure::new(
                 "the call ended before the message in it was answered",
@@ -336,6 +510,9 @@ impl Call {
             return Err(Failure::new(
                 "the call ended before the peer said what came of the transfer",
             ));
+        }
+        if self.third.as_ref().is_some_and(|third| !third.is_answered) {
+            return Err(Failure::new("the call ended before the third party had answered"));
         }
         match reason {
             SessionReason::TerminatedLocally | SessionReason::TerminatedRemotely => Ok(()),

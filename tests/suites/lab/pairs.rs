@@ -1,6 +1,10 @@
 //! SIPp's scenarios and an application on async-std: for each that can be, one that answers SIPp or drives it. Through mio it is the
 //! command `sansip` that meets them, in `.ci/lab`, which also says which scenarios cannot be. What is asserted is that the scenario matched,
 //! what the application saw, and that all has come to its end in order.
+//!
+//! Met by the command alone are `uac_407` and `uac_register`, which drive the server `sansip serve`; `uac_cancel_race` and
+//! `uas_cancel_race`, for which what the stack says at once has to come to SIPp one by one, through a relay of the lab; and `uas_timer`, which
+//! waits 45 s for a refresh.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -535,6 +539,15 @@ pairs! {
     }
     uas_update_recv: With::default(), |stage| {
         stage.talks().await.left().await;
+    }
+    uas_update: With::reliable(ReliableResponses::Supported), |stage| {
+        let (mut call, invitation) = stage.calls();
+        call.until(|event| matches!(event, Event::AnswerReceived { .. }).then_some(())).await;
+        task::sleep(APART).await;
+        assert_eq!(status(call.session.renegotiate(Method::Update, change(OFFER)).await), 200);
+        invitation.await.unwrap();
+        assert_eq!(status(call.session.renegotiate(Method::Update, change(OFFER)).await), 200);
+        call.hang_up().await;
     }
     uas_refer: With::default(), |stage| {
         let mut call = stage.talks().await;

@@ -101,7 +101,7 @@ impl Running {
     }
 
     /// Waits for an event of this name for which this holds.
-    pub(crate) fn wait(&mut self, name: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn wait(&mut self, name: &str, mut holds: impl FnMut(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());

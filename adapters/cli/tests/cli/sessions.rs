@@ -93,6 +93,48 @@ fn a_listener_puts_calls_on_hold_by_the_request_that_is_named() {
     }
 }
 
+// rules: S6, S7
+#[test]
+fn a_caller_changes_a_session_by_update_before_it_is_taken_and_after() {
+    let (mut bob, target) = listen(&["--early", "400", "--reliable", "supported", "--hangup", "600"]);
+    let options = ["--reliable", "supported", "--early-update"];
+    let seen = captured("early", &target, &options);
+    let at = |message: &str| seen.iter().position(|it| it == message).unwrap();
+    assert_eq!(
+        (count(&seen, "INVITE"), count(&seen, "UPDATE")),
+        (1, 1),
+        "{seen:?}"
+    );
+    assert!(at("PRACK") < at("UPDATE") && at("UPDATE") < at("ACK"), "{seen:?}");
+    let held = [&options[..], &["--hold", "20", "--hold-by", "update"]].concat();
+    let seen = captured("held", &target, &held);
+    // Once more, on hold, and back.
+    assert_eq!(
+        (count(&seen, "INVITE"), count(&seen, "UPDATE")),
+        (1, 3),
+        "{seen:?}"
+    );
+    assert_eq!(bob.interrupt(), Some(0));
+    // Who takes the call at once leaves nothing to be updated early.
+    let (mut quick, target) = listen(&["--hangup", "20"]);
+    let outcome = call(&target, &options);
+    assert!(
+        outcome.failure().contains("not updated early"),
+        "{}",
+        outcome.stderr
+    );
+    let (mut unreliable, target) = listen(&["--early", "50", "--hangup", "20"]);
+    let outcome = call(&target, &options);
+    assert!(
+        outcome.failure().contains("not updated early"),
+        "{}",
+        outcome.stderr
+    );
+    for listener in [&mut quick, &mut unreliable] {
+        assert_eq!(listener.interrupt(), Some(0));
+    }
+}
+
 // rules: S2, S13
 #[test]
 fn a_listener_redirects_and_a_caller_follows_if_told_to() {
@@ -198,6 +240,83 @@ fn a_listener_transfers_its_caller_who_goes_if_told_to() {
     // Who does not take transfers is called to the end all the same.
     assert_eq!(call(&target, &[]).code, Some(0));
     for mut listener in [bob, carol] {
+        assert_eq!(listener.interrupt(), Some(0));
+    }
+}
+
+/// Calls bob, and then carol, whom bob is to call in our place. Gives the outcome and the messages that we saw.
+fn consults(name: &str, bob: &str, carol: &str) -> (Outcome, Vec<String>) {
+    let capture = absent("sessions", name);
+    let options = [
+        "--duration",
+        "20",
+        "--transfer-to",
+        carol,
+        "--consult",
+        "--pcap",
+        &capture,
+    ];
+    let outcome = sansip(&[&["call", "--direct", "--json"], &ALICE[..], &options, &[bob]].concat());
+    (outcome, ladder(&capture))
+}
+
+// rules: S14
+#[test]
+fn a_caller_transfers_to_a_third_whom_it_has_called_first() {
+    let (mut carol, carols) = listen(&[]);
+    let (mut bob, bobs) = listen(&[]);
+    let (outcome, seen) = consults("consults", &bobs, &carols);
+    assert_eq!(outcome.code, Some(0), "{}{}", outcome.stdout, outcome.stderr);
+    let ended = |reason: &str| {
+        let events = outcome.json();
+        let ended = events
+            .iter()
+            .filter(|event| event["event"] == "session" && event["reason"] == reason);
+        ended.count()
+    };
+    // Carol ends the call whose place is taken, and we the first.
+    assert_eq!((ended("TerminatedRemotely"), ended("TerminatedLocally")), (1, 1));
+    for (message, times) in [("INVITE", 2), ("REFER", 1), ("BYE", 2)] {
+        assert_eq!(count(&seen, message), times, "{message}: {seen:?}");
+    }
+    // Carol has had two calls, of which the second has taken the place of the first, in whichever order she says so.
+    let (mut began, mut ended) = (0, 0);
+    carol.wait("session", |event| {
+        began += i32::from(event["state"] == "established");
+        ended += i32::from(event["reason"] == "TerminatedLocally");
+        (began, ended) == (2, 1)
+    });
+    bob.wait("session", |event| event["reason"] == "TerminatedRemotely");
+    assert_eq!(carol.interrupt(), Some(0));
+    bob.wait("session", |event| event["reason"] == "TerminatedRemotely");
+    assert_eq!(bob.interrupt(), Some(0));
+}
+
+// rules: S14
+#[test]
+fn a_third_who_does_not_answer_is_nobody_to_transfer_to() {
+    let (mut bob, bobs) = listen(&[]);
+    let (mut busy, busys) = listen(&["--answer", "486"]);
+    let (outcome, seen) = consults("refused", &bobs, &busys);
+    let said = outcome.failure();
+    assert!(
+        said.contains("not transferred") && said.contains("486 "),
+        "{said}"
+    );
+    assert_eq!((count(&seen, "REFER"), count(&seen, "BYE")), (0, 1), "{seen:?}");
+    bob.wait("session", |event| event["reason"] == "TerminatedRemotely");
+    assert_eq!(bob.interrupt(), Some(0));
+    // The first call ends while the third rings: nobody is left in a call.
+    let (mut leaves, leavers) = listen(&["--hangup", "300"]);
+    let (mut rings, ringers) = listen(&["--ring", "60000"]);
+    let (outcome, seen) = consults("left", &leavers, &ringers);
+    assert!(outcome.failure().contains("before the third party had answered"));
+    assert_eq!(
+        (count(&seen, "REFER"), count(&seen, "CANCEL")),
+        (0, 1),
+        "{seen:?}"
+    );
+    for listener in [&mut leaves, &mut rings, &mut busy] {
         assert_eq!(listener.interrupt(), Some(0));
     }
 }

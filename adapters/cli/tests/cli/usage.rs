@@ -23,7 +23,7 @@ fn help_names_every_command_and_the_exit_codes() {
 #[test]
 fn wrong_usage_exits_with_2() {
     let user = ["--user", "sip:a@example.com"];
-    let cases: [&[&str]; 38] = [
+    let cases: [&[&str]; 41] = [
         &[],
         &["dance"],
         &["inspect"],
@@ -83,6 +83,31 @@ fn wrong_usage_exits_with_2() {
             "tcp:127.0.0.1:0",
             "--transfer-to",
             "sip:c@example.com",
+        ],
+        &[
+            "call",
+            "--direct",
+            user[0],
+            user[1],
+            "sip:b@example.com",
+            "--consult",
+        ],
+        &[
+            "call",
+            "--direct",
+            user[0],
+            user[1],
+            "sip:b@example.com",
+            "--hold-by",
+            "update",
+        ],
+        &[
+            "call",
+            "--direct",
+            user[0],
+            user[1],
+            "sip:b@example.com",
+            "--early-update",
         ],
         &["listen", "--listen", "tcp:127.0.0.1:0", "--retry-after", "5"],
         &["listen", "--listen", "tcp:127.0.0.1:0", "--refuse-change", "200"],
