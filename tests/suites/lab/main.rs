@@ -22,7 +22,7 @@ mod on_async_std;
 mod on_mio;
 mod pairs;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -68,6 +68,13 @@ impl Lab {
         let script = self.dir.join("kamailio/start.sh");
         let done = Command::new("bash").arg(script).arg("digest").output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        // A process of the one before may still have held the port when the script looked: the new one answers for itself.
+        self.contacts("nobody");
+        let begun = Instant::now();
+        while TcpStream::connect(self.address(5060)).is_err() {
+            assert!(begun.elapsed() < PATIENCE, "Kamailio does not listen");
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Sends a signal to the processes of Kamailio.
