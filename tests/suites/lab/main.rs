@@ -70,11 +70,7 @@ impl Lab {
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         // A process of the one before may still have held the port when the script looked: the new one answers for itself.
         self.contacts("nobody");
-        let begun = Instant::now();
-        while TcpStream::connect(self.address(5060)).is_err() {
-            assert!(begun.elapsed() < PATIENCE, "Kamailio does not listen");
-            thread::sleep(Duration::from_millis(50));
-        }
+        listens(self.address(5060));
     }
 
     /// Sends a signal to the processes of Kamailio.
@@ -148,12 +144,17 @@ impl Lab {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let begun = Instant::now();
-        while std::net::TcpStream::connect(at).is_err() {
-            assert!(begun.elapsed() < PATIENCE, "nobody listens at {at}");
-            thread::sleep(Duration::from_millis(50));
-        }
+        listens(at);
         Chaos(child)
+    }
+}
+
+/// Waits until somebody listens there.
+fn listens(at: SocketAddr) {
+    let begun = Instant::now();
+    while TcpStream::connect(at).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "nobody listens at {at}");
+        thread::sleep(Duration::from_millis(50));
     }
 }
 
