@@ -17,14 +17,15 @@ use sansip::security::signing::Version;
 use sansip::security::{Credentials, Secret};
 use sansip::wire::{Method, StatusCode};
 use sansip::{
-    AuthenticationFailureReason as Reason, AuthenticationProtocol, Completion, Content, Event, ManagerConfig,
+    AuthenticationFailureReason as Reason, AuthenticationProtocol, Completion, Content, ManagerConfig,
     ManagerKind, MutualTls, OperationError, PublishOptions, RegistrationState, SessionState, Transport,
 };
 use sansip_testkit::frontend::{FrontEndConfig, Memory, Protocol, Signing};
 use sansip_testkit::world::{self, FrontEndId, World};
 
 use common::logon::{
-    account, all_is_well, associations, counts, dropped, endpoint, heard, registered, says, served, state,
+    account, all_is_well, associations, counts, dropped, endpoint, heard, live_and_leave, registered, says,
+    served, state,
 };
 use common::{accept_calls, sdp, secs, session_states};
 
@@ -55,32 +56,7 @@ fn endpoints_register_say_something_call_and_leave_with_every_message_signed() {
                 assert_eq!(protocol, Some(AuthenticationProtocol::Ntlm));
                 endpoint
             });
-            let [alice, bob] = both;
-            says(world, alice, BOB).unwrap();
-            assert_eq!(heard(world, bob), 1);
-            accept_calls(world, bob.host);
-            let (session, made) = world.invite(alice, BOB, Some(sdp()));
-            world.result(alice.host, made).unwrap();
-            world.run_for(secs(1));
-            let ended = world.with(alice.host, |stack, now| {
-                stack.session(now, session).unwrap().terminate()
-            });
-            world.result(alice.host, ended).unwrap();
-            // Refreshes go on under the same association.
-            world.run_for(secs(7200));
-            assert_eq!((associations(world, alice), associations(world, bob)), (1, 1));
-            for endpoint in both {
-                assert_eq!(state(world, endpoint), Some(RegistrationState::Registered));
-                let operation = world.unregister(endpoint);
-                world.result(endpoint.host, operation).unwrap();
-            }
-            all_is_well(world, server, &both);
-            // Each of these at least: REGISTER, MESSAGE and its 200, INVITE, 200, ACK, BYE, 200, two REGISTERs to leave.
-            assert!(
-                counts(world, server).verified >= 10,
-                "{:?}",
-                counts(world, server)
-            );
+            live_and_leave(world, server, both);
         });
     }
 }
@@ -483,42 +459,5 @@ fn a_publication_that_ends_within_a_handshake_holds_up_nobody() {
         assert!(unknown.response().is_some());
         says(world, alice, BOB).unwrap();
         assert_eq!((heard(world, bob), associations(world, alice)), (1, 2));
-    });
-}
-
-// A call that rings for long has gone through the server, which has taken its token with it: nobody waits for its answer.
-// rules: A5
-#[test]
-fn a_call_that_rings_long_holds_up_no_other_request() {
-    world::run(110, |world| {
-        let server = served(world, &[Protocol::Ntlm], |_| {});
-        let alice = registered(world, server, "alice");
-        let bob = registered(world, server, "bob");
-        world.with_server(server, |front, _| front.expire_associations(ALICE, None));
-        let (_, made) = world.invite(alice, BOB, Some(sdp()));
-        world.run_for(secs(1));
-        let calls = world.events(bob.host).iter();
-        let session = calls.filter_map(|(_, event)| match event {
-            Event::SessionReceived { session, .. } => Some(*session),
-            _ => None,
-        });
-        let session = session.last().unwrap();
-        let ringing = world.with(bob.host, |stack, now| {
-            let mut call = stack.session(now, session).unwrap();
-            call.provisional(StatusCode::RINGING, None)
-        });
-        ringing.unwrap();
-        world.run_for(secs(1));
-        let begun = world.now();
-        says(world, alice, BOB).unwrap();
-        assert!(world.now().since(begun) < secs(1));
-        assert_eq!((heard(world, bob), associations(world, alice)), (1, 2));
-        // Nor does it come to anything else than it would.
-        let accepted = world.with(bob.host, |stack, now| {
-            stack.session(now, session).unwrap().accept(Some(sdp()))
-        });
-        world.result(bob.host, accepted.unwrap()).unwrap();
-        world.result(alice.host, made).unwrap();
-        assert_eq!((dropped(world, alice), dropped(world, bob)), ([0; 3], [0; 3]));
     });
 }

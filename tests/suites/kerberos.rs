@@ -24,9 +24,10 @@ use sansip_testkit::frontend::{FrontEndEvent, Protocol, Signing};
 use sansip_testkit::world::{self, Endpoint, FrontEndId, World};
 
 use common::logon::{
-    account, all_is_well, associations, counts, dropped, endpoint, heard, registered, says, served, state,
+    account, all_is_well, associations, counts, dropped, endpoint, heard, live_and_leave, registered, says,
+    served, state,
 };
-use common::{TICK, accept_calls, sdp, secs};
+use common::{TICK, sdp, secs};
 
 const BOB: &str = "sip:bob@example.com";
 const ALL: [Protocol; 3] = [Protocol::Digest, Protocol::Ntlm, Protocol::Kerberos];
@@ -77,31 +78,7 @@ fn endpoints_register_say_something_call_and_leave_with_every_message_signed() {
                 world.result(endpoint.host, operation).unwrap();
                 assert_eq!(protocol(world, endpoint), Some(AuthenticationProtocol::Kerberos));
             }
-            says(world, alice, BOB).unwrap();
-            assert_eq!(heard(world, bob), 1);
-            accept_calls(world, bob.host);
-            let (session, made) = world.invite(alice, BOB, Some(sdp()));
-            world.result(alice.host, made).unwrap();
-            world.run_for(secs(1));
-            let ended = world.with(alice.host, |stack, now| {
-                stack.session(now, session).unwrap().terminate()
-            });
-            world.result(alice.host, ended).unwrap();
-            // Refreshes go on under the same association.
-            world.run_for(secs(7200));
-            assert_eq!((associations(world, alice), associations(world, bob)), (1, 1));
-            for endpoint in [alice, bob] {
-                assert_eq!(state(world, endpoint), Some(RegistrationState::Registered));
-                let operation = world.unregister(endpoint);
-                world.result(endpoint.host, operation).unwrap();
-            }
-            all_is_well(world, server, &[alice, bob]);
-            // As many as with NTLM: REGISTER, MESSAGE and its 200, INVITE, 200, ACK, BYE, 200, two REGISTERs to leave.
-            assert!(
-                counts(world, server).verified >= 10,
-                "{:?}",
-                counts(world, server)
-            );
+            live_and_leave(world, server, [alice, bob]);
         });
     }
 }

@@ -11,6 +11,7 @@
 //!      +-------------- answer it -----------------------------+
 //! ```
 
+mod account;
 mod association;
 mod negotiation;
 mod state;

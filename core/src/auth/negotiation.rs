@@ -328,8 +328,8 @@ impl Negotiation {
         }
     }
 
-    /// The association that is being made, for what belongs to the INVITE that leads: its CANCEL and its PRACKs, which come
-    /// before its end (MS-SIPAE section 3.3.5.1 has the server drop them otherwise).
+    /// The association that is being made, for what belongs to the INVITE that leads: its CANCEL, its PRACKs and the ACK to a
+    /// refusal, which go out before its end (MS-SIPAE section 3.3.5.1 has the server drop them otherwise).
     pub(super) fn for_call(&mut self, message: &Message) -> Option<&mut Association> {
         let belongs = matches!(
             message.method(),

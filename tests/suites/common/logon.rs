@@ -4,6 +4,8 @@ use sansip::{Completion, Event, OperationError, RegistrationState, SipEndpointCo
 use sansip_testkit::frontend::{AssociationCounts, FrontEndConfig, Protocol};
 use sansip_testkit::world::{Endpoint, FrontEndId, World};
 
+use super::{accept_calls, sdp, secs};
+
 /// A server that asks for these proofs.
 pub(crate) fn served(
     world: &mut World,
@@ -83,4 +85,36 @@ pub(crate) fn all_is_well(world: &mut World, server: FrontEndId, endpoints: &[En
     let counts = counts(world, server);
     let dropped = [counts.unsigned, counts.forged, counts.replayed, counts.foreign];
     assert_eq!((dropped, counts.unknown), ([0; 4], 0));
+}
+
+/// The first says something to the second and calls them, time passes, and both leave: with one association each, and every
+/// message signed and verified.
+pub(crate) fn live_and_leave(world: &mut World, server: FrontEndId, both: [Endpoint; 2]) {
+    let [alice, bob] = both;
+    let uri = "sip:bob@example.com";
+    says(world, alice, uri).unwrap();
+    assert_eq!(heard(world, bob), 1);
+    accept_calls(world, bob.host);
+    let (session, made) = world.invite(alice, uri, Some(sdp()));
+    world.result(alice.host, made).unwrap();
+    world.run_for(secs(1));
+    let ended = world.with(alice.host, |stack, now| {
+        stack.session(now, session).unwrap().terminate()
+    });
+    world.result(alice.host, ended).unwrap();
+    // Refreshes go on under the same association.
+    world.run_for(secs(7200));
+    assert_eq!((associations(world, alice), associations(world, bob)), (1, 1));
+    for endpoint in both {
+        assert_eq!(state(world, endpoint), Some(RegistrationState::Registered));
+        let operation = world.unregister(endpoint);
+        world.result(endpoint.host, operation).unwrap();
+    }
+    all_is_well(world, server, &both);
+    // Each of these at least: REGISTER, MESSAGE and its 200, INVITE, 200, ACK, BYE, 200, two REGISTERs to leave.
+    assert!(
+        counts(world, server).verified >= 10,
+        "{:?}",
+        counts(world, server)
+    );
 }
